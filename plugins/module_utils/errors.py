@@ -1,0 +1,52 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What went wrong, in terms a user can act on. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+
+class ComposeError(Exception):
+    """Something the user must know: the message alone must suffice to act.
+
+    ``node`` and ``step`` are filled in by whoever knows them; :meth:`__str__` puts them in front.
+    """
+
+    def __init__(self, message: str, *, node: str | None = None, step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.node = node
+        self.step = step
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.step, self.node) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class InputError(ComposeError):
+    """Wrong input, found before anything was touched."""
+
+
+class CommandError(ComposeError):
+    """A command ended badly: says which, its exit code and the last lines of its output."""
+
+    def __init__(self, command: str, returncode: int | None, output: str, *, why: str = "") -> None:
+        self.command = command
+        self.returncode = returncode
+        self.output = output
+        tail = "\n".join(output.strip().splitlines()[-20:])
+        ended = why or f"exit code {returncode}"
+        super().__init__(f"command failed ({ended}): {command}" + (f"\n{tail}" if tail else ""))
+
+
+class MissingProgramError(ComposeError):
+    """A program is not installed on this host."""
+
+    def __init__(self, program: str, package: str) -> None:
+        self.program = program
+        self.package = package
+        super().__init__(f"the program {program!r} is not installed; on Debian it is in the package {package!r}")
+
+
+class EvaluationError(InputError):
+    """The composition does not evaluate; the message keeps the evaluator's own words, with file and line."""

@@ -1,0 +1,190 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one interface behind which every platform stands. PRIVATE to the collection.
+
+The engine calls, in this order: :meth:`~Platform.check`, :meth:`~Platform.observe`, :meth:`~Platform.stage`,
+:meth:`~Platform.switch`, then :meth:`~Platform.commit` or :meth:`~Platform.revert`, and :meth:`~Platform.prune`.
+Every method may be called again after a run was killed in the middle of it, and must then finish the work.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+
+from ..composition.model import Deployment, Node
+from ..composition.names import nearest
+from ..errors import ComposeError, InputError
+from ..images.image import Image
+from ..progress import Progress
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a platform, given for the deployment, a role or a node."""
+
+    type: type
+    default: t.Any
+    description: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How SSH reaches a node from the host that runs the deployment."""
+
+    host: str
+    port: int = 22
+    #: ``ProxyCommand`` in the sense of ssh_config(5), ``None`` for a plain TCP connection.
+    proxy_command: str | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a node runs now, as the platform tells."""
+
+    #: ``running``, ``stopped`` or ``absent``.
+    state: str
+    #: Identity of the image it runs (or would run when started).
+    identity: str | None = None
+    #: Digest of the node document it was booted with.
+    document: str | None = None
+    #: Identity of the last verified image, to which :meth:`Platform.revert` returns.
+    verified: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One node to switch: the image and the document it is to boot with."""
+
+    node: Node
+    image: Image
+    #: The node document; see docs/formats.md.
+    document: t.Mapping[str, t.Any]
+    document_digest: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one node fared in one step."""
+
+    ok: bool
+    changed: bool = False
+    message: str = ""
+    details: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+
+Tell = t.Callable[[str, Outcome], None]
+
+
+class Platform(ABC):
+    """Where nodes run."""
+
+    name: t.ClassVar[str]
+    #: Image formats that :meth:`stage` needs.
+    formats: t.ClassVar[tuple[str, ...]]
+    #: Options in the deployment file, by name.
+    options: t.ClassVar[t.Mapping[str, Option]] = {}
+    #: Whether roles without a kernel can run here.
+    boots_kernel: t.ClassVar[bool] = True
+
+    def __init__(self, deployment: Deployment, progress: Progress) -> None:
+        self.deployment = deployment
+        self.progress = progress
+
+    def option(self, node: Node, name: str) -> t.Any:
+        """Value of an option for a node, or its default."""
+        return node.options.get(name, self.options[name].default)
+
+    @abstractmethod
+    def check(self, nodes: t.Sequence[Node]) -> None:
+        """Refuse, before anything is touched, what cannot work: programs, permissions, ports, space.
+
+        :raises ComposeError: says what is missing and how to get it.
+        """
+
+    @abstractmethod
+    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+        """``interfaces`` of the node document: how the node finds and configures its network interfaces."""
+
+    @abstractmethod
+    def endpoint(self, node: Node) -> Endpoint:
+        """How SSH reaches the node."""
+
+    @abstractmethod
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+        """What runs now, for each of ``nodes`` (by name), and for every other node of the deployment that exists."""
+
+    @abstractmethod
+    def stage(self, images: t.Sequence[Image]) -> bool:
+        """Bring the images to where the platform needs them; touches nothing that runs. True if anything was done."""
+
+    @abstractmethod
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+        """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
+
+        Returns when each node was started (not: when it answers). ``tell`` is called as each node is done.
+        """
+
+    @abstractmethod
+    def commit(self, nodes: t.Sequence[Node]) -> None:
+        """What these nodes run is verified now: :meth:`revert` will return to it."""
+
+    @abstractmethod
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
+        """Boot each node's last verified image with the document it had then; stop nodes that never had one.
+
+        Nodes that already run their last verified image are left alone (``changed`` is false).
+        """
+
+    @abstractmethod
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+        """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
+
+    @abstractmethod
+    def console(self, node: Node, lines: int = 50) -> str:
+        """Tail of the node's console log."""
+
+    @abstractmethod
+    def prune(self, keep: t.Collection[str]) -> None:
+        """Forget staged images whose identity is neither in ``keep`` nor used by any node."""
+
+    def teardown(self) -> None:
+        """After the last node was removed: drop what they shared (networks, staged images)."""
+
+
+def per_node(
+    names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell, *, step: str, parallel: int = 8
+) -> dict[str, Outcome]:
+    """Act on each node in its own thread; a :class:`ComposeError` fails that node only."""
+    names = list(names)
+    outcomes: dict[str, Outcome] = {}
+
+    def guarded(name: str) -> Outcome:
+        try:
+            return act(name)
+        except ComposeError as error:
+            error.node, error.step = error.node or name, error.step or step
+            return Outcome(ok=False, changed=True, message=str(error))
+
+    if not names:
+        return outcomes
+    with ThreadPoolExecutor(max_workers=min(parallel, len(names))) as pool:
+        futures = {pool.submit(guarded, name): name for name in names}
+        for future in as_completed(futures):
+            outcomes[futures[future]] = future.result()
+            tell(futures[future], future.result())
+    return outcomes
+
+
+def validate_options(platform: type[Platform], given: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
+    """Check option names and types. :raises InputError: names the option and the nearest valid one."""
+    for key, value in given.items():
+        spec = platform.options.get(key)
+        if spec is None:
+            raise InputError(f"{where}: unknown option {key!r} of platform {platform.name!r}{nearest(key, platform.options)}")
+        if not isinstance(value, spec.type) or (isinstance(value, bool) and spec.type is not bool):
+            raise InputError(f"{where}: {key} is {value!r}, expected {spec.type.__name__}")
+    return dict(given)

@@ -1,0 +1,127 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running other programs: the one place that starts processes. PRIVATE to the collection.
+
+``AnsibleModule.run_command`` gives output only at the end; builds and boots must show progress while they run.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import typing as t
+from dataclasses import dataclass
+
+from .errors import CommandError, MissingProgramError
+
+#: program → Debian package that has it, for the error message of a missing program.
+PACKAGES = {
+    "apt-get": "apt",
+    "busybox": "busybox-static",
+    "dpkg-deb": "dpkg",
+    "ip": "iproute2",
+    "ld.so": "libc6",
+    "losetup": "mount",
+    "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
+    "nc": "netcat-openbsd",
+    "nix": "nix-bin",
+    "nix-build": "nix-bin",
+    "nix-instantiate": "nix-bin",
+    "nix-store": "nix-bin",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+    "unsquashfs": "squashfs-tools",
+}
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished program left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def need(*programs: str) -> None:
+    """Refuse if a program is missing, naming the Debian package that has it."""
+    for program in programs:
+        if shutil.which(program) is None:
+            raise MissingProgramError(program, PACKAGES.get(program, program))
+
+
+def run(
+    command: t.Sequence[str],
+    *,
+    timeout: float,
+    on_line: t.Callable[[str], None] | None = None,
+    env: t.Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: str | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end.
+
+    :param command: program and arguments; never a shell line.
+    :param timeout: seconds after which the program and its children are killed.
+    :param on_line: called with each line of standard error as it comes.
+    :param env: variables added to the environment.
+    :param check: raise :class:`CommandError` on a non-zero exit code.
+    :raises MissingProgramError: the program is not installed.
+    :raises CommandError: non-zero exit code (with ``check``) or time-out.
+    """
+    need(command[0])
+    shown = shlex.join(command)
+    with subprocess.Popen(
+        list(command),
+        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **env} if env else None,
+        cwd=cwd,
+        start_new_session=True,
+    ) as child:
+        collected: dict[str, list[str]] = {"out": [], "err": []}
+
+        def drain(stream: t.IO[bytes], into: list[str], tell: t.Callable[[str], None] | None) -> None:
+            for raw in stream:
+                line = raw.decode("utf-8", "replace")
+                into.append(line)
+                if tell is not None:
+                    tell(line.rstrip("\n"))
+
+        assert child.stdout is not None and child.stderr is not None
+        readers = [
+            threading.Thread(target=drain, args=(child.stdout, collected["out"], None), daemon=True),
+            threading.Thread(target=drain, args=(child.stderr, collected["err"], on_line), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        if stdin is not None and child.stdin is not None:
+            child.stdin.write(stdin.encode())
+            child.stdin.close()
+        try:
+            child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            raise CommandError(shown, None, "".join(collected["err"]), why=f"timed out after {timeout:.0f} s") from None
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+        for reader in readers:
+            reader.join(5)
+    done = Completed(child.returncode, "".join(collected["out"]), "".join(collected["err"]))
+    if check and done.returncode != 0:
+        raise CommandError(shown, done.returncode, done.stderr or done.stdout)
+    return done
