@@ -1,0 +1,151 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases: the record of each state of a deployment that was switched to and verified. PRIVATE to the collection.
+
+They live in ``<state>/releases/<number>.json`` on the host that runs the deployment, next to the garbage-collection
+roots of their images (``<state>/roots/<identity>``), so that a kept release can always be gone back to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from dataclasses import asdict, dataclass, field, replace
+
+from ..errors import InputError
+from ..files import read_json, write_json
+
+RELEASE_SCHEMA = "immutable.compose/release/1"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One verified state of a deployment."""
+
+    number: int
+    deployment: str
+    #: Digest of the composition it was made from, and its git revision if there was one.
+    composition: str
+    revision: str | None
+    #: Role → image identity.
+    images: t.Mapping[str, str]
+    #: Node → role, for the nodes that run it.
+    nodes: t.Mapping[str, str]
+    #: TCP ports per role and the test script: what *verified* meant.
+    ports: t.Mapping[str, t.Sequence[int]]
+    test_script: str
+    #: UTC, ISO 8601.
+    created: str
+    #: The release that was current before.
+    previous: int | None = None
+    #: Checks by result, for example ``{"passed": 12, "failed": 0}``.
+    checks: t.Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, t.Any]:
+        return {"schema": RELEASE_SCHEMA, **asdict(self)}
+
+
+class ReleaseStore:
+    """The releases of one deployment.
+
+    :param state: the deployment's directory.
+    """
+
+    def __init__(self, state: str) -> None:
+        self.directory = os.path.join(state, "releases")
+        self.roots = os.path.join(state, "roots")
+
+    def numbers(self) -> list[int]:
+        """Numbers of the kept releases, ascending."""
+        if not os.path.isdir(self.directory):
+            return []
+        return sorted(
+            int(entry[: -len(".json")])
+            for entry in os.listdir(self.directory)
+            if entry.endswith(".json") and entry[: -len(".json")].isdigit()
+        )
+
+    def read(self, number: int) -> Release:
+        """:raises InputError: there is no such release, or it has another schema."""
+        path = self._path(number)
+        if not os.path.exists(path):
+            kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
+            raise InputError(f"there is no release {number} (kept: {kept})")
+        data = read_json(path)
+        if data.pop("schema", None) != RELEASE_SCHEMA:
+            raise InputError(f"{path}: not a release of schema {RELEASE_SCHEMA!r}")
+        return Release(**data)
+
+    def current(self) -> Release | None:
+        """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
+        try:
+            with open(os.path.join(self.directory, "current"), encoding="utf-8") as stream:
+                return self.read(int(stream.read()))
+        except FileNotFoundError:
+            return None
+
+    def record(self, verified: Release, members: t.Collection[str]) -> tuple[bool, int]:
+        """Record a verified batch and make its release the current one; returns whether anything is new, and its number.
+
+        Batches of one composition with the same images share one release; nodes outside the batch keep their entry.
+
+        :param verified: the batch: its nodes and their images; its number is given here.
+        :param members: all nodes of the deployment; others have been retired.
+        """
+        current = self.current()
+        others = {name: role for name, role in (current.nodes if current else {}).items() if name in members}
+        images = dict(current.images) if current else {}
+        images = {role: images[role] for role in set(others.values()) if role in images}
+        merged = replace(verified, nodes={**others, **verified.nodes}, images={**images, **verified.images})
+        if current is None or not _same(current, verified):
+            number = max(self.numbers(), default=0) + 1
+            merged = replace(merged, number=number, previous=current.number if current else None)
+        elif merged.nodes == current.nodes and merged.images == current.images:
+            return False, current.number
+        else:
+            merged = replace(merged, number=current.number, previous=current.previous)
+        write_json(self._path(merged.number), merged.to_json())
+        write_json(os.path.join(self.directory, "current"), merged.number)
+        return True, merged.number
+
+    def prune(self, keep: int) -> set[str]:
+        """Forget all but the newest ``keep`` releases and the current one; returns the image identities still needed.
+
+        Roots of images that no kept release needs are removed, so that Nix may collect them.
+        """
+        current = self.current()
+        numbers = self.numbers()
+        kept = set(numbers[-keep:]) | ({current.number} if current else set())
+        needed: set[str] = set()
+        for number in numbers:
+            if number in kept:
+                needed |= set(self.read(number).images.values())
+            else:
+                os.unlink(self._path(number))
+        return needed
+
+    def drop_roots(self, needed: t.Collection[str]) -> None:
+        """Remove the garbage-collection roots of every image that is not ``needed``."""
+        if not os.path.isdir(self.roots):
+            return
+        for entry in os.listdir(self.roots):
+            if entry.split("+")[0] not in needed:
+                os.unlink(os.path.join(self.roots, entry))
+
+    def _path(self, number: int) -> str:
+        return os.path.join(self.directory, f"{number}.json")
+
+
+def _same(current: Release, verified: Release) -> bool:
+    return current.composition == verified.composition and all(
+        current.images.get(role, identity) == identity for role, identity in verified.images.items()
+    )
+
+
+def describe(release: Release | None) -> dict[str, t.Any] | None:
+    """What a task result tells of a release."""
+    if release is None:
+        return None
+    return json.loads(json.dumps({key: value for key, value in asdict(release).items() if key != "test_script"}))

@@ -1,0 +1,63 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: revert
+short_description: Boot the last verified images again
+version_added: 0.1.0
+description:
+  - Every node of the batch that does not run its last verified image boots that again; a node that never had one is stopped.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: none
+      details: In check mode the module does nothing; the plan has said what would happen.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Go back to what was verified last
+  immutable.compose.revert:
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+failed_nodes:
+  description: Nodes for which the step failed.
+  type: list
+  elements: str
+  returned: success
+results:
+  description: Outcome of each node, by name.
+  type: dict
+  returned: success
+  sample: {"node1": {"ok": true, "changed": true, "message": ""}}
+back_on:
+  description: Image that each reverted node is back on.
+  type: dict
+  returned: success
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+
+
+def main() -> None:
+    """Wire the module's arguments to the engine."""
+    run_step(
+        "revert",
+        lambda engine, module: engine.revert(),
+    )
+
+
+if __name__ == "__main__":
+    main()
