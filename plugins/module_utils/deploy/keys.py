@@ -1,0 +1,208 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keys of a deployment: no node is ever trusted on first use. PRIVATE to the collection.
+
+Below the state directory of the deployment::
+
+    ca, ca.pub                   signs the host keys of the nodes
+    id_ed25519, id_ed25519.pub   logs in as root on every node
+    hostkeys/NODE                the node's host key, made before it boots first, with NODE.pub and NODE-cert.pub
+    known_hosts, ssh_config      for ``ssh -F STATE/ssh_config NODE``
+
+All keys are ed25519; the file formats are those of ssh-keygen(1), sshd(8) and ssh_config(5).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import typing as t
+from dataclasses import dataclass
+from functools import cached_property
+
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+        SSHCertificate,
+        SSHCertificateBuilder,
+        SSHCertificateType,
+        load_ssh_private_key,
+        load_ssh_public_identity,
+    )
+
+    HAS_CRYPTOGRAPHY = True
+except ImportError:
+    HAS_CRYPTOGRAPHY = False
+
+from ..errors import ComposeError
+from ..files import write_text
+from ..platforms.base import Endpoint
+
+DAY = 24 * 3600
+#: Seconds that a host certificate is valid for. It is renewed when less than :data:`RENEW` seconds are left.
+VALIDITY = 3650 * DAY
+RENEW = 365 * DAY
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """The SSH host key of one node, as texts for the node document and for ``known_hosts``."""
+
+    private: str
+    public: str
+    certificate: str
+
+
+class Keys:
+    """The keys of one deployment: each is read, or made, when it is first asked for.
+
+    :param state: state directory of the deployment.
+    :raises ComposeError: (each method) the library is missing, or a key file is damaged.
+    """
+
+    def __init__(self, state: str) -> None:
+        self._state = os.path.abspath(state)
+        #: Private key that logs in as root.
+        self.identity_file = self._path("id_ed25519")
+        self.known_hosts_file = self._path("known_hosts")
+        self.ssh_config_file = self._path("ssh_config")
+
+    def _path(self, *parts: str) -> str:
+        return os.path.join(self._state, *parts)
+
+    @cached_property
+    def _ca(self) -> Ed25519PrivateKey:
+        return _key(self._path("ca"), "host CA")
+
+    def login_public_key(self) -> str:
+        """The line for ``authorized_keys`` that lets the deployment itself log in."""
+        return _public(_key(self.identity_file, "deployment"), "deployment")
+
+    def host_key(self, node: str) -> HostKey:
+        """Host key and certificate of a node; made at the first call, the same ever after."""
+        path = self._path("hostkeys", node)
+        key = _key(path, node)
+        certificate = _read(f"{path}-cert.pub")
+        if certificate is None or not self._is_current(certificate, key, node):
+            certificate = self._sign(key, node)
+            write_text(f"{path}-cert.pub", certificate, 0o644)
+        # The file's own text: the format has random check bytes, and the document of a node must not change by itself.
+        private = _read(path)
+        assert private is not None
+        return HostKey(private, _public(key, node), certificate.strip())
+
+    def _sign(self, key: Ed25519PrivateKey, node: str) -> str:
+        now = int(time.time())
+        certificate = (
+            SSHCertificateBuilder()
+            .public_key(key.public_key())
+            .serial(secrets.randbits(63))
+            .type(SSHCertificateType.HOST)
+            .key_id(node.encode())
+            .valid_principals([node.encode()])
+            .valid_after(now - DAY)  # clocks differ
+            .valid_before(now + VALIDITY)
+            .sign(self._ca)
+        )
+        return f"{certificate.public_bytes().decode()} {node}\n"
+
+    def _is_current(self, text: str, key: Ed25519PrivateKey, node: str) -> bool:
+        try:
+            certificate = load_ssh_public_identity(text.encode())
+            if not isinstance(certificate, SSHCertificate):
+                return False
+            certificate.verify_cert_signature()
+        except (ValueError, InvalidSignature):
+            return False
+        return (
+            certificate.signature_key() == self._ca.public_key()
+            and certificate.public_key() == key.public_key()
+            and certificate.valid_principals == [node.encode()]
+            and certificate.valid_before > time.time() + RENEW
+        )
+
+    def known_hosts(self, nodes: t.Iterable[str]) -> str:
+        """Text of ``known_hosts``: the CA for these nodes and, for clients without certificates, each node's key."""
+        names = sorted(nodes)
+        if not names:
+            return ""
+        lines = [f"@cert-authority {','.join(names)} {_public(self._ca, 'host CA')}"]
+        lines += [f"{name} {self.host_key(name).public}" for name in names]
+        return "\n".join(lines) + "\n"
+
+    def ssh_config(self, reach: t.Mapping[str, Endpoint]) -> str:
+        """Text of ``ssh_config`` for the nodes, by name."""
+        lines = []
+        for name, endpoint in sorted(reach.items()):
+            lines += [f"Host {name}", f"  HostName {endpoint.host}", f"  Port {endpoint.port}"]
+            lines.append(f"  HostKeyAlias {name}")
+            if endpoint.proxy_command is not None:
+                lines.append(f"  ProxyCommand {endpoint.proxy_command}")
+        lines += [
+            "Host *",
+            "  User root",
+            f'  IdentityFile "{_escape(self.identity_file)}"',
+            "  IdentitiesOnly yes",
+            "  StrictHostKeyChecking yes",
+            f'  UserKnownHostsFile "{_escape(self.known_hosts_file)}"',
+            "  GlobalKnownHostsFile none",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def write_access(self, reach: t.Mapping[str, Endpoint]) -> None:
+        """Write ``known_hosts`` and ``ssh_config``; files that are right already are left alone."""
+        self.login_public_key()
+        texts = {self.known_hosts_file: self.known_hosts(reach), self.ssh_config_file: self.ssh_config(reach)}
+        for path, text in texts.items():
+            if _read(path) != text:
+                write_text(path, text, 0o644)
+
+
+def _escape(path: str) -> str:
+    """ssh_config(5) expands ``%`` tokens in file names."""
+    return path.replace("%", "%%")
+
+
+def _key(path: str, comment: str) -> Ed25519PrivateKey:
+    """Load or make a private key. Its ``.pub`` is only for the user's eyes, so it is written after it and not read."""
+    if not HAS_CRYPTOGRAPHY:
+        raise ComposeError("the Python library 'cryptography' (40 or newer) is not installed")
+    text = _read(path)
+    if text is None:
+        key = Ed25519PrivateKey.generate()
+        write_text(path, _private(key))
+    else:
+        try:
+            loaded = load_ssh_private_key(text.encode(), None)
+        except (ValueError, TypeError) as error:
+            raise ComposeError(f"{path}: not an SSH private key ({error})") from None
+        if not isinstance(loaded, Ed25519PrivateKey):
+            raise ComposeError(f"{path}: expected an ed25519 key")
+        key = loaded
+    public = _public(key, comment) + "\n"
+    if _read(f"{path}.pub") != public:
+        write_text(f"{path}.pub", public, 0o644)
+    return key
+
+
+def _private(key: Ed25519PrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def _public(key: Ed25519PrivateKey, comment: str) -> str:
+    return f"{key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {comment}"
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
