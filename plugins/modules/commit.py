@@ -52,6 +52,11 @@ retired:
   type: list
   elements: str
   returned: success
+summary:
+  description: What runs now and how to log in, for people.
+  type: list
+  elements: str
+  returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step

@@ -23,8 +23,10 @@ attributes:
     support: full
 options:
   release:
-    description: Plan the way to this kept release instead of to what the composition means now.
-    type: int
+    description:
+      - Plan the way to a kept release instead of to what the composition means now.
+      - A number, V(current), or V(previous).
+    type: str
   retire:
     description: Also list nodes that exist but are no longer part of the deployment.
     type: bool
@@ -71,7 +73,7 @@ def main() -> None:
     run_step(
         "plan",
         lambda engine, module: engine.plan(release=module.params["release"], retire=module.params["retire"]),
-        {"release": {"type": "int"}, "retire": {"type": "bool", "default": False}},
+        {"release": {"type": "str"}, "retire": {"type": "bool", "default": False}},
         changes=False,
     )
 

@@ -52,13 +52,15 @@ class Engine:
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
-    def plan(self, *, release: int | None = None, retire: bool = False) -> Result:
+    def plan(self, *, release: str | None = None, retire: bool = False) -> Result:
         """What has to happen, without doing it.
 
-        :param release: go back to this kept release instead of what the composition means now.
+        :param release: instead of what the composition means now: the number of a kept release, ``current``, or
+            ``previous``.
         :param retire: also list nodes that exist but are no longer part of the deployment.
         """
-        desired = self._desired(release)
+        kept = None if release is None else self.releases.find(release)
+        desired = self._composed() if kept is None else self._released(kept)
         self._check_bootable(desired["composition"])
         self.platform.check(self.nodes)
         observed = self.platform.observe(self.nodes)
@@ -76,7 +78,7 @@ class Engine:
         changes = self._package_changes(steps, desired["packages"])
         return {
             "images": desired["images"],
-            "release": release,
+            "release": kept.number if kept else None,
             "composition": desired["composition"],
             "steps": as_data(steps),
             "pending": any(step.action != "keep" for step in steps.values()),
@@ -85,20 +87,25 @@ class Engine:
             "current_release": describe(self.releases.current()),
         }
 
-    def _desired(self, release: int | None) -> dict[str, t.Any]:
-        """Images, packages per role and the meaning of *verified*: of a kept release, or of the composition."""
+    def _released(self, kept: Release) -> dict[str, t.Any]:
+        """Images, packages per role and the meaning of *verified*, of a kept release."""
+        missing = sorted({node.role for node in self.nodes} - set(kept.images))
+        if missing:
+            raise InputError(f"release {kept.number} has no image for role {missing[0]!r}")
+        return {
+            "images": dict(kept.images),
+            "packages": {role: dict(self._built(identity).packages) for role, identity in kept.images.items()},
+            "composition": {
+                "digest": kept.composition,
+                "revision": kept.revision,
+                "ports": dict(kept.ports),
+                "test_script": kept.test_script,
+            },
+        }
+
+    def _composed(self) -> dict[str, t.Any]:
+        """The same, of the composition as it is now."""
         roles = {node.role for node in self.nodes}
-        if release is not None:
-            kept = self.releases.read(release)
-            missing = [role for role in roles if role not in kept.images]
-            if missing:
-                raise InputError(f"release {release} has no image for role {missing[0]!r}")
-            packages = {role: dict(self._built(identity).packages) for role, identity in kept.images.items()}
-            summary = {
-                "digest": kept.composition, "revision": kept.revision,
-                "ports": dict(kept.ports), "test_script": kept.test_script,
-            }  # fmt: skip
-            return {"images": dict(kept.images), "packages": packages, "composition": summary}
         composition = self.evaluate()
         for role in roles:
             if role not in composition.roles:
@@ -195,6 +202,14 @@ class Engine:
         identities = {step["image"] for step in plan["steps"].values() if step["action"] in ("create", "replace")}
         images = [self._built(identity) for identity in sorted(identities)]
         return {"changed": self.platform.stage(images) if images else False}
+
+    def reproduce(self) -> Result:
+        """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
+        composition = self.evaluate()
+        where = (self.deployment.composition, self.deployment.parameters, sorted(composition.roles), self.platform.formats)
+        self.builder.build(*where, self.releases.roots)
+        differences = self.builder.check_reproducible(*where)
+        return {"images": {f"{composition.name}/{role}": text for role, text in sorted(differences.items())}}
 
     def _built(self, identity: str) -> Image:
         path = os.path.join(self.releases.roots, identity)
@@ -325,7 +340,18 @@ class Engine:
             "changed": bool(unmarked or retired or recorded),
             "retired": retired,
             "release": number,
+            "summary": self._summary(number, plan["images"]),
         }
+
+    def _summary(self, release: int, images: t.Mapping[str, str]) -> list[str]:
+        """What runs now and how to get in, for people."""
+        access = self.keys.ssh_config
+        return [
+            f"deployment {self.deployment.name}, release {release}, on {self.deployment.platform}:",
+            *(f"  {node.name} ({node.role}): {images[node.role]}" for node in self.nodes),
+            f"log in:    ssh -F {access} {self.nodes[0].name}",
+            "tear down: ansible-playbook -i INVENTORY immutable.compose.destroy",
+        ]
 
     def _prune(self) -> None:
         needed = self.releases.prune(self.deployment.keep)

@@ -86,6 +86,24 @@ class ReleaseStore:
         except FileNotFoundError:
             return None
 
+    def find(self, wanted: str) -> Release:
+        """A kept release by its number, or ``current``, or ``previous`` (the one before the current).
+
+        :raises InputError: there is no such release.
+        """
+        current = self.current()
+        if wanted in ("current", "previous"):
+            if current is None:
+                raise InputError("nothing was released yet")
+            if wanted == "current":
+                return current
+            if current.previous is None:
+                raise InputError(f"release {current.number} is the first: there is none before it")
+            return self.read(current.previous)
+        if not wanted.isdigit():
+            raise InputError(f"release is {wanted!r}, expected a number, 'current' or 'previous'")
+        return self.read(int(wanted))
+
     def record(self, verified: Release, members: t.Collection[str]) -> tuple[bool, int]:
         """Record a verified batch and make its release the current one; returns whether anything is new, and its number.
 

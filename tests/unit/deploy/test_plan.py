@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Desired − observed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition.document import (
+    document_digest,
+    needs_reboot,
+    node_document,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import (
+    Step,
+    package_changes,
+    plan_node,
+    render,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
+
+NODE = Node("web1", "web")
+OTHER = Node("web2", "web")
+
+
+def digest(*nodes: Node, host_key: str = "key", authorized: str = "me", node: Node = NODE) -> str:
+    deployment = Deployment("d", "/c", "debian", "nspawn", nodes or (NODE,))
+    document = node_document(
+        deployment, node, interfaces=[], host_key=host_key, host_certificate="cert", authorized_keys=[authorized]
+    )
+    return document_digest(document)
+
+
+@pytest.mark.parametrize(
+    ("observed", "action", "why"),
+    [
+        (Observation("absent"), "create", ["does not exist"]),
+        (Observation("running", "new", digest()), "keep", []),
+        (Observation("running", "old", digest()), "replace", ["another image"]),
+        (Observation("stopped", "new", digest()), "replace", ["is stopped"]),
+        (Observation("running", "new", digest(host_key="stolen")), "replace", ["another node document"]),
+        (Observation("running", "new", digest(NODE, OTHER)), "refresh", ["other peers or keys"]),
+        (Observation("running", "new", digest(authorized="you")), "refresh", ["other peers or keys"]),
+        (Observation("running", "new", None), "replace", ["another node document"]),
+    ],
+)
+def test_plan_node(observed: Observation, action: str, why: list[str]) -> None:
+    step = plan_node(NODE, "new", digest(), observed)
+    assert (step.action, step.why) == (action, why)
+
+
+def test_a_parameter_needs_a_reboot_but_a_peer_does_not() -> None:
+    assert needs_reboot(digest(), digest(node=Node("web1", "web", parameters={"debug": True})))
+    assert not needs_reboot(digest(), digest(NODE, OTHER))
+
+
+def test_package_changes_name_both_versions() -> None:
+    assert package_changes({"a": "1", "b": "1"}, {"a": "2", "c": "1"}) == {
+        "a": ["1", "2"],
+        "b": ["1", None],
+        "c": [None, "1"],
+    }
+
+
+def test_the_rendered_plan_shows_nodes_and_packages() -> None:
+    steps = {
+        "web1": Step("replace", "web", "new", "old", ["another image"]),
+        "web2": Step("keep", "web", "new", "new"),
+        "gone": Step("retire", "", None, "old", ["not part of the deployment any more"]),
+    }
+    nodes, packages = render(steps, {"web": {"nginx": ["1.0", "1.1"]}})
+    assert "gone: old" in nodes["before"] and "gone" not in nodes["after"]
+    assert "web1: new (replace: another image)" in nodes["after"]
+    assert (packages["before"], packages["after"]) == ("nginx 1.0\n", "nginx 1.1\n")
+
+
+def test_nothing_to_do_renders_nothing() -> None:
+    assert render({"web1": Step("keep", "web", "new", "new")}, {}) == []

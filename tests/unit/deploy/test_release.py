@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases and the deployment's lock."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.lock import deployment_lock
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+FIRST = Release(0, "d", "c1", None, {"web": "w1"}, {"web1": "web"}, {"web": [80]}, "", "2026-01-01T00:00:00Z")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ReleaseStore:
+    return ReleaseStore(str(tmp_path))
+
+
+def test_the_same_state_is_recorded_once(store: ReleaseStore) -> None:
+    assert store.record(FIRST, ["web1"]) == (True, 1)
+    assert store.record(FIRST, ["web1"]) == (False, 1)
+
+
+def test_batches_of_one_rollout_share_a_release(store: ReleaseStore) -> None:
+    store.record(FIRST, ["web1", "web2", "db"])
+    store.record(replace(FIRST, nodes={"web2": "web"}), ["web1", "web2", "db"])
+    store.record(replace(FIRST, nodes={"db": "db"}, images={"db": "d1"}), ["web1", "web2", "db"])
+    release = store.current()
+    assert release is not None and release.number == 1
+    assert release.nodes == {"web1": "web", "web2": "web", "db": "db"}
+    assert release.images == {"web": "w1", "db": "d1"}
+
+
+def test_another_image_is_another_release_that_knows_the_one_before(store: ReleaseStore) -> None:
+    store.record(FIRST, ["web1"])
+    store.record(replace(FIRST, composition="c2", images={"web": "w2"}), ["web1"])
+    release = store.find("current")
+    assert (release.number, release.previous, release.images) == (2, 1, {"web": "w2"})
+    assert store.find("previous").images == store.find("1").images == {"web": "w1"}
+
+
+def test_retired_nodes_leave_the_record(store: ReleaseStore) -> None:
+    store.record(replace(FIRST, nodes={"web1": "web", "web2": "web"}), ["web1", "web2"])
+    store.record(FIRST, ["web1"])
+    assert store.find("current").nodes == {"web1": "web"}
+
+
+@pytest.mark.parametrize("wanted", ["7", "previous", "latest", "-1"])
+def test_an_unknown_release_is_refused(store: ReleaseStore, wanted: str) -> None:
+    store.record(FIRST, ["web1"])
+    with pytest.raises(InputError):
+        store.find(wanted)
+
+
+def test_pruning_keeps_the_newest_and_the_current_with_their_roots(store: ReleaseStore, tmp_path: Path) -> None:
+    os.makedirs(store.roots)
+    for number in range(1, 6):
+        os.symlink("/nowhere", os.path.join(store.roots, f"w{number}"))
+        store.record(replace(FIRST, composition=f"c{number}", images={"web": f"w{number}"}), ["web1"])
+    needed = store.prune(keep=2)
+    store.drop_roots(needed)
+    assert store.numbers() == [4, 5]
+    assert sorted(os.listdir(store.roots)) == ["w4", "w5"]
+
+
+def hold(state: str, held: multiprocessing.synchronize.Event) -> None:
+    with deployment_lock(state, Progress()):
+        held.set()
+        time.sleep(60)
+
+
+def test_a_second_run_waits_then_says_who_holds_the_lock_and_a_killed_one_releases_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    holder = context.Process(target=hold, args=(str(tmp_path), held))
+    holder.start()
+    try:
+        assert held.wait(20)
+        with pytest.raises(ComposeError, match=f"process {holder.pid}"), deployment_lock(str(tmp_path), Progress(), 0.3):
+            pass
+    finally:
+        holder.kill()
+        holder.join()
+    with deployment_lock(str(tmp_path), Progress(), 0.3):
+        pass
