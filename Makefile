@@ -1,0 +1,52 @@
+# The commands of the project; `make` alone explains them.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo destroy lock check-reproducible bench test test-static test-unit test-sanity test-e2e clean
+
+setup := tests/tools/setup.sh
+# The newest ansible-core that setup.sh could install; looked up after it ran.
+venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
+# Containers, Nix builds and network bridges need root.
+sudo = $(if $(filter 0,$(shell id -u)),,sudo)
+playbook = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" ansible-playbook -i inventories/demo
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
+
+demo: ## build the demo composition, boot it as virtual machines on this computer, verify it
+	@$(setup) demo
+	@$(playbook) playbooks/deploy.yml
+
+destroy: ## stop and remove the demo's machines
+	@$(setup) demo
+	@$(playbook) playbooks/destroy.yml
+
+lock: ## pin the demo's packages to what the configured Debian mirror has now
+	@$(setup) demo
+	@$(playbook) playbooks/lock.yml
+
+check-reproducible: ## build every image of the demo a second time and compare
+	@$(setup) demo
+	@$(playbook) playbooks/check_reproducible.yml
+
+bench: ## run the benchmarks, one line each
+	@$(setup) test
+	@for benchmark in tests/benchmarks/*.py; do PYTHONPATH=.cache/collections $(venv)/bin/python $$benchmark || exit; done
+
+test: ## the whole gate
+	@tests/tools/gate.sh static unit sanity e2e
+
+test-static: ## linters, types, documentation
+	@tests/tools/gate.sh static
+
+test-unit: ## unit tests on every supported ansible-core
+	@tests/tools/gate.sh unit
+
+test-sanity: ## ansible-test, galaxy-importer
+	@tests/tools/gate.sh sanity
+
+test-e2e: ## end-to-end tests
+	@tests/tools/gate.sh e2e
+
+clean: ## remove what the other commands left in this directory; running machines stay
+	rm -rf .cache tests/output

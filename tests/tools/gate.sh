@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
+# Usage: gate.sh [static] [unit] [sanity] [e2e]
+# The last line counts tests: every test of pytest, and one for each other stage.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+export ANSIBLE_CONFIG=$PWD/ansible.cfg
+
+tests/tools/setup.sh test || exit
+mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
+newest=${environments[0]}
+export PATH=$PWD/$newest/bin:$PATH
+output=tests/output
+rm -rf "$output"
+mkdir -p "$output"
+passed=0 failed=0 skipped=0 times=''
+
+# count FILE ATTRIBUTE: number of tests in a JUnit file
+count() {
+    grep -o " $2=\"[0-9]*\"" "$1" | head -n 1 | tr -dc 0-9
+}
+
+# stage NAME COMMAND...
+stage() {
+    local name=$1 begin=$SECONDS code=0 junit=$output/$1.xml
+    shift
+    echo "== $name"
+    "$@" || code=$?
+    if [ -e "$junit" ]; then
+        local bad=$(($(count "$junit" failures) + $(count "$junit" errors)))
+        skipped=$((skipped + $(count "$junit" skipped)))
+        passed=$((passed + $(count "$junit" tests) - bad - $(count "$junit" skipped)))
+        failed=$((failed + bad))
+    elif [ "$code" = 0 ]; then
+        passed=$((passed + 1))
+    fi
+    times+="   $name: $((SECONDS - begin)) s"$'\n'
+    if [ "$code" != 0 ]; then
+        [ "$failed" -gt 0 ] || failed=1
+        finish "== $name FAILED (exit code $code)" "$code"
+    fi
+}
+
+finish() {
+    printf '%s%s\n' "$times" "$1"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    exit "$2"
+}
+
+# tests NAME ENVIRONMENT ARGUMENT...: a stage of pytest
+tests() {
+    local name=$1 environment=$2
+    shift 2
+    PATH=$PWD/$environment/bin:$PATH stage "$name" python -m pytest --junit-xml="$output/$name.xml" "$@"
+}
+
+static() {
+    stage ruff ruff check .
+    stage ruff-format ruff format --check .
+    stage mypy mypy -p ansible_collections.immutable.compose.plugins
+    stage yamllint yamllint --strict .
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh
+    stage changelog antsibull-changelog lint
+    stage docs antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --skip-rstcheck .
+    stage ansible-lint ansible-lint
+}
+
+unit() {
+    for environment in "${environments[@]}"; do
+        tests "unit-${environment##*/}" "$environment" tests/unit
+    done
+}
+
+sanity() {
+    for environment in "${environments[@]}"; do
+        stage "sanity-${environment##*/}" tests/tools/ansible_test.sh "$environment" sanity
+    done
+    stage units tests/tools/ansible_test.sh "$newest" units --python "${newest##*/}"
+    stage importer tests/tools/importer.sh
+}
+
+e2e() {
+    tests "e2e-${newest##*/}" "$newest" tests/e2e
+    for environment in "${environments[@]:1}"; do
+        tests "smoke-${environment##*/}" "$environment" tests/e2e -m smoke
+    done
+}
+
+for part in "$@"; do
+    case $part in
+        static) static ;;
+        unit) unit ;;
+        sanity) sanity ;;
+        e2e) e2e ;;
+        *) finish "unknown part: $part" 2 ;;
+    esac
+done
+finish '== all stages passed' 0

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what is missing: Debian packages (bindep.txt) and virtual environments in .cache/venv, one per ansible-core.
+# Usage: setup.sh demo   what it takes to build and run the demo
+#        setup.sh test   also the tools of the gate, and every supported ansible-core
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+purpose=$1
+
+# The supported range: the newest ansible-core first, each with the Python that it is tested on.
+declare -A core=([3.13]=2.21 [3.11]=2.19)
+pythons=(3.13 3.11)
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+install_packages() {
+    local wanted missing
+    mapfile -t wanted < <(grep platform:dpkg bindep.txt | if [ "$purpose" = test ]; then cat; else grep -v '\[test '; fi | cut -d ' ' -f 1)
+    mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | grep -vxF -f <(
+        dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p'))
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        echo "this is not Debian; install yourself what these Debian packages have: ${missing[*]}" >&2
+        exit 1
+    fi
+    echo "== installing Debian packages: ${missing[*]}"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}"
+}
+
+# A virtual environment with the given requirements, renewed when these change: environment DIRECTORY PYTHON REQUIREMENT...
+environment() {
+    local directory=$1 python=$2 stamp=$1/.installed digest
+    shift 2
+    digest=$(echo "$@" | cat - requirements*.txt | sha256sum)
+    [ "$digest" != "$(cat "$stamp" 2>/dev/null)" ] || return 0
+    echo "== installing Python packages into $directory: $*"
+    "$directory/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$directory"
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    echo "$digest" >"$stamp"
+}
+
+# Ansible finds a collection by its path only.
+link_collection() {
+    local link=.cache/collections/ansible_collections/immutable/compose
+    [ "$(readlink -f "$link")" != "$PWD" ] || return 0
+    mkdir -p "$(dirname "$link")"
+    ln -sfn ../../../.. "$link"
+}
+
+install_packages
+link_collection
+found=()
+for version in "${pythons[@]}"; do
+    if ! python=$(tests/tools/interpreter.sh "$version"); then
+        [ "$purpose" = demo ] || echo "== NOT TESTED: ansible-core ${core[$version]}, because there is no Python $version here"
+        continue
+    fi
+    found+=("$version")
+    requirements=("ansible-core~=${core[$version]}.0" -r requirements.txt)
+    [ "$purpose" = demo ] || requirements+=(-r requirements-dev.txt)
+    environment ".cache/venv/$version" "$python" "${requirements[@]}"
+    [ "$purpose" = test ] || break
+    # galaxy-importer pins versions that do not go together with the other tools.
+    [ ${#found[@]} -gt 1 ] || environment .cache/venv/importer "$python" 'galaxy-importer~=0.4.44'
+done
+if [ ${#found[@]} -eq 0 ]; then
+    echo "neither of Python ${pythons[*]} is here; install one of them with its venv module" >&2
+    exit 1
+fi
+if [ "$purpose" = test ] && [ "${CI:-}" = true ] && [ ${#found[@]} -lt ${#pythons[@]} ]; then
+    echo "CI must test every supported ansible-core" >&2
+    exit 1
+fi
