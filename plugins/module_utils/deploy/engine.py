@@ -18,6 +18,7 @@ from ..builders.registry import BUILDERS
 from ..checks.script import check_script
 from ..checks.verify import Verification, verify
 from ..composition.document import document_digest, node_document
+from ..composition.load import MANIFEST
 from ..composition.model import Composition, Deployment, Node
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
@@ -136,7 +137,7 @@ class Engine:
     def evaluated(self, *, write: bool) -> Result:
         """``composition.json``; with ``write`` also as a file next to the composition."""
         data = self.evaluate().to_json()
-        path = os.path.join(self.deployment.composition, "composition.json")
+        path = os.path.join(self.deployment.composition, MANIFEST)
         old = read_json(path) if os.path.exists(path) else None
         changed = write and old != data
         if changed:
@@ -345,7 +346,7 @@ class Engine:
 
     def _summary(self, release: int, images: t.Mapping[str, str]) -> list[str]:
         """What runs now and how to get in, for people."""
-        access = self.keys.ssh_config
+        access = self.keys.ssh_config_file
         return [
             f"deployment {self.deployment.name}, release {release}, on {self.deployment.platform}:",
             *(f"  {node.name} ({node.role}): {images[node.role]}" for node in self.nodes),

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A deployment of its own for each test module, driven only through ansible-playbook and ansible-inventory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COLLECTIONS = ROOT / ".cache" / "collections"
+BIN = Path(sys.executable).parent
+
+#: ``host : ok=1 changed=0 unreachable=0 failed=0 …`` of the recap.
+RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*)$", re.MULTILINE)
+
+
+@dataclass
+class Run:
+    """What an ``ansible-playbook`` left behind."""
+
+    returncode: int
+    output: str
+    seconds: float
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """Host → counts of the recap."""
+        return {
+            match["host"]: {key: int(value) for key, value in (pair.split("=") for pair in match["counts"].split())}
+            for match in RECAP.finditer(self.output)
+        }
+
+    @property
+    def changed(self) -> int:
+        return sum(counts["changed"] for counts in self.recap.values())
+
+    def said(self, text: str) -> list[str]:
+        """Lines of the output that contain ``text``."""
+        return [line for line in self.output.splitlines() if text in line]
+
+
+class Lab:
+    """A working copy of a composition with its deployment file and state directory."""
+
+    def __init__(self, directory: Path, composition: str, deployment: dict[str, t.Any]) -> None:
+        self.directory = directory
+        self.composition = directory / "compositions" / composition
+        shutil.copytree(ROOT / "compositions" / composition, self.composition)
+        self.inventory = directory / "inventory"
+        self.inventory.mkdir()
+        self.name = directory.name.replace("_", "-")
+        self.state = directory / "state" / self.name
+        self.deployment: dict[str, t.Any] = {
+            "plugin": "immutable.compose.composition",
+            "composition": f"../compositions/{composition}",
+            "name": self.name,
+            "state_dir": str(directory / "state"),
+            **deployment,
+        }
+        self.write()
+
+    def write(self, **changes: t.Any) -> None:
+        """Change the deployment file."""
+        self.deployment.update(changes)
+        (self.inventory / "lab.compose.yml").write_text(yaml.safe_dump(self.deployment))
+
+    def edit(self, old: str, new: str, file: str = "composition.nix") -> None:
+        """Change a file of the composition; ``old`` must be there."""
+        path = self.composition / file
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {path}"
+        path.write_text(text.replace(old, new))
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
+        return {
+            **kept,
+            "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "ANSIBLE_CONFIG": "/dev/null",
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self, playbook: str, *args: str) -> subprocess.Popen[str]:
+        """Start ``ansible-playbook`` on a playbook of the collection."""
+        return subprocess.Popen(
+            [str(BIN / "ansible-playbook"), "-i", str(self.inventory), f"immutable.compose.{playbook}", *args],
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def play(self, playbook: str, *args: str, expect: int | None = 0) -> Run:
+        """Run a playbook of the collection to its end."""
+        start = time.monotonic()
+        process = self.start(playbook, *args)
+        output, _ = process.communicate(timeout=1200)
+        run = Run(process.returncode, output, time.monotonic() - start)
+        print(f"--- {playbook} {' '.join(args)} ({run.seconds:.1f} s)\n{output}")
+        if expect is not None:
+            assert run.returncode == expect, output
+        for complaint in ("[WARNING]", "[DEPRECATION WARNING]"):
+            assert complaint not in output, output
+        return run
+
+    def kill_when(self, says: str, playbook: str = "deploy", *args: str) -> None:
+        """Run a playbook and kill it and all its children with SIGKILL as soon as it says ``says``."""
+        process = self.start(playbook, *args)
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if says in line:
+                break
+        else:
+            raise AssertionError(f"never said {says!r}:\n{''.join(seen)}")
+        for pid in [process.pid, *descendants(process.pid)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
+        process.stdout.close()
+
+    def ssh(self, node: str, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on a node through the generated SSH configuration."""
+        return subprocess.run(
+            ["ssh", "-F", str(self.state / "ssh_config"), "-o", "BatchMode=yes", node, command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def boots(self) -> dict[str, str]:
+        """Node → boot time of its init, which changes with each boot."""
+        nodes = [entry.name for entry in sorted((self.state / "nodes").iterdir())]
+        return {node: self.ssh(node, "stat -c %Z /proc/1; cat /usr/lib/compose/identity").stdout for node in nodes}
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below ``pid``, by their parents in /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    queue = [pid]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+@pytest.fixture(scope="module")
+def lab_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..., Lab]]:
+    """Makes labs, and destroys what they started."""
+    labs: list[Lab] = []
+
+    def make(name: str, composition: str, **deployment: t.Any) -> Lab:
+        lab = Lab(tmp_path_factory.mktemp(name), composition, deployment)
+        labs.append(lab)
+        return lab
+
+    yield make
+    for lab in labs:
+        process = lab.start("destroy", "-e", '{"compose_data": true}')
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
