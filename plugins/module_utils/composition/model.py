@@ -12,10 +12,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict, dataclass, field
 
+from .schema import reading, validate
+
 COMPOSITION_SCHEMA = "immutable.compose/composition/1"
 
 #: How many, or which, machines have a role: ``None`` (one, named like the role), a count, or the names.
-Distribution = t.Union[None, int, t.List[str]]
+Distribution = t.Union[None, int, list[str]]
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,21 @@ class Composition:
     def from_json(cls, data: t.Mapping[str, t.Any]) -> Composition:
         """Read what :meth:`to_json` wrote.
 
-        :raises InputError: another schema (see :func:`schema.validate`).
+        :raises InputError: another schema, a missing or an unknown field.
         """
-        fields = {key: value for key, value in data.items() if key != "schema"}
-        fields["roles"] = {
-            name: Role(
-                **{
-                    **role,
-                    "ports": tuple(role.get("ports", ())),
-                    "volumes": {key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
-                }
-            )
-            for name, role in data["roles"].items()
-        }
-        return cls(**fields)
+        fields = validate(data, COMPOSITION_SCHEMA, "composition.json")
+        with reading(COMPOSITION_SCHEMA, "composition.json"):
+            fields["roles"] = {
+                name: Role(
+                    **{
+                        **role,
+                        "ports": tuple(role.get("ports", ())),
+                        "volumes": {key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
+                    }
+                )
+                for name, role in fields["roles"].items()
+            }
+            return cls(**fields)
 
 
 @dataclass(frozen=True)

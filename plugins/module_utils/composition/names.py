@@ -18,6 +18,12 @@ def is_host_name(name: str) -> bool:
     return HOST_NAME.fullmatch(name) is not None
 
 
+def is_node_name(name: str) -> bool:
+    """Whether a host of that name can be a node: one host name label, or several with dots between (no address)."""
+    labels = name.split(".")
+    return len(name) <= 253 and all(map(is_host_name, labels)) and (len(labels) == 1 or not labels[-1].isdigit())
+
+
 def nearest(word: str, valid: t.Iterable[str]) -> str:
     """The end of an error message: the nearest valid word, or all of them."""
     words = sorted(valid)

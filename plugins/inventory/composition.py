@@ -1,0 +1,266 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Inventory plugin: a deployment file gives hosts, groups and variables."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: composition
+short_description: Nodes of a deployment of a composition
+version_added: 0.1.0
+author:
+  - immutable.compose contributors (@immutable-compose)
+description:
+  - Reads a deployment file, C(NAME.compose.yml) or C(NAME.compose.yaml), that says which composition is deployed, on
+    which platform, and how many or which nodes have each role.
+  - Gives one host for each node, in the group C(role_ROLE) and in C(deployment_NAME), which is a child of C(immutable),
+    C(composition_NAME) and C(platform_NAME). Characters that group names cannot have become C(_).
+  - The file is data; templates in it are never evaluated. Templates belong into C(group_vars) and C(host_vars).
+  - The composition is evaluated where that is possible (for the builder V(debian), it needs Nix), else its
+    C(composition.json) is read.
+options:
+  plugin:
+    description: Marks the file as one for this plugin.
+    type: str
+    required: true
+    choices: [immutable.compose.composition]
+  composition:
+    description:
+      - Directory of the composition, relative to the deployment file.
+      - Or the path of a C(composition.json), which is then read even where the composition could be evaluated.
+    type: str
+    required: true
+  name:
+    description: Name of the deployment, by default the name of the file up to C(.compose.yml). A host name label.
+    type: str
+  builder:
+    description: What turns the roles into images.
+    type: str
+    default: debian
+  platform:
+    description:
+      - Where the nodes run, for example V(nspawn) or V(qemu).
+      - Or a mapping with the platform's C(name) and options that hold for all nodes.
+    type: raw
+    required: true
+  network:
+    description:
+      - Private IPv4 network of the nodes.
+      - It is divided in equal blocks, one for each role of the composition in alphabetical order; within the block, the
+        address follows from the node's index. So no address depends on how many nodes there are.
+      - The last usable address is kept for the gateway.
+    type: str
+    default: 10.87.0.0/16
+  parameters:
+    description: Given to the composition when it is evaluated, and to each node. Plain data.
+    type: dict
+    default: {}
+  roles:
+    description:
+      - What is deployed of each role of the composition. The value is a count (V(2) of a role C(node) are C(node1) and
+        C(node2); V(0) is no node), a list of names, or a mapping.
+      - A role that is not listed, or has no value, has the nodes that C(rolesDistribution) of the composition says,
+        else one that is named like the role.
+      - "A mapping has the keys C(count); or C(names), a list; or C(hosts), one or a list of hosts and groups that
+        inventory sources read before this one define, to deploy on all of these, or on the first C(count)."
+      - "It may also have C(variables), Ansible variables; C(parameters) and C(secrets), handed to the nodes; and
+        C(options) of the platform."
+    type: dict
+    default: {}
+  nodes:
+    description:
+      - What holds for one node only, by name.
+      - "Keys of each: C(address) on the network; C(variables), C(parameters), C(secrets) and C(options), which win over
+        those of the role."
+    type: dict
+    default: {}
+  authorized_keys:
+    description: OpenSSH public keys that may log in as root, besides the deployment's own.
+    type: list
+    elements: str
+    default: []
+  keep:
+    description: How many verified releases are kept to go back to.
+    type: int
+    default: 3
+  boot_timeout:
+    description: Seconds until a node must answer after it was switched to another image.
+    type: int
+    default: 300
+  verify_timeout:
+    description: Seconds that the whole verification may take.
+    type: int
+    default: 1800
+  state_dir:
+    description:
+      - Directory below which the deployment has a directory of its own name, for releases, keys and local machines.
+        Relative to the deployment file.
+      - The default is C(/var/lib/immutable-compose) for root, else C(immutable-compose) below E(XDG_STATE_HOME) or
+        C(~/.local/state).
+    type: str
+"""
+
+EXAMPLES = r"""
+# demo.compose.yml: one server (server1) and two nodes (node1, node2)
+plugin: immutable.compose.composition
+composition: ../../compositions/nfs
+platform: qemu
+roles:
+  server: 1
+  node: 2
+
+---
+# production.compose.yml: with settings for a role and for a node, on hosts of another inventory source
+plugin: immutable.compose.composition
+composition: ../../compositions/nfs
+platform:
+  name: qemu
+  memory: 768
+roles:
+  server:
+    names: [nfs]
+    options: {memory: 1024}
+    secrets:
+      backup_password: !vault |
+        $ANSIBLE_VAULT;1.1;AES256
+        6231…
+  node:
+    hosts: compute_rack1
+nodes:
+  nfs:
+    address: 10.87.0.10
+"""
+
+import os
+import shlex
+import typing as t
+from collections.abc import Mapping
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script
+from ansible_collections.immutable.compose.plugins.module_utils.composition import values
+from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+    Others,
+    Parsed,
+    parse,
+    to_hostvars,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.composition.load import load
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "nix"))
+
+
+class InventoryModule(BaseInventoryPlugin):
+    """Reads everything into plain data first: the inventory is touched only when nothing can be refused any more."""
+
+    NAME = "immutable.compose.composition"
+
+    def verify_file(self, path: str) -> bool:
+        """Whether the path is that of a deployment file."""
+        return path.endswith((".compose.yml", ".compose.yaml")) and bool(super().verify_file(path))
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        """Add the nodes of one deployment file."""
+        super().parse(inventory, loader, path, cache)
+        path = os.path.abspath(path)
+        try:
+            options = self._options_of(loader, path)
+            composition = _evaluate(options, path)
+            parsed = parse(options, composition, path, PLATFORMS, _others(inventory))
+            check_script(composition.test_script, [node.name for node in parsed.deployment.nodes])
+            group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
+            if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
+                raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
+        except ComposeError as error:
+            raise AnsibleParserError(str(error)) from error
+        self._add(inventory, group, parsed, composition)
+
+    def _options_of(self, loader: DataLoader, path: str) -> dict[str, t.Any]:
+        """The options as plain data. Strings of the file were never trusted as templates."""
+        config = loader.load_from_file(path, cache="none")
+        if not isinstance(config, Mapping):
+            raise InputError(f"{path}: expected a mapping, with 'plugin: {self.NAME}'")
+        values.known(config, self.option_definitions, path, "key of a deployment file")
+        for key, value in config.items():
+            if isinstance(value, bool):  # which would pass for a number or a string
+                raise InputError(f"{path}: {key} is {value!r}, expected no truth value")
+        try:
+            self.set_options(direct=dict(config))
+        except AnsibleError as error:
+            raise InputError(f"{path}: {error}") from error
+        return {key: _plain(value) for key, value in self.get_options().items()}
+
+    def _add(self, inventory: InventoryData, group: str, parsed: Parsed, composition: Composition) -> None:
+        deployment = parsed.deployment
+        shared, own = to_hostvars(deployment)
+        inventory.add_group(group)
+        for parent in ("immutable", f"composition_{composition.name}", f"platform_{deployment.platform}"):
+            inventory.add_child(inventory.add_group(self._sanitize_group_name(parent)), group)
+        # Hosts of other sources are in `group` only, and so keep their own way of being reached.
+        machines = inventory.add_group(self._sanitize_group_name(f"machines_{deployment.name}"))
+        inventory.add_child(group, machines)
+        reached = {
+            "ansible_user": "root",
+            "ansible_ssh_common_args": f"-F {shlex.quote(os.path.join(deployment.state, 'ssh_config'))}",
+        }
+        for entity, variables in ((group, shared), (machines, reached)):
+            for key, value in variables.items():
+                inventory.set_variable(entity, key, _constant(value))
+        roles = {role: inventory.add_group(self._sanitize_group_name(f"role_{role}")) for role in composition.roles}
+        for node in deployment.nodes:
+            inventory.add_host(node.name, group=group if node.name in parsed.placed else machines)
+            inventory.add_child(roles[node.role], node.name)
+            for key, value in own[node.name].items():
+                inventory.set_variable(node.name, key, _constant(value))
+            for key, value in parsed.variables.get(node.name, {}).items():
+                inventory.set_variable(node.name, key, _constant(value))
+
+
+def _evaluate(options: Mapping[str, t.Any], path: str) -> Composition:
+    builder = options["builder"]
+    values.known([builder], BUILDERS, f"{path}: builder", "builder")
+    where = os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"]))
+    parameters = values.parameters(options["parameters"], f"{path}: parameters")
+    try:
+        return load(os.path.abspath(where), parameters, BUILDERS[builder](SUPPORT, Progress()))
+    except ComposeError as error:
+        raise InputError(f"{path}: composition: {error}") from error
+
+
+def _others(inventory: InventoryData) -> Others:
+    groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
+    groups["all"] = list(inventory.hosts)  # has no children before all sources are read
+    return Others({name: host.vars for name, host in inventory.hosts.items()}, groups)
+
+
+def _plain(value: t.Any) -> t.Any:
+    """Without Ansible's tags; encrypted values as they are."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _constant(value: t.Any) -> t.Any:
+    """Strings that cannot be templates are marked as trusted, to be exported as they are; no other ever is."""
+    if isinstance(value, str):
+        return value if "{" in value else trust_as_template(value)
+    if isinstance(value, dict):
+        return {key: _constant(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_constant(item) for item in value]
+    return value

@@ -1,0 +1,339 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments: from a deployment file, to inventory variables, and back from these. PRIVATE to the collection.
+
+The keys of the file are documented in the inventory plugin (plugins/inventory/composition.py) and docs/inventory.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from ..platforms.base import Platform, validate_options
+from . import values
+from .addresses import Addresses, parse_network
+from .model import Composition, Deployment, Node
+from .names import is_node_name, nearest
+
+ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
+NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
+
+Data = t.Mapping[str, t.Any]
+
+
+@dataclass(frozen=True)
+class Others:
+    """What other inventory sources define."""
+
+    #: Variables by host.
+    hosts: t.Mapping[str, Data] = field(default_factory=dict)
+    #: Hosts by group.
+    groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Content of a deployment file."""
+
+    deployment: Deployment
+    #: The user's variables by node, of those that have some.
+    variables: t.Mapping[str, Data]
+    #: Nodes that are hosts of other inventory sources.
+    placed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What can be set for a whole deployment, a role and a node; the narrower one wins."""
+
+    variables: Data
+    parameters: Data
+    secrets: Data
+    options: Data
+
+    @classmethod
+    def read(cls, entry: Data, platform: type[Platform], where: str) -> _Settings:
+        options = values.mapping(entry.get("options"), f"{where}.options")
+        return cls(
+            values.variables(entry.get("variables"), f"{where}.variables"),
+            values.parameters(entry.get("parameters"), f"{where}.parameters"),
+            values.secrets(entry.get("secrets"), f"{where}.secrets"),
+            validate_options(platform, options, f"{where}.options"),
+        )
+
+    def over(self, wider: _Settings) -> _Settings:
+        return _Settings(
+            {**wider.variables, **self.variables},
+            {**wider.parameters, **self.parameters},
+            {**wider.secrets, **self.secrets},
+            {**wider.options, **self.options},
+        )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A node before it has its address."""
+
+    name: str
+    role: str
+    index: int
+    settings: _Settings
+    #: As given in the file.
+    address: t.Any = None
+
+
+def file_name(path: str) -> str:
+    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``."""
+    return re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path))
+
+
+def state_directory(base: str | None, name: str, path: str) -> str:
+    """Directory of a deployment: below ``base`` (relative to the deployment file), else where state belongs here."""
+    if base:
+        above = os.path.join(os.path.dirname(path), os.path.expanduser(base))
+    elif os.geteuid() == 0:
+        above = "/var/lib/immutable-compose"
+    else:
+        home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        above = os.path.join(home, "immutable-compose")
+    return os.path.abspath(os.path.join(above, name))
+
+
+def parse(
+    data: Data,
+    composition: Composition,
+    path: str,
+    platforms: t.Mapping[str, type[Platform]],
+    others: Others | None = None,
+) -> Parsed:
+    """Read a deployment file.
+
+    :param data: options of the inventory plugin; plain data.
+    :param path: of the deployment file, absolute: for messages, the default name, and paths relative to it.
+    :param platforms: the known platforms by name.
+    :param others: for roles that are placed on existing hosts, and against names that are used already.
+    :raises InputError: names file, key, value and what was expected.
+    """
+    others = others or Others()
+    name = values.host_name(data.get("name") or file_name(path), f"{path}: name")
+    values.host_name(composition.name, f"{composition.path}: name of the composition")
+    network = parse_network(data["network"], f"{path}: network")
+    platform, options = _platform(data["platform"], platforms, path)
+    parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
+
+    wanted, placed = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
+    nodes = _with_addresses(wanted, placed, Addresses(network, composition.roles), others, path)
+    deployment = Deployment(
+        name=name,
+        composition=composition.path,
+        builder=composition.builder,
+        platform=platform.name,
+        nodes=nodes,
+        network=str(network),
+        state=state_directory(data.get("state_dir"), name, path),
+        parameters=parameters,
+        authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        keep=values.at_least_one(data["keep"], f"{path}: keep"),
+        boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
+        verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
+    )
+    variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
+    return Parsed(deployment, variables, frozenset(placed))
+
+
+def _platform(
+    value: t.Any, platforms: t.Mapping[str, type[Platform]], path: str
+) -> tuple[type[Platform], dict[str, t.Any]]:
+    options = dict(value) if isinstance(value, t.Mapping) else {"name": value}
+    name = options.pop("name", None)
+    if not isinstance(name, str) or name not in platforms:
+        raise InputError(f"{path}: platform is {name!r}, expected a known platform{nearest(str(name), platforms)}")
+    return platforms[name], validate_options(platforms[name], options, f"{path}: platform")
+
+
+def _nodes(
+    data: Data, composition: Composition, platform: type[Platform], every: _Settings, path: str, others: Others
+) -> tuple[list[_Wanted], set[str]]:
+    """All nodes, by role and index, and the names of those placed on existing hosts."""
+    roles = values.mapping(data.get("roles"), f"{path}: roles")
+    values.known(roles, composition.roles, f"{path}: roles", "role of the composition")
+    entries = values.mapping(data.get("nodes"), f"{path}: nodes")
+    wanted: dict[str, _Wanted] = {}
+    placed: set[str] = set()
+    for role in sorted(composition.roles):
+        where = f"{path}: roles.{role}"
+        entry = _role_entry(roles.get(role), where)
+        if entry.get("hosts") is not None:
+            names = _placed(entry, where, others)
+            placed.update(names)
+        else:
+            names = _named(role, entry, composition, where)
+        if names and platform.boots_kernel and not composition.roles[role].bootable:
+            raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
+        settings = _Settings.read(entry, platform, where).over(every)
+        for index, name in enumerate(names, 1):
+            if name in wanted:
+                roles_ = f"role {wanted[name].role!r} and role {role!r}"
+                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names")
+            if name not in placed:
+                _refuse_taken(name, where, others)
+            wanted[name] = _Wanted(name, role, index, settings)
+    values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
+    for name, value in entries.items():
+        where = f"{path}: nodes.{name}"
+        entry = values.mapping(value, where)
+        values.known(entry, NODE_KEYS, where, "key of a node")
+        node = wanted[name]
+        settings = _Settings.read(entry, platform, where).over(node.settings)
+        wanted[name] = _Wanted(name, node.role, node.index, settings, entry.get("address"))
+    return list(wanted.values()), placed
+
+
+def _role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
+    """A role's entry in its long form."""
+    if not isinstance(value, t.Mapping):
+        return {"names" if isinstance(value, list) else "count": value}
+    entry = values.mapping(value, where)
+    values.known(entry, ROLE_KEYS, where, "key of a role")
+    if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
+        raise InputError(f"{where}: names is {entry['names']!r}, expected no count and no hosts beside it")
+    return entry
+
+
+def _named(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
+    """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
+    given = entry["names"] if entry.get("names") is not None else entry.get("count")
+    wanted = values.distribution(given, where)
+    if wanted is None:
+        where = f"{composition.path}: rolesDistribution.{role}"
+        wanted = values.distribution(composition.distribution.get(role), where)
+    if isinstance(wanted, list):
+        return wanted
+    names = [role] if wanted is None else [f"{role}{index}" for index in range(1, wanted + 1)]
+    for name in names[-1:]:  # the longest one: it tells for all of them
+        values.host_name(name, f"{where}: made of the role's name")
+    return names
+
+
+def _placed(entry: Data, where: str, others: Others) -> list[str]:
+    """The existing hosts that a role is placed on: all, or the first ``count``."""
+    words, count = entry["hosts"], values.distribution(entry.get("count"), f"{where}.count")
+    pool: dict[str, None] = {}
+    for word in words if isinstance(words, list) else [words]:
+        if not isinstance(word, str):
+            raise InputError(f"{where}.hosts has {word!r}, expected names of hosts or groups")
+        if word not in others.groups and word not in others.hosts:
+            near = nearest(word, [*others.groups, *others.hosts])
+            raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
+        for host in others.groups.get(word, [word]):
+            if not is_node_name(host):
+                raise InputError(f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME}")
+            if "compose_role" in others.hosts[host]:
+                raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
+            pool[host] = None
+    if isinstance(count, list):
+        raise InputError(f"{where}.count is {count!r}, expected a count (0 or more)")
+    if count is not None and count > len(pool):
+        raise InputError(f"{where}.count is {count}, expected at most {len(pool)}: so many hosts has {words!r}")
+    return list(pool)[:count]
+
+
+def _refuse_taken(name: str, where: str, others: Others) -> None:
+    if name in others.hosts or name in others.groups or name == "localhost":
+        what = "group" if name in others.groups else "host"
+        raise InputError(
+            f"{where}: the name {name!r} is taken by a {what} of another inventory source,"
+            " expected another name (or 'hosts', to deploy on existing hosts)"
+        )
+
+
+def _with_addresses(
+    wanted: t.Sequence[_Wanted], placed: t.Collection[str], addresses: Addresses, others: Others, path: str
+) -> tuple[Node, ...]:
+    fixed = {}
+    for node in wanted:
+        if node.address is not None:
+            fixed[node.name] = addresses.explicit(node.address, node.name, f"{path}: nodes.{node.name}.address")
+        elif node.name in placed and others.hosts[node.name].get("ansible_host") in addresses:
+            where = f"{path}: roles.{node.role}.hosts: ansible_host of {node.name!r}"
+            fixed[node.name] = addresses.explicit(others.hosts[node.name]["ansible_host"], node.name, where)
+    return tuple(
+        Node(
+            name=node.name,
+            role=node.role,
+            index=node.index,
+            address=fixed.get(node.name) or addresses.automatic(node.role, node.index, node.name, f"{path}: network"),
+            parameters=node.settings.parameters,
+            secrets=node.settings.secrets,
+            options=node.settings.options,
+        )
+        for node in wanted
+    )
+
+
+#: Fields of a deployment that travel as they are.
+_SHARED = ("composition", "builder", "platform", "network", "state", "keep", "boot_timeout", "verify_timeout")
+_NONE = object()
+
+
+def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
+    """Inventory variables: those that all nodes share, and those of each node by name."""
+    shared: dict[str, t.Any] = {
+        "compose_deployment": deployment.name,
+        "compose_parameters": dict(deployment.parameters),
+        "compose_authorized_keys": list(deployment.authorized_keys),
+        **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
+    }
+    own: dict[str, dict[str, t.Any]] = {}
+    for node in deployment.nodes:
+        own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
+        extra = {key: value for key, value in node.parameters.items() if deployment.parameters.get(key, _NONE) != value}
+        for key, value in (("node_parameters", extra), ("secrets", node.secrets), ("options", node.options)):
+            if value:
+                own[node.name][f"compose_{key}"] = dict(value)
+    return shared, own
+
+
+def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
+    """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
+
+    :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
+    """
+    members = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
+    if not members:
+        raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
+    first, shared = next(iter(members.items()))
+
+    def of(host: str, held: Data, key: str) -> t.Any:
+        try:
+            return held[f"compose_{key}"]
+        except KeyError:
+            raise InputError(
+                f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
+            ) from None
+
+    parameters = dict(of(first, shared, "parameters"))
+    nodes = [
+        Node(
+            name=host,
+            role=of(host, held, "role"),
+            index=of(host, held, "index"),
+            address=of(host, held, "address"),
+            parameters={**parameters, **held.get("compose_node_parameters", {})},
+            secrets=dict(held.get("compose_secrets", {})),
+            options=dict(held.get("compose_options", {})),
+        )
+        for host, held in members.items()
+    ]
+    return Deployment(
+        name=name,
+        nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.index))),
+        parameters=parameters,
+        authorized_keys=tuple(of(first, shared, "authorized_keys")),
+        **{key: of(first, shared, key) for key in _SHARED},
+    )

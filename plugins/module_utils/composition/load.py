@@ -1,0 +1,51 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compositions, evaluated here or on another host before. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from dataclasses import replace
+
+from ..builders.base import Builder
+from ..errors import InputError, MissingProgramError
+from .model import Composition
+
+#: Result of an evaluation, kept next to the composition for hosts that cannot evaluate.
+MANIFEST = "composition.json"
+
+
+def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Composition:
+    """The composition in a directory: evaluated if this host has what that needs, else from its ``composition.json``.
+
+    :param path: directory, or a manifest to be read without trying to evaluate.
+    :raises InputError: there is neither; the composition does not evaluate; the manifest is of another builder.
+    """
+    if os.path.isfile(path):
+        return read_manifest(path, builder.name)
+    if not os.path.isdir(path):
+        raise InputError(f"{path}: no such directory, expected a composition")
+    try:
+        return builder.evaluate(path, parameters)
+    except MissingProgramError as missing:
+        manifest = os.path.join(path, MANIFEST)
+        if not os.path.isfile(manifest):
+            raise InputError(f"{path}: has no {MANIFEST}, and cannot be evaluated here: {missing}") from missing
+        return read_manifest(manifest, builder.name)
+
+
+def read_manifest(path: str, builder: str) -> Composition:
+    """A ``composition.json``; the composition's directory is where the file lies, wherever it was evaluated."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            composition = Composition.from_json(json.load(stream))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    except InputError as error:
+        raise InputError(f"{os.path.dirname(path)}: {error}") from error
+    if composition.builder != builder:
+        raise InputError(f"{path}: evaluated by builder {composition.builder!r}, expected {builder!r}")
+    return replace(composition, path=os.path.dirname(os.path.abspath(path)))

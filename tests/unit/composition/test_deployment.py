@@ -1,0 +1,342 @@
+"""Deployment files: counts and names, addresses, settings, refusals, and the way through inventory variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+    Others,
+    Parsed,
+    from_hostvars,
+    parse,
+    to_hostvars,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Deployment, Role
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Option, Platform
+
+FILE = "/site/demo.compose.yml"
+DEFAULTS = {
+    "platform": "machines",
+    "network": "10.87.0.0/16",
+    "keep": 3,
+    "boot_timeout": 300,
+    "verify_timeout": 1800,
+}
+
+
+class Machines(Platform):
+    """Known by its class attributes only: parsing never makes an instance."""
+
+    name = "machines"
+    formats = ("root",)
+    options: t.ClassVar[t.Mapping[str, Option]] = {
+        "memory": Option(int, 512, "MiB"),
+        "bridge": Option(str, "", "name of the bridge"),
+    }
+
+
+def composition(**changes: t.Any) -> Composition:
+    roles = {name: Role(name) for name in ("server", "node")}
+    return Composition(
+        **{"name": "nfs", "builder": "debian", "path": "/c/nfs", "digest": "d", "roles": roles, **changes}
+    )
+
+
+def read(data: t.Mapping[str, t.Any], others: Others | None = None, **changes: t.Any) -> Parsed:
+    return parse({**DEFAULTS, **data}, composition(**changes), FILE, {"machines": Machines}, others)
+
+
+def names(data: t.Mapping[str, t.Any], **changes: t.Any) -> dict[str, str]:
+    return {node.name: node.role for node in read(data, **changes).deployment.nodes}
+
+
+def refused(data: t.Mapping[str, t.Any], others: Others | None = None, **changes: t.Any) -> str:
+    with pytest.raises(InputError) as caught:
+        read(data, others, **changes)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ({}, ["node", "server"]),
+        ({"server": None}, ["node", "server"]),
+        ({"server": 1}, ["node", "server1"]),
+        ({"node": 3}, ["node1", "node2", "node3", "server"]),
+        ({"node": "3"}, ["node1", "node2", "node3", "server"]),
+        ({"node": 0}, ["server"]),
+        ({"node": ["b", "a"]}, ["b", "a", "server"]),
+        ({"node": {"count": 2}}, ["node1", "node2", "server"]),
+        ({"node": {"names": ["x"]}}, ["x", "server"]),
+        ({"node": {"variables": {"v": 1}}}, ["node", "server"]),
+    ],
+)
+def test_counts_are_those_of_nixos_compose(roles: dict[str, t.Any], expected: list[str]) -> None:
+    assert list(names({"roles": roles})) == expected
+
+
+def test_distribution_of_the_composition_counts_where_the_file_says_nothing() -> None:
+    assert list(names({}, distribution={"node": 2})) == ["node1", "node2", "server"]
+    assert list(names({"roles": {"node": {"options": {"memory": 1}}}}, distribution={"node": ["a"]})) == ["a", "server"]
+    assert list(names({"roles": {"node": 1}}, distribution={"node": 2})) == ["node1", "server"]
+
+
+def test_deployment_has_what_the_file_says() -> None:
+    deployment = read({"authorized_keys": ["ssh-ed25519 AAAA me@there"], "state_dir": "state", "keep": 5}).deployment
+    assert deployment.name == "demo"
+    assert (deployment.composition, deployment.builder, deployment.platform) == ("/c/nfs", "debian", "machines")
+    assert deployment.state == "/site/state/demo"
+    assert deployment.authorized_keys == ("ssh-ed25519 AAAA me@there",)
+    assert (deployment.keep, deployment.boot_timeout, deployment.verify_timeout) == (5, 300, 1800)
+
+
+def test_state_belongs_below_the_home_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read({}).deployment.state.endswith("/immutable-compose/demo")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/u/state")
+    assert read({}).deployment.state == "/home/u/state/immutable-compose/demo"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/u")
+    assert read({}).deployment.state == "/home/u/.local/state/immutable-compose/demo"
+
+
+def test_narrower_settings_win() -> None:
+    parsed = read(
+        {
+            "platform": {"name": "machines", "memory": 512, "bridge": "b0"},
+            "parameters": {"size": 1, "who": "all"},
+            "roles": {
+                "node": {
+                    "count": 2,
+                    "variables": {"v": "role", "w": "role"},
+                    "parameters": {"size": 2},
+                    "secrets": {"key": "role"},
+                    "options": {"memory": 1024},
+                }
+            },
+            "nodes": {
+                "node2": {
+                    "variables": {"v": "node"},
+                    "parameters": {"size": 3},
+                    "secrets": {"key": "node"},
+                    "options": {"memory": 2048},
+                }
+            },
+        }
+    )
+    node1, node2, server = parsed.deployment.nodes
+    assert [node.options["memory"] for node in (server, node1, node2)] == [512, 1024, 2048]
+    assert node2.options["bridge"] == "b0"
+    assert [node.parameters for node in (server, node1, node2)] == [{"size": size, "who": "all"} for size in (1, 2, 3)]
+    assert [dict(node.secrets) for node in (server, node1, node2)] == [{}, {"key": "role"}, {"key": "node"}]
+    assert parsed.variables == {"node1": {"v": "role", "w": "role"}, "node2": {"v": "node", "w": "role"}}
+
+
+def addresses(data: t.Mapping[str, t.Any], **changes: t.Any) -> dict[str, str | None]:
+    return {node.name: node.address for node in read(data, **changes).deployment.nodes}
+
+
+def test_each_role_has_a_block_of_the_network() -> None:
+    roles = {name: Role(name) for name in ("c", "a", "b")}
+    found = addresses({"roles": {"a": 2, "b": 257}}, roles=roles)
+    assert (found["a1"], found["a2"]) == ("10.87.0.1", "10.87.0.2")
+    assert (found["b1"], found["b256"], found["b257"]) == ("10.87.85.1", "10.87.86.0", "10.87.86.1")
+    assert found["c"] == "10.87.170.1"
+
+
+def test_counts_move_no_address() -> None:
+    few, many = (addresses({"roles": {"node": count, "server": 1}}) for count in (1, 500))
+    assert few.items() <= many.items()
+    none = addresses({"roles": {"node": 0, "server": 1}})
+    assert none["server1"] == many["server1"]
+
+
+def test_small_networks_are_divided_as_they_can() -> None:
+    assert addresses({"network": "192.168.1.0/28"}) == {"node": "192.168.1.1", "server": "192.168.1.9"}
+    message = refused({"network": "192.168.1.0/28", "roles": {"node": 6}})
+    assert "role 'node' has more nodes than its block of 192.168.1.0/28 has addresses (5)" in message
+
+
+def test_explicit_addresses_win() -> None:
+    assert addresses({"nodes": {"server": {"address": "10.87.3.3"}}})["server"] == "10.87.3.3"
+    # also over an address that would have been another node's, as long as that one has its own, too
+    nodes = {"node1": {"address": "10.87.0.2"}, "node2": {"address": "10.87.0.1"}}
+    found = addresses({"roles": {"node": 2}, "nodes": nodes})
+    assert (found["node1"], found["node2"]) == ("10.87.0.2", "10.87.0.1")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("10.88.0.1", "'10.88.0.1', expected a free address of 10.87.0.0/16"),
+        ("10.87.0.0", "kept for"),
+        ("10.87.255.254", "kept for"),
+        ("10.87.255.255", "kept for"),
+        ("10.87.0.1/16", "expected a free address"),
+        (5, "nodes.server.address is 5, expected"),
+        ("10.87.0.1", "the address 10.87.0.1 of node 'node' is taken by node 'server'"),
+    ],
+)
+def test_wrong_addresses_are_refused(address: t.Any, why: str) -> None:
+    assert why in refused({"nodes": {"server": {"address": address}}})
+
+
+def test_the_same_address_twice_is_refused() -> None:
+    nodes = {name: {"address": "10.87.9.9"} for name in ("node", "server")}
+    assert "the address 10.87.9.9 of node 'server' is taken by node 'node'" in refused({"nodes": nodes})
+
+
+OTHERS = Others(
+    hosts={
+        "rack1-a.example.org": {"ansible_host": "10.87.7.7"},
+        "rack1-b.example.org": {"ansible_host": "192.0.2.1"},
+        "Old_Box": {},
+        "elsewhere": {"compose_role": "web"},
+    },
+    groups={"rack1": ["rack1-a.example.org", "rack1-b.example.org"], "old": ["Old_Box"], "web": ["elsewhere"]},
+)
+
+
+def test_roles_can_be_placed_on_hosts_of_other_sources() -> None:
+    parsed = read({"roles": {"node": {"hosts": "rack1"}}}, OTHERS)
+    assert [node.name for node in parsed.deployment.nodes] == ["rack1-a.example.org", "rack1-b.example.org", "server"]
+    assert parsed.placed == {"rack1-a.example.org", "rack1-b.example.org"}
+    # A host keeps the address that it has on the network of the deployment; else it gets one of its role's block.
+    assert [node.address for node in parsed.deployment.nodes] == ["10.87.7.7", "10.87.0.2", "10.87.128.1"]
+
+
+def test_placement_takes_words_in_order_and_each_host_once() -> None:
+    hosts = ["rack1-b.example.org", "rack1"]
+    placed = read({"roles": {"node": {"hosts": hosts}}}, OTHERS).deployment.nodes
+    assert [node.name for node in placed[:2]] == ["rack1-b.example.org", "rack1-a.example.org"]
+    first = read({"roles": {"node": {"hosts": "rack1", "count": 1}}}, OTHERS)
+    assert first.placed == {"rack1-a.example.org"}
+
+
+@pytest.mark.parametrize(
+    ("role", "why"),
+    [
+        ({"hosts": "rack2"}, "'rack2' is no host or group of the sources read before this one; did you mean 'rack1'?"),
+        ({"hosts": "old"}, "'Old_Box' cannot be a node"),
+        ({"hosts": "web"}, "'elsewhere' is a node of another deployment already"),
+        ({"hosts": "rack1", "count": 3}, "roles.node.count is 3, expected at most 2"),
+        ({"hosts": "rack1", "count": ["a"]}, "roles.node.count is ['a']"),
+        ({"hosts": "rack1", "names": ["a"]}, "expected no count and no hosts"),
+        ({"hosts": [1]}, "roles.node.hosts has 1"),
+        (["elsewhere"], "the name 'elsewhere' is taken by a host of another inventory source"),
+        (["rack1"], "the name 'rack1' is taken by a group of another inventory source"),
+        (["localhost"], "the name 'localhost' is taken"),
+    ],
+)
+def test_wrong_placement_is_refused(role: t.Any, why: str) -> None:
+    assert why in refused({"roles": {"node": role}}, OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ({"name": "Demo_1"}, "name: invalid name 'Demo_1', expected lower-case letters"),
+        ({"platform": "machine"}, "platform is 'machine', expected a known platform; did you mean 'machines'?"),
+        ({"platform": None}, "platform is None, expected a known platform; valid: machines"),
+        ({"platform": ["machines"]}, "platform is ['machines']"),
+        ({"platform": {"name": "machines", "memori": 1}}, "unknown option 'memori'"),
+        ({"platform": {"name": "machines", "memory": "1G"}}, "memory is '1G', expected int"),
+        ({"platform": {"name": "machines", "memory": True}}, "memory is True, expected int"),
+        ({"network": "10.87.0.1/16"}, "network is '10.87.0.1/16', expected an IPv4 network"),
+        ({"network": "fd00::/64"}, "network is 'fd00::/64', expected an IPv4 network"),
+        ({"network": 10}, "network is 10, expected an IPv4 network"),
+        ({"parameters": {"when": object()}}, "parameters.when is of type object, expected plain data"),
+        ({"parameters": {"a": [{1: 2}]}}, "parameters.a[0] has the key 1, expected a string"),
+        ({"roles": [1]}, "roles is [1], expected a mapping"),
+        ({"roles": {"nodes": 2}}, "roles: 'nodes' is no role of the composition; did you mean 'node'?"),
+        ({"roles": {"node": -1}}, "roles.node is -1, expected a count (0 or more)"),
+        ({"roles": {"node": "-1"}}, "roles.node is '-1', expected a count"),
+        ({"roles": {"node": True}}, "roles.node is True, expected a count"),
+        ({"roles": {"node": 1.5}}, "roles.node is 1.5, expected a count"),
+        ({"roles": {"node": "many"}}, "roles.node is 'many', expected a count"),
+        ({"roles": {"node": ["a", "a"]}}, "the name 'a' is used twice, by role 'node' and role 'node'"),
+        ({"roles": {"node": ["server"]}}, "the name 'server' is used twice, by role 'node' and role 'server'"),
+        ({"roles": {"node": ["node_1"]}}, "roles.node: invalid name 'node_1'"),
+        ({"roles": {"node": [1]}}, "roles.node: invalid name 1"),
+        ({"roles": {"node": {"cont": 2}}}, "roles.node: 'cont' is no key of a role; did you mean 'count'?"),
+        ({"roles": {"node": {"count": 2, "names": ["a", "b"]}}}, "expected no count"),
+        ({"roles": {"node": {"options": {"cpu": 2}}}}, "roles.node.options: unknown option 'cpu'"),
+        ({"roles": {"node": {"options": 3}}}, "roles.node.options is 3, expected a mapping"),
+        ({"roles": {"node": {"variables": {"a-b": 3}}}}, "'a-b' is no name of a variable"),
+        ({"roles": {"node": {"secrets": {"pin": 1234}}}}, "secrets.pin is of type int, expected a string"),
+        ({"nodes": {"node9": {}}}, "nodes: 'node9' is no node of the deployment; did you mean 'node'?"),
+        ({"nodes": {"node": {"adress": "x"}}}, "nodes.node: 'adress' is no key of a node; did you mean 'address'?"),
+        ({"nodes": {"node": "10.87.0.9"}}, "nodes.node is '10.87.0.9', expected a mapping"),
+        ({"authorized_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "expected OpenSSH public keys"),
+        ({"keep": 0}, "keep is 0, expected a whole number from 1 on"),
+        ({"boot_timeout": -1}, "boot_timeout is -1"),
+    ],
+)
+def test_wrong_input_is_refused(data: dict[str, t.Any], why: str) -> None:
+    message = refused(data)
+    assert message.startswith(FILE)
+    assert why in message
+
+
+def test_secrets_are_not_told() -> None:
+    assert "1234" not in refused({"roles": {"node": {"secrets": {"pin": 1234}}}})
+
+
+def test_what_the_composition_has_wrong_is_refused() -> None:
+    assert "/c/nfs: name of the composition: invalid name 'NFS!'" in refused({}, name="NFS!")
+    assert "/c/nfs: rolesDistribution.node is -2" in refused({}, distribution={"node": -2})
+    roles = {"my_role": Role("my_role")}
+    assert "made of the role's name: invalid name 'my_role2'" in refused({"roles": {"my_role": 2}}, roles=roles)
+    assert list(names({"roles": {"my_role": ["fine"]}}, roles=roles)) == ["fine"]
+
+
+def test_roles_without_a_kernel_need_containers() -> None:
+    roles = {"node": Role("node", bootable=False)}
+    assert "the role has no kernel" in refused({}, roles=roles)
+    assert names({"roles": {"node": 0}}, roles=roles) == {}
+
+
+def round_trip(deployment: Deployment, **more: dict[str, t.Any]) -> Deployment:
+    """Through JSON, as ansible-inventory exports variables, in any order of hosts."""
+    shared, own = json.loads(json.dumps(to_hostvars(deployment)))
+    hostvars = {name: {**shared, **own[name], "ansible_user": "root"} for name in reversed(list(own))}
+    return from_hostvars(deployment.name, {**more, **hostvars})
+
+
+def test_variables_bring_the_deployment_back() -> None:
+    plain = read({}).deployment
+    assert round_trip(plain) == plain
+    rich = read(
+        {
+            "platform": {"name": "machines", "memory": 700},
+            "parameters": {"a": 1, "b": [1, {"c": None}]},
+            "authorized_keys": ["ssh-rsa AAAA"],
+            "roles": {"node": {"count": 12, "parameters": {"a": None}, "secrets": {"s": "x"}}},
+            "nodes": {"node7": {"address": "10.87.50.50", "options": {"memory": 1}}},
+        }
+    ).deployment
+    assert round_trip(rich) == rich
+
+
+def test_nodes_carry_only_what_is_theirs() -> None:
+    _shared, own = to_hostvars(read({"parameters": {"a": 1}, "roles": {"node": {"parameters": {"b": 2}}}}).deployment)
+    assert own["server"] == {"compose_role": "server", "compose_index": 1, "compose_address": "10.87.128.1"}
+    assert own["node"]["compose_node_parameters"] == {"b": 2}
+
+
+def test_several_deployments_are_told_apart() -> None:
+    deployment = read({}).deployment
+    other = {"elsewhere": {"compose_deployment": "web", "compose_role": "proxy"}, "plain": {}}
+    assert round_trip(deployment, **other) == deployment
+
+
+def test_hosts_that_are_no_nodes_are_refused() -> None:
+    with pytest.raises(InputError, match="no host of the inventory belongs to the deployment 'demo'"):
+        from_hostvars("demo", {"a": {}})
+    with pytest.raises(InputError, match="host 'a' lacks the variable 'compose_"):
+        from_hostvars("demo", {"a": {"compose_deployment": "demo"}})

@@ -1,0 +1,36 @@
+"""Names of nodes, and the nearest word."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition.names import (
+    is_host_name,
+    is_node_name,
+    nearest,
+)
+
+
+@pytest.mark.parametrize("name", ["a", "node1", "1a", "a-b", "x" * 63])
+def test_labels_are_host_names(name: str) -> None:
+    assert is_host_name(name)
+    assert is_node_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "a_b", "Node", "a.b", "x" * 64, "ä", "a\n", "a b"])
+def test_all_else_is_no_host_name(name: str) -> None:
+    assert not is_host_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [("a.example.org", True), ("10.0.0.1", False), ("a..b", False), ("A.example.org", False), ("a.b" * 100, False)],
+)
+def test_nodes_may_have_a_domain(name: str, valid: bool) -> None:
+    assert is_node_name(name) is valid
+
+
+def test_nearest_word_or_all() -> None:
+    assert nearest("quemu", ["qemu", "nspawn"]) == "; did you mean 'qemu'?"
+    assert nearest("x", ["qemu", "nspawn"]) == "; valid: nspawn, qemu"
+    assert nearest("x", []) == ""
