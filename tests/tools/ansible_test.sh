@@ -17,9 +17,11 @@ for version in 3.9 3.10 3.11 3.12 3.13; do
     python=$(tests/tools/interpreter.sh "$version") && ln -s "$python" "$links/python$version"
 done
 
-# The place and the name of the script that ansible-test would download otherwise.
-bootstrap=$HOME/.ansible/test/cache/get_pip_25_2.py
-[ -e "$bootstrap" ] || install -D -m 644 tests/tools/get_pip.py "$bootstrap"
+# Where the script is that ansible-test would download otherwise: 2.19 and 2.21 want these versions of pip.
+for version in 24_2 25_2; do
+    bootstrap=$HOME/.ansible/test/cache/get_pip_$version.py
+    [ -e "$bootstrap" ] || install -D -m 644 tests/tools/get_pip.py "$bootstrap"
+done
 
 cd .cache/ansible-test/ansible_collections/immutable/compose
 PATH=$environment/bin:$links:/usr/sbin:/usr/bin:/sbin:/bin exec "$environment/bin/ansible-test" "$@"
