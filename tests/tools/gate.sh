@@ -61,8 +61,11 @@ static() {
     stage yamllint yamllint --strict .
     stage shellcheck shellcheck .ci/run tests/tools/*.sh
     stage changelog antsibull-changelog lint
-    stage docs antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --skip-rstcheck .
-    stage ansible-lint ansible-lint
+    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+    rm -rf .cache/docs && mkdir .cache/docs
+    stage docs-render antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --dest-dir .cache/docs \
+        immutable.compose
+    stage ansible-lint ansible-lint --nocolor
 }
 
 unit() {

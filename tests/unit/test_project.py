@@ -29,9 +29,7 @@ REGISTRY_HOST = re.compile(
     r"\.(?:org|io|com|net)\b"
 )
 #: Paths of one developer's machine.
-MACHINE_PATH = re.compile(
-    r"(?<![\w.$}])/(?:work|Users)/|(?<![\w.$}])/(?:home/\w+|root)/\.(?:cache|local|pyenv|ansible)\b"
-)
+MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.(?:cache|pyenv|ansible)\b)")
 
 #: Import name → name of the distribution, where they differ.
 DISTRIBUTIONS = {"yaml": "pyyaml"}
