@@ -1,0 +1,118 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be known about a test script without running it. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import textwrap
+import typing as t
+
+from ..composition.names import nearest
+from ..errors import InputError
+from .machine import Machine
+
+#: Names that every test script finds defined, besides its nodes; see docs/checks.md.
+SYMBOLS = ("log", "machines", "os", "parallel", "retry", "start_all", "subtest", "t")
+
+METHODS = tuple(name for name in dir(Machine) if not name.startswith("_")) + ("doing", "name")
+
+
+def dedent(text: str) -> str:
+    """The script without the indentation that all its lines have in common."""
+    return textwrap.dedent(text)
+
+
+def variables(node_names: t.Iterable[str]) -> dict[str, str]:
+    """Variable → node: the name with underscores; a single node is also ``machine``."""
+    names = list(node_names)
+    found = {re.sub(r"^[^A-Za-z_]|[^A-Za-z0-9_]", "_", name): name for name in names}
+    if len(names) == 1:
+        found.setdefault("machine", names[0])
+    return found
+
+
+def check_script(text: str, node_names: t.Iterable[str]) -> None:
+    """Refuse a script that cannot work.
+
+    :param node_names: all nodes of the deployment.
+    :raises InputError: a syntax error, a node that does not exist, another undefined name, or a method that machines
+        do not have; with line number and line.
+    """
+    text = dedent(text)
+    lines = text.splitlines()
+
+    def refuse(number: int, why: str) -> t.NoReturn:
+        line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+        raise InputError(f"testScript, line {number}: {why}\n    {line}")
+
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        refuse(error.lineno or 0, error.msg)
+    except ValueError as error:  # NUL
+        raise InputError(f"testScript: {error}") from None
+
+    expressions = [item for item in ast.walk(tree) if isinstance(item, ast.expr)]
+    judge = _Judge(list(node_names), _assigned(tree))
+    for item in sorted(expressions, key=lambda item: (item.lineno, item.col_offset)):
+        why = judge.complaint(item)
+        if why:
+            refuse(item.lineno, why)
+
+
+class _Judge:
+    """Knows which names are defined when the script runs."""
+
+    def __init__(self, nodes: t.Sequence[str], assigned: t.Collection[str]) -> None:
+        self._nodes = nodes
+        self._hints = {*variables(nodes), *SYMBOLS, *assigned}
+        self._known = {*self._hints, *dir(builtins), "__name__"}
+        self._knows_all = "*" not in assigned
+        #: Names that stand for machines, unless the script gives them another meaning.
+        self._machines = variables(nodes).keys() - assigned
+        self._has_machines = "machines" not in assigned
+
+    def complaint(self, item: ast.expr) -> str | None:
+        """What is wrong with an expression."""
+        if isinstance(item, ast.Name):
+            if self._knows_all and item.id not in self._known:
+                hint = nearest(item.id, self._hints)
+                return f"{item.id!r} is neither a node of the deployment nor defined in the script{hint}"
+        elif (
+            isinstance(item, ast.Subscript)
+            and isinstance(item.value, ast.Name)
+            and isinstance(item.slice, ast.Constant)
+        ):
+            key = item.slice.value
+            is_machines = item.value.id == "machines" and self._has_machines
+            if is_machines and isinstance(key, str) and key not in self._nodes:
+                return f"there is no node {key!r}{nearest(key, self._nodes)}"
+        elif isinstance(item, ast.Attribute) and isinstance(item.value, ast.Name):
+            if item.value.id in self._machines and item.attr not in METHODS:
+                return f"machines have no {item.attr!r} here{nearest(item.attr, METHODS)}"
+        return None
+
+
+def _assigned(tree: ast.Module) -> set[str]:
+    """Every name that the script binds anywhere, in whatever scope; ``*`` where it imports unknown ones."""
+    found = set()
+    for item in ast.walk(tree):
+        if isinstance(item, ast.Name) and not isinstance(item.ctx, ast.Load):
+            found.add(item.id)
+        elif isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(item.name)
+        elif isinstance(item, ast.arg):
+            found.add(item.arg)
+        elif isinstance(item, ast.alias):
+            found.add((item.asname or item.name).split(".")[0])
+        elif isinstance(item, ast.ExceptHandler) and item.name:
+            found.add(item.name)
+        elif type(item).__name__ in ("MatchAs", "MatchStar") and getattr(item, "name", None):
+            found.add(getattr(item, "name"))  # noqa: B009 - these classes are missing in Python 3.9
+        elif type(item).__name__ == "MatchMapping" and getattr(item, "rest", None):
+            found.add(getattr(item, "rest"))  # noqa: B009
+    return found
