@@ -6,10 +6,6 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 
-tests/tools/setup.sh test || exit
-mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
-newest=${environments[0]}
-export PATH=$PWD/$newest/bin:$PATH
 output=tests/output
 rm -rf "$output"
 mkdir -p "$output"
@@ -88,6 +84,11 @@ e2e() {
         tests "smoke-${environment##*/}" "$environment" tests/e2e -m smoke
     done
 }
+
+stage setup tests/tools/setup.sh test
+mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
+newest=${environments[0]}
+export PATH=$PWD/$newest/bin:$PATH
 
 for part in "$@"; do
     case $part in

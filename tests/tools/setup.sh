@@ -32,7 +32,7 @@ install_packages() {
 
 # A virtual environment with the given requirements, renewed when these change: environment DIRECTORY PYTHON REQUIREMENT...
 environment() {
-    local directory=$1 python=$2 stamp=$1/.installed digest
+    local directory=$1 python=$2 stamp=$1/.$purpose digest
     shift 2
     digest=$(echo "$@" | cat - requirements*.txt | sha256sum)
     [ "$digest" != "$(cat "$stamp" 2>/dev/null)" ] || return 0
@@ -60,11 +60,17 @@ for version in "${pythons[@]}"; do
     fi
     found+=("$version")
     requirements=("ansible-core~=${core[$version]}.0" -r requirements.txt)
-    [ "$purpose" = demo ] || requirements+=(-r requirements-dev.txt)
+    if [ "$purpose" = demo ]; then
+        environment ".cache/venv/$version" "$python" "${requirements[@]}"
+        break
+    fi
+    requirements+=(-r requirements-test.txt)
+    if [ ${#found[@]} = 1 ]; then
+        requirements+=(-r requirements-dev.txt)
+        # galaxy-importer pins versions that do not go together with the other tools.
+        environment .cache/venv/importer "$python" 'galaxy-importer~=0.4.44'
+    fi
     environment ".cache/venv/$version" "$python" "${requirements[@]}"
-    [ "$purpose" = test ] || break
-    # galaxy-importer pins versions that do not go together with the other tools.
-    [ ${#found[@]} -gt 1 ] || environment .cache/venv/importer "$python" 'galaxy-importer~=0.4.44'
 done
 if [ ${#found[@]} -eq 0 ]; then
     echo "neither of Python ${pythons[*]} is here; install one of them with its venv module" >&2
