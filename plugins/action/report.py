@@ -23,8 +23,8 @@ class ActionModule(ActionBase):
         result.update(action=step.get("action"), image=step.get("image"), running=step.get("running"))
         result["changed"] = step.get("action") not in (None, "keep")
         failures = []
-        for name in ("switch", "verify"):
-            part = (args.get(name) or {}).get("results", {}).get(host)
+        for name, key in (("switch", "results"), ("verify", "nodes")):
+            part = (args.get(name) or {}).get(key, {}).get(host)
             if part is not None and not part["ok"]:
                 failures.append(f"{name}: {part['message']}")
         reverted = (args.get("revert") or {}).get("results", {}).get(host)

@@ -9,8 +9,8 @@ module: report
 short_description: Report each host's own result of the fleet steps
 version_added: 0.1.0
 description:
-  - The fleet steps run once for all nodes of a batch. This action gives each host its own result from what they registered,
-    so that a failed node is a failed host, in the recap and in AWX.
+  - The fleet steps run once for all nodes of a batch. This action gives each host its own result from what they
+    registered, so that a failed node is a failed host, in the recap and in AWX.
   - Runs on the controller only, without a connection.
 author: immutable.compose contributors (@immutable-compose)
 attributes:
@@ -21,7 +21,8 @@ attributes:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: none
   action:
-    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
+    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the
+      controller.
     support: full
 options:
   plan:
@@ -70,7 +71,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 def main() -> None:
     """Everything is done by the action plugin."""
-    module = AnsibleModule({name: {"type": "dict", "required": name == "plan"} for name in ("plan", "switch", "verify", "revert")})
+    module = AnsibleModule(
+        {name: {"type": "dict", "required": name == "plan"} for name in ("plan", "switch", "verify", "revert")}
+    )
     module.fail_json(msg="the action plugin of this module did not run")
 
 

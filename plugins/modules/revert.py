@@ -9,7 +9,7 @@ module: revert
 short_description: Boot the last verified images again
 version_added: 0.1.0
 description:
-  - Every node of the batch that does not run its last verified image boots that again; a node that never had one is stopped.
+  - Nodes of the batch that do not run their last verified image boot that again; nodes that never had one are stopped.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet

@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's side of the fleet modules: arguments from the inventory, progress while they run. PRIVATE to the collection."""
+"""The controller's side of the fleet modules: arguments, progress. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class FleetAction(ActionBase):
             if deployments[name].get("failed"):
                 return {**result, **deployments[name]}
         if not deployments:
-            return {**result, "failed": True, "msg": "no host of this batch belongs to a deployment of immutable.compose"}
+            return {
+                **result,
+                "failed": True,
+                "msg": "no host of this batch belongs to a deployment of immutable.compose",
+            }
         return {**result, **_combine(deployments)}
 
     def _deployments(self, task_vars: dict[str, t.Any]) -> dict[str, tuple[list[str], list[str]]]:

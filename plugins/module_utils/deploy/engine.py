@@ -31,7 +31,7 @@ from .keys import Keys
 from .plan import Step, as_data, package_changes, plan_node, render
 from .release import Release, ReleaseStore, describe
 
-Result = t.Dict[str, t.Any]
+Result = dict[str, t.Any]
 
 
 class Engine:
@@ -62,7 +62,6 @@ class Engine:
         """
         kept = None if release is None else self.releases.find(release)
         desired = self._composed() if kept is None else self._released(kept)
-        self._check_bootable(desired["composition"])
         self.platform.check(self.nodes)
         observed = self.platform.observe(self.nodes)
         # Only nodes that exist have a document to compare with: planning a new node writes no key.
@@ -110,7 +109,9 @@ class Engine:
         composition = self.evaluate()
         for role in roles:
             if role not in composition.roles:
-                raise InputError(f"composition {composition.name!r} has no role {role!r}{nearest(role, composition.roles)}")
+                raise InputError(
+                    f"composition {composition.name!r} has no role {role!r}{nearest(role, composition.roles)}"
+                )
             if composition.roles[role].identity is None:
                 raise InputError(
                     f"{self.deployment.composition}: role {role!r} is not locked; "
@@ -123,7 +124,6 @@ class Engine:
                 "digest": composition.digest,
                 "revision": composition.revision,
                 "ports": {name: list(role.ports) for name, role in composition.roles.items()},
-                "bootable": {name: role.bootable for name, role in composition.roles.items()},
                 "test_script": composition.test_script,
             },
         }
@@ -149,15 +149,6 @@ class Engine:
         path, old, new = self.builder.lock(self.deployment.composition, self.deployment.parameters, write=write)
         diff = {"before_header": path, "after_header": path, "before": old, "after": new}
         return {"changed": old != new, "path": path, "diff": [diff] if old != new else []}
-
-    def _check_bootable(self, composition: t.Mapping[str, t.Any]) -> None:
-        if not self.platform.boots_kernel:
-            return
-        for node in self.nodes:
-            if not composition.get("bootable", {}).get(node.role, True):
-                raise InputError(
-                    f"role {node.role!r} has no kernel, but platform {self.deployment.platform!r} boots one; set 'kernel'"
-                )
 
     def _package_changes(
         self, steps: t.Mapping[str, Step], packages: t.Mapping[str, t.Mapping[str, str]]
@@ -207,7 +198,12 @@ class Engine:
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
         composition = self.evaluate()
-        where = (self.deployment.composition, self.deployment.parameters, sorted(composition.roles), self.platform.formats)
+        where = (
+            self.deployment.composition,
+            self.deployment.parameters,
+            sorted(composition.roles),
+            self.platform.formats,
+        )
         self.builder.build(*where, self.releases.roots)
         differences = self.builder.check_reproducible(*where)
         return {"images": {f"{composition.name}/{role}": text for role, text in sorted(differences.items())}}
@@ -313,7 +309,7 @@ class Engine:
         return report.to_result()
 
     def commit(self, plan: t.Mapping[str, t.Any], checks: t.Mapping[str, int]) -> Result:
-        """The batch is verified: it is what :meth:`revert` returns to from now on. Retire what has no place any more."""
+        """The batch is verified: :meth:`revert` returns to it from now on. Retire what has no place any more."""
         observed = self.platform.observe(self.nodes)
         unmarked = [node for node in self.nodes if observed[node.name].verified != observed[node.name].identity]
         self.platform.commit(self.nodes)

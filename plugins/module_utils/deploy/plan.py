@@ -51,14 +51,12 @@ def plan_node(node: Node, image: str, digest: str, observed: Observation) -> Ste
 
 def package_changes(old: t.Mapping[str, str], new: t.Mapping[str, str]) -> dict[str, list[str | None]]:
     """Package → [old version, new version] for every difference; ``None`` where a side lacks it."""
-    return {
-        name: [old.get(name), new.get(name)]
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    }
+    return {name: [old.get(name), new.get(name)] for name in sorted({*old, *new}) if old.get(name) != new.get(name)}
 
 
-def render(steps: t.Mapping[str, Step], changes: t.Mapping[str, t.Mapping[str, list[str | None]]]) -> list[dict[str, str]]:
+def render(
+    steps: t.Mapping[str, Step], changes: t.Mapping[str, t.Mapping[str, list[str | None]]]
+) -> list[dict[str, str]]:
     """The plan as Ansible's ``--diff`` shows it: one entry for the nodes, one per role whose packages change."""
     before, after = [], []
     for name, step in sorted(steps.items()):

@@ -9,7 +9,6 @@ roots of their images (``<state>/roots/<identity>``), so that a kept release can
 
 from __future__ import annotations
 
-import json
 import os
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
@@ -105,7 +104,7 @@ class ReleaseStore:
         return self.read(int(wanted))
 
     def record(self, verified: Release, members: t.Collection[str]) -> tuple[bool, int]:
-        """Record a verified batch and make its release the current one; returns whether anything is new, and its number.
+        """Record a verified batch as the current release; returns whether anything is new, and its number.
 
         Batches of one composition with the same images share one release; nodes outside the batch keep their entry.
 
@@ -129,7 +128,7 @@ class ReleaseStore:
         return True, merged.number
 
     def prune(self, keep: int) -> set[str]:
-        """Forget all but the newest ``keep`` releases and the current one; returns the image identities still needed.
+        """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed.
 
         Roots of images that no kept release needs are removed, so that Nix may collect them.
         """
@@ -166,4 +165,4 @@ def describe(release: Release | None) -> dict[str, t.Any] | None:
     """What a task result tells of a release."""
     if release is None:
         return None
-    return json.loads(json.dumps({key: value for key, value in asdict(release).items() if key != "test_script"}))
+    return {key: value for key, value in asdict(release).items() if key != "test_script"}

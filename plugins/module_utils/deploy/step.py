@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules of the fleet steps have in common: their arguments, and one call into the engine. PRIVATE to the collection."""
+"""What the fleet modules share: their arguments, and one call into the engine. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..progress import Progress
 from .engine import Engine
 from .lock import deployment_lock
 
-Act = t.Callable[[Engine, AnsibleModule], t.Dict[str, t.Any]]
+Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
 
 #: Filled in by the action plugin of the same name from the inventory and the batch.
 FLEET_SPEC: dict[str, t.Any] = {

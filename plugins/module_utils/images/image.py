@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``image.json``: what a built image is, in which formats, and how a running node proves that it runs it. PRIVATE to the collection."""
+"""``image.json``: what a built image is, and in which formats. PRIVATE to the collection."""
 
 from __future__ import annotations
 

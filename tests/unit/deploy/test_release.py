@@ -84,7 +84,10 @@ def test_a_second_run_waits_then_says_who_holds_the_lock_and_a_killed_one_releas
     holder.start()
     try:
         assert held.wait(20)
-        with pytest.raises(ComposeError, match=f"process {holder.pid}"), deployment_lock(str(tmp_path), Progress(), 0.3):
+        with (
+            pytest.raises(ComposeError, match=f"process {holder.pid}"),
+            deployment_lock(str(tmp_path), Progress(), 0.3),
+        ):
             pass
     finally:
         holder.kill()
