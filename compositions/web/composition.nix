@@ -1,0 +1,83 @@
+# A small web service: a proxy in front of backends that count visits in a database whose data survive new images.
+{ ... }:
+let
+  proxy = {
+    description = "Distributes requests over the backends";
+    packages = [ "nginx-light" ];
+    units."nginx.service" = { };
+    files = {
+      "/etc/nginx/sites-enabled/default".source = ./nginx.conf;
+      # The backends are those of the deployment, however many: they come with the node document, not with the image.
+      "/etc/systemd/system/nginx.service.d/backends.conf".text = ''
+        [Service]
+        ExecStartPre=/usr/local/lib/list-backends
+      '';
+      "/usr/local/lib/list-backends" = {
+        mode = "0755";
+        text = ''
+          #!/bin/sh
+          jq -r '.peers[] | select(.role == "backend") | "server " + .name + ":8080;"' /run/compose/node.json > /run/backends.conf
+        '';
+      };
+    };
+    ports = [ 80 ];
+  };
+
+  backend = {
+    description = "Counts visits in the database";
+    packages = [ "python3" ];
+    files."/usr/local/lib/visits.py".source = ./visits.py;
+    units."visits.service".text = ''
+      [Unit]
+      Description=Count visits
+      After=network.target
+
+      [Service]
+      ExecStart=/usr/bin/python3 /usr/local/lib/visits.py
+      DynamicUser=yes
+      Restart=always
+
+      [Install]
+      WantedBy=multi-user.target
+    '';
+    ports = [ 8080 ];
+  };
+
+  database = {
+    description = "Keeps the number of visits";
+    packages = [ "redis-server" ];
+    units."redis-server.service" = { };
+    files."/etc/redis/redis.conf" = { source = ./redis.conf; mode = "0640"; group = "redis"; };
+    volumes.data = { mount = "/var/lib/redis"; size = 256; user = "redis"; group = "redis"; mode = "0750"; };
+    ports = [ 6379 ];
+  };
+in
+{
+  roles = { inherit proxy backend database; };
+
+  rolesDistribution.backend = 2;
+
+  testScript = ''
+    import json
+
+    start_all()
+
+    backend1.wait_for_unit("visits.service")
+    backend2.wait_for_unit("visits.service")
+    database.wait_for_unit("redis-server.service")
+    proxy.wait_for_unit("nginx.service")
+
+    def visit():
+        program = "import urllib.request as u; print(u.urlopen('http://proxy/').read().decode())"
+        return json.loads(backend1.wait_until_succeeds(f'python3 -c "{program}"'))
+
+    with subtest("the proxy reaches both backends"):
+        answers = [visit() for _ in range(4)]
+        assert {answer["backend"] for answer in answers} == {"backend1", "backend2"}, answers
+
+    with subtest("visits are counted in the database"):
+        counts = [answer["visits"] for answer in answers]
+        assert counts == sorted(set(counts)), counts
+        assert int(database.succeed("redis-cli --raw get visits")) >= counts[-1]
+  '';
+}

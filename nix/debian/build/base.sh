@@ -1,0 +1,46 @@
+# Bootstraps Debian: the essential packages, then $debs, then what is the collection's own in every image ($image).
+SOURCE_DATE_EPOCH=$(epoch_of $essential $debs)
+export SOURCE_DATE_EPOCH
+
+touch /build/start
+make_root
+(
+    cd $root
+    umask 022
+    mkdir -p usr/bin usr/sbin usr/lib usr/lib64 usr/lib32 usr/libx32
+    for directory in bin sbin lib lib64 lib32 libx32; do ln -s "usr/$directory" "$directory"; done
+    phase "unpacking the essential packages"
+    for deb in $essential; do
+        dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink \
+            --exclude='./usr/share/doc' --exclude='./usr/share/man' --exclude='./usr/share/locale'
+    done
+    mkdir -p var/lib/dpkg
+    : > var/lib/dpkg/status
+    : > var/lib/dpkg/available
+    : > etc/machine-id
+    cp usr/share/base-passwd/passwd.master etc/passwd
+    cp usr/share/base-passwd/group.master etc/group
+)
+
+# First, so that packages find our configuration and, for example, make no host keys.
+cp -R "$image/etc/." $root/etc
+cp -R "$image/usr/." $root/usr
+chmod 0755 $root/usr/lib/compose/*
+units=$root/usr/lib/systemd/system
+mkdir -p $units/sysinit.target.wants $units/multi-user.target.wants
+ln -s ../compose-node.service ../compose-volumes.service $units/sysinit.target.wants/
+ln -s ../systemd-networkd.service $units/multi-user.target.wants/
+
+enter_root
+phase "installing the essential packages"
+install $essential
+phase "installing the base packages"
+install $debs
+leave_root
+
+rm -f $root/etc/ssh/ssh_host_*
+clamp_times /build/start
+echo "$SOURCE_DATE_EPOCH" > $root/.epoch
+mkdir "$out"
+phase "packing"
+squash "$out/base.squashfs" 1

@@ -1,0 +1,13 @@
+# A directory with links to the files of the formats ($files: format file …) and image.json ($manifest, completed).
+mkdir "$out"
+formats='{}'
+set -- $files
+while [ $# -gt 0 ]; do
+    phase "measuring $1"
+    name=$(basename "$2")
+    ln -s "$2" "$out/$name"
+    formats=$(jq --arg format "$1" --arg file "$name" --argjson size "$(stat -Lc %s "$2")" \
+        --arg sha256 "$(sha256sum "$2" | cut -d' ' -f1)" '.[$format] = {file: $file, size: $size, sha256: $sha256}' <<< "$formats")
+    shift 2
+done
+jq --sort-keys --argjson formats "$formats" '.formats = $formats' "/build/${manifestPath##*/}" > "$out/image.json"

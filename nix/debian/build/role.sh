@@ -1,0 +1,140 @@
+# Makes the root file system of a role ($config, $debs) on top of $base; with a kernel, also kernel and initramfs.
+config=/build/${configPath##*/}
+query() { jq -r "$@" "$config"; }
+
+touch /build/start
+phase "unpacking the base"
+make_root
+unsquashfs -quiet -no-progress -force -dest $root "$base/base.squashfs"
+base_epoch=$(cat $root/.epoch)
+rm $root/.epoch
+SOURCE_DATE_EPOCH=$(epoch_of $debs ${kernel:-})
+[ "$SOURCE_DATE_EPOCH" -gt "$base_epoch" ] || SOURCE_DATE_EPOCH=$base_epoch
+export SOURCE_DATE_EPOCH
+
+enter_root
+if [ -n "$debs" ]; then
+    phase "installing packages"
+    install $debs
+fi
+
+phase "configuring"
+# --- users
+query '.users // {} | to_entries[] | [.key, (.value.uid // ""), (.value.group // ""), (.value.home // "/home/" + .key),
+    (.value.shell // "/bin/bash"), (.value.groups // [] | join(","))] | map(tostring) | join("\u001f")' |
+while IFS=$'\x1f' read -r name uid group home shell groups; do
+    [ -z "$group" ] || in_root getent group "$group" > /dev/null || in_root groupadd "$group"
+    if in_root getent passwd "$name" > /dev/null; then
+        in_root usermod --shell "$shell" ${groups:+--groups "$groups" --append} "$name"
+    else
+        options=(--create-home --home-dir "$home" --shell "$shell" --password '*')
+        [ -z "$uid" ] || options+=(--uid "$uid")
+        if [ -n "$group" ]; then options+=(--gid "$group"); else options+=(--user-group); fi
+        [ -z "$groups" ] || options+=(--groups "$groups")
+        in_root useradd "${options[@]}" "$name"
+    fi
+    keys=$(query --arg name "$name" '.users[$name].authorizedKeys // [] | join("\n")')
+    if [ -n "$keys" ]; then
+        home=$(in_root getent passwd "$name" | cut -d: -f6)
+        mkdir -p "$root$home/.ssh"
+        printf '%s\n' "$keys" > "$root$home/.ssh/authorized_keys"
+        chmod 0700 "$root$home/.ssh"
+        in_root chown -R "$name:" "$home/.ssh"
+    fi
+done
+
+# --- files
+query '.files // {} | to_entries[] | [.key, (.value.source // ""), (.value.mode // ""), (.value.user // "root"),
+    (.value.group // "root")] | join("\u001f")' |
+while IFS=$'\x1f' read -r path source mode user group; do
+    mkdir -p "$root${path%/*}"
+    if [ -n "$source" ]; then
+        cp -RT --remove-destination "$source" "$root$path"
+        chmod -R u=rwX,go=rX "$root$path"
+    else
+        rm -f "$root$path"
+        jq -j --arg path "$path" '.files[$path].text // ""' "$config" > "$root$path"
+        chmod 0644 "$root$path"
+    fi
+    [ -z "$mode" ] || chmod "$mode" "$root$path"
+    in_root chown -R "$user:$group" "$path"
+done
+
+# --- volumes: table for fstab and for own-volumes, which sets owners at each boot
+query '.volumes // {} | to_entries[] | [.key, .value.mount, (.value.user // "root"), (.value.group // "root"),
+    (.value.mode // "0755")] | join("\t")' > $root/usr/lib/compose/volumes
+: > $root/etc/fstab
+while IFS=$'\t' read -r name mount _; do
+    mkdir -p "$root$mount"
+    echo "/dev/disk/by-id/virtio-$name $mount ext4 defaults,x-systemd.makefs,x-systemd.device-timeout=30 0 2" >> $root/etc/fstab
+done < $root/usr/lib/compose/volumes
+
+# --- kernel modules
+query '.kernelModules // [] | .[]' > $root/etc/modules-load.d/compose.conf
+
+# --- units
+query '.units // {} | to_entries[] | select(.value.text != null) | .key' | while read -r unit; do
+    query -j --arg unit "$unit" '.units[$unit].text' > "$root/etc/systemd/system/$unit"
+done
+query '.units // {} | to_entries[] | .key + " " + (if .value.mask == true then "mask"
+    elif .value.enable == false then "disable" else "enable" end)' | while read -r unit action; do
+    in_root systemctl --quiet "$action" "$unit"
+done
+
+# --- commands of the role
+postInstall=$(query '.postInstall // ""')
+if [ -n "$postInstall" ]; then
+    phase "running postInstall"
+    in_root /bin/sh -euc "$postInstall"
+fi
+leave_root
+
+if [ -n "${kernel:-}" ]; then
+    phase "adding the kernel"
+    dpkg-deb --fsys-tarfile "$kernel" | tar --extract --directory $root --keep-directory-symlink --exclude='./usr/share/doc'
+    release=$(ls $root/lib/modules)
+    depmod -b $root "$release"
+fi
+
+phase "cleaning up"
+identity=$(basename "$out")
+echo "$identity" > $root/usr/lib/compose/identity
+printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
+rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig $root/var/log/* \
+    $root/var/lib/dpkg/*-old $root/var/lib/dpkg/lock* $root/var/lib/dpkg/triggers/Lock $root/var/lib/systemd/random-seed \
+    $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* $root/.dockerenv
+find $root/var/cache/man -mindepth 1 -delete 2>/dev/null || true
+mkdir -p $root/var/cache/apt $root/var/log/journal
+rmdir $root/var/log/journal
+: > $root/etc/machine-id
+: > $root/etc/resolv.conf
+rm -f $root/var/lib/dbus/machine-id
+
+mkdir "$out"
+if [ -n "${kernel:-}" ]; then
+    phase "making the initramfs"
+    cp $root/boot/vmlinuz-* "$out/kernel"
+    echo "$cmdline" > "$out/cmdline"
+    mkdir -p initrd/bin initrd/modules
+    cp /bin/busybox initrd/bin/busybox
+    cp "$init" initrd/init
+    chmod 0755 initrd/init
+    echo "$identity" > initrd/identity
+    # Two lists: what every boot needs, and what is tried if no root was found by then.
+    for list in first:virtio_pci,virtio_blk,squashfs,overlay \
+        second:virtio_scsi,sd_mod,ahci,ata_piix,nvme,loop,vfat,nls_cp437,nls_ascii,nls_iso8859-1,nls_utf8; do
+        for module in $(echo "${list#*:}" | tr , ' '); do
+            modprobe -d $root -S "$release" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod //p' || true
+        done | awk '!seen[$1]++ { print $1 }' | while read -r file; do
+            cp "$file" initrd/modules/
+            basename "$file"
+        done > "initrd/${list%%:*}"
+    done
+    find initrd -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
+    (cd initrd && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible) > "$out/initrd"
+    rm -r $root/boot/*
+fi
+
+clamp_times /build/start
+phase "packing"
+squash "$out/root.squashfs" 9

@@ -1,0 +1,106 @@
+# role name → role → its image, as derivations that depend on nothing but the role itself and the packages locked for it.
+{ name, lock, mirrors, formats }:
+let
+  inherit (builtins) baseNameOf concatMap map replaceStrings toJSON;
+
+  system = { amd64 = "x86_64-linux"; arm64 = "aarch64-linux"; }.${lock.architecture};
+
+  # A locked package. Where it comes from does not enter the path of anything made of it.
+  deb = package:
+    let locked = lock.packages.${package}; in
+    derivation {
+      name = replaceStrings [ "~" "%" ] [ "-" "-" ] (baseNameOf locked.filename);
+      system = "builtin";
+      builder = "builtin:fetchurl";
+      url = "${mirrors.${locked.archive} or "http://mirror.invalid"}/${locked.filename}";
+      outputHash = locked.sha256;
+      outputHashAlgo = "sha256";
+      outputHashMode = "flat";
+      preferLocalBuild = true;
+    };
+
+  debs = map deb;
+  sets = lock.sets;
+
+  # Only these come from the host: sh, coreutils, dpkg-deb, tar, mount, unshare.
+  build = attributes: derivation ({ inherit system; builder = "/bin/sh"; } // attributes);
+
+  # A tree of unpacked packages; its programs build everything else.
+  tree = name: packages: build {
+    inherit name;
+    args = [ ./build/tools.sh ];
+    debs = debs packages;
+  };
+
+  tools = tree "debian-tools" (sets.essential.packages ++ sets.tools.packages);
+  diskTools = tree "debian-disk-tools" (sets.essential.packages ++ sets.tools.packages ++ sets.disk-tools.packages);
+
+  within = tools: script: attributes: build ({
+    inherit tools script;
+    args = [ ./build/enter.sh ];
+    library = ./build/library.sh;
+  } // attributes);
+
+  # What every image starts from.
+  base = within tools ./build/base.sh {
+    name = "debian-base";
+    essential = debs sets.essential.packages;
+    debs = debs sets.base.packages;
+    image = ./image;
+  };
+in
+role: attributes:
+let
+  locked = lock.roles.${role};
+  kernel = locked.kernel or null;
+  # What of a role its root file system is made of: neither checks nor what only the platform needs.
+  config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" ] // {
+    volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
+  };
+  cmdline = toString ([ "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
+
+  root = within tools ./build/role.sh ({
+    name = "${name}-${role}";
+    inherit base;
+    imageId = "${name}-${role}";
+    debs = debs locked.packages;
+    config = toJSON config;
+    passAsFile = [ "config" ];
+  } // (if kernel == null then { } else {
+    inherit cmdline;
+    kernel = deb kernel;
+    init = ./build/init.sh;
+  }));
+
+  raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; };
+  qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; };
+  tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; };
+
+  file = {
+    root = "${root}/root.squashfs";
+    kernel = "${root}/kernel";
+    initrd = "${root}/initrd";
+    raw = "${raw}/disk.raw";
+    qcow2 = "${qcow2}/disk.qcow2";
+    tar = "${tar}/root.tar";
+  };
+  packages = sets.essential.packages ++ sets.base.packages ++ locked.packages ++ (if kernel == null then [ ] else [ kernel ]);
+in
+{
+  inherit root raw tar;
+  bundle = within tools ./build/bundle.sh {
+    name = "${name}-${role}-image";
+    files = concatMap (format: [ format file.${format} ]) formats;
+    passAsFile = [ "manifest" ];
+    manifest = toJSON {
+      schema = "immutable.compose/image/1";
+      inherit role;
+      builder = "debian";
+      identity = baseNameOf root.outPath;
+      architecture = lock.architecture;
+      inherit cmdline;
+      packages = builtins.listToAttrs (map (package: { name = package; value = lock.packages.${package}.version; }) packages);
+      volumes = attributes.volumes or { };
+    };
+  };
+}

@@ -1,0 +1,160 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``compose.lock.json``: every package of every role of a ``debian`` composition, pinned. PRIVATE to the collection.
+
+Packages are kept in layers (*essential* ⊂ *base* ⊂ role; *tools* ⊂ *disk-tools* only build), each of which lists what was
+requested and the packages that this layer adds. The host of the mirror is not part of a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import typing as t
+from dataclasses import asdict, dataclass
+
+from ..errors import InputError
+from ..progress import Progress
+from .apt import Package, PrivateApt, configured_mirrors
+
+LOCK_SCHEMA = "immutable.compose/lock/1"
+LOCK_FILE = "compose.lock.json"
+
+#: apt counts itself as essential, and would choose `usrmerge` with all of Perl for the layout that images have anyway.
+ESSENTIAL = ("?and(?essential,?not(?exact-name(apt)))", "usr-is-merged")
+
+#: Layers that do not depend on the composition: name → (layers below, requested packages).
+LAYERS: t.Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "essential": ((), ESSENTIAL),
+    "base": (("essential",), ("iproute2", "jq", "netbase", "openssh-server", "systemd", "systemd-sysv")),
+    "tools": (("essential",), ("busybox-static", "cpio", "jq", "kmod", "mount", "squashfs-tools")),
+    "disk-tools": (
+        ("essential", "tools"),
+        ("dosfstools", "fdisk", "mtools", "qemu-utils", "syslinux", "syslinux-common", "systemd-boot-efi"),
+    ),
+}
+
+#: What a role with a kernel needs besides it: loading modules, device links of volumes, making their file systems.
+KERNEL_SUPPORT = ("e2fsprogs", "kmod", "udev")
+
+HOW_TO_LOCK = "run `ansible-playbook immutable.compose.lock` with the inventory of the deployment"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a role asks of the lock."""
+
+    packages: tuple[str, ...]
+    kernel: str | None = None
+
+    @property
+    def requested(self) -> list[str]:
+        return sorted({*self.packages, *(KERNEL_SUPPORT if self.kernel else ())})
+
+
+def lock_path(composition: str) -> str:
+    return os.path.join(composition, LOCK_FILE)
+
+
+def read_lock(composition: str) -> dict[str, t.Any] | None:
+    """The lock of a composition, ``None`` where there is none. :raises InputError: not a lock."""
+    path = lock_path(composition)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            lock = json.load(stream)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
+    schema = lock.get("schema") if isinstance(lock, dict) else None
+    if schema != LOCK_SCHEMA:
+        raise InputError(f"{path}: schema is {schema!r}, expected {LOCK_SCHEMA!r}; {HOW_TO_LOCK}")
+    return t.cast("dict[str, t.Any]", lock)
+
+
+def check_lock(lock: t.Mapping[str, t.Any] | None, composition: str, suite: str, roles: t.Mapping[str, Wanted]) -> None:
+    """Refuse to build from a lock that is missing or was made for something else.
+
+    :param roles: the roles to be built.
+    :raises InputError: says what differs and how to renew the lock.
+    """
+    path = lock_path(composition)
+    if lock is None:
+        raise InputError(f"{path} is missing: {HOW_TO_LOCK}")
+    differences = []
+    if lock["suite"] != suite:
+        differences.append(f"the suite is {suite!r}, locked is {lock['suite']!r}")
+    for layer, (_, requested) in LAYERS.items():
+        if lock["sets"].get(layer, {}).get("requested") != sorted(requested):
+            differences.append(f"the collection's own package list {layer!r} has changed")
+    for name, wanted in roles.items():
+        locked = lock["roles"].get(name)
+        if locked is None:
+            differences.append(f"role {name!r} is not in it")
+            continue
+        before, now = set(locked["requested"]), set(wanted.requested)
+        differences += [f"roles.{name}.packages: {package!r} is not locked" for package in sorted(now - before)]
+        differences += [f"roles.{name}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
+        if locked.get("requested_kernel") != wanted.kernel:
+            differences.append(f"roles.{name}.kernel is {wanted.kernel!r}, locked is {locked.get('requested_kernel')!r}")
+    if differences:
+        raise InputError(f"{path} does not match the composition: {'; '.join(differences)}; {HOW_TO_LOCK}")
+
+
+def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], progress: Progress) -> str:
+    """Content of a new lock, from the Debian archives this host is configured for.
+
+    :raises InputError: a package that does not exist or cannot be installed, with its role.
+    :raises CommandError: the archives cannot be read.
+    """
+    packages: dict[str, Package] = {}
+    sets: dict[str, dict[str, t.Any]] = {}
+    closures: dict[str, set[str]] = {}
+    locked_roles: dict[str, dict[str, t.Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="compose-lock-") as directory:
+        apt = PrivateApt(directory, suite, architecture, configured_mirrors(), progress)
+        apt.update()
+
+        def resolve(names: t.Sequence[str], where: str) -> set[str]:
+            progress.say(f"lock: resolving {where}")
+            found = apt.closure(names, where)
+            packages.update(found)
+            return set(found)
+
+        for layer, (below, requested) in LAYERS.items():
+            closures[layer] = resolve([*ESSENTIAL, *requested], layer)
+            beneath: set[str] = set().union(*(closures[name] for name in below))
+            sets[layer] = {"requested": sorted(requested), "packages": sorted(closures[layer] - beneath)}
+        for name, wanted in sorted(roles.items()):
+            where = f"roles.{name}.packages"
+            apt.check_names(wanted.requested, where)
+            closure = resolve([*sorted(closures["base"]), *wanted.requested], where)
+            entry: dict[str, t.Any] = {"requested": wanted.requested, "packages": sorted(closure - closures["base"])}
+            if wanted.kernel is not None:
+                where = f"roles.{name}.kernel"
+                apt.check_names([wanted.kernel], where)
+                entry["requested_kernel"] = wanted.kernel
+                entry["kernel"] = _kernel_image(resolve([wanted.kernel], where), wanted.kernel, where)
+            locked_roles[name] = entry
+    used = {name for layer in sets.values() for name in layer["packages"]}
+    for entry in locked_roles.values():
+        used.update(entry["packages"], [entry["kernel"]] if "kernel" in entry else [])
+    lock = {
+        "schema": LOCK_SCHEMA,
+        "suite": suite,
+        "architecture": architecture,
+        "sets": sets,
+        "roles": locked_roles,
+        "packages": {name: asdict(packages[name]) for name in used},
+    }
+    return json.dumps(lock, indent=1, sort_keys=True) + "\n"
+
+
+def _kernel_image(closure: t.Iterable[str], requested: str, where: str) -> str:
+    """The package that holds the kernel itself, where ``requested`` is usually one that only depends on the newest."""
+    images = sorted(name for name in closure if name.startswith("linux-image-") and name[len("linux-image-")].isdigit())
+    if len(images) != 1:
+        raise InputError(f"{where}: {requested!r} does not lead to one kernel but to {images or 'none'}")
+    return images[0]
