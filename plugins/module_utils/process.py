@@ -82,7 +82,7 @@ def run(
     """
     need(command[0])
     shown = shlex.join(command)
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function; run_command tells nothing before the end
         list(command),
         stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -100,10 +100,13 @@ def run(
                 if tell is not None:
                     tell(line.rstrip("\n"))
 
-        assert child.stdout is not None and child.stderr is not None
         readers = [
-            threading.Thread(target=drain, args=(child.stdout, collected["out"], None), daemon=True),
-            threading.Thread(target=drain, args=(child.stderr, collected["err"], on_line), daemon=True),
+            threading.Thread(
+                target=drain, args=(t.cast("t.IO[bytes]", child.stdout), collected["out"], None), daemon=True
+            ),
+            threading.Thread(
+                target=drain, args=(t.cast("t.IO[bytes]", child.stderr), collected["err"], on_line), daemon=True
+            ),
         ]
         for reader in readers:
             reader.start()
