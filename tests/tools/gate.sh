@@ -66,7 +66,7 @@ static() {
 
 unit() {
     for environment in "${environments[@]}"; do
-        tests "unit-${environment##*/}" "$environment" tests/unit
+        tests "unit-${environment##*/}" "$environment" -n auto tests/unit
     done
 }
 
