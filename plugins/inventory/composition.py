@@ -14,8 +14,8 @@ author:
 description:
   - Reads a deployment file, C(NAME.compose.yml) or C(NAME.compose.yaml), that says which composition is deployed, on
     which platform, and how many or which nodes have each role.
-  - Gives one host for each node, in the group C(role_ROLE) and in C(deployment_NAME), which is a child of C(immutable),
-    C(composition_NAME) and C(platform_NAME). Characters that group names cannot have become C(_).
+  - Gives one host for each node, in the groups C(immutable), C(composition_NAME), C(platform_NAME), C(deployment_NAME)
+    and C(role_ROLE). Characters that group names cannot have become C(_).
   - The file is data; templates in it are never evaluated. Templates belong into C(group_vars) and C(host_vars).
   - The composition is evaluated where that is possible (for the builder V(debian), it needs Nix), else its
     C(composition.json) is read.
@@ -218,6 +218,8 @@ class InventoryModule(BaseInventoryPlugin):
             for key, value in variables.items():
                 inventory.set_variable(entity, key, _constant(value))
         roles = {role: inventory.add_group(self._sanitize_group_name(f"role_{role}")) for role in composition.roles}
+        for role_group in roles.values():
+            inventory.add_child("immutable", role_group)
         for node in deployment.nodes:
             inventory.add_host(node.name, group=group if node.name in parsed.placed else machines)
             inventory.add_child(roles[node.role], node.name)

@@ -1,0 +1,178 @@
+"""What a deployment file gives: hosts, groups, variables."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from .conftest import ROOT, Site
+
+
+def test_hosts_groups_and_variables(site: Site) -> None:
+    source = site.write(
+        """
+name: demo-1
+state_dir: state
+roles:
+  node: {count: 2, options: {memory: 700}, variables: {rack: left}}
+"""
+    )
+    data = site.list(source).data
+    assert data.pop("_meta")["hostvars"] == {
+        "node1": {
+            "compose_role": "node",
+            "compose_index": 1,
+            "compose_address": "10.87.0.1",
+            "compose_options": {"memory": 700},
+            "rack": "left",
+        },
+        "node2": {
+            "compose_role": "node",
+            "compose_index": 2,
+            "compose_address": "10.87.0.2",
+            "compose_options": {"memory": 700},
+            "rack": "left",
+        },
+        "server": {"compose_role": "server", "compose_index": 1, "compose_address": "10.87.128.1"},
+    }
+    del data["all"]
+    assert data == {
+        "immutable": {"children": ["deployment_demo_1", "role_server", "role_node"]},
+        "composition_nfs": {"children": ["deployment_demo_1"]},
+        "platform_qemu": {"children": ["deployment_demo_1"]},
+        "deployment_demo_1": {
+            "children": ["machines_demo_1"],
+            "vars": {
+                "compose_deployment": "demo-1",
+                "compose_composition": str(site.composition),
+                "compose_builder": "debian",
+                "compose_platform": "qemu",
+                "compose_network": "10.87.0.0/16",
+                "compose_state": str(site.directory / "state" / "demo-1"),
+                "compose_parameters": {},
+                "compose_authorized_keys": [],
+                "compose_keep": 3,
+                "compose_boot_timeout": 300,
+                "compose_verify_timeout": 1800,
+            },
+        },
+        "machines_demo_1": {
+            "hosts": ["node1", "node2", "server"],
+            "vars": {
+                "ansible_user": "root",
+                "ansible_ssh_common_args": f"-F {site.directory}/state/demo-1/ssh_config",
+            },
+        },
+        "role_server": {"hosts": ["server"]},
+        "role_node": {"hosts": ["node1", "node2"]},
+    }
+
+
+def test_templates_are_data(site: Site) -> None:
+    """Neither the file nor what comes from the composition makes Ansible run anything."""
+    template = '{{ lookup("pipe", "touch pwned") }}'
+    source = site.write(
+        f"""
+roles:
+  server:
+    variables: {{trap: '{template}', nested: [{{deep: '{template}'}}], plain: "100 %"}}
+    secrets: {{key: '{template}'}}
+"""
+    )
+    variables = site.list(source).data["_meta"]["hostvars"]["server"]
+    assert variables["trap"] == {"__ansible_unsafe": template}
+    assert variables["plain"] == "100 %"
+    message = "msg={{ [trap, nested, compose_secrets] }}"
+    shown = site.run("ansible", "-i", source, "-m", "debug", "-a", message, "server")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("touch pwned") == 3
+    assert not (site.directory / "pwned").exists()
+
+
+def test_encrypted_secrets_stay_encrypted(site: Site) -> None:
+    password = site.directory / "password"
+    password.write_text("open sesame")
+    vault = ("--vault-password-file", password)
+    encrypted = site.run("ansible-vault", "encrypt_string", *vault, "--name", "key", "the treasure").stdout
+    indented = encrypted.replace("\n", "\n      ")
+    source = site.write(f"\nroles:\n  server:\n    secrets:\n      {indented}\n")
+    listed = site.list(source)  # without the password
+    assert "$ANSIBLE_VAULT" in listed.data["_meta"]["hostvars"]["server"]["compose_secrets"]["key"]["__ansible_vault"]
+    assert "treasure" not in listed.stdout
+    shown = site.run("ansible", "-i", source, *vault, "-m", "debug", "-a", "msg={{ compose_secrets.key }}", "server")
+    assert "the treasure" in shown.stdout
+
+
+def test_hosts_of_other_sources_keep_their_variables(site: Site) -> None:
+    (site.directory / "10-legacy.ini").write_text(
+        "[mail]\nmx1\n[rack1]\na.example.org ansible_host=192.0.2.1 slot=1\nb.example.org ansible_user=admin\n"
+    )
+    placed = "name: demo\nroles: {node: {hosts: rack1, variables: {size: 9}}, server: 0}\n"
+    site.write(placed, file="20-demo.compose.yml")
+    data = site.list(site.directory).data
+    hostvars = data["_meta"]["hostvars"]
+    a, b = hostvars["a.example.org"], hostvars["b.example.org"]
+    assert (a["ansible_host"], a["slot"], a["size"], a["compose_address"]) == ("192.0.2.1", 1, 9, "10.87.0.1")
+    assert (b["ansible_user"], b["compose_role"], b["compose_address"]) == ("admin", "node", "10.87.0.2")
+    assert data["deployment_demo"]["hosts"] == ["a.example.org", "b.example.org"]
+    assert data["rack1"]["hosts"] == data["role_node"]["hosts"]
+    # They are reached as before.
+    shown = site.run("ansible-inventory", "-i", site.directory, "--host", "a.example.org").data
+    assert (shown["compose_deployment"], "ansible_ssh_common_args" in shown) == ("demo", False)
+
+
+def test_two_deployments_in_one_inventory(site: Site) -> None:
+    one = site.write("\nroles: {node: [a], server: 0}\n", file="one.compose.yml")
+    two = site.write("\nroles: {node: [b], server: 0}\nnetwork: 10.99.0.0/16\n", file="two.compose.yaml")
+    data = site.list(one, two).data
+    assert data["role_node"]["hosts"] == ["a", "b"]
+    assert data["composition_nfs"]["children"] == ["deployment_one", "deployment_two"]
+    assert data["_meta"]["hostvars"]["b"]["compose_address"] == "10.99.0.1"
+
+
+def test_group_variables_of_a_role_win_over_those_of_the_deployment(site: Site) -> None:
+    source = site.write()
+    folder = site.directory / "group_vars"
+    folder.mkdir()
+    for group in ("immutable", "composition_nfs", "deployment_demo", "role_node"):
+        (folder / f"{group}.yml").write_text(f"who: {group}\n")
+    listed = site.run("ansible-inventory", "-i", source, "--list").data["_meta"]["hostvars"]
+    assert (listed["node"]["who"], listed["server"]["who"]) == ("role_node", "deployment_demo")
+
+
+def test_nothing_is_left_of_a_file_that_is_refused(site: Site) -> None:
+    good = site.write("\nroles: {node: [a], server: 0}\n", file="good.compose.yml")
+    bad = site.write("\nroles: {node: [b, b]}\n", file="bad.compose.yml")
+    listed = site.list(bad, good, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="false")
+    assert listed.returncode == 0
+    assert list(json.loads(listed.stdout)["_meta"]["hostvars"]) == ["a"]
+    assert "platform_qemu" in listed.stdout
+    assert "bad" not in listed.stdout
+
+
+def test_other_files_are_not_ours(site: Site) -> None:
+    source = site.write(file="demo.yml")
+    assert "could not be verified by inventory plugin" in site.list(source).message
+
+
+SITES: dict[str, t.Any] = {
+    "demo": {"node1": "node", "node2": "node", "server": "server"},
+    "web": {"backend1": "backend", "backend2": "backend", "database": "database", "proxy": "proxy"},
+    "mixed": {"mx1": None, "backend1": "backend", "backend2": "backend", "database": "database", "proxy": "proxy"},
+}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_inventories_of_the_project_list(site: Site, name: str) -> None:
+    hostvars = site.list(ROOT / "inventories" / name).data["_meta"]["hostvars"]
+    assert {host: variables.get("compose_role") for host, variables in hostvars.items()} == SITES[name]
+
+
+def test_mixed_inventory_keeps_what_was_there(site: Site) -> None:
+    data = site.list(ROOT / "inventories" / "mixed").data
+    backend = data["_meta"]["hostvars"]["backend2"]
+    assert (backend["slot"], backend["ansible_host"], backend["compose_address"]) == (2, "10.89.7.2", "10.89.7.2")
+    assert data["machines_mixed"]["hosts"] == ["database", "proxy"]
+    assert data["deployment_mixed"]["hosts"] == ["backend1", "backend2"]

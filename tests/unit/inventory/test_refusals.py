@@ -1,0 +1,120 @@
+"""What is refused, by the real ``ansible-inventory``: non-zero exit code, and a message to act on."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from .conftest import Site
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("roles: {nodes: 2}", "demo.compose.yml: roles: 'nodes' is no role of the composition; did you mean 'node'?"),
+        ("roles: {node: -1}", "roles.node is -1, expected a count (0 or more) or a list of host names"),
+        ("roles: {node: true}", "roles.node is True, expected a count"),
+        ("roles: {node: many}", "roles.node is 'many', expected a count"),
+        ("roles: {node: [a, a]}", "roles.node: the name 'a' is used twice"),
+        ("roles: {node: [server]}", "the name 'server' is used twice, by role 'node' and role 'server'"),
+        ("roles: {node: [node_1]}", "roles.node: invalid name 'node_1', expected lower-case letters"),
+        ("roles: {node: {cuont: 2}}", "roles.node: 'cuont' is no key of a role; did you mean 'count'?"),
+        ("roles: {node: {options: {memroy: 1}}}", "unknown option 'memroy' of platform 'qemu'; did you mean 'memory'?"),
+        ("roles: {node: {options: {memory: 1G}}}", "roles.node.options: memory is '1G', expected int"),
+        ("roles: {node: {hosts: rack1}}", "roles.node.hosts: 'rack1' is no host or group of the sources read before"),
+        ("roles: 3", "demo.compose.yml: "),
+        ("nodes: {node1: {}}", "nodes: 'node1' is no node of the deployment; did you mean 'node'?"),
+        (
+            "nodes: {node: {address: 10.88.0.1}}",
+            "nodes.node.address is '10.88.0.1', expected a free address of",
+        ),
+        ("nodes: {node: {address: 10.87.128.1}}", "of node 'server' is taken by node 'node'"),
+        ("network: 10.87.0.0/30", "role 'node' has more nodes than its block of 10.87.0.0/30 has addresses (0)"),
+        ("network: ten", "network is 'ten', expected an IPv4 network such as '10.87.0.0/16'"),
+        ("builder: debain", "builder: 'debain' is no builder; did you mean 'debian'?"),
+        ("platfrom: qemu", "demo.compose.yml: 'platfrom' is no key of a deployment file; did you mean 'platform'?"),
+        ("keep: true", "keep is True"),
+        ("keep: few", "demo.compose.yml: "),
+        ("keep: 0", "keep is 0, expected a whole number from 1 on"),
+        ("name: Demo", "name: invalid name 'Demo'"),
+        ("authorized_keys: [secret]", "expected OpenSSH public keys"),
+        ("roles: [", "demo.compose.yml"),
+    ],
+)
+def test_deployment_file(site: Site, more: str, why: str) -> None:
+    assert why in site.list(site.write(f"\n{more}\n")).message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("platform: qemu", "platform: quemu", "platform is 'quemu', expected a known platform; did you mean 'qemu'?"),
+        ("platform: qemu", "", "platform"),
+        ("composition: ../nfs/composition.json", "", "composition"),
+        (
+            "composition: ../nfs/composition.json",
+            "composition: no/such",
+            "no/such: no such directory",
+        ),
+    ],
+)
+def test_required_keys(site: Site, old: str, new: str, why: str) -> None:
+    source = site.write()
+    source.write_text(source.read_text().replace(old, new))
+    assert why in site.list(source).message
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"schema": "immutable.compose/composition/9"}, "schema is 'immutable.compose/composition/9', expected"),
+        ({"name": "No Name"}, "name of the composition: invalid name 'No Name'"),
+        ({"builder": "guix"}, "evaluated by builder 'guix', expected 'debian'"),
+        ({"test_script": "server.succeed('true'"}, "testScript, line 1: "),
+        ({"test_script": "node3.succeed('true')"}, "'node3' is neither a node of the deployment"),
+    ],
+)
+def test_composition_json(site: Site, changes: dict[str, t.Any], why: str) -> None:
+    assert why in site.list(site.write(**changes)).message
+
+
+def test_composition_that_does_not_evaluate(site: Site) -> None:
+    """Nix's own words are kept, with file and line."""
+    source = site.write()
+    (site.composition / "composition.nix").write_text("{ ... }:\n{\n  roles.node = { packages = [ missing ]; };\n}\n")
+    source.write_text(source.read_text().replace("nfs/composition.json", "nfs"))
+    message = site.list(source).message
+    assert "undefined variable 'missing'" in message
+    assert "composition.nix:3:" in message
+
+
+def test_neither_nix_nor_composition_json(site: Site) -> None:
+    source = site.write()
+    (site.composition / "composition.json").unlink()
+    source.write_text(source.read_text().replace("nfs/composition.json", "nfs"))
+    message = site.list(source, PATH=str(site.directory)).message
+    assert "nfs: has no composition.json, and cannot be evaluated here: the program 'nix" in message
+    assert "in the package 'nix-bin'" in message
+
+
+def test_composition_json_serves_where_there_is_no_nix(site: Site) -> None:
+    source = site.write()
+    source.write_text(source.read_text().replace("nfs/composition.json", "nfs"))
+    listed = site.list(source, PATH=str(site.directory))
+    assert listed.data["deployment_demo"]["vars"]["compose_composition"] == str(site.composition)
+
+
+def test_the_same_deployment_twice(site: Site) -> None:
+    one = site.write("\nroles: {node: [a], server: 0}\n")
+    two = site.write("\nroles: {node: [b], server: 0}\n", file="again.compose.yml")
+    two.write_text(two.read_text() + "name: demo\n")
+    assert "name: 'demo' is the name of a deployment read before" in site.list(one, two).message
+
+
+def test_names_that_other_sources_use(site: Site) -> None:
+    (site.directory / "hosts.ini").write_text("server\n[node]\nx\n")
+    listed = site.list(site.directory / "hosts.ini", site.write())
+    assert "roles.node: the name 'node' is taken by a group of another inventory source" in listed.message
+    listed = site.list(site.directory / "hosts.ini", site.write("\nroles: {node: 1}\n"))
+    assert "roles.server: the name 'server' is taken by a host of another inventory source" in listed.message
