@@ -23,13 +23,20 @@ make_root
 )
 
 # First, so that packages find our configuration and, for example, make no host keys.
+mkdir -p $root/etc/systemd/system
 cp -R "$image/etc/." $root/etc
 cp -R "$image/usr/." $root/usr
-chmod 0755 $root/usr/lib/compose/*
+chmod 0755 $root/usr/lib/compose/{apply-node,own-volumes}
 units=$root/usr/lib/systemd/system
 mkdir -p $units/sysinit.target.wants $units/multi-user.target.wants
 ln -s ../compose-node.service ../compose-volumes.service $units/sysinit.target.wants/
 ln -s ../systemd-networkd.service $units/multi-user.target.wants/
+ln -sf multi-user.target $units/default.target
+# What a machine that is only ever replaced has no use for: consoles to log in without a password, maintenance, records of logins.
+for unit in getty.target console-getty.service dpkg-db-backup.timer systemd-tmpfiles-clean.timer systemd-update-utmp.service \
+    systemd-update-utmp-runlevel.service systemd-firstboot.service systemd-machine-id-commit.service; do
+    ln -s /dev/null "$root/etc/systemd/system/$unit"
+done
 
 enter_root
 phase "installing the essential packages"
@@ -38,7 +45,8 @@ phase "installing the base packages"
 install $debs
 leave_root
 
-rm -f $root/etc/ssh/ssh_host_*
+rm -rf $root/etc/ssh/ssh_host_* $root/etc/update-motd.d/*
+echo LANG=C.UTF-8 > $root/etc/default/locale
 clamp_times /build/start
 echo "$SOURCE_DATE_EPOCH" > $root/.epoch
 mkdir "$out"

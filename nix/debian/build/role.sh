@@ -89,6 +89,11 @@ if [ -n "$postInstall" ]; then
 fi
 leave_root
 
+# Timers of packages would only find a file system that they cannot change for good.
+for timer in $root/etc/systemd/system/timers.target.wants/*.timer; do
+    rm -f "$timer"
+done
+
 if [ -n "${kernel:-}" ]; then
     phase "adding the kernel"
     dpkg-deb --fsys-tarfile "$kernel" | tar --extract --directory $root --keep-directory-symlink --exclude='./usr/share/doc'
