@@ -3,8 +3,7 @@
 .NOTPARALLEL:
 .PHONY: help demo destroy lock check-reproducible bench test test-static test-unit test-sanity test-e2e clean
 
-setup := tests/tools/setup.sh
-# The newest ansible-core that setup.sh could install; looked up after it ran.
+# The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
 # Containers, Nix builds and network bridges need root.
 sudo = $(if $(filter 0,$(shell id -u)),,sudo)
@@ -13,24 +12,19 @@ playbook = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" ansible-playbook -i i
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
-demo: ## build the demo composition, boot it as virtual machines on this computer, verify it
-	@$(setup) demo
+demo: setup-demo ## build the demo composition, boot it as virtual machines on this computer, verify it
 	@$(playbook) playbooks/deploy.yml
 
-destroy: ## stop and remove the demo's machines
-	@$(setup) demo
+destroy: setup-demo ## stop and remove the demo's machines
 	@$(playbook) playbooks/destroy.yml
 
-lock: ## pin the demo's packages to what the configured Debian mirror has now
-	@$(setup) demo
+lock: setup-demo ## pin the demo's packages to what the configured Debian mirror has now
 	@$(playbook) playbooks/lock.yml
 
-check-reproducible: ## build every image of the demo a second time and compare
-	@$(setup) demo
+check-reproducible: setup-demo ## build every image of the demo a second time and compare
 	@$(playbook) playbooks/check_reproducible.yml
 
-bench: ## run the benchmarks, one line each
-	@$(setup) test
+bench: setup-test ## run the benchmarks, one line each
 	@for benchmark in tests/benchmarks/*.py; do PYTHONPATH=.cache/collections $(venv)/bin/python $$benchmark || exit; done
 
 test: ## the whole gate
@@ -48,5 +42,8 @@ test-sanity: ## ansible-test, galaxy-importer
 test-e2e: ## end-to-end tests
 	@tests/tools/gate.sh e2e
 
+setup-%:
+	@tests/tools/setup.sh $*
+
 clean: ## remove what the other commands left in this directory; running machines stay
-	rm -rf .cache tests/output
+	$(sudo) rm -rf .cache tests/output
