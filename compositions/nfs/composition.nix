@@ -4,6 +4,14 @@ let
   base = {
     kernel = "linux-image-cloud-amd64";
     packages = [ "htop" ];
+    # NFS 4 alone needs none of the helpers of its older versions.
+    units = {
+      "rpcbind.service".mask = true;
+      "rpcbind.socket".mask = true;
+      "rpc-statd.service".mask = true;
+      "rpc-statd-notify.service".mask = true;
+      "nfs-blkmap.service".mask = true;
+    };
   };
 in
 {
@@ -15,6 +23,10 @@ in
       volumes.shared = { mount = "/srv/shared"; size = 512; mode = "1777"; };
       files."/etc/exports".text = ''
         /srv/shared *(rw,sync,no_subtree_check,no_root_squash,fsid=0)
+      '';
+      files."/etc/nfs.conf.d/version.conf".text = ''
+        [nfsd]
+        vers3=n
       '';
       units."nfs-server.service" = { };
       ports = [ 2049 ];
