@@ -152,7 +152,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
     parse,
     to_hostvars,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.composition.load import load
+from ansible_collections.immutable.compose.plugins.module_utils.composition.load import MANIFEST, is_stale, load
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -177,6 +177,11 @@ class InventoryModule(BaseInventoryPlugin):
         try:
             options = self._options_of(loader, path)
             composition = _evaluate(options, path)
+            if is_stale(composition):
+                self.display.warning(
+                    f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more;"
+                    " write it again with the module immutable.compose.evaluate"
+                )
             parsed = parse(options, composition, path, PLATFORMS, _others(inventory))
             check_script(composition.test_script, [node.name for node in parsed.deployment.nodes])
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import typing as t
@@ -35,6 +36,31 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
         if not os.path.isfile(manifest):
             raise InputError(f"{path}: has no {MANIFEST}, and cannot be evaluated here: {missing}") from missing
         return read_manifest(manifest, builder.name)
+
+
+def to_manifest(composition: Composition) -> dict[str, t.Any]:
+    """Content of ``composition.json`` for a composition that was evaluated on this host."""
+    return replace(composition, source=source_digest(composition.path)).to_json()
+
+
+def is_stale(composition: Composition) -> bool:
+    """Whether a composition was read from a ``composition.json`` that is older than the files beside it."""
+    return composition.source is not None and composition.source != source_digest(composition.path)
+
+
+def source_digest(directory: str) -> str:
+    """Digest of the names and contents of the files below a directory; hidden ones and the manifest do not count."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(directory):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            if name.startswith(".") or path == os.path.join(directory, MANIFEST):
+                continue
+            with open(path, "rb") as stream:
+                content = hashlib.sha256(stream.read()).hexdigest()
+            digest.update(f"{os.path.relpath(path, directory)}\0{content}\n".encode())
+    return digest.hexdigest()
 
 
 def read_manifest(path: str, builder: str) -> Composition:

@@ -64,6 +64,8 @@ class Composition:
     revision: str | None = None
     #: Digest of the lock file, ``None`` where there is none.
     lock: str | None = None
+    #: In ``composition.json``: digest of the directory's files when it was written.
+    source: str | None = None
 
     def to_json(self) -> dict[str, t.Any]:
         return {"schema": COMPOSITION_SCHEMA, **asdict(self)}

@@ -18,7 +18,7 @@ from ..builders.registry import BUILDERS
 from ..checks.script import check_script
 from ..checks.verify import Verification, verify
 from ..composition.document import document_digest, node_document
-from ..composition.load import MANIFEST
+from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Composition, Deployment, Node
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
@@ -136,7 +136,7 @@ class Engine:
 
     def evaluated(self, *, write: bool) -> Result:
         """``composition.json``; with ``write`` also as a file next to the composition."""
-        data = self.evaluate().to_json()
+        data = to_manifest(self.evaluate())
         path = os.path.join(self.deployment.composition, MANIFEST)
         old = read_json(path) if os.path.exists(path) else None
         changed = write and old != data

@@ -6,6 +6,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.composition.load import source_digest
+
 from .conftest import Site
 
 
@@ -103,6 +105,16 @@ def test_composition_json_serves_where_there_is_no_nix(site: Site) -> None:
     source.write_text(source.read_text().replace("nfs/composition.json", "nfs"))
     listed = site.list(source, PATH=str(site.directory))
     assert listed.data["deployment_demo"]["vars"]["compose_composition"] == str(site.composition)
+
+
+def test_old_composition_json_is_warned_about(site: Site) -> None:
+    (site.composition / "composition.nix").write_text("{ ... }: { roles = { }; }")
+    fresh = site.write(source=source_digest(str(site.composition)))
+    assert site.list(fresh).data
+    (site.composition / "composition.nix").write_text("{ ... }: { roles.new = { }; }")
+    listed = site.list(fresh)
+    assert listed.returncode == 0
+    assert "composition.json does not match the files of the composition any more" in listed.stderr.replace("\n", " ")
 
 
 def test_the_same_deployment_twice(site: Site) -> None:

@@ -1,0 +1,64 @@
+"""The manifest of a composition, and when it is out of date."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition.load import (
+    is_stale,
+    read_manifest,
+    source_digest,
+    to_manifest,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+
+
+def write(directory: Path, **changes: t.Any) -> str:
+    """A composition with its manifest: the path of the latter."""
+    (directory / "composition.nix").write_text("{ }")
+    composition = Composition("web", "debian", str(directory), "digest", {"proxy": Role("proxy", ports=(80,))})
+    path = directory / "composition.json"
+    path.write_text(json.dumps({**to_manifest(composition), **changes}))
+    return str(path)
+
+
+def test_a_manifest_is_read_where_it_lies(tmp_path: Path) -> None:
+    composition = read_manifest(write(tmp_path, path="/elsewhere"), "debian")
+    assert (composition.name, composition.path, composition.roles["proxy"].ports) == ("web", str(tmp_path), (80,))
+    assert not is_stale(composition)
+
+
+@pytest.mark.parametrize("file", ["composition.nix", "new.conf", "folder/new.conf"])
+def test_any_other_content_makes_it_stale(tmp_path: Path, file: str) -> None:
+    composition = read_manifest(write(tmp_path), "debian")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("other")
+    assert is_stale(composition)
+
+
+def test_hidden_files_and_the_manifest_do_not_count(tmp_path: Path) -> None:
+    before = source_digest(str(tmp_path))
+    write(tmp_path)
+    (tmp_path / "composition.nix").unlink()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("main")
+    assert source_digest(str(tmp_path)) == before
+
+
+def test_what_was_evaluated_here_is_not_stale(tmp_path: Path) -> None:
+    assert not is_stale(replace(read_manifest(write(tmp_path), "debian"), source=None))
+
+
+def test_unreadable_manifests_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "composition.json"
+    path.write_text('{"schema": ')
+    with pytest.raises(InputError, match=r"composition\.json: cannot be read: .*line 1"):
+        read_manifest(str(path), "debian")
+    with pytest.raises(InputError, match="evaluated by builder 'debian', expected 'guix'"):
+        read_manifest(write(tmp_path), "guix")
