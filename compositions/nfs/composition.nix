@@ -26,6 +26,7 @@ in
       '';
       files."/etc/nfs.conf.d/version.conf".text = ''
         [nfsd]
+        vers2=n
         vers3=n
       '';
       units."nfs-server.service" = { };

@@ -57,7 +57,7 @@ let
   config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" ] // {
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
   };
-  cmdline = toString ([ "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
+  cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
 
   root = within tools ./build/role.sh ({
     name = "${name}-${role}";
