@@ -204,7 +204,7 @@ class InventoryModule(BaseInventoryPlugin):
             self.set_options(direct=dict(config))
         except AnsibleError as error:
             raise InputError(f"{path}: {error}") from error
-        return {key: _plain(value) for key, value in self.get_options().items()}
+        return {key: values.plain(value) for key, value in self.get_options().items()}
 
     def _add(self, inventory: InventoryData, group: str, parsed: Parsed, composition: Composition) -> None:
         deployment = parsed.deployment
@@ -249,17 +249,6 @@ def _others(inventory: InventoryData) -> Others:
     groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
     groups["all"] = list(inventory.hosts)  # has no children before all sources are read
     return Others({name: host.vars for name, host in inventory.hosts.items()}, groups)
-
-
-def _plain(value: t.Any) -> t.Any:
-    """Without Ansible's tags; encrypted values as they are."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _constant(value: t.Any) -> t.Any:

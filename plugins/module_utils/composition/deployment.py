@@ -311,22 +311,22 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
 
     def of(host: str, held: Data, key: str) -> t.Any:
         try:
-            return held[f"compose_{key}"]
+            return values.plain(held[f"compose_{key}"])
         except KeyError:
             raise InputError(
                 f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
             ) from None
 
-    parameters = dict(of(first, shared, "parameters"))
+    parameters = of(first, shared, "parameters")
     nodes = [
         Node(
             name=host,
             role=of(host, held, "role"),
             index=of(host, held, "index"),
             address=of(host, held, "address"),
-            parameters={**parameters, **held.get("compose_node_parameters", {})},
-            secrets=dict(held.get("compose_secrets", {})),
-            options=dict(held.get("compose_options", {})),
+            parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
+            secrets=values.plain(held.get("compose_secrets", {})),
+            options=values.plain(held.get("compose_options", {})),
         )
         for host, held in members.items()
     ]

@@ -22,6 +22,17 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[A-Za-z0-9@.-]+ [A-Za-z0-9+/]+=*( .*)?")
 
 
+def plain(value: t.Any) -> t.Any:
+    """Built-in types in place of Ansible's own (tagged strings, lazy containers); encrypted values as they are."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, t.Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
 def host_name(value: t.Any, where: str) -> str:
     """One host name label."""
     if not isinstance(value, str) or not is_host_name(value):

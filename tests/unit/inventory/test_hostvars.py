@@ -1,0 +1,67 @@
+"""From the deployment file through Ansible's own variables back to the deployment, as the action plugins do it."""
+
+from __future__ import annotations
+
+import json
+
+from .conftest import Site
+
+ACTION = """
+import json
+from ansible.plugins.action import ActionBase
+from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
+
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        hostvars = {host: task_vars["hostvars"][host] for host in task_vars["groups"]["immutable"]}
+        with open("found.json", "w") as stream:
+            json.dump({name: from_hostvars(name, hostvars).to_json() for name in ("one", "two")}, stream)
+        return {}
+"""
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - deployments:
+      run_once: true
+"""
+
+
+def test_deployments_come_back_from_hostvars(site: Site) -> None:
+    password = site.directory / "password"
+    password.write_text("open sesame")
+    vault = ("--vault-password-file", password)
+    encrypted = site.run("ansible-vault", "encrypt_string", *vault, "--name", "key", "the treasure").stdout
+    indented = encrypted.replace("\n", "\n      ")
+    one = site.write(
+        f"""
+parameters: {{top: [1, {{deep: ['{{{{ 7 * 7 }}}}', null, 1.5]}}], who: all}}
+authorized_keys: [ssh-ed25519 AAAA me]
+keep: 5
+roles:
+  node: {{count: 2, parameters: {{who: node}}, options: {{memory: 700}}}}
+  server:
+    secrets:
+      {indented}
+""",
+        file="one.compose.yml",
+    )
+    two = site.write("\nroles: {node: [a], server: 0}\n", file="two.compose.yml")
+    variables = site.directory / "host_vars"
+    variables.mkdir()
+    (variables / "a.yml").write_text("treasure: gold\ncompose_secrets: {key: 'made of {{ treasure }}'}\n")
+    (site.directory / "action_plugins").mkdir()
+    (site.directory / "action_plugins" / "deployments.py").write_text(ACTION)
+    (site.directory / "play.yml").write_text(PLAYBOOK)
+    done = site.run("ansible-playbook", "-i", one, "-i", two, *vault, "play.yml")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    found = json.loads((site.directory / "found.json").read_text())
+    parameters = {"top": [1, {"deep": ["{{ 7 * 7 }}", None, 1.5]}], "who": "all"}
+    assert found["one"]["parameters"] == parameters
+    assert (found["one"]["keep"], found["one"]["authorized_keys"]) == (5, ["ssh-ed25519 AAAA me"])
+    assert [node["name"] for node in found["one"]["nodes"]] == ["node1", "node2", "server"]
+    assert found["one"]["nodes"][0]["parameters"] == {**parameters, "who": "node"}
+    assert found["one"]["nodes"][0]["options"] == {"memory": 700}
+    assert found["one"]["nodes"][2]["secrets"] == {"key": "the treasure"}
+    assert [node["secrets"] for node in found["two"]["nodes"]] == [{"key": "made of gold"}]
