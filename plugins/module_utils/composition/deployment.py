@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..platforms.base import Platform, validate_options
 from . import values
 from .addresses import Addresses, parse_network
-from .model import Composition, Deployment, Node
+from .model import Composition, Deployment, Distribution, Node
 from .names import is_node_name, nearest
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
@@ -207,8 +207,9 @@ def _role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
 
 def _named(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
     """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
-    given = entry["names"] if entry.get("names") is not None else entry.get("count")
-    wanted = values.distribution(given, where)
+    if entry.get("names") is not None:
+        return values.host_names(entry["names"], f"{where}.names")
+    wanted: Distribution = values.count(entry.get("count"), f"{where}.count")
     if wanted is None:
         where = f"{composition.path}: rolesDistribution.{role}"
         wanted = values.distribution(composition.distribution.get(role), where)
@@ -222,7 +223,7 @@ def _named(role: str, entry: Data, composition: Composition, where: str) -> list
 
 def _placed(entry: Data, where: str, others: Others) -> list[str]:
     """The existing hosts that a role is placed on: all, or the first ``count``."""
-    words, count = entry["hosts"], values.distribution(entry.get("count"), f"{where}.count")
+    words, count = entry["hosts"], values.count(entry.get("count"), f"{where}.count")
     pool: dict[str, None] = {}
     for word in words if isinstance(words, list) else [words]:
         if not isinstance(word, str):
@@ -236,8 +237,6 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
             if "compose_role" in others.hosts[host]:
                 raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
             pool[host] = None
-    if isinstance(count, list):
-        raise InputError(f"{where}.count is {count!r}, expected a count (0 or more)")
     if count is not None and count > len(pool):
         raise InputError(f"{where}.count is {count}, expected at most {len(pool)}: so many hosts has {words!r}")
     return list(pool)[:count]

@@ -40,15 +40,25 @@ def host_name(value: t.Any, where: str) -> str:
     return value
 
 
-def distribution(value: t.Any, where: str) -> Distribution:
-    """How many, or which, machines, as NixOS Compose understands it: a count may be a string."""
+def host_names(value: t.Any, where: str) -> list[str]:
+    """A list of host name labels."""
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f"{where} is {value!r}, expected a list of host names")
+    return [host_name(name, where) for name in value]
+
+
+def count(value: t.Any, where: str) -> int | None:
+    """How many machines; as NixOS Compose has it, the number may be a string."""
     if isinstance(value, str) and re.fullmatch("[0-9]+", value):
         return int(value)
-    if isinstance(value, (list, tuple)):
-        return [host_name(name, where) for name in value]
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise InputError(f"{where} is {value!r}, expected a count (0 or more) or a list of host names")
+    raise InputError(f"{where} is {value!r}, expected a count (0 or more)")
+
+
+def distribution(value: t.Any, where: str) -> Distribution:
+    """How many, or which, machines."""
+    return host_names(value, where) if isinstance(value, (list, tuple)) else count(value, where)
 
 
 def mapping(value: t.Any, where: str) -> dict[str, t.Any]:
