@@ -42,6 +42,7 @@ def plan_node(node: Node, image: str, digest: str, observed: Observation) -> Ste
         why.append(f"is {observed.state}")
     if needs_reboot(observed.document, digest):
         why.append("another node document")
+    why += observed.differs
     if why:
         return Step("replace", node.role, image, observed.identity, why)
     if observed.document != digest:

@@ -41,6 +41,7 @@ def digest(*nodes: Node, host_key: str = "key", authorized: str = "me", node: No
         (Observation("running", "new", digest(host_key="stolen")), "replace", ["another node document"]),
         (Observation("running", "new", digest(NODE, OTHER)), "refresh", ["other peers or keys"]),
         (Observation("running", "new", digest(authorized="you")), "refresh", ["other peers or keys"]),
+        (Observation("running", "new", digest(), differs=("memory 512 → 768",)), "replace", ["memory 512 → 768"]),
         (Observation("running", "new", None), "replace", ["another node document"]),
     ],
 )

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A deployment of its own, driven only through ansible-playbook and ansible-inventory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COLLECTIONS = ROOT / ".cache" / "collections"
+BIN = Path(sys.executable).parent
+
+#: ``host : ok=1 changed=0 unreachable=0 failed=0 …`` of the recap.
+RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*)$", re.MULTILINE)
+
+
+@dataclass
+class Run:
+    """What an ``ansible-playbook`` left behind."""
+
+    returncode: int
+    output: str
+    seconds: float
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """Host → counts of the recap."""
+        return {
+            match["host"]: {key: int(value) for key, value in (pair.split("=") for pair in match["counts"].split())}
+            for match in RECAP.finditer(self.output)
+        }
+
+    @property
+    def changed(self) -> int:
+        return sum(counts["changed"] for counts in self.recap.values())
+
+    def said(self, text: str) -> list[str]:
+        """Lines of the output that contain ``text``."""
+        return [line for line in self.output.splitlines() if text in line]
+
+
+class Lab:
+    """A working copy of a composition with its deployment file and state directory."""
+
+    def __init__(self, directory: Path, composition: str, deployment: dict[str, t.Any]) -> None:
+        self.directory = directory
+        self.composition = directory / "compositions" / composition
+        shutil.copytree(ROOT / "compositions" / composition, self.composition)
+        self.inventory = directory / "inventory"
+        self.inventory.mkdir()
+        self.name = directory.name.replace("_", "-")
+        self.state = directory / "state" / self.name
+        self.deployment: dict[str, t.Any] = {
+            "plugin": "immutable.compose.composition",
+            "composition": f"../compositions/{composition}",
+            "name": self.name,
+            "state_dir": str(directory / "state"),
+            **deployment,
+        }
+        self.write()
+
+    def write(self, **changes: t.Any) -> None:
+        """Change the deployment file."""
+        self.deployment.update(changes)
+        (self.inventory / "lab.compose.yml").write_text(yaml.safe_dump(self.deployment))
+
+    def edit(self, old: str, new: str, file: str = "composition.nix") -> None:
+        """Change a file of the composition; ``old`` must be there."""
+        path = self.composition / file
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {path}"
+        path.write_text(text.replace(old, new))
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
+        return {
+            **kept,
+            "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "ANSIBLE_CONFIG": "/dev/null",
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self, playbook: str, *args: str) -> subprocess.Popen[str]:
+        """Start ``ansible-playbook`` on a playbook of the collection."""
+        return subprocess.Popen(
+            [self.program("ansible-playbook"), "-i", str(self.inventory), f"immutable.compose.{playbook}", *args],
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def play(self, playbook: str, *args: str, expect: int | None = 0) -> Run:
+        """Run a playbook of the collection to its end."""
+        start = time.monotonic()
+        process = self.start(playbook, *args)
+        output, _ = process.communicate(timeout=1200)
+        run = Run(process.returncode, output, time.monotonic() - start)
+        print(f"--- {playbook} {' '.join(args)} ({run.seconds:.1f} s)\n{output}")
+        if expect is not None:
+            assert run.returncode == expect, output
+        for complaint in ("[WARNING]", "[DEPRECATION WARNING]"):
+            assert complaint not in output, output
+        return run
+
+    def kill_when(self, says: str, playbook: str = "deploy", *args: str) -> None:
+        """Run a playbook and kill it and all its children with SIGKILL as soon as it says ``says``."""
+        process = self.start(playbook, *args)
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if says in line:
+                break
+        else:
+            raise AssertionError(f"never said {says!r}:\n{''.join(seen)}")
+        for pid in [process.pid, *descendants(process.pid)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
+        process.stdout.close()
+
+    def ssh(self, node: str, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on a node through the generated SSH configuration."""
+        return subprocess.run(
+            ["ssh", "-F", str(self.state / "ssh_config"), "-o", "BatchMode=yes", node, command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def program(self, name: str) -> str:
+        """Path of one of Ansible's commands."""
+        return str(BIN / name)
+
+    def nodes(self) -> list[str]:
+        """Nodes that exist on the platform."""
+        directory = self.state / "nodes"
+        return sorted(entry.name for entry in directory.iterdir()) if directory.exists() else []
+
+    def boots(self) -> dict[str, str]:
+        """Node → start time of its init, which changes with each boot."""
+        return {
+            node: self.ssh(node, "cut -d ' ' -f 22 /proc/1/stat; cat /proc/sys/kernel/random/boot_id").stdout
+            for node in self.nodes()
+        }
+
+    def images(self) -> dict[str, str]:
+        """Node → identity of the image that it runs, as the node itself says."""
+        return {node: self.ssh(node, "cat /usr/lib/compose/identity").stdout.strip() for node in self.nodes()}
+
+    def release(self) -> int:
+        """Number of the current release."""
+        return int((self.state / "releases" / "current").read_text())
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Keys whose values differ, or that one side lacks."""
+    return {key for key in {*before, *after} if before.get(key) != after.get(key)}
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below ``pid``, by their parents in /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    queue = [pid]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found

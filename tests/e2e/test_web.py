@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of a deployment on nspawn: deploy, change, break, scale, go back. Each test builds on those before it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+import xml.etree.ElementTree as ET
+
+import pytest
+from lab import Lab, Run, changed
+
+NODES = {"backend1", "backend2", "database", "proxy"}
+#: A change of the proxy that works, and one that breaks it.
+HEADER = "location / {\n        add_header X-Version 2 always;"
+BROKEN = "no_such_directive on;"
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+    return lab_of("web", "web", platform="nspawn")
+
+
+def visits(lab: Lab) -> int:
+    return int(lab.ssh("database", "redis-cli --raw get visits").stdout or 0)
+
+
+@pytest.mark.smoke
+def test_check_mode_shows_the_plan_and_touches_nothing(lab: Lab) -> None:
+    run = lab.play("deploy", "--check", "--diff")
+    for node in NODES:
+        assert run.said(f"+{node}: ") and "create" in run.said(f"+{node}: ")[0]
+    assert not lab.state.exists() or not (lab.state / "nodes").exists()
+
+
+@pytest.mark.smoke
+def test_the_first_deploy_ends_with_verified_nodes(lab: Lab) -> None:
+    run = lab.play("deploy")
+    assert set(run.recap) == NODES
+    assert all(counts["failed"] == 0 for counts in run.recap.values())
+    assert run.said("log in:") and run.said("release 1")
+    assert lab.ssh("proxy", "hostname").stdout.strip() == "proxy"
+    assert visits(lab) > 0
+
+
+@pytest.mark.smoke
+def test_a_second_run_changes_nothing(lab: Lab) -> None:
+    boots = lab.boots()
+    run = lab.play("deploy")
+    assert run.changed == 0
+    assert lab.boots() == boots
+    assert not run.said("compose | build") and not run.said("compose | switch")
+
+
+@pytest.mark.smoke
+def test_nodes_are_reached_with_strict_host_keys_only(lab: Lab) -> None:
+    known = lab.state / "known_hosts"
+    right = known.read_text()
+    assert "@cert-authority" in right
+    try:
+        known.write_text("")
+        refused = lab.ssh("proxy", "true")
+        assert refused.returncode == 255 and "Host key verification failed" in refused.stderr
+        only_ca = "\n".join(line for line in right.splitlines() if line.startswith("@cert-authority"))
+        known.write_text(only_ca + "\n")
+        assert lab.ssh("proxy", "true").returncode == 0
+    finally:
+        known.write_text(right)
+
+
+def test_ansible_itself_reaches_the_nodes(lab: Lab) -> None:
+    done = subprocess.run(
+        [
+            lab.program("ansible"),
+            "-i",
+            lab.inventory,
+            "immutable",
+            "-m",
+            "ansible.builtin.raw",
+            "-a",
+            "cat /etc/hostname",
+        ],
+        env=lab.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert {line.strip() for line in done.stdout.splitlines()} >= NODES
+
+
+def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
+    results = json.loads((lab.state / "results/verify/results.json").read_text())
+    assert results["ok"] and {check["node"] for check in results["checks"]} >= NODES
+    cases = ET.parse(lab.state / "results/verify/junit.xml").getroot().iter("testcase")
+    assert any("the proxy reaches both backends" in (case.get("name") or "") for case in cases)
+
+
+def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> None:
+    boots, before = lab.boots(), visits(lab)
+    lab.edit("location / {", HEADER, "nginx.conf")
+    run = lab.play("deploy", "--diff")
+    assert built(run) == {"proxy"}
+    assert changed(boots, lab.boots()) == {"proxy"}
+    assert visits(lab) > before
+    program = "import urllib.request as u; print(u.urlopen('http://proxy/').headers['X-Version'])"
+    assert lab.ssh("backend1", f'python3 -c "{program}"').stdout.strip() == "2"
+
+
+def test_replacing_the_database_keeps_its_data(lab: Lab) -> None:
+    boots, before = lab.boots(), visits(lab)
+    lab.edit("appendonly yes", "appendonly yes\n# changed", "redis.conf")
+    lab.play("deploy")
+    assert changed(boots, lab.boots()) == {"database"}
+    assert visits(lab) > before > 0
+
+
+def test_a_changed_package_is_shown_with_its_version(lab: Lab) -> None:
+    lab.edit('packages = [ "nginx-light" ];', 'packages = [ "nginx-light" "tree" ];')
+    stale = lab.play("deploy", "--check", expect=None)
+    assert stale.returncode != 0 and stale.said("tree") and stale.said("lock")
+    lab.play("lock")
+    run = lab.play("deploy", "--check", "--diff")
+    assert any(line.startswith("+tree ") for line in run.output.splitlines())
+    lab.edit('packages = [ "nginx-light" "tree" ];', 'packages = [ "nginx-light" ];')
+    lab.play("lock")
+    assert lab.play("deploy").changed == 0
+
+
+def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
+    boots, images = lab.boots(), lab.images()
+    lab.edit(HEADER, f"{HEADER}\n        {BROKEN}", "nginx.conf")
+    run = lab.play("deploy", expect=2)
+    assert run.recap["proxy"]["failed"] == 1
+    assert run.said("nginx.service") and run.said("back on the last verified image")
+    assert lab.images() == images
+    assert changed(boots, lab.boots()) == {"proxy"}
+    assert lab.play("verify").changed == 0
+    lab.edit(f"{HEADER}\n        {BROKEN}", HEADER, "nginx.conf")
+    assert lab.play("deploy").changed == 0
+
+
+def test_a_failing_test_script_rolls_back_and_names_line_and_command(lab: Lab) -> None:
+    images = lab.images()
+    lab.edit("start_all()\n", 'start_all()\n    proxy.succeed("false | true")\n')
+    lab.edit(HEADER, HEADER.replace("2", "3"), "nginx.conf")
+    run = lab.play("deploy", expect=2)
+    assert run.said("false | true") and run.said("line 4")
+    assert lab.images() == images
+    lab.edit('    proxy.succeed("false | true")\n', "")
+    lab.edit(HEADER.replace("2", "3"), HEADER, "nginx.conf")
+
+
+def test_rollback_goes_to_a_kept_release_by_number_and_back(lab: Lab) -> None:
+    images, newest = lab.images(), lab.release()
+    wanted = json.loads((lab.state / f"releases/{newest - 1}.json").read_text())["images"]
+    lab.play("rollback", "-e", f"compose_release={newest - 1}")
+    assert lab.images()["database"] == wanted["database"] != images["database"]
+    refused = lab.play("rollback", "-e", "compose_release=99", expect=2)
+    assert refused.said("there is no release 99")
+    lab.play("deploy")
+    assert lab.images() == images
+    assert lab.release() > newest
+
+
+def test_another_count_builds_nothing_and_boots_one(lab: Lab) -> None:
+    boots = lab.boots()
+    lab.write(roles={"backend": 3})
+    run = lab.play("deploy")
+    assert built(run) == set()
+    assert changed(boots, lab.boots()) == {"backend3"}
+    assert "backend3" in lab.ssh("proxy", "cat /etc/hosts").stdout
+
+
+def test_a_node_that_is_gone_from_the_deployment_is_retired(lab: Lab) -> None:
+    lab.write(roles={"backend": 2})
+    lab.play("deploy", "--limit", "proxy")
+    assert "backend3" in lab.nodes()
+    assert lab.play("deploy").said("retire backend3")
+    assert "backend3" not in lab.nodes()
+
+
+def test_limit_serial_and_tags(lab: Lab) -> None:
+    lab.edit("class Handler", "# another version\nclass Handler", "visits.py")
+    boots = lab.boots()
+    assert built(lab.play("deploy", "--tags", "build")) == {"backend"}
+    assert lab.boots() == boots
+    lab.play("deploy", "--limit", "backend2")
+    assert changed(boots, lab.boots()) == {"backend2"}
+    run = lab.play("deploy", "-e", "compose_serial=1")
+    assert set(run.recap) == NODES
+    assert changed(boots, lab.boots()) == {"backend1", "backend2"}
+
+
+def built(run: Run) -> set[str]:
+    """Roles that a run built."""
+    return {line.split("build ")[1].split(":")[0] for line in run.said("compose | build ")}
