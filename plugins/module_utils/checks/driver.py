@@ -63,15 +63,15 @@ class TestScript:
 
         def work() -> None:
             try:
-                with redirect_stdout(_Lines(self._progress.say)):
-                    exec(compile(self._text, NAME, "exec"), self._symbols())
+                exec(compile(self._text, NAME, "exec"), self._symbols())
             except BaseException as error:  # SystemExit included: a script must not end the run
                 failure.append(error)
 
         start = time.monotonic()
         # A thread of its own: nothing else can leave a script behind that never looks at the time.
         worker = threading.Thread(target=work, daemon=True)
-        with self._progress.waiting(lambda: f"test script: {self._doing(worker)}"):
+        doing = self._progress.waiting(lambda: f"test script: {self._doing(worker)}")
+        with doing, redirect_stdout(_Lines(self._progress.say)):
             worker.start()
             worker.join(self._deadline.left() + PATIENCE)
         seconds = time.monotonic() - start

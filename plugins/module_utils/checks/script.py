@@ -82,18 +82,18 @@ class _Judge:
             if self._knows_all and item.id not in self._known:
                 hint = nearest(item.id, self._hints)
                 return f"{item.id!r} is neither a node of the deployment nor defined in the script{hint}"
-        elif (
-            isinstance(item, ast.Subscript)
-            and isinstance(item.value, ast.Name)
-            and isinstance(item.slice, ast.Constant)
-        ):
-            key = item.slice.value
-            is_machines = item.value.id == "machines" and self._has_machines
-            if is_machines and isinstance(key, str) and key not in self._nodes:
-                return f"there is no node {key!r}{nearest(key, self._nodes)}"
-        elif isinstance(item, ast.Attribute) and isinstance(item.value, ast.Name):
-            if item.value.id in self._machines and item.attr not in METHODS:
+        elif isinstance(item, (ast.Subscript, ast.Attribute)) and isinstance(item.value, ast.Name):
+            return self._about_machines(item.value.id, item)
+        return None
+
+    def _about_machines(self, name: str, item: ast.Subscript | ast.Attribute) -> str | None:
+        if isinstance(item, ast.Attribute):
+            if name in self._machines and item.attr not in METHODS:
                 return f"machines have no {item.attr!r} here{nearest(item.attr, METHODS)}"
+        elif name == "machines" and self._has_machines and isinstance(item.slice, ast.Constant):
+            key = item.slice.value
+            if isinstance(key, str) and key not in self._nodes:
+                return f"there is no node {key!r}{nearest(key, self._nodes)}"
         return None
 
 

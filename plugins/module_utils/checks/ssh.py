@@ -11,6 +11,7 @@ its standard input and answers on its standard output::
 
 MARK is random and new for each command, so that no output can contain it. Outputs go through files in memory on the
 node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
+Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ n=0
 while IFS= read -r -d '' mark && IFS= read -r -d '' purge && IFS= read -r -d '' command; do
   if [ -n "$purge" ]; then rm -f "$d"/*.out "$d"/*.err; fi
   f=$d/$((n += 1))
-  LC_ALL=C.UTF-8 LANG=C.UTF-8 bash -c "$command" </dev/null >"$f.out" 2>"$f.err" &
+  LC_ALL=C.UTF-8 LANG=C.UTF-8 bash --norc -c "$command" </dev/null >"$f.out" 2>"$f.err" &
   echo $! >"$d/pid"
   wait $!
   code=$?
@@ -268,7 +269,7 @@ class Connection:
     def _start_shell(self, transport: paramiko.Transport) -> paramiko.Channel:
         shell = transport.open_session(timeout=HANDSHAKE)
         shell.settimeout(HANDSHAKE)
-        shell.exec_command(f"exec bash -c {shlex.quote(_SHELL)}")
+        shell.exec_command(f"exec bash --norc -c {shlex.quote(_SHELL)}")
         greeting = b""
         while not greeting.endswith(b"\n"):
             chunk = shell.recv(4096)
@@ -316,7 +317,7 @@ class Connection:
         assert self._transport is not None
         script = _KILL.replace("{pid}", shlex.quote(f"{self._directory}/pid"))
         with self._transport.open_session(timeout=GRACE) as channel:
-            channel.exec_command(f"exec bash -c {shlex.quote(script)}")
+            channel.exec_command(f"exec bash --norc -c {shlex.quote(script)}")
             channel.status_event.wait(GRACE)
 
     def _drop(self) -> None:

@@ -48,7 +48,10 @@ class Server:
         os.makedirs("/run/sshd", exist_ok=True)
         self.log = open(directory / "sshd.log", "ab")  # noqa: SIM115 - closed by stop()
         self.process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", str(directory / "sshd_config")], stderr=self.log, start_new_session=True
+            # Test runners that fork end without tearing fixtures down: the server ends with whoever started it.
+            ["setpriv", "--pdeathsig", "KILL", SSHD, "-D", "-e", "-f", str(directory / "sshd_config")],
+            stderr=self.log,
+            start_new_session=True,
         )
         self.endpoint = Endpoint("127.0.0.1", self.port)
         self._wait()
@@ -77,10 +80,10 @@ class Server:
         children = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
         ).stdout.split()
-        for pid in children:
-            os.kill(int(pid), 9)
         self.process.kill()
         self.process.wait()
+        for pid in children:
+            os.kill(int(pid), 9)
         self.log.close()
 
 

@@ -1,0 +1,80 @@
+"""Commands of a test script over the kept connection, against one ``ssh`` process per command, on the same node.
+
+Prints one line: ``bench driver RATIO 20 met|short``, the ratio of commands per second.
+
+    driver.py --ssh-config STATE/ssh_config --node NAME
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
+from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript
+from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh import Connection
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+GOAL = 20
+COMMAND = "test -d /etc"
+#: ssh runs fewer, in as many portions as the driver, turn by turn: what else the machine does slows both.
+DRIVER_COMMANDS, SSH_COMMANDS, PORTIONS = 2000, 100, 10
+
+
+def effective(ssh_config: Path, node: str) -> dict[str, str]:
+    """What ssh itself makes of its configuration."""
+    command = ["ssh", "-G", "-F", str(ssh_config), node]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    return dict(line.split(" ", 1) for line in shown.splitlines() if " " in line)
+
+
+def connect(ssh_config: Path, node: str) -> Connection:
+    options = effective(ssh_config, node)
+    known = (line.split(" ", 1) for line in (ssh_config.parent / "known_hosts").read_text().splitlines())
+    endpoint = Endpoint(options["hostname"], int(options["port"]), options.get("proxycommand"))
+    return Connection(node, endpoint, dict(known)[node], str(ssh_config.parent / "id_ed25519"))
+
+
+def time_driver(connection: Connection, node: str, count: int) -> float:
+    deadline = Deadline(600)
+    machine = Machine(node, connection, deadline, console=lambda lines: "", results="", say=lambda text: None)
+    script = f"for _ in range({count}):\n    machine.succeed({COMMAND!r})"
+    start = time.monotonic()
+    checks = TestScript(script, [machine], deadline, Progress()).run()
+    seconds = time.monotonic() - start
+    if not checks[-1].ok:
+        raise SystemExit(checks[-1].message)
+    return seconds
+
+
+def time_ssh(ssh_config: Path, node: str, count: int) -> float:
+    command = ["ssh", "-F", str(ssh_config), "-o", "BatchMode=yes", "-o", "ControlMaster=no", node, COMMAND]
+    start = time.monotonic()
+    for _ in range(count):
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    return time.monotonic() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ssh-config", type=Path, required=True)
+    parser.add_argument("--node", required=True)
+    args = parser.parse_args()
+    connection = connect(args.ssh_config, args.node)
+    connection.open(60)
+    driver, ssh = [], []
+    for _ in range(PORTIONS):
+        driver.append(time_driver(connection, args.node, DRIVER_COMMANDS // PORTIONS) / DRIVER_COMMANDS)
+        ssh.append(time_ssh(args.ssh_config, args.node, SSH_COMMANDS // PORTIONS) / SSH_COMMANDS)
+    connection.close()
+    ratio = statistics.fmean(ssh) / statistics.fmean(driver)
+    print(f"bench driver {ratio:.1f} {GOAL} {'met' if ratio >= GOAL else 'short'}")
+
+
+if __name__ == "__main__":
+    main()
