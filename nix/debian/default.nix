@@ -28,7 +28,7 @@ in
 {
   evaluation = described // {
     identities = builtins.mapAttrs
-      (role: image: if locked.roles ? ${role} then baseNameOf image.root.outPath else null)
+      (role: image: if locked.roles ? ${role} then image.identity else null)
       all;
   };
   bundles = each "bundle";

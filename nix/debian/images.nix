@@ -59,7 +59,7 @@ let
   };
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
 
-  root = within tools ./build/role.sh ({
+  inputs = {
     name = "${name}-${role}";
     inherit base;
     imageId = "${name}-${role}";
@@ -70,7 +70,13 @@ let
     inherit cmdline;
     kernel = deb kernel;
     init = ./build/init.sh;
-  }));
+  });
+  make = within tools ./build/role.sh;
+
+  # Stands for all that the root file system is made of. It is not that one's own store path, which no build can put into
+  # a compressed file: `nix-build --check` builds under another path and could not exchange the two.
+  identity = baseNameOf (builtins.unsafeDiscardStringContext (make inputs).outPath);
+  root = make (inputs // { inherit identity; });
 
   raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; };
   qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; };
@@ -87,7 +93,7 @@ let
   packages = sets.essential.packages ++ sets.base.packages ++ locked.packages ++ (if kernel == null then [ ] else [ kernel ]);
 in
 {
-  inherit root raw tar;
+  inherit identity root raw tar;
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format file.${format} ]) formats;
@@ -96,7 +102,7 @@ in
       schema = "immutable.compose/image/1";
       inherit role;
       builder = "debian";
-      identity = baseNameOf root.outPath;
+      inherit identity;
       architecture = lock.architecture;
       inherit cmdline;
       packages = builtins.listToAttrs (map (package: { name = package; value = lock.packages.${package}.version; }) packages);

@@ -35,7 +35,7 @@ ln -sf multi-user.target $units/default.target
 # What a machine that is only ever replaced has no use for, and would wait for at each boot: consoles to log in without a
 # password, upkeep of the file system, records of logins and crashes, modules and file systems that are loaded at use anyway.
 for unit in getty.target console-getty.service dpkg-db-backup.timer systemd-tmpfiles-clean.timer systemd-update-utmp.service \
-    systemd-update-utmp-runlevel.service systemd-firstboot.service systemd-machine-id-commit.service systemd-pstore.service \
+    systemd-update-utmp-runlevel.service systemd-firstboot.service systemd-sysusers.service systemd-machine-id-commit.service systemd-pstore.service \
     systemd-random-seed.service systemd-binfmt.service e2scrub_reap.service e2scrub_all.timer modprobe@.service \
     sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
     proc-sys-fs-binfmt_misc.automount; do

@@ -1,4 +1,4 @@
-# Makes the root file system of a role ($config, $debs) on top of $base; with a kernel, also kernel and initramfs.
+# Makes the root file system of a role ($config, $debs, $identity) on top of $base; with a kernel, also kernel and initramfs.
 config=/build/${configPath##*/}
 query() { jq -r "$@" "$config"; }
 
@@ -102,7 +102,6 @@ if [ -n "${kernel:-}" ]; then
 fi
 
 phase "cleaning up"
-identity=$(basename "$out")
 echo "$identity" > $root/usr/lib/compose/identity
 printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
 rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig $root/var/log/* \
