@@ -52,8 +52,14 @@ options:
       - The last usable address is kept for the gateway.
     type: str
     default: 10.87.0.0/16
+  setup:
+    description:
+      - Given to the composition when it is evaluated, as C(setup.params). Plain data.
+      - A change may mean other images.
+    type: dict
+    default: {}
   parameters:
-    description: Given to the composition when it is evaluated, and to each node. Plain data.
+    description: Handed to each node in its node document. Plain data. A change never means another image.
     type: dict
     default: {}
   roles:
@@ -183,7 +189,7 @@ class InventoryModule(BaseInventoryPlugin):
                     " write it again with the module immutable.compose.evaluate"
                 )
             parsed = parse(options, composition, path, PLATFORMS, _others(inventory))
-            check_script(composition.test_script, [node.name for node in parsed.deployment.nodes])
+            _check_script(composition, parsed, path)
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
             if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
                 raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
@@ -238,11 +244,18 @@ def _evaluate(options: Mapping[str, t.Any], path: str) -> Composition:
     builder = options["builder"]
     values.known([builder], BUILDERS, f"{path}: builder", "builder")
     where = os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"]))
-    parameters = values.parameters(options["parameters"], f"{path}: parameters")
+    setup = values.parameters(options["setup"], f"{path}: setup")
     try:
-        return load(os.path.abspath(where), parameters, BUILDERS[builder](SUPPORT, Progress()))
+        return load(os.path.abspath(where), setup, BUILDERS[builder](SUPPORT, Progress()))
     except ComposeError as error:
         raise InputError(f"{path}: composition: {error}") from error
+
+
+def _check_script(composition: Composition, parsed: Parsed, path: str) -> None:
+    try:
+        check_script(composition.test_script, [node.name for node in parsed.deployment.nodes])
+    except InputError as error:
+        raise InputError(f"{path}: composition: {composition.path}: {error}") from error
 
 
 def _others(inventory: InventoryData) -> Others:

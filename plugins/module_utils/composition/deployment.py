@@ -136,6 +136,7 @@ def parse(
         nodes=nodes,
         network=str(network),
         state=state_directory(data.get("state_dir"), name, path),
+        setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
@@ -284,6 +285,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
     """Inventory variables: those that all nodes share, and those of each node by name."""
     shared: dict[str, t.Any] = {
         "compose_deployment": deployment.name,
+        "compose_setup": dict(deployment.setup),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
@@ -332,6 +334,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     return Deployment(
         name=name,
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.index))),
+        setup=of(first, shared, "setup"),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         **{key: of(first, shared, key) for key in _SHARED},

@@ -121,7 +121,9 @@ class Deployment:
     network: str = "10.87.0.0/16"
     #: Directory, on the host that runs the deployment, where releases, keys and local machines are kept.
     state: str = ""
-    #: Passed to the composition when it is evaluated.
+    #: Passed to the composition when it is evaluated; a change may mean other images.
+    setup: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Handed to every node in its document; a change never means another image.
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     #: Public keys, besides the deployment's own, that may log in as root.
     authorized_keys: tuple[str, ...] = ()

@@ -130,7 +130,7 @@ class Engine:
 
     def evaluate(self) -> Composition:
         """The composition as it is now; its test script fits the nodes of the deployment."""
-        composition = self.builder.evaluate(self.deployment.composition, self.deployment.parameters)
+        composition = self.builder.evaluate(self.deployment.composition, self.deployment.setup)
         check_script(composition.test_script, [node.name for node in self.deployment.nodes])
         return composition
 
@@ -146,7 +146,7 @@ class Engine:
 
     def lock(self, *, write: bool) -> Result:
         """Pin the inputs of every role."""
-        path, old, new = self.builder.lock(self.deployment.composition, self.deployment.parameters, write=write)
+        path, old, new = self.builder.lock(self.deployment.composition, self.deployment.setup, write=write)
         diff = {"before_header": path, "after_header": path, "before": old, "after": new}
         return {"changed": old != new, "path": path, "diff": [diff] if old != new else []}
 
@@ -171,11 +171,11 @@ class Engine:
         if plan["release"] is not None or not roles:
             return {"changed": False, "built": []}
         before = self.builder.is_built(
-            self.deployment.composition, self.deployment.parameters, roles, self.platform.formats
+            self.deployment.composition, self.deployment.setup, roles, self.platform.formats
         )
         images = self.builder.build(
             self.deployment.composition,
-            self.deployment.parameters,
+            self.deployment.setup,
             roles,
             self.platform.formats,
             self.releases.roots,
@@ -200,7 +200,7 @@ class Engine:
         composition = self.evaluate()
         where = (
             self.deployment.composition,
-            self.deployment.parameters,
+            self.deployment.setup,
             sorted(composition.roles),
             self.platform.formats,
         )

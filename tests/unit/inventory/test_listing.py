@@ -52,6 +52,7 @@ roles:
                 "compose_network": "10.87.0.0/16",
                 "compose_state": str(site.directory / "state" / "demo-1"),
                 "compose_parameters": {},
+                "compose_setup": {},
                 "compose_authorized_keys": [],
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
