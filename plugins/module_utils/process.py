@@ -34,11 +34,13 @@ PACKAGES = {
     "nix-build": "nix-bin",
     "nix-instantiate": "nix-bin",
     "nix-store": "nix-bin",
+    "nsenter": "util-linux",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "systemd-nspawn": "systemd-container",
+    "umount": "mount",
     "unshare": "util-linux",
     "unsquashfs": "squashfs-tools",
 }

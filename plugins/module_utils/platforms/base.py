@@ -53,6 +53,8 @@ class Observation:
     document: str | None = None
     #: Identity of the last verified image, to which :meth:`Platform.revert` returns.
     verified: str | None = None
+    #: Options of the platform that differ from what the deployment says now, in words: they need a new boot.
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,13 @@ class Platform(ABC):
         """
 
     @abstractmethod
+    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+        """Keep a new document for the node's next boot, and its digest for :meth:`observe`; reboots nothing.
+
+        The engine itself gives the document to the running node.
+        """
+
+    @abstractmethod
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
 
@@ -184,7 +193,9 @@ def validate_options(platform: type[Platform], given: t.Mapping[str, t.Any], whe
     for key, value in given.items():
         spec = platform.options.get(key)
         if spec is None:
-            raise InputError(f"{where}: unknown option {key!r} of platform {platform.name!r}{nearest(key, platform.options)}")
+            raise InputError(
+                f"{where}: unknown option {key!r} of platform {platform.name!r}{nearest(key, platform.options)}"
+            )
         if not isinstance(value, spec.type) or (isinstance(value, bool) and spec.type is not bool):
             raise InputError(f"{where}: {key} is {value!r}, expected {spec.type.__name__}")
     return dict(given)

@@ -1,0 +1,231 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the platforms on this very host have in common: a node is a process and a directory. PRIVATE to the collection.
+
+What runs is asked of ``/proc``; what it is, of the node's records. A record is written before the process is started
+and only while none runs, so the two never disagree, whenever a run is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+import uuid
+from abc import abstractmethod
+
+from ..composition.model import Deployment, Node
+from ..errors import ComposeError, InputError
+from ..images.image import Image
+from ..progress import Progress
+from . import machine
+from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from .records import NodeState, Record
+
+#: Bytes that must be free in the state directory: records, documents, consoles.
+SPACE = 64 * 1024 * 1024
+
+
+class LocalPlatform(Platform):
+    """Nodes are processes of this host."""
+
+    #: Base names that a node's process may have.
+    programs: t.ClassVar[tuple[str, ...]]
+    #: Seconds for a started process to have set itself up (not: for the node to answer).
+    start_deadline: t.ClassVar[float] = 20
+    #: Seconds for a node to stop its services and sync its volumes before it is killed.
+    stop_deadline: t.ClassVar[float]
+
+    def __init__(self, deployment: Deployment, progress: Progress) -> None:
+        super().__init__(deployment, progress)
+        self.state = os.path.realpath(deployment.state)
+
+    # -- what a platform adds ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def command(self, name: str, record: Record) -> list[str]:
+        """Prepare what the node needs (network, volumes) and return the command that is its process.
+
+        The command has :meth:`marker` as an argument, or as the value of an option.
+        """
+
+    @abstractmethod
+    def is_up(self, name: str, pid: int) -> bool:
+        """Whether the process has set itself up: from now on only the node itself can fail."""
+
+    @abstractmethod
+    def ask_to_stop(self, name: str, handle: int) -> None:
+        """Ask the node to shut down in good order."""
+
+    def after_stop(self, name: str) -> None:
+        """Clean up behind a process that has ended."""
+
+    def effective_options(self, node: Node) -> dict[str, t.Any]:
+        """The options that the node is to boot with."""
+        return {key: self.option(node, key) for key in self.options}
+
+    # -- the platform --------------------------------------------------------------------------------------------
+
+    def marker(self, name: str) -> str:
+        """What makes the node's process known: a UUID made of its state directory and its name."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.state}/{name}"))
+
+    def node_state(self, name: str) -> NodeState:
+        return NodeState(self.state, name)
+
+    def running(self, names: t.Iterable[str]) -> dict[str, int]:
+        """Process id of each of these nodes that runs."""
+        markers = {self.marker(name): name for name in names}
+        return {markers[marker]: pid for marker, pid in machine.find(markers, self.programs).items()}
+
+    def check(self, nodes: t.Sequence[Node]) -> None:
+        for node in nodes:
+            if node.address is None:
+                raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
+        for name in NodeState.names(self.state):
+            record = self.node_state(name).current()
+            if record is not None and record.platform != self.name:
+                raise ComposeError(
+                    f"{self.state} holds nodes of platform {record.platform!r}: destroy them first, with a deployment "
+                    "file that still names that platform"
+                )
+        there = self.state
+        while not os.path.exists(there):
+            there = os.path.dirname(there)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ComposeError(f"no permission to write to {there}, needed for the state {self.state}")
+        free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
+        if free < SPACE:
+            raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")
+
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+        wanted = {node.name: node for node in nodes}
+        names = sorted({*wanted, *NodeState.names(self.state)})
+        running = self.running(names)
+        seen = {}
+        for name in names:
+            state = self.node_state(name)
+            current, verified = state.current(), state.verified()
+            if current is None:
+                seen[name] = Observation("absent")
+                continue
+            options = self.effective_options(wanted[name]) if name in wanted else current.options
+            seen[name] = Observation(
+                "running" if name in running else "stopped",
+                current.image.identity,
+                current.document_digest,
+                verified.image.identity if verified else None,
+                tuple(
+                    f"{key} {current.options.get(key)} → {value}"
+                    for key, value in options.items()
+                    if current.options.get(key) != value
+                ),
+            )
+        return seen
+
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+        by_name = {target.node.name: target for target in targets}
+
+        def act(name: str) -> Outcome:
+            target = by_name[name]
+            options = self.effective_options(target.node)
+            record = Record(self.name, target.image, target.document, target.document_digest, options)
+            return self._boot(name, record, "switch")
+
+        return self._per_node("switch", by_name, act, tell)
+
+    def commit(self, nodes: t.Sequence[Node]) -> None:
+        for node in nodes:
+            self.node_state(node.name).commit()
+
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
+        def act(name: str) -> Outcome:
+            state = self.node_state(name)
+            current, verified = state.current(), state.verified()
+            if verified is None:
+                stopped = self._stop(name, "revert")
+                return Outcome(ok=True, changed=stopped, message="has no verified image to go back to: stopped")
+            if current is not None and current.boots_like(verified) and self.running([name]):
+                return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
+            return self._boot(name, verified, "revert")
+
+        return self._per_node("revert", [node.name for node in nodes], act, tell)
+
+    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+        self.node_state(node.name).refresh(document, document_digest)
+
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+        def act(name: str) -> Outcome:
+            stopped = self._stop(name, "remove")
+            removed = self.node_state(name).remove(data=data)
+            return Outcome(ok=True, changed=stopped or removed)
+
+        return self._per_node("remove", names, act, tell)
+
+    def console(self, node: Node, lines: int = 50) -> str:
+        return machine.tail(self.node_state(node.name).console, lines)
+
+    def prune(self, keep: t.Collection[str]) -> None:
+        """Images are used where they were built: nothing to forget."""
+
+    def teardown(self) -> None:
+        if NodeState.names(self.state):
+            raise ComposeError(f"nodes still exist in {self.state}/nodes: {', '.join(NodeState.names(self.state))}")
+        for directory in ("nodes", "volumes"):
+            path = os.path.join(self.state, directory)
+            if os.path.isdir(path) and not os.listdir(path):
+                os.rmdir(path)
+
+    # -- one node ------------------------------------------------------------------------------------------------
+
+    def _per_node(
+        self, step: str, names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell
+    ) -> dict[str, Outcome]:
+        missing = set(names)
+
+        def told(name: str, outcome: Outcome) -> None:
+            missing.discard(name)
+            tell(name, outcome)
+
+        with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(missing))}"):
+            return per_node(sorted(missing), act, told, step=step)
+
+    def _boot(self, name: str, record: Record, step: str) -> Outcome:
+        """Stop what runs, and boot ``record``."""
+        self._stop(name, step)
+        state = self.node_state(name)
+        state.intend(record)
+        command = self.command(name, record)
+        self.progress.say(f"{step} {name}: starting {record.image.identity}")
+        try:
+            pid = machine.start(
+                command, state.console, ready=lambda pid: self.is_up(name, pid), deadline=self.start_deadline
+            )
+        except BaseException:
+            self.after_stop(name)
+            raise
+        return Outcome(ok=True, changed=True, message=f"boots {record.image.identity}", details={"pid": pid})
+
+    def _stop(self, name: str, step: str) -> bool:
+        """Stop the node if it runs, by force after a while; whether it ran."""
+        pid = self.running([name]).get(name)
+        if pid is not None:
+            self.progress.say(f"{step} {name}: stopping")
+            with machine.handle(pid, self.marker(name), self.programs) as handle:
+                if handle is not None:
+                    self.ask_to_stop(name, handle)
+                    if not machine.wait(handle, self.stop_deadline):
+                        self.progress.say(f"{step} {name}: did not stop in {self.stop_deadline:.0f} s, killing it")
+                        if not machine.kill(pid, handle, 10):
+                            raise ComposeError(f"its process {pid} does not even end when it is killed")
+        self.after_stop(name)
+        return pid is not None
+
+
+def image_files(images: t.Iterable[Image], formats: t.Iterable[str]) -> None:
+    """Refuse images whose files are missing. :raises ComposeError: names the image and the file."""
+    for image in images:
+        for format_ in formats:
+            path = image.path(format_)
+            if not os.path.exists(path):
+                raise ComposeError(f"image {image.identity}: its file {path} is missing")
