@@ -71,8 +71,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 def main() -> None:
     """Everything is done by the action plugin."""
+    steps = ("plan", "switch", "verify", "revert")
     module = AnsibleModule(
-        {name: {"type": "dict", "required": name == "plan"} for name in ("plan", "switch", "verify", "revert")}
+        {step: {"type": "dict", "required": step == "plan"} for step in steps}, supports_check_mode=True
     )
     module.fail_json(msg="the action plugin of this module did not run")
 

@@ -22,5 +22,5 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..
     yield make
     for lab in labs:
         process = lab.start("destroy", "-e", '{"compose_data": true}')
-        output, _ = process.communicate(timeout=300)
+        output, _errors = process.communicate(timeout=300)
         assert process.returncode == 0, output

@@ -110,7 +110,7 @@ class Lab:
         """Run a playbook of the collection to its end."""
         start = time.monotonic()
         process = self.start(playbook, *args)
-        output, _ = process.communicate(timeout=1200)
+        output, _errors = process.communicate(timeout=1200)
         run = Run(process.returncode, output, time.monotonic() - start)
         print(f"--- {playbook} {' '.join(args)} ({run.seconds:.1f} s)\n{output}")
         if expect is not None:

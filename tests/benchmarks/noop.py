@@ -1,0 +1,110 @@
+"""Benchmark ``noop``: a deploy that has nothing to do, against a task per host to observe and one to verify.
+
+Both sides have the same 1,000 hosts. Ours runs on a platform that only answers, so that the collection's own cost is
+measured; the other side runs ``true`` on the controller.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+NODES = 1000
+GOAL = 20
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+DEPLOYMENT = f"""
+plugin: immutable.compose.composition
+composition: {ROOT}/compositions/web
+name: noop
+platform: answers
+state_dir: state
+roles:
+  proxy: 1
+  database: 1
+  backend: {NODES - 2}
+"""
+
+TASKS = f"""
+- hosts: all
+  gather_facts: false
+  vars:
+    ansible_connection: local
+    ansible_python_interpreter: {sys.executable}
+  tasks:
+    - name: Observe
+      ansible.builtin.command: "true"
+      changed_when: false
+    - name: Verify
+      ansible.builtin.command: "true"
+      changed_when: false
+"""
+
+
+def collection_with(platform: Path, directory: Path) -> Path:
+    """A copy of the collection with one more platform: one file, and one line in the registry."""
+    copy = directory / "ansible_collections" / "immutable" / "compose"
+    for part in ("plugins", "playbooks", "roles", "meta", "nix", "galaxy.yml"):
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, copy / part)
+        else:
+            shutil.copy(source, copy / part)
+    platforms = copy / "plugins" / "module_utils" / "platforms"
+    shutil.copy(platform, platforms)
+    with open(platforms / "registry.py", "a", encoding="utf-8") as registry:
+        registry.write("\nfrom .answers import Answers  # noqa: E402\n\nPLATFORMS[Answers.name] = Answers\n")
+    return directory
+
+
+def play(directory: Path, *args: str) -> tuple[float, str]:
+    """Seconds and output of one ``ansible-playbook``."""
+    env = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": "/dev/null",
+        "ANSIBLE_COLLECTIONS_PATH": str(directory),
+        "ANSIBLE_FORKS": "5",
+    }
+    start = time.monotonic()
+    done = subprocess.run(
+        [str(BIN / "ansible-playbook"), *args], cwd=directory, env=env, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    return time.monotonic() - start, done.stdout
+
+
+def main() -> int:
+    """Print the result; 0 if the goal is met."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = collection_with(Path(__file__).parent / "platforms" / "answers.py", Path(name))
+        composition = directory / "web"
+        shutil.copytree(ROOT / "compositions" / "web", composition)
+        text = (composition / "composition.nix").read_text()
+        (composition / "composition.nix").write_text(f"{text[: text.index('  testScript')]}}}\n")
+        (directory / "noop.compose.yml").write_text(DEPLOYMENT.replace(f"{ROOT}/compositions/web", "web"))
+        (directory / "tasks.yml").write_text(TASKS)
+        deploy = ("-i", "noop.compose.yml", "immutable.compose.deploy")
+        play(directory, *deploy)
+        ours = min(play(directory, *deploy)[0] for _run in range(3))
+        _seconds, output = play(directory, *deploy)
+        if "changed=1" in output:
+            raise SystemExit(f"the run changed something:\n{output[-2000:]}")
+        (directory / "hosts.yml").write_text(f"all:\n  hosts:\n    host[1:{NODES}]:\n")
+        theirs, _output = play(directory, "-i", "hosts.yml", "tasks.yml")
+    ratio = theirs / ours
+    print(f"noop: ours {ours:.1f} s, a task per host {theirs:.1f} s", file=sys.stderr)
+    print(f"bench noop {ratio:.1f} {GOAL} {'met' if ratio >= GOAL else 'short'}")
+    return 0 if ratio >= GOAL else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo: an NFS server and its clients as virtual machines, first deployed through ansible-runner."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import ansible_runner
+import pytest
+from lab import Lab, changed
+
+NODES = {"server", "node1", "node2"}
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+    return lab_of("demo", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port": 23100}, roles={"node": 2})
+
+
+def test_the_demo_passes_through_ansible_runner(lab: Lab, tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    (private / "project").mkdir(parents=True)
+    (private / "project" / "deploy.yml").write_text("- import_playbook: immutable.compose.deploy\n")
+    (private / "env").mkdir()
+    (private / "env" / "envvars").write_text(json.dumps(lab.environment()))
+    run = ansible_runner.run(
+        private_data_dir=str(private), playbook="deploy.yml", inventory=str(lab.inventory), quiet=True, timeout=900
+    )
+    assert (run.status, run.rc) == ("successful", 0), run.stdout.read()
+    reports = {
+        event["event_data"]["host"]: event["event_data"]["res"]
+        for event in run.events
+        if event["event"] == "runner_on_ok" and event["event_data"]["resolved_action"] == "immutable.compose.report"
+    }
+    assert reports.keys() == NODES
+    assert {report["action"] for report in reports.values()} == {"create"}
+
+
+def test_the_nodes_are_real_machines_with_names_and_a_shared_directory(lab: Lab) -> None:
+    for node in NODES:
+        done = lab.ssh(node, "hostname; uname -r; systemd-detect-virt")
+        name, kernel, virt = done.stdout.split()
+        assert name == node and "cloud" in kernel and virt in ("qemu", "kvm")
+    assert (
+        lab.ssh("node1", "date > /data/now && cat /data/now").stdout == lab.ssh("node2", "cat /data/now").stdout != ""
+    )
+
+
+def test_a_second_run_changes_nothing(lab: Lab) -> None:
+    boots = lab.boots()
+    run = lab.play("deploy")
+    assert run.changed == 0
+    assert lab.boots() == boots
+
+
+def test_a_third_node_builds_nothing_and_boots_one_machine(lab: Lab) -> None:
+    boots = lab.boots()
+    lab.write(roles={"node": 3})
+    run = lab.play("deploy")
+    assert not run.said("compose | build")
+    assert changed(boots, lab.boots()) == {"node3"}
+    assert "node3" in lab.ssh("server", "cat /etc/hosts").stdout
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_touched(lab: Lab, lab_of: t.Callable[..., Lab]) -> None:
+    second = lab_of("second", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port": 23100}, roles={"node": 1})
+    run = second.play("deploy", expect=2)
+    assert run.said("23101") or run.said("23201")
+    assert second.nodes() == []
+
+
+def test_a_changed_server_leaves_the_nodes_alone_and_keeps_the_shared_files(lab: Lab) -> None:
+    boots = lab.boots()
+    lab.edit('packages = [ "nfs-kernel-server" ];', 'packages = [ "nfs-kernel-server" "tree" ];')
+    lab.play("lock")
+    lab.play("deploy")
+    assert changed(boots, lab.boots()) == {"server"}
+    assert lab.ssh("server", "tree --version; test -s /srv/shared/now").returncode == 0
