@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from contextlib import suppress
 
 from ..errors import ComposeError
+from ..process import run
 
 _ROOT = "/sys/fs/cgroup"
 
-#: Seconds for the kernel to notice that a cgroup is empty.
-_PATIENCE = 5.0
+#: Seconds for killed processes to be gone.
+_PATIENCE = 10.0
 
 #: Moves itself into the cgroups given first, up to ``--``, and becomes the command after it.
 _MOVE = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
@@ -25,9 +28,9 @@ def own_cgroup(name: str, command: list[str]) -> list[str]:
     Where systemd runs, a scope unit of it; elsewhere cgroups named ``name`` in those hierarchies that systemd-nspawn
     looks at: without one of their own, two containers would share, and stop, one tree of processes.
     """
-    if os.path.isdir("/run/systemd/system"):
-        scope = ["--scope", "--quiet", "--collect", "--no-ask-password", "--slice=machine.slice"]
-        return ["systemd-run", *scope, f"--description={name}", "--property=Delegate=yes", "--", *command]
+    if _systemd():
+        scope = ["--scope", f"--unit={name}.scope", "--slice=machine.slice", "--property=Delegate=yes"]
+        return ["systemd-run", *scope, "--quiet", "--collect", "--no-ask-password", "--", *command]
     groups = _groups(name)
     for group in groups:
         try:
@@ -38,18 +41,39 @@ def own_cgroup(name: str, command: list[str]) -> list[str]:
 
 
 def drop_cgroup(name: str) -> None:
-    """Remove what :func:`own_cgroup` made; only after its last process ended."""
+    """Remove what :func:`own_cgroup` made. What still runs in it is killed: it has lost the process that supervised it.
+
+    :raises ComposeError: a process does not even end when it is killed.
+    """
+    if _systemd():
+        run(["systemctl", "kill", "--signal=KILL", f"{name}.scope"], timeout=_PATIENCE, check=False)
+        run(["systemctl", "stop", f"{name}.scope"], timeout=_PATIENCE, check=False)
+        return
     end = time.monotonic() + _PATIENCE
     for group in _groups(name):
         for directory, _children, _files in os.walk(group, topdown=False):
-            while True:
-                try:
-                    os.rmdir(directory)
-                    break
-                except OSError as error:
-                    if time.monotonic() > end:
-                        raise ComposeError(f"a process of the node is left in {directory}: {error}") from None
-                    time.sleep(0.02)
+            while not _remove(directory):
+                if time.monotonic() > end:
+                    raise ComposeError(f"a process of the node is left in {directory}")
+                time.sleep(0.02)
+
+
+def _remove(directory: str) -> bool:
+    """Remove one cgroup, or kill what is in it; whether it is gone."""
+    with open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as stream:
+        for pid in stream.read().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    try:
+        os.rmdir(directory)
+    except OSError:
+        return False
+    return True
+
+
+def _systemd() -> bool:
+    """Whether systemd manages this host, see sd_booted(3)."""
+    return os.path.isdir("/run/systemd/system")
 
 
 def _groups(name: str) -> list[str]:

@@ -17,7 +17,7 @@ from ..process import run
 from ..progress import Progress
 
 #: Seconds for a kernel to get as far as to find no root file system; with working KVM it needs about one.
-DEADLINE = 15.0
+DEADLINE = 10.0
 
 #: What a kernel without a root file system says last.
 _PROOF = "Unable to mount root fs"

@@ -120,16 +120,17 @@ def wait(fd: int, seconds: float) -> bool:
 
 
 def kill(pid: int, fd: int, seconds: float) -> bool:
-    """Kill the process behind a handle and wait until it and its children are gone; whether they went in time.
+    """Kill the process behind a handle and its children, and wait for their end; whether it came in time.
 
-    A container's init dies with the process that supervises it, but a moment later: only then its volumes are free.
+    A container's init does not die with the process that supervises it.
     """
     handles = [fd]
     for child in children(pid):
         with suppress(ProcessLookupError):
             handles.append(os.pidfd_open(child))
     try:
-        send(fd, signal.SIGKILL)
+        for each in reversed(handles):
+            send(each, signal.SIGKILL)
         return all(wait(each, seconds) for each in handles)
     finally:
         for each in handles[1:]:

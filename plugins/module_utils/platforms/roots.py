@@ -39,7 +39,7 @@ class Roots:
             try:
                 run(["mount", "-t", "squashfs", "-o", "loop,ro", image.path("root"), path], timeout=60)
             except CommandError as error:
-                why = error.output.strip().splitlines()[-1:] or [str(error.returncode)]
+                why = error.output.strip().splitlines()[:1] or [str(error.returncode)]
                 self.progress.say(f"stage {image.identity}: cannot be mounted here ({why[0]}), unpacking it")
                 self._unpack(image)
             return True
@@ -68,11 +68,15 @@ class Roots:
         """Forget all roots but those to keep, and what killed runs left."""
         if not os.path.isdir(self.directory):
             return
-        for identity in sorted(set(os.listdir(self.directory)) - keep):  # leftovers, with a dot, come first
-            path = self.path(identity)
+        locks = {f".#{identity}.lck" for identity in keep}  # systemd-nspawn's own, next to the directory it locks
+        for entry in sorted(set(os.listdir(self.directory)) - keep - locks):  # with a dot, half unpacked, comes first
+            path = self.path(entry)
+            if not os.path.isdir(path):
+                os.unlink(path)
+                continue
             if os.path.ismount(path):
                 run(["umount", path], timeout=60)
-            gone = self.path(f".{identity.lstrip('.')}")
+            gone = self.path(f".{entry.lstrip('.')}")
             os.rename(path, gone)  # a root that is only half there must not pass for staged
             shutil.rmtree(gone)
         if not os.listdir(self.directory):
