@@ -1,8 +1,7 @@
 # Entry point of the debian builder.
 #   evaluation   what is known of a composition without building it
-#   bundles      by role: image.json and links to the requested formats
-#   paths        by role: store path of the bundle
-#   roots, disks, tars  by role: what bundles are made of
+#   images       by role: its derivations (root, raw, qcow2, tar, bundle) and identity
+#   paths        by role: store path of the bundle, which has image.json and links to the requested formats
 { composition          # directory
 , name                 # of the composition
 , lock ? ""            # file; empty: there is none
@@ -16,14 +15,13 @@ let
     parameters = builtins.fromJSON parameters;
   };
   locked = if lock == "" then { roles = { }; } else builtins.fromJSON (builtins.readFile (/. + lock));
-  images = import ./images.nix {
+  derive = import ./images.nix {
     inherit name;
     lock = locked;
     mirrors = builtins.fromJSON mirrors;
     formats = builtins.fromJSON formats;
   };
-  all = builtins.mapAttrs images described.roles;
-  each = attribute: builtins.mapAttrs (_: image: image.${attribute}) all;
+  all = builtins.mapAttrs derive described.roles;
 in
 {
   evaluation = described // {
@@ -31,9 +29,6 @@ in
       (role: image: if locked.roles ? ${role} then image.identity else null)
       all;
   };
-  bundles = each "bundle";
+  images = all;
   paths = builtins.mapAttrs (_: image: image.bundle.outPath) all;
-  roots = each "root";
-  disks = each "raw";
-  tars = each "tar";
 }

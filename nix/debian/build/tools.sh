@@ -6,7 +6,7 @@ mkdir "$out"
 cd "$out"
 mkdir -p usr/bin usr/sbin usr/lib usr/lib64 usr/lib32 usr/libx32 build dev proc tmp ".$NIX_STORE"
 for directory in bin sbin lib lib64 lib32 libx32; do ln -s "usr/$directory" "$directory"; done
-echo "unpacking tools"
+printf '@nix {"action":"setPhase","phase":"unpacking"}\n' >&2
 for deb in $debs; do
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink --no-same-owner --no-same-permissions \
         --exclude='./usr/share/doc' --exclude='./usr/share/man' --exclude='./usr/share/locale' --exclude='./dev/*'

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Asking apt, in a private root, which packages a set of names stands for. PRIVATE to the collection.
 
-The packages of this host play no part: apt sees an empty system and the Debian archives that this host is configured for.
+The packages of this host play no part: apt sees an empty system, and the Debian archives that this host's apt uses.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def _deb822_sources(text: str) -> t.Iterator[_Source]:
                 key = key.strip().lower()
                 fields[key] = value.split()
         if "deb" in fields.get("types", []) and fields.get("enabled", ["yes"]) != ["no"]:
-            yield _Source(tuple(fields.get("uris", [])), tuple(fields.get("suites", [])), tuple(fields.get("components", [])))
+            yield _Source(
+                tuple(fields.get("uris", [])), tuple(fields.get("suites", [])), tuple(fields.get("components", []))
+            )
 
 
 def configured_mirrors(etc: str = "/etc/apt") -> dict[str, str]:
@@ -103,7 +105,9 @@ def configured_mirrors(etc: str = "/etc/apt") -> dict[str, str]:
 class PrivateApt:
     """apt with a root of its own below ``directory``, which must exist and be empty."""
 
-    def __init__(self, directory: str, suite: str, architecture: str, mirrors: t.Mapping[str, str], progress: Progress) -> None:
+    def __init__(
+        self, directory: str, suite: str, architecture: str, mirrors: t.Mapping[str, str], progress: Progress
+    ) -> None:
         need("apt-get", "apt-cache")
         self._mirrors = mirrors
         self._progress = progress

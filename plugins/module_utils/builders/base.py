@@ -33,6 +33,12 @@ class Builder(ABC):
         :raises InputError: an attribute that is unknown or of the wrong type, with role and attribute.
         """
 
+    def check(self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str]) -> None:
+        """Refuse, before anything is touched, roles that :meth:`build` could not build whatever the host.
+
+        :raises InputError: missing lock, or one that does not match the composition.
+        """
+
     @abstractmethod
     def build(
         self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
@@ -40,11 +46,13 @@ class Builder(ABC):
         """Build the images of ``roles`` in ``formats``, by role. What is built already is not built again.
 
         :param roots: directory for garbage-collection roots, one link per image, named by the image's identity.
-        :raises ComposeError: evaluation, missing or stale lock, missing package, hash mismatch, no space, builder failure.
+        :raises ComposeError: evaluation, missing or stale lock, missing package, hash mismatch, no space, failure.
         """
 
     @abstractmethod
-    def is_built(self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]) -> dict[str, bool]:
+    def is_built(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, bool]:
         """Which of the roles :meth:`build` would have nothing to do for."""
 
     def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:

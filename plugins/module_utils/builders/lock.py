@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``compose.lock.json``: every package of every role of a ``debian`` composition, pinned. PRIVATE to the collection.
 
-Packages are kept in layers (*essential* ⊂ *base* ⊂ role; *tools* ⊂ *disk-tools* only build), each of which lists what was
-requested and the packages that this layer adds. The host of the mirror is not part of a lock.
+Packages are kept in layers (*essential* ⊂ *base* ⊂ role; *tools* ⊂ *disk-tools* only build), each of which lists what
+was requested and the packages that this layer adds. The host of the mirror is not part of a lock.
 """
 
 from __future__ import annotations
@@ -74,33 +74,24 @@ def read_lock(composition: str) -> dict[str, t.Any] | None:
     return t.cast("dict[str, t.Any]", lock)
 
 
-def check_lock(lock: t.Mapping[str, t.Any] | None, composition: str, suite: str, roles: t.Mapping[str, Wanted]) -> None:
-    """Refuse to build from a lock that is missing or was made for something else.
-
-    :param roles: the roles to be built.
-    :raises InputError: says what differs and how to renew the lock.
-    """
-    path = lock_path(composition)
-    if lock is None:
-        raise InputError(f"{path} is missing: {HOW_TO_LOCK}")
-    differences = []
+def differences(lock: t.Mapping[str, t.Any], suite: str, name: str, wanted: Wanted) -> list[str]:
+    """What of a lock does not fit a role, each in words; empty if the role can be built from it."""
+    found = []
     if lock["suite"] != suite:
-        differences.append(f"the suite is {suite!r}, locked is {lock['suite']!r}")
+        found.append(f"the suite is {suite!r}, locked is {lock['suite']!r}")
     for layer, (_, requested) in LAYERS.items():
         if lock["sets"].get(layer, {}).get("requested") != sorted(requested):
-            differences.append(f"the collection's own package list {layer!r} has changed")
-    for name, wanted in roles.items():
-        locked = lock["roles"].get(name)
-        if locked is None:
-            differences.append(f"role {name!r} is not in it")
-            continue
-        before, now = set(locked["requested"]), set(wanted.requested)
-        differences += [f"roles.{name}.packages: {package!r} is not locked" for package in sorted(now - before)]
-        differences += [f"roles.{name}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
-        if locked.get("requested_kernel") != wanted.kernel:
-            differences.append(f"roles.{name}.kernel is {wanted.kernel!r}, locked is {locked.get('requested_kernel')!r}")
-    if differences:
-        raise InputError(f"{path} does not match the composition: {'; '.join(differences)}; {HOW_TO_LOCK}")
+            found.append(f"the collection's own package list {layer!r} has changed")
+    locked = lock["roles"].get(name)
+    if locked is None:
+        return [*found, f"role {name!r} is not in it"]
+    before, now = set(locked["requested"]), set(wanted.requested)
+    where = f"roles.{name}"
+    found += [f"{where}.packages: {package!r} is not locked" for package in sorted(now - before)]
+    found += [f"{where}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
+    if locked.get("requested_kernel") != wanted.kernel:
+        found.append(f"{where}.kernel is {wanted.kernel!r}, locked is {locked.get('requested_kernel')!r}")
+    return found
 
 
 def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], progress: Progress) -> str:

@@ -1,0 +1,158 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a ``composition.nix`` for the ``debian`` builder may say, as a JSON Schema. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..errors import InputError
+from .names import is_host_name, nearest
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None  # type: ignore[assignment]
+
+Schema = t.Dict[str, t.Any]  # noqa: UP006; evaluated by Python 3.9 too
+
+
+def _object(properties: Schema, required: t.Sequence[str] = ()) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _named(keys: str, values: Schema) -> Schema:
+    """Values by name, where names are to match a pattern."""
+    return {"type": "object", "propertyNames": {"pattern": f"^(?:{keys})$"}, "additionalProperties": values}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+TEXT: Schema = {"type": "string"}
+WORD: Schema = {"type": "string", "pattern": r"^\S+$"}
+FLAG: Schema = {"type": "boolean"}
+MODE: Schema = {"type": "string", "pattern": r"^[0-7]{3,4}$"}
+PACKAGE: Schema = {"type": "string", "pattern": r"^[a-z0-9][a-z0-9+.-]+$"}
+PATH = r"/(?!.*//)(?!(?:.*/)?\.\.(?:/|$))[^\t\r\n]*[^/\t\r\n]"
+USER = r"[a-z_][a-z0-9_-]{0,31}"
+
+FILE = _object({"text": TEXT, "source": TEXT, "mode": MODE, "user": WORD, "group": WORD})
+UNIT = _object({"text": TEXT, "enable": FLAG, "mask": FLAG})
+LOGIN = _object(
+    {
+        "uid": {"type": "integer", "minimum": 0, "maximum": 65533},
+        "group": {"type": "string", "pattern": f"^{USER}$"},
+        "groups": _list({"type": "string", "pattern": f"^{USER}$"}),
+        "home": {"type": "string", "pattern": f"^{PATH}$"},
+        "shell": {"type": "string", "pattern": f"^{PATH}$"},
+        "authorizedKeys": _list(TEXT),
+    }
+)
+VOLUME = _object(
+    {
+        "mount": {"type": "string", "pattern": f"^{PATH}$"},
+        "size": {"type": "integer", "minimum": 1},
+        "user": WORD,
+        "group": WORD,
+        "mode": MODE,
+    },
+    required=["mount"],
+)
+
+ROLE = _object(
+    {
+        "description": TEXT,
+        "packages": _list(PACKAGE),
+        "files": _named(PATH, FILE),
+        "units": _named(r"[\w@:.\\-]+\.(?:service|socket|timer|path|mount|automount|target|slice|swap)", UNIT),
+        "users": _named(USER, LOGIN),
+        "kernel": {**PACKAGE, "type": ["string", "null"]},
+        "kernelParams": _list(TEXT),
+        "kernelModules": _list(WORD),
+        # The name becomes the serial number of a virtio disk: 20 characters.
+        "volumes": _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME),
+        "ports": _list({"type": "integer", "minimum": 1, "maximum": 65535}),
+        "postInstall": TEXT,
+    }
+)
+
+COMPOSITION = _object(
+    {
+        "roles": {"type": "object", "additionalProperties": ROLE, "minProperties": 1},
+        "testScript": TEXT,
+        "rolesDistribution": {
+            "type": "object",
+            "additionalProperties": {"type": ["integer", "array"], "minimum": 0, "items": TEXT},
+        },
+        "debian": _object({"suite": WORD}),
+    },
+    required=["roles"],
+)
+
+
+def check_composition(evaluated: t.Mapping[str, t.Any], where: str) -> None:
+    """Refuse attributes that are unknown or of the wrong type.
+
+    :param evaluated: the attributes of a composition.
+    :param where: file, for the error message.
+    :raises InputError: names every such attribute.
+    """
+    if jsonschema is None:
+        raise InputError(
+            "the Python library 'jsonschema' is not installed; on Debian it is in the package 'python3-jsonschema'"
+        )
+    validator = jsonschema.Draft7Validator(COMPOSITION)
+    errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
+    if not errors:
+        errors = _check_names(evaluated)
+    if errors:
+        raise InputError(f"{where}: " + "; ".join(sorted(errors)))
+
+
+def _explain(error: t.Any) -> t.Iterator[str]:
+    path = list(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        for key in sorted(set(error.instance) - set(known)):
+            yield f"{_attribute([*path, key])}: unknown attribute{nearest(key, known)}"
+    elif error.validator == "propertyNames" or "propertyNames" in error.absolute_schema_path:
+        yield f"{_attribute([*path, error.instance])}: not a valid name here"
+    elif error.validator == "required":
+        missing = sorted(set(error.validator_value) - set(error.instance))
+        yield f"{_attribute([*path, missing[0]])}: is missing"
+    else:
+        yield f"{_attribute(path)}: {error.message}"
+
+
+def _attribute(path: t.Sequence[t.Any]) -> str:
+    """An attribute path as Nix writes it."""
+    shown = ""
+    for key in path:
+        if isinstance(key, int):
+            shown += f"[{key}]"
+        else:
+            shown += "." + (key if re.fullmatch(r"[A-Za-z_][\w'-]*", key) else f'"{key}"')
+    return shown[1:]
+
+
+def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
+    """What a schema cannot say."""
+    roles = evaluated["roles"]
+    errors = [f"roles.{name}: not a valid host name" for name in roles if not is_host_name(name)]
+    for name, names in evaluated.get("rolesDistribution", {}).items():
+        where = f"rolesDistribution.{name}"
+        if name not in roles:
+            errors.append(f"{where}: there is no such role{nearest(name, roles)}")
+        elif isinstance(names, list):
+            errors += [f"{where}: {host!r} is not a valid host name" for host in names if not is_host_name(host)]
+    for name, role in roles.items():
+        for path, file in role.get("files", {}).items():
+            if ("text" in file) == ("source" in file):
+                errors.append(f'roles.{name}.files."{path}": needs either text or source')
+        if role.get("kernel") is None and role.get("kernelModules"):
+            errors.append(f"roles.{name}.kernelModules: needs a kernel")
+    return errors
