@@ -14,7 +14,6 @@ from ..errors import ComposeError, InputError
 from .lock import HOW_TO_LOCK
 from .nix import NixBuildError
 
-
 _HASH_MISMATCH = re.compile(
     r"hash mismatch in fixed-output derivation '/\S*?/[a-z0-9]{32}-(\S+)\.drv'[^\n]*"
     r"\n\s*specified:\s*(\S+)\s*got:\s*(\S+)"

@@ -16,7 +16,7 @@ try:
 except ImportError:
     jsonschema = None  # type: ignore[assignment]
 
-Schema = t.Dict[str, t.Any]  # noqa: UP006; evaluated by Python 3.9 too
+Schema = dict[str, t.Any]
 
 
 def _object(properties: Schema, required: t.Sequence[str] = ()) -> Schema:
