@@ -14,7 +14,7 @@ import traceback
 import typing as t
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from types import FrameType
 
 from ..errors import CommandError, ComposeError
@@ -71,7 +71,7 @@ class TestScript:
         # A thread of its own: nothing else can leave a script behind that never looks at the time.
         worker = threading.Thread(target=work, daemon=True)
         doing = self._progress.waiting(lambda: f"test script: {self._doing(worker)}")
-        with doing, redirect_stdout(_Lines(self._progress.say)):
+        with doing, closing(_Lines(self._progress.say)) as output, redirect_stdout(output):
             worker.start()
             worker.join(self._deadline.left() + PATIENCE)
         seconds = time.monotonic() - start
@@ -167,9 +167,12 @@ class _Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
+        for line in filter(None, lines):
             self._say(line)
         return len(text)
+
+    def close(self) -> None:
+        self.write("\n")
 
 
 class _Log:

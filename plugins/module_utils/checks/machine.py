@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import time
 import typing as t
 from contextlib import contextmanager
 
@@ -23,7 +24,9 @@ from .ssh import Connection, HostKeyMismatch, Output, SSHError
 #: Exit code that a command has when it was killed because its time was over (that of timeout(1)).
 TIMED_OUT = 124
 #: Seconds to wait for an answer to one TCP connection attempt.
-PORT_ATTEMPT = 5
+PORT_ATTEMPT = 5.0
+#: Seconds that the last of several tries may take.
+LAST_TRY = 1.0
 
 
 class CheckFailed(ComposeError):
@@ -137,21 +140,15 @@ class Machine:
 
     def systemctl(self, q: str, user: str | None = None) -> tuple[int, str]:
         """Run ``systemctl q``, for a user with ``--user``."""
-        if user is None:
-            return self.execute(f"systemctl {q}")
-        inner = f"XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user {q}"
-        return self.execute(f"su -l {shlex.quote(user)} --shell /bin/sh -c {shlex.quote(inner)}")
+        return self._systemctl(q, user, 900)
 
     def get_unit_info(self, unit: str, user: str | None = None) -> dict[str, str]:
         """The properties of a unit, from ``systemctl show``."""
-        return self._show(f'"{unit}"', user)
+        return self._show(f'"{unit}"', user, 900)
 
     def get_unit_property(self, unit: str, property: str, user: str | None = None) -> str:
         """One property of a unit."""
-        info = self._show(f'"{unit}" --property="{property}"', user)
-        if property not in info:
-            raise CheckFailed(f'unit "{unit}" has no property "{property}"', self.name)
-        return info[property]
+        return self._property(unit, property, user, 900)
 
     def require_unit_state(self, unit: str, require_state: str = "active") -> None:
         """Fail unless the unit is in that state now."""
@@ -162,14 +159,14 @@ class Machine:
     def wait_for_unit(self, unit: str, user: str | None = None, timeout: float = 900) -> None:
         """Wait until a unit is active. Fails at once if it failed, or is inactive and nothing is about to start it."""
 
-        def is_active(_last_try: bool) -> bool:
-            state = self.get_unit_property(unit, "ActiveState", user)
+        def is_active(left: float) -> bool:
+            state = self._property(unit, "ActiveState", user, left)
             if state == "failed":
                 raise self._unit_failed(f'unit "{unit}" reached state "failed"', unit, user)
             if state == "inactive":
-                _, jobs = self.systemctl("list-jobs --full 2>&1", user)
+                _, jobs = self._systemctl("list-jobs --full 2>&1", user, left)
                 # Asked again: it may have become active in between.
-                if "No jobs" in jobs and self.get_unit_property(unit, "ActiveState", user) == state:
+                if "No jobs" in jobs and self._property(unit, "ActiveState", user, left) == state:
                     message = f'unit "{unit}" is inactive and there are no pending jobs'
                     raise self._unit_failed(message, unit, user)
             return state == "active"
@@ -206,7 +203,7 @@ class Machine:
         pattern = re.compile(regex)
         what = f"waiting for /{regex}/ on the console"
         try:
-            self._retry(what, lambda _last_try: pattern.search(self._console(1000)) is not None, timeout)
+            self._retry(what, lambda _left: pattern.search(self._console(1000)) is not None, timeout)
         except TriedLongEnough as error:
             raise CheckFailed(f"{what}: {error.message}", self.name, output=self._console(20)) from None
 
@@ -235,9 +232,9 @@ class Machine:
         word = "succeed" if success else "fail"
         output = Output(-1, b"", b"")
 
-        def is_so(_last_try: bool) -> bool:
+        def is_so(left: float) -> bool:
             nonlocal output
-            output = self._run(command, timeout)
+            output = self._run(command, left)
             return (output.returncode == 0) is success
 
         try:
@@ -248,20 +245,24 @@ class Machine:
         return _text(output.stdout)
 
     def _wait_for(self, what: str, command: str, success: bool, timeout: float) -> None:
-        def is_so(_last_try: bool) -> bool:
-            return (self._run(command, PORT_ATTEMPT).returncode == 0) is success
+        def is_so(left: float) -> bool:
+            return (self._run(command, min(left, PORT_ATTEMPT)).returncode == 0) is success
 
         try:
             self._retry(f"waiting for {what}", is_so, timeout)
         except TriedLongEnough as error:
             raise CheckFailed(f"waiting for {what}: {error.message}", self.name, command=command) from None
 
-    def _retry(self, what: str, is_so: t.Callable[[bool], bool], timeout: float) -> None:
-        """Nodes may reboot while something is waited for: a lost connection is no reason to give up."""
+    def _retry(self, what: str, is_so: t.Callable[[float], bool], timeout: float) -> None:
+        """Try until it is so; ``is_so`` is told how many seconds it may take.
+
+        Nodes may reboot while something is waited for: a lost connection is no reason to give up.
+        """
+        end = time.monotonic() + timeout
 
         def attempt(last_try: bool) -> bool:
             try:
-                return is_so(last_try)
+                return is_so(max(end - time.monotonic(), LAST_TRY))
             except HostKeyMismatch:
                 raise
             except SSHError:
@@ -272,11 +273,23 @@ class Machine:
         with self._doing(what):
             self._deadline.retry(attempt, timeout)
 
-    def _show(self, arguments: str, user: str | None) -> dict[str, str]:
-        code, lines = self.systemctl(f"--no-pager show {arguments}", user)
+    def _systemctl(self, q: str, user: str | None, timeout: float) -> tuple[int, str]:
+        if user is None:
+            return self.execute(f"systemctl {q}", timeout=timeout)
+        inner = f"XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user {q}"
+        return self.execute(f"su -l {shlex.quote(user)} --shell /bin/sh -c {shlex.quote(inner)}", timeout=timeout)
+
+    def _show(self, arguments: str, user: str | None, timeout: float) -> dict[str, str]:
+        code, lines = self._systemctl(f"--no-pager show {arguments}", user, timeout)
         if code != 0:
             raise CheckFailed(f"systemctl show {arguments} failed with exit code {code}", self.name, output=lines)
         return dict(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+
+    def _property(self, unit: str, property: str, user: str | None, timeout: float) -> str:
+        info = self._show(f'"{unit}" --property="{property}"', user, timeout)
+        if property not in info:
+            raise CheckFailed(f'unit "{unit}" has no property "{property}"', self.name)
+        return info[property]
 
     def _unit_failed(self, message: str, unit: str, user: str | None = None) -> CheckFailed:
         _, status = self.systemctl(f'--no-pager --lines=20 status "{unit}" 2>&1', user)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,8 @@ class Server:
         self.process.kill()
         self.process.wait()
         for pid in children:
-            os.kill(int(pid), 9)
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), 9)
         self.log.close()
 
 

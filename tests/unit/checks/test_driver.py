@@ -12,7 +12,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript, parallel
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import CheckFailed, Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Check
-from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh import Connection
+from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh import Connection, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import NODE, Server, _free_port
@@ -130,6 +130,12 @@ def test_waiting_survives_a_reboot(tmp_path: Path) -> None:
         server.stop()
         server = Server(tmp_path, port=server.port)
         assert machine.wait_until_succeeds("echo back", timeout=20) == "back\n"
+        start = time.monotonic()
+        with pytest.raises(SSHError, match="no SSH connection"):
+            server.stop()
+            machine.wait_until_succeeds("true", timeout=2)
+        assert time.monotonic() - start < 6
+        server = Server(tmp_path, port=server.port)
         assert machine.execute(f"kill -9 {server.process.pid} $PPID", check_return=False)[0] == -1
     finally:
         connection.close()
@@ -212,6 +218,7 @@ def test_script_that_passes(machine: Machine, tmp_path: Path) -> None:
             print("hello", machine.succeed("echo world"), end="")
         machine.log("done")
         log.info("over")
+        print("no end of line", end="")
         """,
         machine,
         progress=str(progress),
@@ -222,6 +229,7 @@ def test_script_that_passes(machine: Machine, tmp_path: Path) -> None:
         ("testScript", True),
     ]
     assert "hello world\n" in progress.read_text()
+    assert progress.read_text().endswith("no end of line\n")
 
 
 def test_failing_line_command_and_output_are_told(machine: Machine) -> None:
