@@ -104,12 +104,12 @@ fi
 phase "cleaning up"
 echo "$identity" > $root/usr/lib/compose/identity
 printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
-rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig $root/var/log/* \
+rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig \
     $root/var/lib/dpkg/*-old $root/var/lib/dpkg/lock* $root/var/lib/dpkg/triggers/Lock $root/var/lib/systemd/random-seed \
     $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* $root/.dockerenv
 find $root/var/cache/man -mindepth 1 -delete 2>/dev/null || true
-mkdir -p $root/var/cache/apt $root/var/log/journal
-rmdir $root/var/log/journal
+find $root/var/log -type f -delete # services expect the directories
+mkdir -p $root/var/cache/apt
 : > $root/etc/machine-id
 : > $root/etc/resolv.conf
 rm -f $root/var/lib/dbus/machine-id
@@ -125,7 +125,7 @@ if [ -n "${kernel:-}" ]; then
     chmod 0755 initrd/init
     echo "$identity" > initrd/identity
     # Two lists: what every boot needs, and what is tried if no root was found by then.
-    for list in first:virtio_pci,virtio_blk,squashfs,overlay \
+    for list in first:virtio_pci,virtio_blk,squashfs,overlay,qemu_fw_cfg \
         second:virtio_scsi,sd_mod,ahci,ata_piix,nvme,loop,vfat,nls_cp437,nls_ascii,nls_iso8859-1,nls_utf8; do
         for module in $(echo "${list#*:}" | tr , ' '); do
             modprobe -d $root -S "$release" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod //p' || true
