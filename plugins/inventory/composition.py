@@ -234,8 +234,10 @@ class InventoryModule(BaseInventoryPlugin):
         for node in deployment.nodes:
             inventory.add_host(node.name, group=group if node.name in parsed.placed else machines)
             inventory.add_child(roles[node.role], node.name)
+            host = inventory.hosts[node.name]
             for key, value in own[node.name].items():
-                inventory.set_variable(node.name, key, _constant(value))
+                # Plain data of our own: nothing is left to do for the visitor behind inventory.set_variable.
+                host.set_variable(key, _constant(value))
             for key, value in parsed.variables.get(node.name, {}).items():
                 inventory.set_variable(node.name, key, _constant(value))
 

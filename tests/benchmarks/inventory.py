@@ -26,7 +26,6 @@ composition: {ROOT}/compositions/nfs
 platform: {{name: qemu, memory: 512}}
 roles:
   server:
-    count: 1
     options: {{memory: 1024}}
   node:
     count: {NODES - 1}

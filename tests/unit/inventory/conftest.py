@@ -54,13 +54,14 @@ class Listed:
 
 @dataclass
 class Site:
-    """An inventory directory, and next to it the composition ``nfs``."""
+    """An inventory directory, and next to it the composition ``nfs``, with roles in its ``composition.json`` only."""
 
     directory: Path
     composition: Path
 
     def write(self, more: str = "", file: str = "demo.compose.yml", **composition: t.Any) -> Path:
         """A deployment file: the least one and ``more``; and what its composition.json has, besides the least."""
+        (self.composition / "composition.nix").write_text("{ ... }: { roles = { }; }")
         (self.composition / "composition.json").write_text(json.dumps({**COMPOSITION, **composition}))
         source = self.directory / file
         source.write_text(DEPLOYMENT + more)

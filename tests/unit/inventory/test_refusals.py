@@ -108,7 +108,7 @@ def test_composition_json_serves_where_there_is_no_nix(site: Site) -> None:
 
 
 def test_old_composition_json_is_warned_about(site: Site) -> None:
-    (site.composition / "composition.nix").write_text("{ ... }: { roles = { }; }")
+    site.write()
     fresh = site.write(source=source_digest(str(site.composition)))
     assert site.list(fresh).data
     (site.composition / "composition.nix").write_text("{ ... }: { roles.new = { }; }")
