@@ -55,11 +55,13 @@ class Machine:
         connection: Connection,
         deadline: Deadline,
         *,
+        role: str = "",
         console: t.Callable[[int], str],
         results: str,
         say: t.Callable[[str], None],
     ) -> None:
         self.name = name
+        self.role = role
         #: What the machine is busy with now, for progress.
         self.doing = ""
         self._connection = connection

@@ -12,7 +12,7 @@ from ..composition.model import Node
 from ..deploy.keys import Keys
 from ..errors import CommandError
 from ..platforms.base import Endpoint
-from .ssh import HANDSHAKE, Connection
+from .ssh import HANDSHAKE, connect
 
 #: Secrets travel on standard input: command lines can be seen by everybody.
 _APPLY = (
@@ -26,8 +26,7 @@ def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: t.Mappin
 
     :raises ComposeError: the node cannot be reached, or refuses the document.
     """
-    keys.login_public_key()  # makes the key if need be
-    connection = Connection(node.name, endpoint, keys.host_key(node.name).public, keys.identity_file)
+    connection = connect(node.name, endpoint, keys)
     try:
         output = connection.feed(_APPLY, json.dumps(document).encode(), HANDSHAKE)
     finally:

@@ -39,6 +39,9 @@ except ImportError:
 from ..errors import ComposeError
 from ..platforms.base import Endpoint
 
+if t.TYPE_CHECKING:
+    from ..deploy.keys import Keys
+
 #: Seconds for one TCP connection, and for the server's first byte. Forwarders accept before the node does: try anew.
 CONNECT = 5.0
 #: Seconds for key exchange, login, and opening a session.
@@ -328,3 +331,9 @@ class Connection:
         if proxy is not None:
             proxy.kill()
             proxy.wait()
+
+
+def connect(node: str, endpoint: Endpoint, keys: Keys) -> Connection:
+    """The connection to a node of the deployment that these keys belong to; not opened yet."""
+    keys.login_public_key()  # makes the key if need be
+    return Connection(node, endpoint, keys.host_key(node).public, keys.identity_file)

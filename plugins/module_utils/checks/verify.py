@@ -20,7 +20,7 @@ from .deadline import Deadline
 from .driver import NAME, TestScript
 from .machine import Machine
 from .report import Check, Report
-from .ssh import Connection
+from .ssh import Connection, connect
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50
@@ -71,13 +71,11 @@ class _Connections:
     def __init__(self, what: Verification) -> None:
         self._what = what
         self._made: dict[str, Connection] = {}
-        what.keys.login_public_key()  # makes the key if need be
 
     def to(self, name: str) -> Connection:
         if name not in self._made:
-            endpoint = self._what.platform.endpoint(self._what.deployment.node(name))
-            keys = self._what.keys
-            connection = Connection(name, endpoint, keys.host_key(name).public, keys.identity_file)
+            platform, node = self._what.platform, self._what.deployment.node(name)
+            connection = platform.shell(node) or connect(name, platform.endpoint(node), self._what.keys)
             # Two threads may get here at once; both must end up with the same one.
             return self._made.setdefault(name, connection)
         return self._made[name]
@@ -93,6 +91,7 @@ def _run_script(what: Verification, connections: _Connections, deadline: Deadlin
             node.name,
             connections.to(node.name),
             deadline,
+            role=node.role,
             console=partial(what.platform.console, node),
             results=what.results,
             say=progress.say,

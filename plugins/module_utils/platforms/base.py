@@ -21,6 +21,9 @@ from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..progress import Progress
 
+if t.TYPE_CHECKING:
+    from ..checks.ssh import Connection
+
 
 @dataclass(frozen=True)
 class Option:
@@ -114,6 +117,10 @@ class Platform(ABC):
     @abstractmethod
     def endpoint(self, node: Node) -> Endpoint:
         """How SSH reaches the node."""
+
+    def shell(self, node: Node) -> Connection | None:
+        """What the checks run commands with, where it is not SSH to :meth:`endpoint`: same methods."""
+        return None
 
     @abstractmethod
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:

@@ -75,7 +75,7 @@ def test_execute(machine: Machine) -> None:
     assert machine.execute("echo x; exit 5", check_return=False) == (-1, "x\n")
     start = time.monotonic()
     assert machine.execute("sleep 30", check_output=False) == (-2, "")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 def test_time_out_is_said(machine: Machine) -> None:
@@ -134,7 +134,7 @@ def test_waiting_survives_a_reboot(tmp_path: Path) -> None:
         with pytest.raises(SSHError, match="no SSH connection"):
             server.stop()
             machine.wait_until_succeeds("true", timeout=2)
-        assert time.monotonic() - start < 6
+        assert time.monotonic() - start < 20
         server = Server(tmp_path, port=server.port)
         assert machine.execute(f"kill -9 {server.process.pid} $PPID", check_return=False)[0] == -1
     finally:
@@ -278,7 +278,7 @@ def test_deadline_ends_a_command(kept: Connection, tmp_path: Path) -> None:
     machine = make(kept, tmp_path, [], seconds=0.5)
     start = time.monotonic()
     (check,) = run("machine.succeed('sleep 60')", machine, seconds=0.5)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert "longer than 0 s (verify_timeout)" in check.message and "sleep 60" in check.message
 
 
@@ -300,7 +300,7 @@ def test_parallel_is_parallel_and_keeps_the_order(server: Server, tmp_path: Path
     checks = run(
         """
         start_all()
-        out = parallel(*[lambda m=m: m.succeed(f"sleep 2; echo {m.name}") for m in machines])
+        out = parallel(*[lambda m=m: m.succeed(f"sleep 4; echo {m.name}") for m in machines])
         assert out == ["n0\\n", "n1\\n", "n2\\n"], out
         parallel(n0.start, lambda: n2.succeed("exit 9"))
         """,
@@ -308,7 +308,7 @@ def test_parallel_is_parallel_and_keeps_the_order(server: Server, tmp_path: Path
     )
     for connection in connections:
         connection.close()
-    assert time.monotonic() - start < 5.5
+    assert time.monotonic() - start < 11
     assert checks[-1].node == "n2"
     assert checks[-1].details["returncode"] == 9
     assert parallel() == []

@@ -73,7 +73,7 @@ def test_command_that_is_over_its_time_is_killed_with_its_children(kept: Connect
     output = kept.run(f"echo before; (sleep 2; touch {tmp_path}/survivor) & sleep 60; echo after", timeout=0.5)
     assert output.timed_out
     assert output.stdout == b"before\n"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert kept.run("echo usable").stdout == b"usable\n"
     time.sleep(2)
     assert not (tmp_path / "survivor").exists()
@@ -82,14 +82,14 @@ def test_command_that_is_over_its_time_is_killed_with_its_children(kept: Connect
 def test_command_that_ignores_the_polite_signal_is_killed(kept: Connection) -> None:
     start = time.monotonic()
     assert kept.run("trap '' TERM; while :; do sleep 1; done", timeout=0.3).timed_out
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 20
     assert kept.run("echo usable").stdout == b"usable\n"
 
 
 def test_background_process_with_open_output_does_not_hold_up(kept: Connection) -> None:
     start = time.monotonic()
-    assert kept.run("(sleep 5; echo late) & echo now").stdout == b"now\n"
-    assert time.monotonic() - start < 3
+    assert kept.run("(sleep 30; echo late) & echo now").stdout == b"now\n"
+    assert time.monotonic() - start < 20
     for _ in range(3):
         assert kept.run("echo next").stdout == b"next\n"
 
@@ -135,7 +135,7 @@ def test_wrong_host_key_is_refused_at_once(tmp_path: Path) -> None:
         start = time.monotonic()
         with pytest.raises(HostKeyMismatch, match=f"{NODE}: the SSH host key is not the one"):
             connection.open(30)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         impostor.keys.write_access({NODE: impostor.endpoint})
         command = ["ssh", "-F", impostor.keys.ssh_config_file, "-o", "BatchMode=yes", NODE, "true"]
         refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
@@ -163,7 +163,7 @@ def test_reconnects_after_the_node_went_away(tmp_path: Path) -> None:
         start = time.monotonic()
         with pytest.raises(SSHError, match="connection was lost .* during: sleep 30"):
             connection.run("sleep 30")
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20
         with pytest.raises(SSHError, match="within 1 s; last error: .*refused"):
             connection.open(1)
         server = Server(tmp_path, port=server.port)
