@@ -4,22 +4,39 @@ let
   proxy = {
     description = "Distributes requests over the backends";
     packages = [ "nginx-light" ];
-    units."nginx.service" = { };
-    files = {
-      "/etc/nginx/sites-enabled/default".source = ./nginx.conf;
-      # The backends are those of the deployment, however many: they come with the node document, not with the image.
-      "/etc/systemd/system/nginx.service.d/backends.conf".text = ''
-        [Service]
-        ExecStartPre=/usr/local/lib/list-backends
+    files."/etc/nginx/sites-enabled/default".source = ./nginx.conf;
+    # The backends are those of the deployment, however many: they come with the node document, not with the image.
+    files."/usr/local/lib/list-backends" = {
+      mode = "0755";
+      text = ''
+        #!/bin/sh
+        jq -r '.peers[] | select(.role == "backend") | "server " + .name + ":8080;"' /run/compose/node.json >/run/backends.conf
       '';
-      "/usr/local/lib/list-backends" = {
-        mode = "0755";
-        text = ''
-          #!/bin/sh
-          jq -r '.peers[] | select(.role == "backend") | "server " + .name + ":8080;"' /run/compose/node.json > /run/backends.conf
-        '';
-      };
     };
+    units."nginx.service" = { };
+    units."backends.service".text = ''
+      [Unit]
+      Description=List the backends for nginx
+      Before=nginx.service
+
+      [Service]
+      Type=oneshot
+      ExecStart=/usr/local/lib/list-backends
+      ExecStart=/bin/systemctl try-reload-or-restart --no-block nginx.service
+
+      [Install]
+      RequiredBy=nginx.service
+    '';
+    units."backends.path".text = ''
+      [Unit]
+      Description=Follow the node document
+
+      [Path]
+      PathChanged=/run/compose/node.json
+
+      [Install]
+      WantedBy=multi-user.target
+    '';
     ports = [ 80 ];
   };
 
@@ -62,18 +79,19 @@ in
 
     start_all()
 
-    backend1.wait_for_unit("visits.service")
-    backend2.wait_for_unit("visits.service")
+    backends = [machine for machine in machines if machine.role == "backend"]
+    for machine in backends:
+        machine.wait_for_unit("visits.service")
     database.wait_for_unit("redis-server.service")
     proxy.wait_for_unit("nginx.service")
 
     def visit():
         program = "import urllib.request as u; print(u.urlopen('http://proxy/').read().decode())"
-        return json.loads(backend1.wait_until_succeeds(f'python3 -c "{program}"'))
+        return json.loads(backends[0].wait_until_succeeds(f'python3 -c "{program}"'))
 
-    with subtest("the proxy reaches both backends"):
-        answers = [visit() for _ in range(4)]
-        assert {answer["backend"] for answer in answers} == {"backend1", "backend2"}, answers
+    with subtest("the proxy reaches every backend"):
+        answers = [visit() for _ in range(2 * len(backends))]
+        assert {answer["backend"] for answer in answers} == {machine.name for machine in backends}, answers
 
     with subtest("visits are counted in the database"):
         counts = [answer["visits"] for answer in answers]

@@ -10,7 +10,8 @@ short_description: Say what has to happen to each node of a deployment
 version_added: 0.1.0
 description:
   - Evaluates the composition, asks the platform what each node runs, and compares both.
-  - Builds nothing and changes nothing. With C(--diff) the package differences of each role are shown.
+  - Builds nothing and changes nothing; in check mode it says C(changed) if anything has to happen.
+  - With C(--diff) the package differences of each role are shown.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet
@@ -72,7 +73,9 @@ def main() -> None:
     """Wire the module's arguments to the engine."""
     run_step(
         "plan",
-        lambda engine, module: engine.plan(release=module.params["release"], retire=module.params["retire"]),
+        lambda engine, module: engine.plan(
+            release=module.params["release"], retire=module.params["retire"], predict=module.check_mode
+        ),
         {"release": {"type": "str"}, "retire": {"type": "bool", "default": False}},
         changes=False,
     )

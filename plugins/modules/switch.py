@@ -21,7 +21,7 @@ attributes:
     details: In check mode the module does nothing; the plan has said what would happen.
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
+    support: full
 options:
   plan:
     description: What M(immutable.compose.plan) returned.

@@ -94,7 +94,7 @@ def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
     results = json.loads((lab.state / "results/verify/results.json").read_text())
     assert results["ok"] and {check["node"] for check in results["checks"]} >= NODES
     cases = ET.parse(lab.state / "results/verify/junit.xml").getroot().iter("testcase")
-    assert any("the proxy reaches both backends" in (case.get("name") or "") for case in cases)
+    assert any("the proxy reaches every backend" in (case.get("name") or "") for case in cases)
 
 
 def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> None:

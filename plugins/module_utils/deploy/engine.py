@@ -53,12 +53,13 @@ class Engine:
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
-    def plan(self, *, release: str | None = None, retire: bool = False) -> Result:
+    def plan(self, *, release: str | None = None, retire: bool = False, predict: bool = False) -> Result:
         """What has to happen, without doing it.
 
         :param release: instead of what the composition means now: the number of a kept release, ``current``, or
             ``previous``.
         :param retire: also list nodes that exist but are no longer part of the deployment.
+        :param predict: say ``changed`` if anything has to happen: Ansible shows a diff only then.
         """
         kept = None if release is None else self.releases.find(release)
         desired = self._composed() if kept is None else self._released(kept)
@@ -76,12 +77,14 @@ class Engine:
                 if name not in members and seen.state != "absent":
                     steps[name] = Step("retire", "", None, seen.identity, ["not part of the deployment any more"])
         changes = self._package_changes(steps, desired["packages"])
+        pending = any(step.action != "keep" for step in steps.values())
         return {
+            "changed": predict and pending,
             "images": desired["images"],
             "release": kept.number if kept else None,
             "composition": desired["composition"],
             "steps": as_data(steps),
-            "pending": any(step.action != "keep" for step in steps.values()),
+            "pending": pending,
             "packages": changes,
             "diff": render(steps, changes),
             "current_release": describe(self.releases.current()),
@@ -170,9 +173,7 @@ class Engine:
         roles = sorted({step["role"] for step in plan["steps"].values() if step["action"] in ("create", "replace")})
         if plan["release"] is not None or not roles:
             return {"changed": False, "built": []}
-        before = self.builder.is_built(
-            self.deployment.composition, self.deployment.setup, roles, self.platform.formats
-        )
+        before = self.builder.is_built(self.deployment.composition, self.deployment.setup, roles, self.platform.formats)
         images = self.builder.build(
             self.deployment.composition,
             self.deployment.setup,
@@ -240,7 +241,7 @@ class Engine:
 
         outcomes = self.platform.switch(targets, tell) if targets else {}
         outcomes.update(self._refresh(refresh, documents))
-        return _per_node(outcomes)
+        return {**_per_node(outcomes), "diff": plan["diff"]}
 
     def _refresh(self, nodes: t.Sequence[Node], documents: t.Mapping[str, Result]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""
