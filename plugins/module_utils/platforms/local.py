@@ -34,7 +34,7 @@ class LocalPlatform(Platform):
     #: Seconds for a started process to have set itself up (not: for the node to answer).
     start_deadline: t.ClassVar[float] = 20
     #: Seconds for a node to stop its services and sync its volumes before it is killed.
-    stop_deadline: t.ClassVar[float]
+    stop_deadline: t.ClassVar[int]
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -54,8 +54,8 @@ class LocalPlatform(Platform):
         """Whether the process has set itself up: from now on only the node itself can fail."""
 
     @abstractmethod
-    def ask_to_stop(self, name: str, handle: int) -> None:
-        """Ask the node to shut down in good order."""
+    def shut_down(self, name: str, handle: int) -> bool:
+        """Ask the node to shut down in good order; whether it did within :attr:`stop_deadline`."""
 
     def after_stop(self, name: str) -> None:
         """Clean up behind a process that has ended."""
@@ -212,12 +212,10 @@ class LocalPlatform(Platform):
         if pid is not None:
             self.progress.say(f"{step} {name}: stopping")
             with machine.handle(pid, self.marker(name), self.programs) as handle:
-                if handle is not None:
-                    self.ask_to_stop(name, handle)
-                    if not machine.wait(handle, self.stop_deadline):
-                        self.progress.say(f"{step} {name}: did not stop in {self.stop_deadline:.0f} s, killing it")
-                        if not machine.kill(pid, handle, 10):
-                            raise ComposeError(f"its process {pid} does not even end when it is killed")
+                if handle is not None and not self.shut_down(name, handle):
+                    self.progress.say(f"{step} {name}: does not stop, killing it")
+                    if not machine.kill(pid, handle, 10):
+                        raise ComposeError(f"its process {pid} does not even end when it is killed")
         self.after_stop(name)
         return pid is not None
 

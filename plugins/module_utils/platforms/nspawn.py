@@ -109,8 +109,9 @@ class Nspawn(LocalPlatform):
         except (FileNotFoundError, ProcessLookupError):
             return False
 
-    def ask_to_stop(self, name: str, handle: int) -> None:
+    def shut_down(self, name: str, handle: int) -> bool:
         machine.send(handle, signal.SIGTERM)
+        return machine.wait(handle, self.stop_deadline)
 
     def after_stop(self, name: str) -> None:
         drop_cgroup(self._cgroup(name))

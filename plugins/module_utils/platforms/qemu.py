@@ -28,6 +28,9 @@ PROGRAM = "qemu-system-x86_64"
 #: Ports between the first nodes of two roles.
 _PORTS_PER_ROLE = 100
 
+#: Seconds between two times that a guest is asked to stop.
+_KEY_INTERVAL = 4
+
 #: Characters of a disk's serial number, by which the guest finds a volume.
 _SERIAL_LENGTH = 20
 
@@ -219,17 +222,27 @@ class Qemu(LocalPlatform):
             return False
         return True
 
-    def ask_to_stop(self, name: str, handle: int) -> None:
-        """Ctrl-Alt-Del, which every init understands, even without a daemon for the power button; then no new boot."""
+    def shut_down(self, name: str, handle: int) -> bool:
+        """Ctrl-Alt-Del, which every init understands, even without a daemon for the power button; then no new boot.
+
+        Said again and again: a guest that is just booting does not listen yet.
+        """
         keys = [{"type": "qcode", "data": key} for key in ("ctrl", "alt", "delete")]
-        try:
-            qmp.execute(
-                self._monitor(name),
-                [("set-action", {"reboot": "shutdown", "panic": "shutdown"}), ("send-key", {"keys": keys})],
-            )
-        except ComposeError as error:
-            self.progress.say(f"{name}: cannot be asked to stop: {error}")
-            machine.wait(handle, 1)
+        commands: list[tuple[str, t.Mapping[str, t.Any]]] = [
+            ("set-action", {"reboot": "shutdown", "panic": "shutdown"}),
+            ("send-key", {"keys": keys}),
+        ]
+        for _elapsed in range(0, self.stop_deadline, _KEY_INTERVAL):
+            try:
+                qmp.execute(self._monitor(name), commands)
+            except ComposeError as error:
+                if machine.wait(handle, 1):
+                    return True
+                self.progress.say(f"{name}: {error}")
+                return False
+            if machine.wait(handle, _KEY_INTERVAL):
+                return True
+        return False
 
 
 def _make_disk(path: str, size: int) -> None:
