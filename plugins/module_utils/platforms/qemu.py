@@ -163,24 +163,21 @@ class Qemu(LocalPlatform):
                     raise InputError(
                         f"role {image.role!r}: the volume name {volume!r} has more than {_SERIAL_LENGTH} characters"
                     )
-        if images:
-            self._kvm(images[0])
+        fault = self._kvm_fault(images[0]) if images else ""
+        if fault:
+            self.progress.say(f"nodes are emulated, which is slow, without KVM: {fault}")
         return False
 
-    def _kvm(self, image: Image) -> bool:
+    def _kvm_fault(self, image: Image) -> str:
         with self._lock:
-            new = not os.path.exists(os.path.join(self.state, "kvm.json"))
-            fault = kvm_fault(PROGRAM, image.path("kernel"), self.state, self.progress)
-            if fault and new:
-                self.progress.say(f"without KVM, nodes are emulated, which is slow: {fault}")
-            return not fault
+            return kvm_fault(PROGRAM, image.path("kernel"), self.state, self.progress)
 
     # -- one machine ---------------------------------------------------------------------------------------------
 
     def command(self, name: str, record: Record) -> list[str]:
         state = self.node_state(name)
         image, options = record.image, record.options
-        accelerator = ["kvm", "-cpu", "host"] if self._kvm(image) else ["tcg,thread=multi", "-cpu", "max"]
+        accelerator = ["tcg,thread=multi", "-cpu", "max"] if self._kvm_fault(image) else ["kvm", "-cpu", "host"]
         user = self._user_network()
         command = ["env", f"--chdir={state.directory}", PROGRAM]
         command += ["-name", f"compose-{self.deployment.name}-{name}", "-uuid", self.marker(name)]
