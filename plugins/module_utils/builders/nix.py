@@ -134,12 +134,12 @@ class Nix:
         return [word for key, value in arguments.items() for word in ("--argstr", key, value)]
 
     def evaluate(self, attribute: str, arguments: t.Mapping[str, str]) -> t.Any:
-        """Value of an attribute: nothing is built, fetched or written.
+        """Value of an attribute: nothing is built, fetched or written, and no store is needed.
 
         :raises EvaluationError: with Nix's own words.
         """
-        command = ["nix-instantiate", "--readonly-mode", "--eval", "--strict", "--json", self._file, "-A", attribute]
-        return json.loads(self._evaluating([*command, *self._arguments(arguments)]))
+        command = ["nix-instantiate", "--eval", "--strict", "--json", "--readonly-mode", "--store", "dummy://"]
+        return json.loads(self._evaluating([*command, self._file, "-A", attribute, *self._arguments(arguments)]))
 
     def instantiate(self, attributes: t.Sequence[str], arguments: t.Mapping[str, str]) -> list[str]:
         """Paths of the derivations that attributes evaluate to, in their order."""
