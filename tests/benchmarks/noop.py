@@ -69,7 +69,6 @@ def play(directory: Path, *args: str) -> tuple[float, str]:
     env = {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",
-        "ANSIBLE_CONFIG": "/dev/null",
         "ANSIBLE_COLLECTIONS_PATH": str(directory),
         "ANSIBLE_FORKS": "5",
     }

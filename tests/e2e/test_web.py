@@ -195,4 +195,4 @@ def test_limit_serial_and_tags(lab: Lab) -> None:
 
 def built(run: Run) -> set[str]:
     """Roles that a run built."""
-    return {line.split("build ")[1].split(":")[0] for line in run.said("compose | build ")}
+    return {line.split("build ")[1].split(":")[0].removesuffix("-image") for line in run.said("compose | build ")}

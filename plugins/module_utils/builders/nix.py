@@ -154,8 +154,11 @@ class Nix:
         except CommandError as error:
             text = _ANSI.sub("", error.output)
             lines = [line for line in text.splitlines() if not line.startswith("warning:")]
-            if any("Permission denied" in line or "cannot connect to" in line for line in lines):
-                raise ComposeError(_no_store(lines[-1])) from None
+            for line in lines:
+                if re.search(r"Permission denied|cannot connect to|Nix daemon disconnected", line):
+                    raise ComposeError(
+                        f"the Nix store cannot be used: {line.strip()}; run as root, or check that the Nix daemon runs"
+                    ) from None
             raise EvaluationError("\n".join(lines[-30:]).strip() or str(error)) from None
 
     def is_valid(self, paths: t.Sequence[str]) -> bool:
@@ -196,7 +199,3 @@ class Nix:
         """Protect a store path from garbage collection by a symbolic link to it."""
         os.makedirs(os.path.dirname(link), exist_ok=True)
         self._run(["nix-store", "--realise", path, "--add-root", link, "--indirect"], timeout=60)
-
-
-def _no_store(line: str) -> str:
-    return f"the Nix store cannot be used: {line.strip()}; run as root, or check that the Nix daemon runs"

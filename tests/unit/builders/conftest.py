@@ -6,6 +6,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

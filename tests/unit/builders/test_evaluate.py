@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     EvaluationError,
@@ -91,7 +92,7 @@ def test_what_is_not_in_an_image_does_not_change_it(debian: Debian, compose: Com
     [
         'files."/etc/motd".text = "hello";',
         'units."nginx.service".mask = true;',
-        'users.alice = { };',
+        "users.alice = { };",
         'postInstall = "true";',
         'volumes.data.mount = "/data";',
     ],
@@ -170,7 +171,10 @@ def test_arguments_and_functions_of_nixos_compose(debian: Debian, compose: Compo
         ("{\n  roles = {\n    a = b c d;;\n  };\n}", r"composition\.nix:3:15"),
         ('{ roles = throw "not today"; }', "not today"),
         ("{ roles.a = { packages = [ nosuch ]; }; }", r"undefined variable 'nosuch'[\s\S]*composition\.nix:1:28"),
-        ("{ pkgs, ... }: { roles.a.packages = [ pkgs.htop ]; }", "'pkgs' was used, but the debian builder has no Nixpkgs"),
+        (
+            "{ pkgs, ... }: { roles.a.packages = [ pkgs.htop ]; }",
+            "'pkgs' was used, but the debian builder has no Nixpkgs",
+        ),
         ("{ strange, ... }: { roles.a.description = strange; }", "passes no argument 'strange'"),
     ],
 )
@@ -198,7 +202,10 @@ def test_keeps_what_nix_says(debian: Debian, compose: Compose, text: str, expect
         ('files."/etc/x" = { text = ""; mode = "rw"; };', "roles.server.files.\"/etc/x\".mode: 'rw' does not match"),
         ("units.nginx = { };", "roles.server.units.nginx: not a valid name here"),
         ("volumes.data = { };", "roles.server.volumes.data.mount: is missing"),
-        ('volumes.data = { mount = "/x"; size = "1G"; };', "roles.server.volumes.data.size: '1G' is not of type 'integer'"),
+        (
+            'volumes.data = { mount = "/x"; size = "1G"; };',
+            "roles.server.volumes.data.size: '1G' is not of type 'integer'",
+        ),
         ('users.alice.uid = "1000";', "roles.server.users.alice.uid: '1000' is not of type 'integer'"),
         ('kernelModules = [ "nfs" ];', "roles.server.kernelModules: needs a kernel"),
         ("kernel = true;", "roles.server.kernel: True is not of type 'string', 'null'"),
@@ -218,11 +225,17 @@ def test_refuses_attributes(debian: Debian, compose: Compose, role: str, expecte
         ("{ role.a = { }; }", "role: unknown attribute; did you mean 'roles'?"),
         ("{ roles = { }; }", "roles: "),
         ("{ roles.Server = { }; }", "roles.Server: not a valid host name"),
-        ("{ roles.node = { }; rolesDistribution.nodes = 2; }", "rolesDistribution.nodes: there is no such role; did you mean 'node'?"),
-        ("{ roles.node = { }; rolesDistribution.node = -1; }", "rolesDistribution.node: -1 is less than the minimum of 0"),
-        ("{ roles.node = { }; rolesDistribution.node = [ \"a b\" ]; }", "'a b' is not a valid host name"),
+        (
+            "{ roles.node = { }; rolesDistribution.nodes = 2; }",
+            "rolesDistribution.nodes: there is no such role; did you mean 'node'?",
+        ),
+        (
+            "{ roles.node = { }; rolesDistribution.node = -1; }",
+            "rolesDistribution.node: -1 is less than the minimum of 0",
+        ),
+        ('{ roles.node = { }; rolesDistribution.node = [ "a b" ]; }', "'a b' is not a valid host name"),
         ("{ roles.node = { }; testScript = [ ]; }", "testScript: [] is not of type 'string'"),
-        ("{ roles.node = { }; debian.suit = \"trixie\"; }", "debian.suit: unknown attribute; did you mean 'suite'?"),
+        ('{ roles.node = { }; debian.suit = "trixie"; }', "debian.suit: unknown attribute; did you mean 'suite'?"),
     ],
 )
 def test_refuses_compositions(debian: Debian, compose: Compose, text: str, expected: str) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.immutable.compose.plugins.module_utils.builders.apt import PrivateApt, configured_mirrors
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.lock import read_lock
@@ -76,7 +77,9 @@ def test_a_package_that_does_not_exist(apt: PrivateApt) -> None:
 
 
 def test_a_package_that_cannot_be_installed(apt: PrivateApt) -> None:
-    with pytest.raises(InputError, match=r"roles\.server\.packages: apt cannot resolve systemd-sysv sysvinit-core:[\s\S]*E:"):
+    with pytest.raises(
+        InputError, match=r"roles\.server\.packages: apt cannot resolve systemd-sysv sysvinit-core:[\s\S]*E:"
+    ):
         apt.closure(["systemd-sysv", "sysvinit-core"], "roles.server.packages")
 
 
@@ -151,7 +154,9 @@ def test_refuses_what_is_no_lock(debian: Debian, compose: Compose, text: str, ex
 
 
 def test_a_missing_lock_says_how_to_make_one(debian: Debian, compose: Compose) -> None:
-    with pytest.raises(InputError, match=r"compose\.lock\.json is missing: run `ansible-playbook immutable\.compose\.lock`"):
+    with pytest.raises(
+        InputError, match=r"compose\.lock\.json is missing: run `ansible-playbook immutable\.compose\.lock`"
+    ):
         debian.build(compose("{ roles.a = { }; }"), {}, ["a"], ["root"], "/nonexistent")
 
 

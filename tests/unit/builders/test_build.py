@@ -1,0 +1,293 @@
+"""Real builds of small images, and every way in which a build may fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+import typing as t
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders import debian as debian_module
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.failures import explain_failure
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import BuildLog, Nix, NixBuildError
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+from .conftest import REPOSITORY, Compose
+
+COMPOSITION = """
+{ ... }:
+{
+  roles.proxy = {
+    packages = [ "nginx-light" ];
+    files."/etc/motd" = { text = "It's \\"quoted\\" & $HOME\\n"; mode = "0600"; user = "www-data"; };
+    files."/srv/tree".source = ./tree;
+    users.alice = { uid = 4321; groups = [ "www-data" ]; authorizedKeys = [ "ssh-ed25519 AAAA alice" ]; };
+    units."hello.service".text = ''
+      [Service]
+      ExecStart=/bin/true
+      [Install]
+      WantedBy=multi-user.target
+    '';
+    units."nginx.service".mask = true;
+    volumes.data = { mount = "/data"; user = "alice"; group = "alice"; mode = "0750"; };
+    postInstall = "echo made > /etc/made";
+  };
+}
+"""
+
+
+@pytest.fixture
+def proxy(compose: Compose) -> str:
+    path = compose(COMPOSITION, lock="web")
+    Path(path, "tree").mkdir()
+    Path(path, "tree/file").write_text("leaf")
+    return path
+
+
+def unsquashed(image: str, *paths: str) -> dict[str, str]:
+    """Contents of files in a squashfs."""
+    return {
+        path: subprocess.run(["unsquashfs", "-cat", image, path], check=True, capture_output=True, text=True).stdout
+        for path in paths
+    }
+
+
+def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_path: Path, progress: Path) -> None:
+    expected = debian.evaluate(proxy, {}).roles["proxy"].identity
+    roots = tmp_path / "roots"
+    image = debian.build(proxy, {}, ["proxy"], ["root"], str(roots))["proxy"]
+    assert image.identity == expected
+    assert debian.is_built(proxy, {}, ["proxy"], ["root"]) == {"proxy": True}
+    assert (roots / image.identity).resolve() == Path(image.bundle)
+
+    root = image.path("root")
+    assert image.formats["root"].size == os.stat(root).st_size
+    assert image.formats["root"].sha256 == hashlib.sha256(Path(root).read_bytes()).hexdigest()
+    assert "nginx-light" in image.packages
+    assert image.volumes["data"].mount == "/data"
+
+    files = unsquashed(
+        root,
+        *("usr/lib/compose/identity", "usr/lib/os-release", "etc/machine-id", "etc/motd", "srv/tree/file", "etc/fstab"),
+        *(
+            "home/alice/.ssh/authorized_keys",
+            "etc/passwd",
+            "etc/made",
+            "usr/lib/compose/volumes",
+            "var/lib/dpkg/status",
+        ),
+    )
+    assert files["usr/lib/compose/identity"] == f"{expected}\n"
+    assert f'IMAGE_ID="example-proxy"\nIMAGE_VERSION="{expected}"\n' in files["usr/lib/os-release"]
+    assert files["etc/machine-id"] == ""
+    assert files["etc/motd"] == 'It\'s "quoted" & $HOME\n'
+    assert files["srv/tree/file"] == "leaf"
+    assert files["etc/made"] == "made\n"
+    assert "/dev/disk/by-id/virtio-data /data ext4 " in files["etc/fstab"]
+    assert files["usr/lib/compose/volumes"] == "data\t/data\talice\talice\t0750\n"
+    assert files["home/alice/.ssh/authorized_keys"] == "ssh-ed25519 AAAA alice\n"
+    assert "alice:x:4321:4321:" in files["etc/passwd"]
+    installed = files["var/lib/dpkg/status"]
+    assert installed.count("Status: install ok installed") == installed.count("Package: ") == len(image.packages)
+
+    listing = subprocess.run(["unsquashfs", "-lls", root], check=True, capture_output=True, text=True).stdout
+    lines = {line.split(maxsplit=5)[5]: line for line in listing.splitlines() if "squashfs-root/" in line}
+    names = {line.split(" -> ")[0].removeprefix("squashfs-root/") for line in lines}
+    assert "-rw------- www-data/root" in lines["squashfs-root/etc/motd"]
+    assert "squashfs-root/etc/systemd/system/nginx.service -> /dev/null" in lines
+    assert "etc/systemd/system/multi-user.target.wants/hello.service" in names
+    unwanted = (
+        "etc/ssh/ssh_host_",
+        "var/lib/apt/lists/",
+        "var/cache/apt/",
+        "var/log/dpkg",
+        "usr/share/man/man1/",
+        "mnt/",
+    )
+    assert not [name for name in names if name.startswith(unwanted)]
+    assert "usr/sbin/policy-rc.d" not in names
+
+    assert debian.check_reproducible(proxy, {}, ["proxy"], ["root"]) == {"proxy": ""}
+    assert "again: build proxy: packing" in progress.read_text()
+
+
+def test_formats_that_need_a_kernel_are_refused(debian: Debian, proxy: str) -> None:
+    with pytest.raises(InputError, match=r"roles\.proxy has no kernel, so there is no image in format initrd, kernel"):
+        debian.build(proxy, {}, ["proxy"], ["root", "kernel", "initrd"], "/nonexistent")
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """Has something else under every name, or nothing."""
+
+    content: t.ClassVar[bytes | None] = None
+
+    def do_GET(self) -> None:
+        self.send_response(404 if self.content is None else 200)
+        self.end_headers()
+        self.wfile.write(self.content or b"")
+
+    def log_message(self, *_: t.Any) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Mirror]]:
+    class Handler(Mirror):
+        pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        use_mirror(monkeypatch, server.server_address[1])
+        yield Handler
+        server.shutdown()
+
+
+def use_mirror(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setattr(
+        debian_module, "configured_mirrors", lambda: {"debian": f"{url}/debian", "debian-security": f"{url}/security"}
+    )
+
+
+@pytest.mark.usefixtures("own_store", "mirror")
+def test_a_version_that_the_mirror_lost(debian: Debian, proxy: str) -> None:
+    with pytest.raises(InputError) as refused:
+        debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
+    assert "the mirror no longer has the locked version of: " in str(refused.value)
+    assert "run `ansible-playbook immutable.compose.lock`" in str(refused.value)
+    named = str(refused.value).split("version of: ")[1].split(";")[0].split(", ")[0]
+    name, version = named.split(" ")
+    lock = json.loads(Path(proxy, "compose.lock.json").read_text())
+    assert lock["packages"][name]["version"] == version
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_package_that_is_not_what_was_locked(debian: Debian, proxy: str, mirror: type[Mirror]) -> None:
+    mirror.content = b"something else"
+    with pytest.raises(
+        ComposeError, match=r"what the mirror serves as \S+ \S+ is not what was locked: expected \S+, got"
+    ):
+        debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_mirror_that_does_not_answer(debian: Debian, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_mirror(monkeypatch, 9)
+    with pytest.raises(ComposeError, match=r"cannot fetch http://127\.0\.0\.1:9/.*configured mirrors"):
+        debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "small"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], check=True)
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.mark.parametrize("variable", ["NIX_STORE_DIR", "TMPDIR"])
+def test_no_space_is_found_before_anything_is_fetched(
+    debian: Debian, proxy: str, own_store: Path, small_disk: Path, variable: str
+) -> None:
+    """In a process of its own, which takes the directory for temporary files from its environment."""
+    program = (
+        "import sys; sys.argv = sys.argv[1:]\n"
+        "from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian\n"
+        "from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress\n"
+        "Debian(sys.argv[0], Progress()).build(sys.argv[1], {}, ['proxy'], ['root'], '/nonexistent')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / ".cache/collections"), variable: str(small_disk)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, debian.support, proxy],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"no space for the images of proxy: {small_disk} has " in done.stderr
+    assert not list((own_store / "store").glob("*.deb"))
+
+
+def test_ordinary_users_are_refused(debian: Debian, proxy: str) -> None:
+    program = (
+        "import os, sys\n"
+        "from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian\n"
+        "from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError\n"
+        "from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "try: Debian(sys.argv[1], Progress())._check_host()\n"
+        "except ComposeError as error: print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / ".cache/collections")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, debian.support], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "needs root on the builder host" in done.stdout
+
+
+def test_a_daemon_that_does_not_run(
+    debian: Debian, proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIX_REMOTE", f"unix://{tmp_path}/socket")
+    assert debian.evaluate(proxy, {}).roles["proxy"].identity
+    with pytest.raises(ComposeError, match="the Nix store cannot be used: .*cannot connect to socket.*daemon"):
+        debian.build(proxy, {}, ["proxy"], ["root"], str(tmp_path / "roots"))
+
+
+def failing(tmp_path: Path, commands: str) -> ComposeError:
+    """The explanation of a real build that runs these commands."""
+    file = tmp_path / "default.nix"
+    file.write_text(
+        '{ }: { a = derivation { name = "a"; system = builtins.currentSystem; builder = "/bin/sh"; '
+        f"args = [ \"-c\" ''{commands}'' ]; }}; }}"
+    )
+    nix = Nix(str(file), Progress())
+    log = BuildLog(Progress(), str)
+    with pytest.raises(NixBuildError) as failed:
+        nix.realise(nix.instantiate(["a"], {}), log, log.describe)
+    return explain_failure(failed.value, {"packages": {}}, {})
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_killed_build(tmp_path: Path) -> None:
+    assert "the build was killed (signal 9); run again" in str(failing(tmp_path, "kill -9 $$"))
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_full_disk_during_a_build(tmp_path: Path, small_disk: Path) -> None:
+    error = failing(tmp_path, f"/bin/dd if=/dev/zero of={small_disk}/full bs=1M count=20")
+    assert "no space left while building" in str(error)
+
+
+@pytest.mark.usefixtures("own_store")
+def test_another_failure_keeps_the_last_lines(tmp_path: Path) -> None:
+    error = failing(tmp_path, "echo first; echo what was wrong >&2; exit 3")
+    assert "what was wrong" in str(error)
+    assert "failed with exit code 3" in str(error)
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_build_that_differs_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "default.nix"
+    file.write_text(
+        '{ }: { a = derivation { name = "a"; system = builtins.currentSystem; builder = "/bin/sh"; '
+        "args = [ \"-c\" ''read -r id < /proc/sys/kernel/random/uuid; echo $id > $out'' ]; }; }"
+    )
+    nix = Nix(str(file), Progress())
+    derivations = nix.instantiate(["a"], {})
+    nix.realise(derivations, BuildLog(Progress(), str), str)
+    with pytest.raises(NixBuildError, match="may not be deterministic"):
+        nix.realise(derivations, BuildLog(Progress(), str), str, "--check")

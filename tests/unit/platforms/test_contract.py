@@ -1,0 +1,96 @@
+"""What holds for every platform in the registry."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Platform, validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "platforms"
+
+every_platform = pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLATFORMS)
+
+
+def deployed(platform: type[Platform], state: Path) -> Platform:
+    nodes = (Node("server", "server", 1, "10.87.0.1"), Node("node1", "node", 1, "10.87.1.1"))
+    return platform(Deployment("lab", "/composition", "debian", platform.name, nodes, state=str(state)), Progress())
+
+
+@every_platform
+def test_declares_itself(platform: type[Platform]) -> None:
+    assert PLATFORMS[platform.name] is platform
+    assert platform.formats
+    assert set(platform.formats) <= set(FORMATS)
+    assert ("kernel" in platform.formats) <= platform.boots_kernel
+
+
+@every_platform
+def test_options_are_described_and_defaults_fit(platform: type[Platform]) -> None:
+    for name, option in platform.options.items():
+        assert option.description.endswith("."), name
+        if option.default is not None:
+            assert validate_options(platform, {name: option.default}, "x") == {name: option.default}
+
+
+@every_platform
+def test_page_of_the_docs_names_every_option(platform: type[Platform]) -> None:
+    page = (DOCS / f"{platform.name}.md").read_text()
+    assert [name for name in platform.options if f"`{name}`" not in page] == []
+
+
+@every_platform
+def test_unknown_option_is_refused(platform: type[Platform]) -> None:
+    with pytest.raises(InputError, match=f"unknown option 'memroy' of platform '{platform.name}'"):
+        validate_options(platform, {"memroy": 1}, "x.compose.yml")
+
+
+@every_platform
+def test_nodes_differ_and_stay_as_they_are(platform: type[Platform], tmp_path: Path) -> None:
+    def facts() -> list[t.Any]:
+        instance = deployed(platform, tmp_path / "state")
+        return [(instance.endpoint(node), instance.interfaces(node)) for node in instance.deployment.nodes]
+
+    server, node1 = facts()
+    assert server[0] != node1[0]
+    assert server[1] != node1[1]
+    assert facts() == [server, node1]
+    for _endpoint, interfaces in (server, node1):
+        for interface in interfaces:
+            assert set(interface["match"]) in ({"mac"}, {"name"})
+            assert ("address" in interface) != ("dhcp" in interface)
+    assert [entry["address"] for entry in node1[1] if "address" in entry] == ["10.87.1.1/16"]
+
+
+@every_platform
+def test_asking_writes_nothing(platform: type[Platform], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    instance = deployed(platform, state)
+    absent = Observation("absent")
+    assert instance.observe(instance.deployment.nodes) == {"server": absent, "node1": absent}
+    assert instance.console(instance.deployment.nodes[0]) == ""
+    assert not state.exists()
+
+
+@every_platform
+def test_nothing_to_do_is_no_change(platform: type[Platform], tmp_path: Path) -> None:
+    instance = deployed(platform, tmp_path / "state")
+    told: list[str] = []
+    outcomes = instance.remove(["server", "gone"], data=True, tell=lambda name, outcome: told.append(name))
+    assert {name: (outcome.ok, outcome.changed) for name, outcome in outcomes.items()} == {
+        "server": (True, False),
+        "gone": (True, False),
+    }
+    assert sorted(told) == ["gone", "server"]
+    assert instance.switch([], lambda name, outcome: None) == {}
+    assert instance.stage([]) is False
+    instance.prune(set())
+    instance.teardown()
+    instance.teardown()

@@ -1,0 +1,114 @@
+"""Processes that outlast the run: found again by what they are, never by a number alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms import machine
+
+SLEEP = "sleep 60 & wait"
+
+
+def shell(script: str, marker: str) -> list[str]:
+    return ["sh", "-c", script, "sh", f"--uuid={marker}"]
+
+
+@pytest.fixture
+def marker() -> t.Iterator[str]:
+    marker = str(uuid.uuid4())
+    yield marker
+    for pid in machine.find([marker], ["sh"]).values():
+        with machine.handle(pid, marker, ["sh"]) as handle:
+            assert handle is None or machine.kill(pid, handle, 5)
+
+
+def started(marker: str, log: Path, script: str = SLEEP) -> int:
+    return machine.start(shell(script, marker), str(log), ready=lambda pid: bool(machine.children(pid)), deadline=5)
+
+
+def test_started_process_is_on_its_own_and_found(marker: str, tmp_path: Path) -> None:
+    pid = started(marker, tmp_path / "log")
+    assert machine.find([marker, "other"], ["sh"]) == {marker: pid}
+    assert os.getsid(pid) == pid
+    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
+    assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2") == str(tmp_path / "log")
+    assert len(os.listdir(f"/proc/{pid}/fd")) == 3
+
+
+def test_environment_of_the_run_is_not_handed_on(
+    marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_PASSWORD", "secret")
+    pid = started(marker, tmp_path / "log")
+    assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_only_the_right_program_counts(marker: str) -> None:
+    with subprocess.Popen(["sleep", "60"], executable="/bin/sleep") as other:
+        other.kill()
+    with subprocess.Popen(["python3", "-c", "import time; time.sleep(60)", f"--uuid={marker}"]) as other:
+        try:
+            assert machine.find([marker], ["sh"]) == {}
+        finally:
+            other.kill()
+
+
+def test_no_handle_on_a_process_that_only_has_the_number(marker: str) -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & wait", "sh", "another"]) as other:
+        try:
+            with machine.handle(other.pid, marker, ["sh"]) as handle:
+                assert handle is None
+        finally:
+            with machine.handle(other.pid, "another", ["sh"]) as handle:
+                assert handle is not None
+                assert machine.kill(other.pid, handle, 5)
+
+
+def test_process_that_ends_at_once_is_an_error_with_its_words(marker: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError) as caught:
+        machine.start(
+            shell("echo one; echo disk is missing >&2; exit 3", marker),
+            str(tmp_path / "log"),
+            ready=lambda pid: False,
+            deadline=5,
+        )
+    assert caught.value.returncode == 3
+    assert "disk is missing" in str(caught.value)
+
+
+def test_process_that_is_never_ready_is_killed(marker: str, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="not ready after 0 s"):
+        machine.start(shell(SLEEP, marker), str(tmp_path / "log"), ready=lambda pid: False, deadline=0.2)
+    assert machine.find([marker], ["sh"]) == {}
+
+
+def test_kill_takes_the_children_too(marker: str, tmp_path: Path) -> None:
+    pid = started(marker, tmp_path / "log")
+    (child,) = machine.children(pid)
+    with machine.handle(pid, marker, ["sh"]) as handle:
+        assert handle is not None
+        assert not machine.wait(handle, 0)
+        assert machine.kill(pid, handle, 5)
+    assert b"sleep" not in _cmdline(child)
+    with machine.handle(pid, marker, ["sh"]) as handle:
+        assert handle is None
+
+
+def _cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def test_tail_of_a_log(tmp_path: Path) -> None:
+    assert machine.tail(str(tmp_path / "none"), 5) == ""
+    (tmp_path / "log").write_bytes(b"".join(b"line %d\n" % number for number in range(100_000)) + b"\xff end")
+    assert machine.tail(str(tmp_path / "log"), 2) == "line 99999\n� end"
