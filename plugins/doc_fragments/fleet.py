@@ -11,8 +11,8 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 notes:
-  - Runs once per batch (C(run_once)), on the host that runs the deployment (C(delegate_to), usually C(localhost)), for all
-    nodes of the batch at once. The action plugin of the same name fills in the options below from the inventory.
+  - Runs once per batch (C(run_once)), on the host that runs the deployment (C(delegate_to), usually C(localhost)), for
+    all nodes of the batch at once. The action plugin of the same name fills in the options below from the inventory.
 requirements:
   - paramiko
   - cryptography
@@ -23,7 +23,8 @@ attributes:
       controller.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates
+      no change.
     support: full
 options:
   deployment:

@@ -29,7 +29,7 @@ def debian(progress: Path) -> Debian:
 
 @pytest.fixture
 def compose(tmp_path: Path) -> Compose:
-    """Writes a composition: its ``composition.nix``, perhaps with the lock of one of the examples; gives its directory."""
+    """Writes a composition, perhaps with the lock of one of the examples; gives its directory."""
 
     def write(text: str, *, lock: str | None = None, name: str = "example") -> str:
         directory = tmp_path / name

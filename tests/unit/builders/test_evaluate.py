@@ -212,7 +212,7 @@ def test_keeps_what_nix_says(debian: Debian, compose: Compose, text: str, expect
     ],
 )
 def test_refuses_attributes(debian: Debian, compose: Compose, role: str, expected: str) -> None:
-    path = compose("{ roles.server = { %s }; }" % role)
+    path = compose(f"{{ roles.server = {{ {role} }}; }}")
     with pytest.raises(InputError) as refused:
         debian.evaluate(path, {})
     assert expected in str(refused.value)

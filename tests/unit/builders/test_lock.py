@@ -72,7 +72,8 @@ def test_a_package_that_does_not_exist(apt: PrivateApt) -> None:
     with pytest.raises(InputError) as refused:
         apt.check_names(["htop", "nginx-ligth"], "roles.server.packages")
     assert str(refused.value) == (
-        "roles.server.packages: the package 'nginx-ligth' does not exist in Debian bookworm; did you mean 'nginx-light'?"
+        "roles.server.packages: the package 'nginx-ligth' does not exist in Debian bookworm; "
+        "did you mean 'nginx-light'?"
     )
 
 

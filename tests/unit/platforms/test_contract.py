@@ -10,7 +10,11 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Platform, validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
+    Observation,
+    Platform,
+    validate_options,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

@@ -42,9 +42,7 @@ def test_started_process_is_on_its_own_and_found(marker: str, tmp_path: Path) ->
     assert len(os.listdir(f"/proc/{pid}/fd")) == 3
 
 
-def test_environment_of_the_run_is_not_handed_on(
-    marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_of_the_run_is_not_handed_on(marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_PASSWORD", "secret")
     pid = started(marker, tmp_path / "log")
     assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
