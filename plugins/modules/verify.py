@@ -18,8 +18,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
-    support: none
-    details: In check mode the module does nothing; the plan has said what would happen.
+    support: partial
+    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: none

@@ -43,7 +43,7 @@ def connect(ssh_config: Path, node: str) -> Connection:
 def time_driver(connection: Connection, node: str, count: int) -> float:
     deadline = Deadline(600)
     machine = Machine(node, connection, deadline, console=lambda lines: "", results="", say=lambda text: None)
-    script = f"for _ in range({count}):\n    machine.succeed({COMMAND!r})"
+    script = f"for dummy in range({count}):\n    machine.succeed({COMMAND!r})"
     start = time.monotonic()
     checks = TestScript(script, [machine], deadline, Progress()).run()
     seconds = time.monotonic() - start
@@ -55,7 +55,7 @@ def time_driver(connection: Connection, node: str, count: int) -> float:
 def time_ssh(ssh_config: Path, node: str, count: int) -> float:
     command = ["ssh", "-F", str(ssh_config), "-o", "BatchMode=yes", "-o", "ControlMaster=no", node, COMMAND]
     start = time.monotonic()
-    for _ in range(count):
+    for _dummy in range(count):
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
     return time.monotonic() - start
 
@@ -68,7 +68,7 @@ def main() -> None:
     connection = connect(args.ssh_config, args.node)
     connection.open(60)
     driver, ssh = [], []
-    for _ in range(PORTIONS):
+    for _dummy in range(PORTIONS):
         driver.append(time_driver(connection, args.node, DRIVER_COMMANDS // PORTIONS) / DRIVER_COMMANDS)
         ssh.append(time_ssh(args.ssh_config, args.node, SSH_COMMANDS // PORTIONS) / SSH_COMMANDS)
     connection.close()

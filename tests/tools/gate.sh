@@ -55,7 +55,7 @@ static() {
     stage ruff-format ruff format --check .
     stage mypy mypy -p ansible_collections.immutable.compose.plugins
     stage yamllint yamllint --strict .
-    stage shellcheck shellcheck .ci/run tests/tools/*.sh
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/debian/build/*.sh nix/debian/image/usr/lib/compose/*-*
     stage changelog antsibull-changelog lint
     stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
     rm -rf .cache/docs && mkdir .cache/docs

@@ -4,6 +4,8 @@ export MTOOLS_SKIP_CHECK=1
 
 sector=512 start=2048
 content=$(du --apparent-size --dereference --block-size=1 --summarize "$image" | cut -f1)
+# Whole MiB.
+# shellcheck disable=SC2017
 sectors=$(( (content * 102 / 100 + 8 * 1024 * 1024) / 1048576 * 2048 ))
 cmdline=$(cat "$image/cmdline")
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs $script in the tree $tools, with the build's directory at /build: no other file of this host, no network.
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin

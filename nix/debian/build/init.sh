@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # First process of a machine: finds the root file system that belongs to this kernel, puts a volatile layer on top, starts it.
 /bin/busybox mkdir -p /proc /sys /dev /mnt /lower /upper /new
 /bin/busybox mount -t devtmpfs dev /dev
@@ -34,7 +35,8 @@ try_disks() {
 # … or a file in the partition with the boot loader.
 try_partitions() {
     for partition in /dev/vd?1 /dev/sd?1 /dev/nvme?n?p1; do
-        [ -e "$partition" ] && /bin/busybox mount -t vfat -o ro "$partition" /mnt 2>/dev/null || continue
+        [ -e "$partition" ] || continue
+        /bin/busybox mount -t vfat -o ro "$partition" /mnt 2>/dev/null || continue
         [ -e /mnt/root.squashfs ] && /bin/busybox mount -t squashfs -o ro,loop /mnt/root.squashfs /lower 2>/dev/null &&
             found && return 0
         /bin/busybox umount /mnt

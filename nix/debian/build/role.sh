@@ -90,7 +90,7 @@ fi
 leave_root
 
 # Timers of packages would only find a file system that they cannot change for good.
-for timer in $root/etc/systemd/system/timers.target.wants/*.timer; do
+for timer in "$root"/etc/systemd/system/timers.target.wants/*.timer; do
     rm -f "$timer"
 done
 
@@ -136,7 +136,7 @@ if [ -n "${kernel:-}" ]; then
     done
     find initrd -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
     (cd initrd && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible) > "$out/initrd"
-    rm -r $root/boot/*
+    rm -r ${root:?}/boot/*
 fi
 
 clamp_times /build/start

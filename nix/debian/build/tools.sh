@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Unpacks $debs, without running any of their scripts, to the tree $out, in which enter.sh runs the other builds.
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin

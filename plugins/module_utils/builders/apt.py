@@ -66,7 +66,7 @@ def _deb822_sources(text: str) -> t.Iterator[_Source]:
             if line[:1].isspace():
                 fields.setdefault(key, []).extend(line.split())
             elif ":" in line:
-                key, _, value = line.partition(":")
+                key, dummy, value = line.partition(":")
                 key = key.strip().lower()
                 fields[key] = value.split()
         if "deb" in fields.get("types", []) and fields.get("enabled", ["yes"]) != ["no"]:
@@ -176,7 +176,7 @@ class PrivateApt:
             self._read_records([f"{name}={places[name][0]}" for name in unknown])
         return {
             name: replace(self._records[name], archive=archive, filename=filename)
-            for name, (_, archive, filename) in places.items()
+            for name, (dummy, archive, filename) in places.items()
         }
 
     def _place(self, uri: str) -> tuple[str, str]:

@@ -80,9 +80,9 @@ class _Evaluated:
 
     def packages(self, role: str) -> list[str]:
         """All packages in the image of a role that is locked."""
-        assert self.lock is not None
-        locked = self.lock["roles"][role]
-        layers = [self.lock["sets"][layer]["packages"] for layer in ("essential", "base")]
+        lock = t.cast(t.Mapping[str, t.Any], self.lock)
+        locked = lock["roles"][role]
+        layers = [lock["sets"][layer]["packages"] for layer in ("essential", "base")]
         return sorted(
             [*layers[0], *layers[1], *locked["packages"], *([locked["kernel"]] if "kernel" in locked else [])]
         )

@@ -79,7 +79,7 @@ def differences(lock: t.Mapping[str, t.Any], suite: str, name: str, wanted: Want
     found = []
     if lock["suite"] != suite:
         found.append(f"the suite is {suite!r}, locked is {lock['suite']!r}")
-    for layer, (_, requested) in LAYERS.items():
+    for layer, (_dummy, requested) in LAYERS.items():
         if lock["sets"].get(layer, {}).get("requested") != sorted(requested):
             found.append(f"the collection's own package list {layer!r} has changed")
     locked = lock["roles"].get(name)

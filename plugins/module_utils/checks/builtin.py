@@ -169,6 +169,6 @@ def _probe(expected: Expected) -> str:
 def _facts(output: Output) -> dict[str, list[str]]:
     facts: dict[str, list[str]] = {}
     for line in output.stdout.decode("utf-8", "replace").splitlines():
-        key, _, value = line.partition(" ")
+        key, dummy, value = line.partition(" ")
         facts.setdefault(key, []).append(value)
     return facts

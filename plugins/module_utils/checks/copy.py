@@ -78,9 +78,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: str) 
     if member.isdir():
         os.makedirs(path, exist_ok=True)
     elif member.isfile():
-        content = archive.extractfile(member)
-        assert content is not None
-        with content, open(path, "wb") as stream:
+        with t.cast(t.IO[bytes], archive.extractfile(member)) as content, open(path, "wb") as stream:
             shutil.copyfileobj(content, stream)
 
 

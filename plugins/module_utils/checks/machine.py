@@ -166,7 +166,7 @@ class Machine:
             if state == "failed":
                 raise self._unit_failed(f'unit "{unit}" reached state "failed"', unit, user)
             if state == "inactive":
-                _, jobs = self._systemctl("list-jobs --full 2>&1", user, left)
+                dummy, jobs = self._systemctl("list-jobs --full 2>&1", user, left)
                 # Asked again: it may have become active in between.
                 if "No jobs" in jobs and self._property(unit, "ActiveState", user, left) == state:
                     message = f'unit "{unit}" is inactive and there are no pending jobs'
@@ -294,7 +294,7 @@ class Machine:
         return info[property]
 
     def _unit_failed(self, message: str, unit: str, user: str | None = None) -> CheckFailed:
-        _, status = self.systemctl(f'--no-pager --lines=20 status "{unit}" 2>&1', user)
+        dummy, status = self.systemctl(f'--no-pager --lines=20 status "{unit}" 2>&1', user)
         return CheckFailed(message, self.name, command=f"systemctl status {unit}", output=status)
 
     def _failed(self, message: str, command: str, output: Output) -> CheckFailed:

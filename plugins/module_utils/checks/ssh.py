@@ -181,9 +181,8 @@ class Connection:
         """A channel of its own, for a command that needs its standard input or a stream of output."""
         with self._lock:
             self.open(RECONNECT)
-            assert self._transport is not None
             try:
-                channel = self._transport.open_session(timeout=HANDSHAKE)
+                channel = t.cast(paramiko.Transport, self._transport).open_session(timeout=HANDSHAKE)
             except (OSError, EOFError, paramiko.SSHException) as error:
                 raise self._lost(error, command) from None
         with channel:
@@ -260,7 +259,8 @@ class Connection:
         command = re.sub("%([hpnr%])", lambda match: tokens[match[1]], where.proxy_command)
         ours, theirs = socket.socketpair()
         with theirs:
-            self._proxy = subprocess.Popen(
+            # run_command waits for the end; this lives as long as the connection.
+            self._proxy = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 ["/bin/sh", "-c", f"exec {command}"],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
@@ -285,8 +285,7 @@ class Connection:
         return shell
 
     def _exchange(self, command: bytes, timeout: float | None) -> Output:
-        shell = self._shell
-        assert shell is not None
+        shell = t.cast(paramiko.Channel, self._shell)
         mark = secrets.token_hex(16).encode()
         purge = b"1" if self._kept > KEPT_OUTPUT else b""
         if purge:
@@ -317,9 +316,8 @@ class Connection:
         return Output(int(parts[2]), parts[0], parts[1], timed_out)
 
     def _kill_running(self) -> None:
-        assert self._transport is not None
         script = _KILL.replace("{pid}", shlex.quote(f"{self._directory}/pid"))
-        with self._transport.open_session(timeout=GRACE) as channel:
+        with t.cast(paramiko.Transport, self._transport).open_session(timeout=GRACE) as channel:
             channel.exec_command(f"exec bash --norc -c {shlex.quote(script)}")
             channel.status_event.wait(GRACE)
 

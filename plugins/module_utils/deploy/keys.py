@@ -94,9 +94,7 @@ class Keys:
             certificate = self._sign(key, node)
             write_text(f"{path}-cert.pub", certificate, 0o644)
         # The file's own text: the format has random check bytes, and the document of a node must not change by itself.
-        private = _read(path)
-        assert private is not None
-        return HostKey(private, _public(key, node), certificate.strip())
+        return HostKey(t.cast(str, _read(path)), _public(key, node), certificate.strip())
 
     def _sign(self, key: Ed25519PrivateKey, node: str) -> str:
         now = int(time.time())

@@ -64,7 +64,8 @@ def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool],
     shown = " ".join(command)
     # The run's environment may hold passwords; a machine lives for long and needs none of it.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
-    pid = os.posix_spawnp(
+    # run_command waits for the end; machines outlast the run.
+    pid = os.posix_spawnp(  # pylint: disable=ansible-bad-function
         command[0],
         list(command),
         environment,

@@ -41,7 +41,7 @@ def applied(directory: Path, document: t.Mapping[str, t.Any], *, refresh: bool =
     found = {}
     for path in directory.rglob("*"):
         if path.is_file():
-            mode, _, content = path.read_text().partition("\n")
+            mode, dummy, content = path.read_text().partition("\n")
             found["/" + str(path.relative_to(directory))] = (mode, content)
     return found
 

@@ -58,7 +58,7 @@ class Server:
         self._wait()
 
     def _wait(self) -> None:
-        for _ in range(200):
+        for _dummy in range(200):
             assert self.process.poll() is None, (self.directory / "sshd.log").read_text()
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -79,7 +79,7 @@ class Server:
     def stop(self) -> None:
         """End the server and every session on it, as a crash of the node would."""
         children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
         ).stdout.split()
         self.process.kill()
         self.process.wait()

@@ -294,7 +294,7 @@ def test_deadline_ends_a_script_that_never_asks(machine: Machine, monkeypatch: p
 
 
 def test_parallel_is_parallel_and_keeps_the_order(server: Server, tmp_path: Path) -> None:
-    connections = [server.connection() for _ in range(3)]
+    connections = [server.connection() for dummy in range(3)]
     machines = [make(connection, tmp_path, [], name=f"n{i}") for i, connection in enumerate(connections)]
     start = time.monotonic()
     checks = run(

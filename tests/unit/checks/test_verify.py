@@ -19,7 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh impor
 from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import Verification, verify
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint, Platform
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import NODE, Server, _free_port
@@ -81,7 +81,7 @@ class Lab:
                 boot_timeout=boot_timeout,
                 verify_timeout=30,
             ),
-            t.cast("Platform", platform),
+            t.cast(t.Any, platform),
             self.server.keys,
             identities=dict.fromkeys(batch, IDENTITY),
             ports=dict.fromkeys(batch, ports),
