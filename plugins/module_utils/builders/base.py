@@ -33,10 +33,11 @@ class Builder(ABC):
         :raises InputError: an attribute that is unknown or of the wrong type, with role and attribute.
         """
 
+    @abstractmethod
     def check(self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str]) -> None:
-        """Refuse, before anything is touched, roles that :meth:`build` could not build whatever the host.
+        """Refuse roles that have no identity yet.
 
-        :raises InputError: missing lock, or one that does not match the composition.
+        :raises InputError: why not: the lock is missing, or does not match the composition, and how to renew it.
         """
 
     @abstractmethod

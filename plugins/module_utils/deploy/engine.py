@@ -108,18 +108,15 @@ class Engine:
 
     def _composed(self) -> dict[str, t.Any]:
         """The same, of the composition as it is now."""
-        roles = {node.role for node in self.nodes}
+        roles = sorted({node.role for node in self.nodes})
         composition = self.evaluate()
         for role in roles:
             if role not in composition.roles:
                 raise InputError(
                     f"composition {composition.name!r} has no role {role!r}{nearest(role, composition.roles)}"
                 )
-            if composition.roles[role].identity is None:
-                raise InputError(
-                    f"{self.deployment.composition}: role {role!r} is not locked; "
-                    "write the lock first: ansible-playbook -i INVENTORY immutable.compose.lock"
-                )
+        if any(composition.roles[role].identity is None for role in roles):
+            self.builder.check(self.deployment.composition, self.deployment.setup, roles)
         return {
             "images": {name: role.identity for name, role in composition.roles.items() if role.identity is not None},
             "packages": {name: dict(role.packages) for name, role in composition.roles.items()},
