@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -60,6 +61,17 @@ def need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
             raise MissingProgramError(program, PACKAGES.get(program, program))
+
+
+def _ends(pid: int, timeout: float) -> bool:
+    """Whether a child ends within so many seconds. ``Popen.wait`` would look only now and then."""
+    handle = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+    finally:
+        os.close(handle)
 
 
 def run(
@@ -116,14 +128,14 @@ def run(
             child.stdin.write(stdin.encode())
             child.stdin.close()
         try:
-            child.wait(timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            raise CommandError(shown, None, "".join(collected["err"]), why=f"timed out after {timeout:.0f} s") from None
+            ended = _ends(child.pid, timeout)
         except BaseException:
             os.killpg(child.pid, signal.SIGKILL)
             raise
+        if not ended:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise CommandError(shown, None, "".join(collected["err"]), why=f"timed out after {timeout:.0f} s")
+        child.wait()
         for reader in readers:
             reader.join(5)
     done = Completed(child.returncode, "".join(collected["out"]), "".join(collected["err"]))

@@ -22,7 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 display = Display()
 
 #: Seconds between two looks at a module's progress.
-POLL = 0.25
+POLL = 0.1
 
 NIX = Path(__file__).resolve().parents[2] / "nix"
 

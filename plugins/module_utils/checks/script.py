@@ -13,12 +13,37 @@ import typing as t
 
 from ..composition.names import nearest
 from ..errors import InputError
-from .machine import Machine
 
 #: Names that every test script finds defined, besides its nodes; see docs/checks.md.
 SYMBOLS = ("log", "machines", "os", "parallel", "retry", "start_all", "subtest", "t")
 
-METHODS = tuple(name for name in dir(Machine) if not name.startswith("_")) + ("doing", "name")
+#: Public attributes of a ``Machine``; named here because importing it, and paramiko with it, takes longer than a check.
+METHODS = (
+    "copy_from_host",
+    "copy_from_machine",
+    "doing",
+    "execute",
+    "fail",
+    "get_unit_info",
+    "get_unit_property",
+    "log",
+    "name",
+    "require_unit_state",
+    "role",
+    "sleep",
+    "start",
+    "start_job",
+    "stop_job",
+    "succeed",
+    "systemctl",
+    "wait_for_closed_port",
+    "wait_for_console_text",
+    "wait_for_file",
+    "wait_for_open_port",
+    "wait_for_unit",
+    "wait_until_fails",
+    "wait_until_succeeds",
+)
 
 
 def dedent(text: str) -> str:

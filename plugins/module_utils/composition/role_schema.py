@@ -11,11 +11,6 @@ import typing as t
 from ..errors import InputError
 from .names import is_host_name, nearest
 
-try:
-    import jsonschema
-except ImportError:
-    jsonschema = None  # type: ignore[assignment]
-
 Schema = dict[str, t.Any]
 
 
@@ -101,10 +96,12 @@ def check_composition(evaluated: t.Mapping[str, t.Any], where: str) -> None:
     :param where: file, for the error message.
     :raises InputError: names every such attribute.
     """
-    if jsonschema is None:
+    try:
+        import jsonschema  # here, because most steps evaluate nothing, and it is slow to import
+    except ImportError:
         raise InputError(
             "the Python library 'jsonschema' is not installed; on Debian it is in the package 'python3-jsonschema'"
-        )
+        ) from None
     validator = jsonschema.Draft7Validator(COMPOSITION)
     errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
     if not errors:

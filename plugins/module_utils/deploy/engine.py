@@ -16,7 +16,6 @@ import typing as t
 from ..builders.base import Builder
 from ..builders.registry import BUILDERS
 from ..checks.script import check_script
-from ..checks.verify import Verification, verify
 from ..composition.document import document_digest, node_document
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Composition, Deployment, Node
@@ -292,6 +291,8 @@ class Engine:
     def _verify(
         self, images: t.Mapping[str, str], composition: t.Mapping[str, t.Any], test_script: str, name: str
     ) -> Result:
+        from ..checks.verify import Verification, verify  # with paramiko, which the other steps need not wait for
+
         report = verify(
             Verification(
                 deployment=self.deployment,

@@ -82,6 +82,11 @@ class LocalPlatform(Platform):
         for node in nodes:
             if node.address is None:
                 raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
+        there = self.state
+        while not os.path.exists(there):
+            there = os.path.dirname(there)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ComposeError(f"no permission to write to {there}, needed for the state {self.state}")
         for name in NodeState.names(self.state):
             record = self.node_state(name).current()
             if record is not None and record.platform != self.name:
@@ -89,11 +94,6 @@ class LocalPlatform(Platform):
                     f"{self.state} holds nodes of platform {record.platform!r}: destroy them first, with a deployment "
                     "file that still names that platform"
                 )
-        there = self.state
-        while not os.path.exists(there):
-            there = os.path.dirname(there)
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise ComposeError(f"no permission to write to {there}, needed for the state {self.state}")
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
         if free < SPACE:
             raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")

@@ -64,6 +64,8 @@ def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool],
     shown = " ".join(command)
     # The run's environment may hold passwords; a machine lives for long and needs none of it.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+    # Nor a lock or a pipe that whoever started the run had open. Python's own files are not handed on.
+    inherited = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
     # run_command waits for the end; machines outlast the run.
     pid = os.posix_spawnp(  # pylint: disable=ansible-bad-function
         command[0],
@@ -73,6 +75,7 @@ def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool],
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in inherited),
         ],
         setsid=True,
         setsigdef=_DEFAULT_SIGNALS,

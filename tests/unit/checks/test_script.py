@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import typing as t
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import NAME, TestScript
-from ansible_collections.immutable.compose.plugins.module_utils.checks.script import SYMBOLS, check_script, variables
+from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
+    METHODS,
+    SYMBOLS,
+    check_script,
+    variables,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -63,6 +72,11 @@ def test_variables() -> None:
     assert variables(["oar-server", "1node"]) == {"oar_server": "oar-server", "_node": "1node"}
     assert variables(["server"]) == {"server": "server", "machine": "server"}
     check_script("machine.succeed('true')", ["server"])
+
+
+def test_every_method_that_is_accepted_exists(tmp_path: Path) -> None:
+    machine = Machine("node", t.cast(t.Any, None), Deadline(10), console=str, results=str(tmp_path), say=print)
+    assert set(METHODS) == {name for name in dir(machine) if not name.startswith("_")}
 
 
 def test_every_symbol_that_is_accepted_is_defined() -> None:
