@@ -113,6 +113,7 @@ class PrivateApt:
         self._progress = progress
         self._suite = suite
         self._records: dict[str, Package] = {}
+        self._names: set[str] = set()
         for part in ("etc/apt/sources.list.d", "state/lists/partial", "cache/archives/partial"):
             os.makedirs(os.path.join(directory, part))
         self._status = os.path.join(directory, "status")
@@ -147,10 +148,11 @@ class PrivateApt:
 
     def check_names(self, names: t.Iterable[str], where: str) -> None:
         """Refuse a package that the archives do not have. :raises InputError: names it, and the nearest one."""
-        known = set(self._apt("apt-cache", "pkgnames").split())
+        if not self._names:
+            self._names = set(self._apt("apt-cache", "pkgnames").split())
         for name in names:
-            if name not in known:
-                alike = [other for other in known if other[:2] == name[:2]]
+            if name not in self._names:
+                alike = [other for other in self._names if other[:2] == name[:2]]
                 suggestion = nearest(name, alike)
                 raise InputError(
                     f"{where}: the package {name!r} does not exist in Debian {self._suite}"

@@ -208,7 +208,7 @@ class Debian(Builder):
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, lock, len(packages), roles)
         if packages:
-            log = BuildLog(self.progress, lambda _: "")
+            log = BuildLog(self.progress, lambda path: "")
             what = f"build {', '.join(roles)}: fetching packages"
             self.progress.say(f"{what} 0/{len(packages)}")
             self._nix.realise(

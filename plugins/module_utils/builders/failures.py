@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from ..errors import ComposeError, InputError
 from .lock import HOW_TO_LOCK
-from .nix import NixBuildError
+from .nix import DAEMON_LOST, NO_SPACE, NixBuildError
 
 _HASH_MISMATCH = re.compile(
     r"hash mismatch in fixed-output derivation '/\S*?/[a-z0-9]{32}-(\S+)\.drv'[^\n]*"
@@ -46,7 +46,7 @@ def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: 
         return ComposeError(
             f"cannot fetch {unreachable[1]}: {unreachable[2]} (configured mirrors: {', '.join(mirrors.values())})"
         )
-    if re.search(r"No space left on device|Disk quota exceeded", text):
+    if NO_SPACE.search(text):
         return ComposeError(
             f"no space left while building, in the Nix store or the directory for builds\n{_tail(text)}"
         )
@@ -55,9 +55,7 @@ def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: 
         return ComposeError(
             f"the build was killed (signal {killed[1] or killed[2]}); run again to continue\n{_tail(text)}"
         )
-    if re.search(
-        r"Nix daemon disconnected|unexpected end-of-file|cannot connect to socket|Connection reset by peer", text
-    ):
+    if DAEMON_LOST.search(text):
         return ComposeError(f"the Nix daemon was killed or does not run; start it and run again\n{_tail(text)}")
     if "Permission denied" in text:
         return ComposeError(f"no permission to build: run as root\n{_tail(text)}")

@@ -114,18 +114,19 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
             packages.update(found)
             return set(found)
 
+        for name, wanted in sorted(roles.items()):  # first, because resolving takes seconds
+            apt.check_names(wanted.requested, f"roles.{name}.packages")
+            apt.check_names([wanted.kernel] if wanted.kernel else [], f"roles.{name}.kernel")
         for layer, (below, requested) in LAYERS.items():
             closures[layer] = resolve([*ESSENTIAL, *requested], layer)
             beneath: set[str] = set().union(*(closures[name] for name in below))
             sets[layer] = {"requested": sorted(requested), "packages": sorted(closures[layer] - beneath)}
         for name, wanted in sorted(roles.items()):
             where = f"roles.{name}.packages"
-            apt.check_names(wanted.requested, where)
             closure = resolve([*sorted(closures["base"]), *wanted.requested], where)
             entry: dict[str, t.Any] = {"requested": wanted.requested, "packages": sorted(closure - closures["base"])}
             if wanted.kernel is not None:
                 where = f"roles.{name}.kernel"
-                apt.check_names([wanted.kernel], where)
                 entry["requested_kernel"] = wanted.kernel
                 entry["kernel"] = _kernel_image(resolve([wanted.kernel], where), wanted.kernel, where)
             locked_roles[name] = entry

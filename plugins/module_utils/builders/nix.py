@@ -29,6 +29,20 @@ DEFAULTS = {"substituters": "", "max-jobs": "auto", "log-lines": "25"}
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
+#: What Nix says when there is no daemon at its socket, or none any more.
+DAEMON_LOST = re.compile(
+    r"Nix daemon disconnected|unexpected end-of-file|cannot (?:connect to socket|open connection to)|"
+    r"Connection reset by peer"
+)
+NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|disk is full")
+
+#: Why a store cannot be used → what to do.
+_STORE_FAULTS = {
+    DAEMON_LOST: "see that the Nix daemon runs, and run again",
+    NO_SPACE: "make space there, for example with `nix-collect-garbage`",
+    re.compile(r"Permission denied|Operation not permitted"): "run as root",
+}
+
 # Activity and result types of the internal-json log.
 _BUILD = 105
 _LOG_LINE, _SET_PHASE = 101, 104
@@ -139,26 +153,34 @@ class Nix:
         :raises EvaluationError: with Nix's own words.
         """
         command = ["nix-instantiate", "--eval", "--strict", "--json", "--readonly-mode", "--store", "dummy://"]
-        return json.loads(self._evaluating([*command, self._file, "-A", attribute, *self._arguments(arguments)]))
+        command += [self._file, "-A", attribute, *self._arguments(arguments)]
+        return json.loads(self._evaluating(self._run, command))
 
     def instantiate(self, attributes: t.Sequence[str], arguments: t.Mapping[str, str]) -> list[str]:
         """Paths of the derivations that attributes evaluate to, in their order."""
         command = ["nix-instantiate", self._file]
         for attribute in attributes:
             command += ["-A", attribute]
-        return [path.split("!")[0] for path in self._evaluating([*command, *self._arguments(arguments)]).split()]
+        command += self._arguments(arguments)
+        return [path.split("!")[0] for path in self._evaluating(self._with_store, command).split()]
 
-    def _evaluating(self, command: t.Sequence[str]) -> str:
+    def _with_store(self, command: t.Sequence[str], **options: t.Any) -> Completed:
+        """Run a program that opens the store. :raises ComposeError: it cannot; says what to do."""
         try:
-            return self._run(command, timeout=EVALUATION_TIMEOUT).stdout
+            return self._run(command, **options)
+        except CommandError as error:
+            for line in _ANSI.sub("", error.output).splitlines():
+                for fault, remedy in _STORE_FAULTS.items():
+                    if fault.search(line):
+                        raise ComposeError(f"the Nix store cannot be used: {line.strip()}; {remedy}") from None
+            raise
+
+    def _evaluating(self, run_: t.Callable[..., Completed], command: t.Sequence[str]) -> str:
+        try:
+            return run_(command, timeout=EVALUATION_TIMEOUT).stdout
         except CommandError as error:
             text = _ANSI.sub("", error.output)
             lines = [line for line in text.splitlines() if not line.startswith("warning:")]
-            for line in lines:
-                if re.search(r"Permission denied|cannot connect to|Nix daemon disconnected", line):
-                    raise ComposeError(
-                        f"the Nix store cannot be used: {line.strip()}; run as root, or check that the Nix daemon runs"
-                    ) from None
             raise EvaluationError("\n".join(lines[-30:]).strip() or str(error)) from None
 
     def is_valid(self, paths: t.Sequence[str]) -> bool:
@@ -168,7 +190,8 @@ class Nix:
 
     def missing(self, derivations: t.Sequence[str]) -> list[str]:
         """Derivations that would have to be built (downloads of inputs included) to realise these."""
-        shown = self._run(["nix-store", "--realise", "--dry-run", *derivations], timeout=EVALUATION_TIMEOUT).stderr
+        command = ["nix-store", "--realise", "--dry-run", *derivations]
+        shown = self._with_store(command, timeout=EVALUATION_TIMEOUT).stderr
         missing = []
         building = False
         for line in shown.splitlines():
@@ -198,4 +221,4 @@ class Nix:
     def add_root(self, link: str, path: str) -> None:
         """Protect a store path from garbage collection by a symbolic link to it."""
         os.makedirs(os.path.dirname(link), exist_ok=True)
-        self._run(["nix-store", "--realise", path, "--add-root", link, "--indirect"], timeout=60)
+        self._with_store(["nix-store", "--realise", path, "--add-root", link, "--indirect"], timeout=60)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders import debian as debian_module
 from ansible_collections.immutable.compose.plugins.module_utils.builders.apt import PrivateApt, configured_mirrors
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.lock import read_lock
@@ -62,9 +64,25 @@ def test_no_debian_archive_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def apt(tmp_path_factory: pytest.TempPathFactory) -> PrivateApt:
-    apt = PrivateApt(str(tmp_path_factory.mktemp("apt")), "bookworm", "amd64", configured_mirrors(), Progress())
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("apt")
+
+
+@pytest.fixture(scope="module")
+def apt(root: Path) -> PrivateApt:
+    apt = PrivateApt(str(root), "bookworm", "amd64", configured_mirrors(), Progress())
     apt.update()
+    return apt
+
+
+@pytest.fixture
+def fetched(apt: PrivateApt, root: Path, monkeypatch: pytest.MonkeyPatch) -> PrivateApt:
+    """Spares the mirror: package lists are fetched once."""
+
+    def update(self: PrivateApt) -> None:
+        shutil.copytree(root / "state", Path(self._status).parent / "state", dirs_exist_ok=True)
+
+    monkeypatch.setattr(PrivateApt, "update", update)
     return apt
 
 
@@ -114,24 +132,38 @@ def test_unreachable_mirror(tmp_path: Path) -> None:
         apt.update()
 
 
-def test_writes_a_lock_and_finds_it_unchanged(debian: Debian, compose: Compose, progress: Path) -> None:
+@pytest.mark.usefixtures("fetched")
+def test_writes_a_lock_and_finds_it_unchanged(
+    debian: Debian, compose: Compose, progress: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = compose('{ roles.a = { packages = [ "htop" ]; }; }')
     file, old, new = debian.lock(path, {}, write=False)
     assert old == ""
     assert not Path(file).exists()
-    assert debian.lock(path, {}) == (file, "", new)
-    assert Path(file).read_text() == new
+    assert "lock: resolving roles.a.packages" in progress.read_text()
     lock = json.loads(new)
     assert lock["roles"]["a"]["requested"] == ["htop"]
     assert "htop" in lock["roles"]["a"]["packages"]
     assert "openssh-server" in lock["sets"]["base"]["packages"]
+
+    monkeypatch.setattr(debian_module, "make_lock", lambda *dummy: new)  # apt takes its time
+    assert debian.lock(path, {}) == (file, "", new)
+    written = Path(file).stat()
+    assert Path(file).read_text() == new
+    assert debian.lock(path, {}) == (file, new, new)
+    assert Path(file).stat() == written
     assert debian.evaluate(path, {}).roles["a"].identity is not None
-    assert "lock: resolving roles.a.packages" in progress.read_text()
 
 
-def test_a_missing_package_writes_nothing(debian: Debian, compose: Compose) -> None:
-    path = compose('{ roles.a = { packages = [ "no-such-package" ]; }; }')
-    with pytest.raises(InputError, match=r"roles\.a\.packages: the package 'no-such-package' does not exist"):
+@pytest.mark.usefixtures("fetched")
+@pytest.mark.parametrize(
+    ("role", "where"),
+    [('packages = [ "no-such-package" ];', "packages"), ('kernel = "no-such-package";', "kernel")],
+    ids=["packages", "kernel"],
+)
+def test_a_missing_package_writes_nothing(debian: Debian, compose: Compose, role: str, where: str) -> None:
+    path = compose(f"{{ roles.a = {{ {role} }}; }}")
+    with pytest.raises(InputError, match=rf"roles\.a\.{where}: the package 'no-such-package' does not exist"):
         debian.lock(path, {})
     assert read_lock(path) is None
 
