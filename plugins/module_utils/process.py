@@ -16,31 +16,27 @@ import signal
 import subprocess
 import threading
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .errors import CommandError, MissingProgramError
 
 #: program → Debian package that has it, for the error message of a missing program.
 PACKAGES = {
+    "apt-cache": "apt",
     "apt-get": "apt",
-    "busybox": "busybox-static",
     "dpkg-deb": "dpkg",
+    "env": "coreutils",
     "ip": "iproute2",
-    "ld.so": "libc6",
-    "losetup": "mount",
-    "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "nc": "netcat-openbsd",
-    "nix": "nix-bin",
-    "nix-build": "nix-bin",
     "nix-instantiate": "nix-bin",
     "nix-store": "nix-bin",
     "nsenter": "util-linux",
-    "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
+    "systemctl": "systemd",
     "systemd-nspawn": "systemd-container",
+    "systemd-run": "systemd",
     "umount": "mount",
     "unshare": "util-linux",
     "unsquashfs": "squashfs-tools",
@@ -125,8 +121,10 @@ def run(
         for reader in readers:
             reader.start()
         if stdin is not None and child.stdin is not None:
-            child.stdin.write(stdin.encode())
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # a program that reads nothing says why by its exit code
+                child.stdin.write(stdin.encode())
+            with suppress(BrokenPipeError):
+                child.stdin.close()
         try:
             ended = _ends(child.pid, timeout)
         except BaseException:

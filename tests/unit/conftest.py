@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.process import PACKAGES
+
 NOBODY = 65534
 
 AsNobody = t.Callable[[], AbstractContextManager[None]]
@@ -63,17 +65,15 @@ def small_disk(tmp_path: Path) -> t.Iterator[Path]:
 
 @pytest.fixture
 def host_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostWithout:
-    """Takes one program out of ``PATH``."""
+    """Leaves the programs that the collection asks for in ``PATH``, but for one."""
 
     def lacking(program: str) -> None:
         directory = tmp_path / "bin"
         directory.mkdir()
-        for place in reversed(os.get_exec_path()):
-            for file in Path(place).glob("*"):
-                link = directory / file.name
-                link.unlink(missing_ok=True)
-                link.symlink_to(file)
-        (directory / program).unlink()
+        for name in {*PACKAGES, "git", "sh", "tar"} - {program}:
+            path = shutil.which(name)
+            assert path is not None, name
+            (directory / name).symlink_to(path)
         monkeypatch.setenv("PATH", str(directory))
 
     return lacking

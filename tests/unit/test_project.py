@@ -35,8 +35,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.
 DISTRIBUTIONS = {"yaml": "pyyaml"}
 #: Comes with ansible-core.
 WITH_ANSIBLE = {"ansible", "ansible_collections", "jinja2", "packaging", "pyyaml"}
-#: Debian packages that no Debian is without.
-ESSENTIAL = {"apt", "coreutils", "dpkg", "libc6", "mount", "util-linux"}
+#: Debian packages that no Debian is without, and systemd, which is asked for only where it manages the host.
+ESSENTIAL = {"apt", "coreutils", "dpkg", "mount", "systemd", "util-linux"}
 
 
 def tracked() -> list[Path]:

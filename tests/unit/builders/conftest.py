@@ -43,16 +43,30 @@ def compose(tmp_path: Path) -> Compose:
     return write
 
 
+def use_store(monkeypatch: pytest.MonkeyPatch, store: Path) -> Path:
+    """An empty Nix store instead of the host's."""
+    folders = {"STORE": "store", "STATE": "var", "LOCALSTATE": "var", "LOG": "log", "CONF": "etc"}
+    for variable, folder in folders.items():
+        monkeypatch.setenv(f"NIX_{variable}_DIR", str(store / folder))
+    return store
+
+
+def nothing_in(store: Path) -> bool:
+    """Whether no derivation was written, and nothing was fetched or built."""
+    return [path.name for path in store.glob("store/*") if path.name != ".links"] == []
+
+
 @pytest.fixture
 def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Nix store instead of the host's."""
-    store = tmp_path / "nix"
-    for variable, folder in {
-        "NIX_STORE_DIR": "store",
-        "NIX_STATE_DIR": "var",
-        "NIX_LOCALSTATE_DIR": "var",
-        "NIX_LOG_DIR": "log",
-        "NIX_CONF_DIR": "etc",
-    }.items():
-        monkeypatch.setenv(variable, str(store / folder))
-    return store
+    """The store that a test has for itself."""
+    return use_store(monkeypatch, tmp_path / "nix")
+
+
+def write_build(directory: Path, commands: str) -> str:
+    """A Nix file with one derivation, ``a``, that runs these commands."""
+    file = directory / "default.nix"
+    file.write_text(
+        '{ }: { a = derivation { name = "a"; system = builtins.currentSystem; builder = "/bin/sh"; '
+        f"args = [ \"-c\" ''{commands}'' ]; }}; }}"
+    )
+    return str(file)

@@ -7,7 +7,7 @@ import json
 import os
 import socketserver
 import subprocess
-import sys
+import tempfile
 import threading
 import typing as t
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.nix imp
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
-from .conftest import REPOSITORY, Compose
+from .conftest import Compose, use_store, write_build
 
 COMPOSITION = """
 { ... }:
@@ -137,7 +137,7 @@ class Mirror(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.content or b"")
 
-    def log_message(self, *_: t.Any) -> None:
+    def log_message(self, *dummy: t.Any) -> None:
         pass
 
 
@@ -188,73 +188,35 @@ def test_a_mirror_that_does_not_answer(debian: Debian, proxy: str, monkeypatch: 
         debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "small"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], check=True)
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
-@pytest.mark.parametrize("variable", ["NIX_STORE_DIR", "TMPDIR"])
+@pytest.mark.parametrize("small", ["store", "directory for builds"])
 def test_no_space_is_found_before_anything_is_fetched(
-    debian: Debian, proxy: str, own_store: Path, small_disk: Path, variable: str
+    debian: Debian, proxy: str, own_store: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, small: str
 ) -> None:
-    """In a process of its own, which takes the directory for temporary files from its environment."""
-    program = (
-        "import sys; sys.argv = sys.argv[1:]\n"
-        "from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian\n"
-        "from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress\n"
-        "Debian(sys.argv[0], Progress()).build(sys.argv[1], {}, ['proxy'], ['root'], '/nonexistent')\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / ".cache/collections"), variable: str(small_disk)}
-    done = subprocess.run(
-        [sys.executable, "-c", program, debian.support, proxy],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert f"no space for the images of proxy: {small_disk} has " in done.stderr
-    assert not list((own_store / "store").glob("*.deb"))
+    store = own_store / "store"
+    if small == "store":
+        store = small_disk
+        monkeypatch.setenv("NIX_STORE_DIR", str(store))
+    else:
+        monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(
+        ComposeError, match=rf"no space for the images of proxy: {small_disk} has \d MiB free, about \d+"
+    ):
+        debian.build(proxy, {}, ["proxy"], ["root"], str(own_store / "roots"))
+    assert not list(store.glob("*.deb"))
+    assert not (own_store / "roots").exists()
 
 
-def test_ordinary_users_are_refused(debian: Debian, proxy: str) -> None:
-    program = (
-        "import os, sys\n"
-        "from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian\n"
-        "from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError\n"
-        "from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress\n"
-        "os.setgid(65534); os.setuid(65534)\n"
-        "try: Debian(sys.argv[1], Progress())._check_host()\n"
-        "except ComposeError as error: print(error)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / ".cache/collections")}
-    done = subprocess.run(
-        [sys.executable, "-c", program, debian.support], env=environment, capture_output=True, text=True, check=True
-    )
-    assert "needs root on the builder host" in done.stdout
-
-
-def test_a_daemon_that_does_not_run(
-    debian: Debian, proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_of_the_store(
+    debian: Debian, proxy: str, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NIX_REMOTE", f"unix://{tmp_path}/socket")
-    assert debian.evaluate(proxy, {}).roles["proxy"].identity
-    with pytest.raises(ComposeError, match="the Nix store cannot be used: .*cannot connect to socket.*daemon"):
-        debian.build(proxy, {}, ["proxy"], ["root"], str(tmp_path / "roots"))
+    use_store(monkeypatch, small_disk / "nix")
+    with pytest.raises(ComposeError, match=r"store cannot be used: .* disk is full .*; make space there"):
+        debian.build(proxy, {}, ["proxy"], ["root"], str(small_disk / "roots"))
 
 
 def failing(tmp_path: Path, commands: str) -> ComposeError:
     """The explanation of a real build that runs these commands."""
-    file = tmp_path / "default.nix"
-    file.write_text(
-        '{ }: { a = derivation { name = "a"; system = builtins.currentSystem; builder = "/bin/sh"; '
-        f"args = [ \"-c\" ''{commands}'' ]; }}; }}"
-    )
-    nix = Nix(str(file), Progress())
+    nix = Nix(write_build(tmp_path, commands), Progress())
     log = BuildLog(Progress(), str)
     with pytest.raises(NixBuildError) as failed:
         nix.realise(nix.instantiate(["a"], {}), log, log.describe)
@@ -281,12 +243,8 @@ def test_another_failure_keeps_the_last_lines(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("own_store")
 def test_a_build_that_differs_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "default.nix"
-    file.write_text(
-        '{ }: { a = derivation { name = "a"; system = builtins.currentSystem; builder = "/bin/sh"; '
-        "args = [ \"-c\" ''read -r id < /proc/sys/kernel/random/uuid; echo $id > $out'' ]; }; }"
-    )
-    nix = Nix(str(file), Progress())
+    commands = "read -r id < /proc/sys/kernel/random/uuid; echo $id > $out"
+    nix = Nix(write_build(tmp_path, commands), Progress())
     derivations = nix.instantiate(["a"], {})
     nix.realise(derivations, BuildLog(Progress(), str), str)
     with pytest.raises(NixBuildError, match="may not be deterministic"):
