@@ -128,6 +128,9 @@ class PrivateApt:
             f"-oDir::State={directory}/state",
             f"-oDir::State::status={self._status}",
             f"-oDir::Cache={directory}/cache",
+            # Container images tell apt to keep none; without them each question takes a second.
+            "-oDir::Cache::pkgcache=pkgcache.bin",
+            "-oDir::Cache::srcpkgcache=srcpkgcache.bin",
             f"-oAPT::Architecture={architecture}",
             f"-oAPT::Architectures::={architecture}",
             "-oAPT::Sandbox::User=root",

@@ -184,6 +184,7 @@ def test_a_package_that_is_not_what_was_locked(debian: Debian, proxy: str, mirro
 @pytest.mark.usefixtures("own_store")
 def test_a_mirror_that_does_not_answer(debian: Debian, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     use_mirror(monkeypatch, 9)
+    monkeypatch.setenv("NIX_CONFIG", "download-attempts = 1")
     with pytest.raises(ComposeError, match=r"cannot fetch http://127\.0\.0\.1:9/.*configured mirrors"):
         debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
 
