@@ -45,10 +45,11 @@ def as_nobody() -> AsNobody:
 
 
 @pytest.fixture
-def public() -> t.Iterator[Path]:
-    """A directory that everybody may read, unlike ``tmp_path``."""
+def public(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Path]:
+    """A directory that everybody may read, unlike ``tmp_path``; also the home directory."""
     path = Path(tempfile.mkdtemp(prefix="compose-test-"))
     path.chmod(0o755)
+    monkeypatch.setenv("HOME", str(path))
     yield path
     shutil.rmtree(path)
 

@@ -62,7 +62,6 @@ def test_a_lock_needs_apt(debian: Debian, compose: Compose, host_without: HostWi
 @pytest.fixture
 def public_store(public: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store where others may look, not write."""
-    monkeypatch.setenv("HOME", str(public))
     (public / "nix").mkdir()
     return use_store(monkeypatch, public / "nix")
 
