@@ -10,7 +10,7 @@ short_description: Build every image a second time and compare
 version_added: 0.1.0
 description:
   - Builds the image of every role of the composition in the formats that the platform needs, then again.
-  - Fails if a bit differs.
+  - A difference does not end the task; RV(images) says what differs.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet
