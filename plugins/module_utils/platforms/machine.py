@@ -38,8 +38,17 @@ def find(markers: t.Collection[str], programs: t.Collection[str]) -> dict[str, i
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             for marker in wanted & _marks(int(entry), programs):
-                found[marker] = int(entry)
+                if _leads_session(int(entry)):
+                    found[marker] = int(entry)
     return found
+
+
+def _leads_session(pid: int) -> bool:
+    """As :func:`start` makes it; a child does not, which looks the same until it becomes another program."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def _marks(pid: int, programs: t.Collection[str]) -> set[str]:

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 
-from ..errors import ComposeError
+from ..errors import ComposeError, InputError
 
 #: State of a listening socket in /proc/net/tcp, see proc(5).
 _LISTEN = "0A"
@@ -17,13 +17,15 @@ _LISTEN = "0A"
 
 def require_free(port: int, address: str = "127.0.0.1") -> None:
     """:raises ComposeError: the port cannot be listened on; names who does, as far as ``/proc`` tells."""
+    if not 0 < port < 65536:  # 0 would be any port
+        raise InputError(f"port {port} is none, expected 1 to 65535")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As QEMU does: connections that linger after a stop are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
-        except (OSError, OverflowError) as error:
-            if getattr(error, "errno", None) == errno.EADDRINUSE:
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
                 raise ComposeError(f"port {port} of {address} is taken by {listener(port)}") from None
             raise ComposeError(f"port {port} of {address} cannot be used: {error}") from None
 

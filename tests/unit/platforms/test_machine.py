@@ -43,6 +43,14 @@ def test_started_process_is_on_its_own_and_found(marker: str, tmp_path: Path) ->
     assert str(tmp_path / "lock") not in {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
 
 
+def test_a_child_that_looks_like_its_parent_is_not_taken_for_it(marker: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pid = started(marker, tmp_path / "log", f"(read word < {tmp_path}/pipe) & wait")
+    (child,) = machine.children(pid)
+    assert Path(f"/proc/{child}/cmdline").read_bytes() == Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert machine.find([marker], ["sh"]) == {marker: pid}
+
+
 def test_environment_of_the_run_is_not_handed_on(marker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAULT_PASSWORD", "secret")
     pid = started(marker, tmp_path / "log")
