@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ansible_collections.immutable.compose.plugins.inventory import composition
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.composition.names import is_host_name
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
@@ -31,6 +35,8 @@ def deployed(platform: type[Platform], state: Path) -> Platform:
 @every_platform
 def test_declares_itself(platform: type[Platform]) -> None:
     assert PLATFORMS[platform.name] is platform
+    assert is_host_name(platform.name)
+    assert not inspect.isabstract(platform)
     assert platform.formats
     assert set(platform.formats) <= set(FORMATS)
     assert ("kernel" in platform.formats) <= platform.boots_kernel
@@ -39,6 +45,8 @@ def test_declares_itself(platform: type[Platform]) -> None:
 @every_platform
 def test_options_are_described_and_defaults_fit(platform: type[Platform]) -> None:
     for name, option in platform.options.items():
+        assert name.isidentifier() and name != "name"
+        assert option.type in (bool, int, str), name
         assert option.description.endswith("."), name
         if option.default is not None:
             assert validate_options(platform, {name: option.default}, "x") == {name: option.default}
@@ -48,6 +56,13 @@ def test_options_are_described_and_defaults_fit(platform: type[Platform]) -> Non
 def test_page_of_the_docs_names_every_option(platform: type[Platform]) -> None:
     page = (DOCS / f"{platform.name}.md").read_text()
     assert [name for name in platform.options if f"`{name}`" not in page] == []
+
+
+@every_platform
+def test_inventory_plugin_names_it(platform: type[Platform]) -> None:
+    option = yaml.safe_load(composition.DOCUMENTATION)["options"]["platform"]
+    assert platform.name in option.get("choices", [platform.name])
+    assert f"V({platform.name})" in " ".join(option["description"])
 
 
 @every_platform
