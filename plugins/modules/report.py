@@ -26,25 +26,28 @@ attributes:
     support: full
 options:
   plan:
-    description: What M(immutable.compose.plan) returned.
+    description: This host's entry in C(steps) of what M(immutable.compose.plan) returned.
     type: dict
     required: true
   switch:
-    description: What M(immutable.compose.switch) returned, if it ran.
+    description: This host's entry in C(results) of what M(immutable.compose.switch) returned; empty if it did not run.
     type: dict
+    default: {}
   verify:
-    description: What M(immutable.compose.verify) returned, if it ran.
+    description: This host's entry in C(nodes) of what M(immutable.compose.verify) returned; empty if it did not run.
     type: dict
+    default: {}
   revert:
-    description: What M(immutable.compose.revert) returned, if it ran.
+    description: This host's entry in C(results) of what M(immutable.compose.revert) returned; empty if it did not run.
     type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
 - name: Report
   immutable.compose.report:
-    plan: "{{ compose_plan }}"
-    verify: "{{ compose_verify }}"
+    plan: "{{ compose_plan.steps[inventory_hostname] | default({}) }}"
+    verify: "{{ compose_verify.nodes[inventory_hostname] | default({}) }}"
 """
 
 RETURN = r"""
@@ -73,7 +76,11 @@ def main() -> None:
     """Everything is done by the action plugin."""
     steps = ("plan", "switch", "verify", "revert")
     module = AnsibleModule(
-        {step: {"type": "dict", "required": step == "plan"} for step in steps}, supports_check_mode=True
+        {
+            step: {"type": "dict", "required": True} if step == "plan" else {"type": "dict", "default": {}}
+            for step in steps
+        },
+        supports_check_mode=True,
     )
     module.fail_json(msg="the action plugin of this module did not run")
 

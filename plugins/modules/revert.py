@@ -38,14 +38,10 @@ failed_nodes:
   elements: str
   returned: success
 results:
-  description: Outcome of each node, by name.
+  description: Outcome of each node, by name; C(back_on) is the image that a reverted node is back on.
   type: dict
   returned: success
-  sample: {"node1": {"ok": true, "changed": true, "message": ""}}
-back_on:
-  description: Image that each reverted node is back on.
-  type: dict
-  returned: success
+  sample: {"node1": {"ok": true, "changed": true, "message": "", "back_on": "s3k1…-web-proxy"}}
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step

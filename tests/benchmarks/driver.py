@@ -1,17 +1,16 @@
-"""Commands of a test script over the kept connection, against one ``ssh`` process per command, on the same node.
+"""Benchmark ``driver``: commands of a test script over the kept connection, against one ``ssh`` process per command.
 
-Prints one line: ``bench driver RATIO 20 met|short``, the ratio of commands per second.
-
-    driver.py --ssh-config STATE/ssh_config --node NAME
+Both run on the same container. Prints one line: ``bench driver RATIO 20 met|short``, the ratio of commands per second.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import time
 from pathlib import Path
+
+from container import NODE, container
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript
@@ -60,21 +59,22 @@ def time_ssh(ssh_config: Path, node: str, count: int) -> float:
     return time.monotonic() - start
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ssh-config", type=Path, required=True)
-    parser.add_argument("--node", required=True)
-    args = parser.parse_args()
-    connection = connect(args.ssh_config, args.node)
-    connection.open(60)
+def main() -> int:
+    """Print the result; 0 if the goal is met."""
     driver, ssh = [], []
-    for _dummy in range(PORTIONS):
-        driver.append(time_driver(connection, args.node, DRIVER_COMMANDS // PORTIONS) / DRIVER_COMMANDS)
-        ssh.append(time_ssh(args.ssh_config, args.node, SSH_COMMANDS // PORTIONS) / SSH_COMMANDS)
-    connection.close()
+    with container() as lab:
+        lab.play("deploy", quiet=True)
+        config = lab.state / "ssh_config"
+        connection = connect(config, NODE)
+        connection.open(60)
+        for _portion in range(PORTIONS):
+            driver.append(time_driver(connection, NODE, DRIVER_COMMANDS // PORTIONS) / DRIVER_COMMANDS)
+            ssh.append(time_ssh(config, NODE, SSH_COMMANDS // PORTIONS) / SSH_COMMANDS)
+        connection.close()
     ratio = statistics.fmean(ssh) / statistics.fmean(driver)
     print(f"bench driver {ratio:.1f} {GOAL} {'met' if ratio >= GOAL else 'short'}")
+    return 0 if ratio >= GOAL else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -20,16 +20,16 @@ GOAL = 20
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
-DEPLOYMENT = f"""
+DEPLOYMENT = """
 plugin: immutable.compose.composition
-composition: {ROOT}/compositions/web
+composition: web
 name: noop
 platform: answers
 state_dir: state
 roles:
   proxy: 1
   database: 1
-  backend: {NODES - 2}
+  backend: {backends}
 """
 
 TASKS = f"""
@@ -85,11 +85,10 @@ def main() -> int:
     """Print the result; 0 if the goal is met."""
     with tempfile.TemporaryDirectory() as name:
         directory = collection_with(Path(__file__).parent / "platforms" / "answers.py", Path(name))
-        composition = directory / "web"
-        shutil.copytree(ROOT / "compositions" / "web", composition)
-        text = (composition / "composition.nix").read_text()
-        (composition / "composition.nix").write_text(f"{text[: text.index('  testScript')]}}}\n")
-        (directory / "noop.compose.yml").write_text(DEPLOYMENT.replace(f"{ROOT}/compositions/web", "web"))
+        shutil.copytree(ROOT / "compositions" / "web", directory / "web")
+        composition = directory / "web" / "composition.nix"
+        composition.write_text(composition.read_text().partition("  testScript = ")[0] + "}\n")
+        (directory / "noop.compose.yml").write_text(DEPLOYMENT.format(backends=NODES - 2))
         (directory / "tasks.yml").write_text(TASKS)
         deploy = ("-i", "noop.compose.yml", "immutable.compose.deploy")
         play(directory, *deploy)

@@ -81,6 +81,11 @@ class Lab:
         assert old in text, f"{old!r} is not in {path}"
         path.write_text(text.replace(old, new))
 
+    def drop_test_script(self) -> None:
+        """Leave only the built-in checks; the test script is the last attribute of the examples."""
+        path = self.composition / "composition.nix"
+        path.write_text(path.read_text().partition("  testScript = ")[0] + "}\n")
+
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
         return {
@@ -105,13 +110,14 @@ class Lab:
             text=True,
         )
 
-    def play(self, playbook: str, *args: str, expect: int | None = 0) -> Run:
+    def play(self, playbook: str, *args: str, expect: int | None = 0, quiet: bool = False) -> Run:
         """Run a playbook of the collection to its end."""
         start = time.monotonic()
         process = self.start(playbook, *args)
         output, _errors = process.communicate(timeout=1200)
         run = Run(process.returncode, output, time.monotonic() - start)
-        print(f"--- {playbook} {' '.join(args)} ({run.seconds:.1f} s)\n{output}")
+        if not quiet:
+            print(f"--- {playbook} {' '.join(args)} ({run.seconds:.1f} s)\n{output}")
         if expect is not None:
             assert run.returncode == expect, output
         for complaint in ("[WARNING]", "[DEPRECATION WARNING]"):

@@ -23,6 +23,9 @@ PORT_GRACE = 30
 #: Seconds between two looks at a node that goes down, and for the list of jobs of one that does not come up.
 PAUSE, JOBS = 0.2, 10.0
 
+#: Up to so many nodes, each one that is well gets a line of its own.
+TOLD = 30
+
 BOOTING = "connected; its units and ports are not up yet"
 
 # Everything in one round trip; the node itself waits until it is up. One fact per line: KEY VALUE.
@@ -81,7 +84,8 @@ def check_nodes(
             del missing[name]
             bad = "; ".join(check.message for check in checks if not check.ok)
             done = len(nodes) - len(missing)
-            progress.say(f"verify {name}: {bad or 'ok'} ({done} of {len(nodes)})")
+            if bad or len(nodes) <= TOLD or done == len(nodes):
+                progress.say(f"verify {name}: {bad or 'ok'} ({done} of {len(nodes)})")
         return checks
 
     def describe() -> str:

@@ -366,7 +366,8 @@ class Engine:
             if outcomes[node.name].ok and outcomes[node.name].changed and observed[node.name].verified
         }
         result = _per_node(outcomes)
-        result["back_on"] = back
+        for name, image in back.items():
+            result["results"][name]["back_on"] = image
         if back:
             report = self._verify(back, {"ports": {}}, "", "revert")
             for name in report["failed_nodes"]:
