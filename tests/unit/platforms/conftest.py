@@ -16,8 +16,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.local 
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
-#: Prints what it boots, and stops in good order when told so.
-SCRIPT = 'trap "echo stopped; exit 0" TERM; echo "boots $1"; while :; do sleep 0.02; done'
+#: Prints what it boots, and stops in good order when told so; or after a minute, should a test leave it behind.
+SCRIPT = 'trap "echo stopped; exit 0" TERM; echo "boots $1"; for n in $(seq 1200); do sleep 0.05; done'
 
 
 class Scripts(LocalPlatform):
