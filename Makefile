@@ -1,6 +1,7 @@
 # The commands of the project; `make` alone explains them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+SHELL = bash
 .PHONY: help demo destroy lock check-reproducible bench test test-static test-unit test-sanity test-e2e clean
 
 # The newest ansible-core that setup.sh could install.
@@ -18,11 +19,12 @@ demo: setup-demo ## build the demo composition, boot it as virtual machines on t
 destroy: setup-demo ## stop and remove the demo's machines
 	@$(playbook) playbooks/destroy.yml
 
-lock: setup-demo ## pin the demo's packages to what the configured Debian mirror has now
-	@$(playbook) playbooks/lock.yml
+lock: setup-demo ## pin the examples' packages to what the configured Debian mirror has now
+	@$(playbook) -i inventories/web playbooks/lock.yml
 
-check-reproducible: setup-demo ## build every image of the demo a second time and compare
-	@$(playbook) playbooks/check_reproducible.yml
+check-reproducible: setup-demo ## build every image of the examples a second time and compare
+	@set -o pipefail; $(playbook) -i inventories/web playbooks/check_reproducible.yml | tee .cache/reproducible; \
+		code=$$?; grep -o '[0-9]* images, [0-9]* reproducible' .cache/reproducible | tail -n 1; exit $$code
 
 bench: setup-test ## run the benchmarks, one line each
 	@code=0; for name in inventory driver noop boot; do \

@@ -15,7 +15,7 @@ as_root() {
 }
 
 install_packages() {
-    local wanted missing
+    local wanted missing failed
     mapfile -t wanted < <(grep platform:dpkg bindep.txt | if [ "$purpose" = test ]; then cat; else grep -v '\[test '; fi | cut -d ' ' -f 1)
     mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | grep -vxF -f <(
         dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p'))
@@ -26,8 +26,17 @@ install_packages() {
     fi
     echo "== installing Debian packages: ${missing[*]}"
     as_root apt-get update -q
+    # A server that comes along (sshd, for the tests) must neither start now nor at the next boot.
+    local policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] && policy=''
+    [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}"
+        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}" || failed=$?
+    [ -z "$policy" ] || as_root rm $policy
+    case " ${missing[*]} " in
+        *' openssh-server '*) ! command -v systemctl >/dev/null || as_root systemctl --quiet disable ssh.service ;;
+    esac
+    return "${failed:-0}"
 }
 
 # A virtual environment with the given requirements, renewed when these change: environment DIRECTORY PYTHON REQUIREMENT...

@@ -17,21 +17,25 @@ if [ -n "$debs" ]; then
     phase "installing packages"
     install $debs
 fi
+# Timers of packages would only find a file system that they cannot change for good.
+rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
+find $root/var/log -type f -delete  # not the directories: services expect them
+[ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
 
 phase "configuring"
 # --- users
-query '.users // {} | to_entries[] | [.key, (.value.uid // ""), (.value.group // ""), (.value.home // "/home/" + .key),
-    (.value.shell // "/bin/bash"), (.value.groups // [] | join(","))] | map(tostring) | join("\u001f")' |
+query '.users // {} | to_entries[] | [.key, (.value.uid // ""), (.value.group // ""), (.value.home // ""),
+    (.value.shell // ""), (.value.groups // [] | join(","))] | map(tostring) | join("\u001f")' |
 while IFS=$'\x1f' read -r name uid group home shell groups; do
     [ -z "$group" ] || in_root getent group "$group" > /dev/null || in_root groupadd "$group"
+    options=(${uid:+--uid "$uid"} ${group:+--gid "$group"})
     if in_root getent passwd "$name" > /dev/null; then
-        in_root usermod --shell "$shell" ${groups:+--groups "$groups" --append} "$name"
+        options+=(${home:+--home "$home"} ${shell:+--shell "$shell"} ${groups:+--append --groups "$groups"})
+        [ ${#options[@]} = 0 ] || in_root usermod "${options[@]}" "$name"
     else
-        options=(--create-home --home-dir "$home" --shell "$shell" --password '*')
-        [ -z "$uid" ] || options+=(--uid "$uid")
-        if [ -n "$group" ]; then options+=(--gid "$group"); else options+=(--user-group); fi
-        [ -z "$groups" ] || options+=(--groups "$groups")
-        in_root useradd "${options[@]}" "$name"
+        [ -n "$group" ] || options+=(--user-group)
+        options+=(--create-home --home-dir "${home:-/home/$name}" --shell "${shell:-/bin/bash}" --password '*')
+        in_root useradd "${options[@]}" ${groups:+--groups "$groups"} "$name"
     fi
     keys=$(query --arg name "$name" '.users[$name].authorizedKeys // [] | join("\n")')
     if [ -n "$keys" ]; then
@@ -89,11 +93,6 @@ if [ -n "$postInstall" ]; then
 fi
 leave_root
 
-# Timers of packages would only find a file system that they cannot change for good.
-for timer in "$root"/etc/systemd/system/timers.target.wants/*.timer; do
-    rm -f "$timer"
-done
-
 if [ -n "${kernel:-}" ]; then
     phase "adding the kernel"
     dpkg-deb --fsys-tarfile "$kernel" | tar --extract --directory $root --keep-directory-symlink --exclude='./usr/share/doc'
@@ -108,10 +107,8 @@ rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root
     $root/var/lib/dpkg/*-old $root/var/lib/dpkg/lock* $root/var/lib/dpkg/triggers/Lock $root/var/lib/systemd/random-seed \
     $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* $root/.dockerenv
 find $root/var/cache/man -mindepth 1 -delete 2>/dev/null || true
-find $root/var/log -type f -delete # services expect the directories
 mkdir -p $root/var/cache/apt
 : > $root/etc/machine-id
-: > $root/etc/resolv.conf
 rm -f $root/var/lib/dbus/machine-id
 
 mkdir "$out"

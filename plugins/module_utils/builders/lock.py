@@ -15,6 +15,7 @@ import tempfile
 import typing as t
 from dataclasses import asdict, dataclass
 
+from ..composition.schema import validate
 from ..errors import InputError
 from ..progress import Progress
 from .apt import Package, PrivateApt, configured_mirrors
@@ -68,10 +69,11 @@ def read_lock(composition: str) -> dict[str, t.Any] | None:
         return None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
-    schema = lock.get("schema") if isinstance(lock, dict) else None
-    if schema != LOCK_SCHEMA:
-        raise InputError(f"{path}: schema is {schema!r}, expected {LOCK_SCHEMA!r}; {HOW_TO_LOCK}")
-    return t.cast("dict[str, t.Any]", lock)
+    fields = validate(lock, LOCK_SCHEMA, path)
+    missing = {"suite", "architecture", "sets", "roles", "packages"} - set(fields)
+    if missing:
+        raise InputError(f"{path}: {', '.join(sorted(missing))} missing; {HOW_TO_LOCK}")
+    return fields
 
 
 def differences(lock: t.Mapping[str, t.Any], suite: str, name: str, wanted: Wanted) -> list[str]:

@@ -58,6 +58,11 @@ VOLUME = _object(
     required=["mount"],
 )
 
+#: What no role may bring: the node document says it, or the volumes do.
+OWN_FILES = frozenset({"/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/machine-id"})
+#: A file that Nix copied to its store: what a path in Nix becomes.
+_IN_STORE = re.compile(r"/(.*/)?[0-9a-z]{32}")
+
 ROLE = _object(
     {
         "description": TEXT,
@@ -150,6 +155,16 @@ def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
         for path, file in role.get("files", {}).items():
             if ("text" in file) == ("source" in file):
                 errors.append(f'roles.{name}.files."{path}": needs either text or source')
+            elif not _IN_STORE.match(file.get("source", "/" + 32 * "0")):
+                errors.append(
+                    f'roles.{name}.files."{path}".source: {file["source"]!r} is a string, not a path: '
+                    "write it without quotes"
+                )
+            if path in OWN_FILES:
+                errors.append(f'roles.{name}.files."{path}": is made when the node boots, from its node document')
+        for unit, wanted in role.get("units", {}).items():
+            if "text" in wanted and wanted.get("mask"):
+                errors.append(f"roles.{name}.units.{unit}: a unit with text cannot be masked")
         if role.get("kernel") is None and role.get("kernelModules"):
             errors.append(f"roles.{name}.kernelModules: needs a kernel")
     return errors

@@ -380,9 +380,9 @@ class Engine:
         members = {node.name for node in self.deployment.nodes}
         observed = self.platform.observe(self.nodes)
         whole = len(self.nodes) == len(members)
-        names = [node.name for node in self.nodes if observed[node.name].state != "absent"]
-        if whole:
-            names += [name for name, seen in observed.items() if name not in members and seen.state != "absent"]
+        acted_on = {node.name for node in self.nodes} | (set(observed) - members if whole else set())
+        # A node that is gone may have left its data.
+        names = sorted(name for name in acted_on if data or observed[name].state != "absent")
         outcomes = self.platform.remove(names, data=data, tell=self._teller("destroy"))
         if whole:
             self.platform.teardown()

@@ -13,6 +13,7 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
+from ..composition.schema import reading, validate
 from ..errors import InputError
 from ..files import read_json, write_json
 
@@ -72,10 +73,9 @@ class ReleaseStore:
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
-        data = read_json(path)
-        if data.pop("schema", None) != RELEASE_SCHEMA:
-            raise InputError(f"{path}: not a release of schema {RELEASE_SCHEMA!r}")
-        return Release(**data)
+        fields = validate(read_json(path), RELEASE_SCHEMA, path)
+        with reading(RELEASE_SCHEMA, path):
+            return Release(**fields)
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""

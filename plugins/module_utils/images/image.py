@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 
 from ..composition.model import Volume
+from ..composition.schema import reading, validate
 from ..errors import InputError
 
 IMAGE_SCHEMA = "immutable.compose/image/1"
@@ -66,13 +67,12 @@ class Image:
 
     @classmethod
     def from_json(cls, data: t.Mapping[str, t.Any]) -> Image:
-        fields = dict(data)
-        schema = fields.pop("schema", None)
-        if schema != IMAGE_SCHEMA:
-            raise InputError(f"image.json of {fields.get('bundle')}: schema is {schema!r}, expected {IMAGE_SCHEMA!r}")
-        fields["formats"] = {name: ImageFile(**entry) for name, entry in data["formats"].items()}
-        fields["volumes"] = {name: Volume(**entry) for name, entry in data.get("volumes", {}).items()}
-        return cls(**fields)
+        where = f"image.json of {data.get('bundle')}"
+        fields = validate(data, IMAGE_SCHEMA, where)
+        with reading(IMAGE_SCHEMA, where):
+            fields["formats"] = {name: ImageFile(**entry) for name, entry in data["formats"].items()}
+            fields["volumes"] = {name: Volume(**entry) for name, entry in data.get("volumes", {}).items()}
+            return cls(**fields)
 
     def to_json(self) -> dict[str, t.Any]:
         return {"schema": IMAGE_SCHEMA, **asdict(self)}

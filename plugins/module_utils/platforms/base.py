@@ -124,7 +124,7 @@ class Platform(ABC):
 
     @abstractmethod
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
-        """What runs now, for each of ``nodes`` (by name), and for every other node of the deployment that exists."""
+        """What runs now, for each of ``nodes`` (by name), and for every other node that exists or has left data."""
 
     @abstractmethod
     def stage(self, images: t.Sequence[Image]) -> bool:

@@ -100,7 +100,7 @@ class LocalPlatform(Platform):
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
         wanted = {node.name: node for node in nodes}
-        names = sorted({*wanted, *NodeState.names(self.state)})
+        names = sorted({*wanted, *NodeState.names(self.state), *NodeState.names(self.state, "volumes")})
         running = self.running(names)
         seen = {}
         for name in names:

@@ -18,6 +18,7 @@ import shutil
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
+from ..composition.schema import reading, validate
 from ..errors import ComposeError
 from ..files import read_json, write_json
 from ..images.image import Image
@@ -39,7 +40,11 @@ class Record:
 
     def boots_like(self, other: Record) -> bool:
         """Whether booting either gives the same node."""
-        return (self.image.identity, self.document_digest) == (other.image.identity, other.document_digest)
+        return (self.image.identity, self.document_digest, self.options) == (
+            other.image.identity,
+            other.document_digest,
+            other.options,
+        )
 
 
 class NodeState:
@@ -59,10 +64,10 @@ class NodeState:
         self._verified = os.path.join(self.directory, "verified.json")
 
     @staticmethod
-    def names(state: str) -> list[str]:
-        """Nodes that exist in a state directory."""
+    def names(state: str, what: str = "nodes") -> list[str]:
+        """Nodes that exist in a state directory, or (``volumes``) have data there."""
         try:
-            return sorted(os.listdir(os.path.join(state, "nodes")))
+            return sorted(os.listdir(os.path.join(state, what)))
         except FileNotFoundError:
             return []
 
@@ -115,10 +120,8 @@ class NodeState:
     @staticmethod
     def _read(path: str) -> Record | None:
         try:
-            fields = read_json(path)
+            fields = validate(read_json(path), RECORD_SCHEMA, path)
         except FileNotFoundError:
             return None
-        schema = fields.pop("schema", None)
-        if schema != RECORD_SCHEMA:
-            raise ComposeError(f"{path}: schema is {schema!r}, expected {RECORD_SCHEMA!r}")
-        return Record(**{**fields, "image": Image.from_json(fields["image"])})
+        with reading(RECORD_SCHEMA, path):
+            return Record(**{**fields, "image": Image.from_json(fields["image"])})

@@ -32,6 +32,16 @@ COMPOSITION = """
     packages = [ "nginx-light" ];
     files."/etc/motd" = { text = "It's \\"quoted\\" & $HOME\\n"; mode = "0600"; user = "www-data"; };
     files."/srv/tree".source = ./tree;
+    files."/etc/resolv.conf".text = "nameserver 192.0.2.1\n";
+    users.games.groups = [ "www-data" ];
+    users.backup.shell = "/bin/sh";
+    units."often.timer".text = ''
+      [Timer]
+      OnBootSec=1h
+      [Install]
+      WantedBy=timers.target
+    '';
+    units."often.service" = { enable = false; text = "[Service]\nExecStart=/bin/true\n"; };
     users.alice = { uid = 4321; groups = [ "www-data" ]; authorizedKeys = [ "ssh-ed25519 AAAA alice" ]; };
     units."hello.service".text = ''
       [Service]
@@ -83,6 +93,8 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
         *(
             "home/alice/.ssh/authorized_keys",
             "etc/passwd",
+            "etc/group",
+            "etc/resolv.conf",
             "etc/made",
             "usr/lib/compose/volumes",
             "var/lib/dpkg/status",
@@ -98,6 +110,10 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     assert files["usr/lib/compose/volumes"] == "data\t/data\talice\talice\t0750\n"
     assert files["home/alice/.ssh/authorized_keys"] == "ssh-ed25519 AAAA alice\n"
     assert "alice:x:4321:4321:" in files["etc/passwd"]
+    assert "games:x:5:60:games:/usr/games:/usr/sbin/nologin\n" in files["etc/passwd"]
+    assert "backup:x:34:34:backup:/var/backups:/bin/sh\n" in files["etc/passwd"]
+    assert "www-data:x:33:games,alice\n" in files["etc/group"] or "www-data:x:33:alice,games\n" in files["etc/group"]
+    assert files["etc/resolv.conf"] == "nameserver 192.0.2.1\n"
     installed = files["var/lib/dpkg/status"]
     assert installed.count("Status: install ok installed") == installed.count("Package: ") == len(image.packages)
 
@@ -107,6 +123,8 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     assert "-rw------- www-data/root" in lines["squashfs-root/etc/motd"]
     assert "squashfs-root/etc/systemd/system/nginx.service -> /dev/null" in lines
     assert "etc/systemd/system/multi-user.target.wants/hello.service" in names
+    timers = "etc/systemd/system/timers.target.wants/"
+    assert {name for name in names if name.startswith(timers)} == {f"{timers}often.timer"}
     unwanted = (
         "etc/ssh/ssh_host_",
         "var/lib/apt/lists/",

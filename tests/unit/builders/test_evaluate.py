@@ -200,6 +200,15 @@ def test_keeps_what_nix_says(debian: Debian, compose: Compose, text: str, expect
         ('files."/a/../b".text = "";', 'roles.server.files."/a/../b": not a valid name here'),
         ('files."/etc/x".mode = "0644";', 'roles.server.files."/etc/x": needs either text or source'),
         ('files."/etc/x" = { text = ""; mode = "rw"; };', "roles.server.files.\"/etc/x\".mode: 'rw' does not match"),
+        (
+            'files."/etc/x".source = "/etc/hostname";',
+            "roles.server.files.\"/etc/x\".source: '/etc/hostname' is a string, not a path",
+        ),
+        ('files."/etc/hosts".text = "";', 'roles.server.files."/etc/hosts": is made when the node boots'),
+        (
+            'units."x.service" = { text = "[Unit]"; mask = true; };',
+            "roles.server.units.x.service: a unit with text cannot be masked",
+        ),
         ("units.nginx = { };", "roles.server.units.nginx: not a valid name here"),
         ("volumes.data = { };", "roles.server.volumes.data.mount: is missing"),
         (
