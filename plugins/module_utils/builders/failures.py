@@ -59,6 +59,12 @@ def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: 
         return ComposeError(f"the Nix daemon was killed or does not run; start it and run again\n{_tail(text)}")
     if "Permission denied" in text:
         return ComposeError(f"no permission to build: run as root\n{_tail(text)}")
+    silent = re.search(r"builder for '\S*?/[a-z0-9]{32}-(\S+\.deb)\.drv' failed with exit code 1$", text, re.MULTILINE)
+    if silent:
+        return ComposeError(
+            f"cannot fetch {silent[1]}, and Nix does not say why; run again (configured mirrors: "
+            f"{', '.join(mirrors.values())})"
+        )
     return error
 
 

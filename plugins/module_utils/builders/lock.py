@@ -69,7 +69,10 @@ def read_lock(composition: str) -> dict[str, t.Any] | None:
         return None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
-    fields = validate(lock, LOCK_SCHEMA, path)
+    try:
+        fields = validate(lock, LOCK_SCHEMA, path)
+    except InputError as error:
+        raise InputError(f"{error}; {HOW_TO_LOCK}") from None
     missing = {"suite", "architecture", "sets", "roles", "packages"} - set(fields)
     if missing:
         raise InputError(f"{path}: {', '.join(sorted(missing))} missing; {HOW_TO_LOCK}")

@@ -100,7 +100,8 @@ class BuildLog:
         elif action == "start" and event.get("type") == _BUILD:
             self._builds[event["id"]] = self._label(event["fields"][0])
             self._tails[event["id"]] = []
-        elif action == "stop" and self._builds.pop(event.get("id"), None):
+        elif action == "stop" and event.get("id") in self._builds:
+            del self._builds[event["id"]]
             self.finished += 1
         elif action == "result" and event.get("id") in self._builds:
             self._result(event["id"], event["type"], event["fields"])
