@@ -243,8 +243,11 @@ class Qemu(LocalPlatform):
 
 
 def _make_disk(path: str, size: int) -> None:
-    """A sparse file of ``size`` MiB, unless it exists."""
-    if not os.path.exists(path):
+    """A sparse file of ``size`` MiB; one that exists may grow (the guest grows its file system), but never shrinks."""
+    if os.path.exists(path):
+        if os.path.getsize(path) < size << 20:
+            os.truncate(path, size << 20)
+    else:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(f"{path}.new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
             stream.truncate(size << 20)
