@@ -130,9 +130,12 @@ def test_command_and_volumes(machines: Machines, monkeypatch: pytest.MonkeyPatch
     volume = Path(platform.node_state("node1").volumes, "data.raw")
     assert volume.stat().st_size == 3 << 20
     assert stat.S_IMODE(volume.stat().st_mode) == 0o600
-    volume.write_text("data")
-    platform.command("node1", record(platform, "node1", data=Volume("/data", 3)))
-    assert volume.read_text() == "data"
+    with open(volume, "r+b") as stream:
+        stream.write(b"data")
+    for wanted, size in ((5, 5), (4, 5)):  # grows, never shrinks
+        platform.command("node1", record(platform, "node1", data=Volume("/data", wanted)))
+        assert volume.stat().st_size == size << 20
+    assert volume.read_bytes().rstrip(b"\0") == b"data"
 
 
 # -- KVM -----------------------------------------------------------------------------------------------------------
