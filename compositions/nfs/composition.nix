@@ -63,6 +63,9 @@ in
           Type=nfs4
           Options=retry=2
           TimeoutSec=150
+          # Else a node could not shut down while the server is gone.
+          ForceUnmount=yes
+          LazyUnmount=yes
         '';
       };
     }

@@ -16,7 +16,7 @@ NODES = {"server", "node1", "node2"}
 
 @pytest.fixture(scope="module")
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
-    return lab_of("demo", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port": 23100}, roles={"node": 2})
+    return lab_of("demo", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port_base": 23100}, roles={"node": 2})
 
 
 def test_the_demo_passes_through_ansible_runner(lab: Lab, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_third_node_builds_nothing_and_boots_one_machine(lab: Lab) -> None:
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_is_touched(lab: Lab, lab_of: t.Callable[..., Lab]) -> None:
-    second = lab_of("second", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port": 23100}, roles={"node": 1})
+    second = lab_of("second", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port_base": 23100})
     run = second.play("deploy", expect=2)
     assert run.said("23101") or run.said("23201")
     assert second.nodes() == []

@@ -33,8 +33,10 @@ class LocalPlatform(Platform):
     programs: t.ClassVar[tuple[str, ...]]
     #: Seconds for a started process to have set itself up (not: for the node to answer).
     start_deadline: t.ClassVar[float] = 20
-    #: Seconds for a node to stop its services and sync its volumes before it is killed.
-    stop_deadline: t.ClassVar[int]
+    #: Seconds for a node with data volumes to stop its services and sync before it is killed.
+    stop_deadline: t.ClassVar[int] = 40
+    #: The same for a node without: whatever it does now, nothing of it stays.
+    volatile_stop_deadline: t.ClassVar[int] = 10
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -54,8 +56,8 @@ class LocalPlatform(Platform):
         """Whether the process has set itself up: from now on only the node itself can fail."""
 
     @abstractmethod
-    def shut_down(self, name: str, handle: int) -> bool:
-        """Ask the node to shut down in good order; whether it did within :attr:`stop_deadline`."""
+    def shut_down(self, name: str, handle: int, seconds: int) -> bool:
+        """Ask the node to shut down in good order; whether it did within so many seconds."""
 
     def after_stop(self, name: str) -> None:
         """Clean up behind a process that has ended."""
@@ -211,8 +213,11 @@ class LocalPlatform(Platform):
         pid = self.running([name]).get(name)
         if pid is not None:
             self.progress.say(f"{step} {name}: stopping")
+            record = self.node_state(name).current()
+            keeps_data = record is None or record.image.volumes
+            seconds = self.stop_deadline if keeps_data else self.volatile_stop_deadline
             with machine.handle(pid, self.marker(name), self.programs) as handle:
-                if handle is not None and not self.shut_down(name, handle):
+                if handle is not None and not self.shut_down(name, handle, seconds):
                     self.progress.say(f"{step} {name}: does not stop, killing it")
                     if not machine.kill(pid, handle, 10):
                         raise ComposeError(f"its process {pid} does not even end when it is killed")

@@ -32,7 +32,6 @@ class Nspawn(LocalPlatform):
     boots_kernel = False
     # A container is started by programs that each become the next one.
     programs = ("systemd-nspawn", "nsenter", "sh", "systemd-run")
-    stop_deadline = 20
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -109,9 +108,9 @@ class Nspawn(LocalPlatform):
         except (FileNotFoundError, ProcessLookupError):
             return False
 
-    def shut_down(self, name: str, handle: int) -> bool:
+    def shut_down(self, name: str, handle: int, seconds: int) -> bool:
         machine.send(handle, signal.SIGTERM)
-        return machine.wait(handle, self.stop_deadline)
+        return machine.wait(handle, seconds)
 
     def after_stop(self, name: str) -> None:
         drop_cgroup(self._cgroup(name))

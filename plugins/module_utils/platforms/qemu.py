@@ -57,7 +57,6 @@ class Qemu(LocalPlatform):
     }
     # env starts the emulator in the node's directory, where a socket's name is short enough.
     programs = (PROGRAM, "env")
-    stop_deadline = 40
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -219,7 +218,7 @@ class Qemu(LocalPlatform):
             return False
         return True
 
-    def shut_down(self, name: str, handle: int) -> bool:
+    def shut_down(self, name: str, handle: int, seconds: int) -> bool:
         """Ctrl-Alt-Del, which every init understands, even without a daemon for the power button; then no new boot.
 
         Said again and again: a guest that is just booting does not listen yet.
@@ -229,7 +228,7 @@ class Qemu(LocalPlatform):
             ("set-action", {"reboot": "shutdown", "panic": "shutdown"}),
             ("send-key", {"keys": keys}),
         ]
-        for _elapsed in range(0, self.stop_deadline, _KEY_INTERVAL):
+        for _elapsed in range(0, seconds, _KEY_INTERVAL):
             try:
                 qmp.execute(self._monitor(name), commands)
             except ComposeError as error:

@@ -25,7 +25,7 @@ class Scripts(LocalPlatform):
     formats = ("root",)
     options: t.ClassVar = {"memory": Option(int, 512, "Of no use here.")}
     programs = ("sh",)
-    stop_deadline = 5
+    stop_deadline = volatile_stop_deadline = 5
     start_deadline = 5
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
@@ -45,9 +45,9 @@ class Scripts(LocalPlatform):
     def is_up(self, name: str, pid: int) -> bool:
         return "boots" in machine.tail(self.node_state(name).console, 5)
 
-    def shut_down(self, name: str, handle: int) -> bool:
+    def shut_down(self, name: str, handle: int, seconds: int) -> bool:
         machine.send(handle, machine.signal.SIGTERM)
-        return machine.wait(handle, self.stop_deadline)
+        return machine.wait(handle, seconds)
 
 
 class Lab:

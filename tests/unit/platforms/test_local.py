@@ -206,7 +206,7 @@ def test_machine_that_was_killed_is_stopped(lab: Lab) -> None:
 
 def test_machine_that_does_not_stop_is_killed(lab: Lab) -> None:
     class Deaf(Scripts):
-        def shut_down(self, name: str, handle: int) -> bool:
+        def shut_down(self, name: str, handle: int, seconds: int) -> bool:
             return machine.wait(handle, 0)
 
     platform = Deaf(lab.deployment("node1"), lab.platform().progress)
