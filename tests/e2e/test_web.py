@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import typing as t
 import xml.etree.ElementTree as ET
@@ -150,6 +151,20 @@ def test_a_failing_test_script_rolls_back_and_names_line_and_command(lab: Lab) -
     assert lab.images() == images
     lab.edit('    proxy.succeed("false | true")\n', "")
     lab.edit(HEADER.replace("2", "3"), HEADER, "nginx.conf")
+
+
+def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
+    images = lab.images()
+    lab.edit(HEADER, HEADER.replace("2", "4"), "nginx.conf")
+    results = lab.state / "results/verify/results.json"
+    results.unlink()
+    (results / "in the way").mkdir(parents=True)
+    run = lab.play("deploy", expect=2)
+    assert run.said("results.json") and run.said("back on its last verified image")
+    assert lab.images() == images
+    shutil.rmtree(results)
+    lab.edit(HEADER.replace("2", "4"), HEADER, "nginx.conf")
+    assert lab.play("deploy").changed == 0
 
 
 def test_rollback_goes_to_a_kept_release_by_number_and_back(lab: Lab) -> None:

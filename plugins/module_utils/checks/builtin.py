@@ -40,6 +40,7 @@ esac
 grace={grace}
 while read -r unit _; do
   echo "failed $unit"
+  journalctl --boot --no-pager --output=cat --lines=3 "_SYSTEMD_UNIT=$unit" | sed 's/^/said /'
   grace=0
 done < <(systemctl list-units --state=failed --plain --no-legend --no-pager)
 end=$((SECONDS + grace))
@@ -130,7 +131,7 @@ def judge(name: str, expected: Expected, facts: t.Mapping[str, t.Sequence[str]],
     """The results for one node.
 
     :param facts: what the probe printed: ``identity``, ``state`` (missing: the node did not come up in time),
-        ``failed`` units, ``closed`` ports; and ``jobs`` that systemd still waits for.
+        ``failed`` units, what they ``said`` last, ``closed`` ports; and ``jobs`` that systemd still waits for.
     """
     identity = " ".join(facts.get("identity", []))
     if identity != expected.identity:
@@ -142,7 +143,7 @@ def judge(name: str, expected: Expected, facts: t.Mapping[str, t.Sequence[str]],
     failed = facts.get("failed", [])
     message = ""
     if failed:
-        message = f"failed units: {', '.join(failed)}"
+        message = "; ".join([f"failed units: {', '.join(failed)}", *facts.get("said", [])])
     elif state == "starting":
         jobs = "; ".join(" ".join(job.split()) for job in facts.get("jobs", [])) or "none"
         message = f"the system did not come up in time; jobs: {jobs}"

@@ -293,6 +293,7 @@ class Engine:
     ) -> Result:
         from ..checks.verify import Verification, verify  # with paramiko, which the other steps need not wait for
 
+        results = os.path.join(self.state, "results", name)
         report = verify(
             Verification(
                 deployment=self.deployment,
@@ -301,11 +302,14 @@ class Engine:
                 identities=images,
                 ports={node.name: tuple(composition["ports"].get(node.role, ())) for node in self.deployment.nodes},
                 test_script=test_script,
-                results=os.path.join(self.state, "results", name),
+                results=results,
             ),
             self.progress,
         )
-        return report.to_result()
+        result = report.to_result()
+        for node in result["failed_nodes"]:
+            result["nodes"][node]["message"] += f" (journal and console: {results}/results.json)"
+        return result
 
     def commit(self, plan: t.Mapping[str, t.Any], checks: t.Mapping[str, int]) -> Result:
         """The batch is verified: :meth:`revert` returns to it from now on. Retire what has no place any more."""

@@ -139,9 +139,11 @@ def test_waits_for_a_node_that_still_goes_down(lab: Lab) -> None:
 def test_failed_units(lab: Lab) -> None:
     lab.system("degraded", failed="a.service loaded failed failed A\nb.mount loaded failed failed B\n")
     port = _free_port()
+    lab.server.program("journalctl", 'echo "${@: -1}"; echo no such directory')
     start = time.monotonic()
     assert failures(lab.run(ports=[port])) == [
-        f"{NODE}: units: failed units: a.service, b.mount",
+        f"{NODE}: units: failed units: a.service, b.mount"
+        "; _SYSTEMD_UNIT=a.service; no such directory; _SYSTEMD_UNIT=b.mount; no such directory",
         f"{NODE}: port {port}: accepts no connection",
     ]
     assert time.monotonic() - start < 25, "nothing is waited for once a unit failed"

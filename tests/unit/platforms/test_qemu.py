@@ -90,7 +90,7 @@ def test_a_taken_port_is_told_with_its_process() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(
-            ComposeError, match=rf"port {port} of 127.0.0.1 is taken by process {os.getpid()} \(.*pytest"
+            ComposeError, match=rf"port {port} of 127.0.0.1 is taken by process {os.getpid()} \(.*python"
         ):
             ports.require_free(port)
     ports.require_free(port)
