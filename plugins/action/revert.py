@@ -5,8 +5,17 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import FleetAction
 
 
 class ActionModule(FleetAction):
     """See :class:`FleetAction`."""
+
+    boots_nodes = True
+
+    def _batch(self, task_vars: dict[str, t.Any]) -> list[str]:
+        """Hosts of the plan: those that failed meanwhile do not count as Ansible's batch any more."""
+        steps = self._task.args["plan"]["steps"]
+        return [host for host in task_vars["ansible_play_hosts_all"] if host in steps]

@@ -163,6 +163,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory
 
 SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "nix"))
 
@@ -223,6 +224,7 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.add_child(group, machines)
         reached = {
             "ansible_user": "root",
+            "ansible_control_path_dir": control_directory(deployment.state),
             "ansible_ssh_common_args": f"-F {shlex.quote(os.path.join(deployment.state, 'ssh_config'))}",
         }
         for entity, variables in ((group, shared), (machines, reached)):

@@ -21,12 +21,17 @@ attributes:
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: none
-options: {}
+options:
+  plan:
+    description: What M(immutable.compose.plan) returned. Its nodes are the batch, also those that have failed since.
+    type: dict
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Go back to what was verified last
   immutable.compose.revert:
+    plan: "{{ compose_plan }}"
   run_once: true
   delegate_to: localhost
 """
@@ -52,6 +57,7 @@ def main() -> None:
     run_step(
         "revert",
         lambda engine, module: engine.revert(),
+        {"plan": {"type": "dict", "required": True}},
     )
 
 

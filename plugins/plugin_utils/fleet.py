@@ -18,6 +18,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
 
 display = Display()
 
@@ -34,6 +35,8 @@ class FleetAction(ActionBase):
     """
 
     _requires_connection = True
+    #: Nodes may be other machines afterwards than they were before.
+    boots_nodes: t.ClassVar[bool] = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
@@ -45,6 +48,8 @@ class FleetAction(ActionBase):
             except ComposeError as error:
                 return {**result, "failed": True, "msg": str(error)}
             deployments[name] = self._run_module(args, task_vars)
+            if self.boots_nodes:
+                forget(args["deployment"]["state"])
             if deployments[name].get("failed"):
                 return {**result, **deployments[name]}
         if not deployments:
@@ -59,12 +64,15 @@ class FleetAction(ActionBase):
         """Deployment → all its hosts, and those of this batch."""
         hostvars = task_vars["hostvars"]
         found: dict[str, list[str]] = {}
-        for host in task_vars["ansible_play_batch"]:
+        for host in self._batch(task_vars):
             deployment = hostvars[host].get("compose_deployment")
             if deployment is not None:
                 found.setdefault(str(deployment), []).append(host)
         groups = task_vars["groups"]
         return {name: (list(groups[group_of(name)]), batch) for name, batch in found.items()}
+
+    def _batch(self, task_vars: dict[str, t.Any]) -> list[str]:
+        return list(task_vars["ansible_play_batch"])
 
     def _arguments(
         self, name: str, hosts: list[str], batch: list[str], task_vars: dict[str, t.Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".cache" / "collections"
 BIN = Path(sys.executable).parent
+
+#: In what a test changes: the image is in no store yet, whatever ran here before.
+NEW = secrets.token_hex(4)
 
 #: ``host : ok=1 changed=0 unreachable=0 failed=0 …`` of the recap.
 RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*)$", re.MULTILINE)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from lab import Lab, changed
+from lab import NEW, Lab, changed
 
 #: Step → what the run says when it is in the middle of it.
 STEPS = {
@@ -29,7 +29,7 @@ def lab(lab_of: t.Callable[..., Lab]) -> Lab:
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_in(lab: Lab, step: str) -> None:
     boots, images = lab.boots(), lab.images()
-    lab.edit("server {", f"# {step}\nserver {{", "nginx.conf")
+    lab.edit("server {", f"# {step} {NEW}\nserver {{", "nginx.conf")
     lab.kill_when(STEPS[step])
     lab.play("deploy")
     assert changed(boots, lab.boots()) == {"proxy"}

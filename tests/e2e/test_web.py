@@ -10,11 +10,12 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
-from lab import Lab, Run, changed
+import yaml
+from lab import NEW, Lab, Run, changed
 
 NODES = {"backend1", "backend2", "database", "proxy"}
 #: A change of the proxy that works, and one that breaks it.
-HEADER = "location / {\n        add_header X-Version 2 always;"
+HEADER = f"location / {{\n        add_header X-Version 2-{NEW} always;"
 BROKEN = "no_such_directive on;"
 
 
@@ -91,6 +92,24 @@ def test_ansible_itself_reaches_the_nodes(lab: Lab) -> None:
     assert {line.strip() for line in done.stdout.splitlines()} >= NODES
 
 
+def test_ansible_reaches_a_node_right_after_it_was_replaced(lab: Lab) -> None:
+    playbook = lab.directory / "around.yml"
+    reach = {"hosts": "proxy", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "cat /etc/hostname"}]}
+    deploy = {"ansible.builtin.import_playbook": "immutable.compose.deploy"}
+    playbook.write_text(yaml.safe_dump([reach, deploy, reach]))
+    lab.edit("listen 80", f"# {NEW}\n    listen 80", "nginx.conf")
+    done = subprocess.run(
+        [lab.program("ansible-playbook"), "-i", lab.inventory, playbook],
+        env=lab.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "switch proxy: starting" in done.stdout
+
+
 def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
     results = json.loads((lab.state / "results/verify/results.json").read_text())
     assert results["ok"] and {check["node"] for check in results["checks"]} >= NODES
@@ -106,12 +125,12 @@ def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> No
     assert changed(boots, lab.boots()) == {"proxy"}
     assert visits(lab) > before
     program = "import urllib.request as u; print(u.urlopen('http://proxy/').headers['X-Version'])"
-    assert lab.ssh("backend1", f'python3 -c "{program}"').stdout.strip() == "2"
+    assert lab.ssh("backend1", f'python3 -c "{program}"').stdout.strip() == f"2-{NEW}"
 
 
 def test_replacing_the_database_keeps_its_data(lab: Lab) -> None:
     boots, before = lab.boots(), visits(lab)
-    lab.edit("appendonly yes", "appendonly yes\n# changed", "redis.conf")
+    lab.edit("appendonly yes", f"appendonly yes\n# {NEW}", "redis.conf")
     lab.play("deploy")
     assert changed(boots, lab.boots()) == {"database"}
     assert visits(lab) > before > 0
@@ -145,17 +164,17 @@ def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
 def test_a_failing_test_script_rolls_back_and_names_line_and_command(lab: Lab) -> None:
     images = lab.images()
     lab.edit("start_all()\n", 'start_all()\n    proxy.succeed("false | true")\n')
-    lab.edit(HEADER, HEADER.replace("2", "3"), "nginx.conf")
+    lab.edit(HEADER, HEADER.replace("Version 2", "Version 3"), "nginx.conf")
     run = lab.play("deploy", expect=2)
     assert run.said("false | true") and run.said("line 4")
     assert lab.images() == images
     lab.edit('    proxy.succeed("false | true")\n', "")
-    lab.edit(HEADER.replace("2", "3"), HEADER, "nginx.conf")
+    lab.edit(HEADER.replace("Version 2", "Version 3"), HEADER, "nginx.conf")
 
 
 def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
     images = lab.images()
-    lab.edit(HEADER, HEADER.replace("2", "4"), "nginx.conf")
+    lab.edit(HEADER, HEADER.replace("Version 2", "Version 4"), "nginx.conf")
     results = lab.state / "results/verify/results.json"
     results.unlink()
     (results / "in the way").mkdir(parents=True)
@@ -163,7 +182,7 @@ def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
     assert run.said("results.json") and run.said("back on its last verified image")
     assert lab.images() == images
     shutil.rmtree(results)
-    lab.edit(HEADER.replace("2", "4"), HEADER, "nginx.conf")
+    lab.edit(HEADER.replace("Version 2", "Version 4"), HEADER, "nginx.conf")
     assert lab.play("deploy").changed == 0
 
 
@@ -197,7 +216,7 @@ def test_a_node_that_is_gone_from_the_deployment_is_retired(lab: Lab) -> None:
 
 
 def test_limit_serial_and_tags(lab: Lab) -> None:
-    lab.edit("class Handler", "# another version\nclass Handler", "visits.py")
+    lab.edit("class Handler", f"# {NEW}\nclass Handler", "visits.py")
     boots = lab.boots()
     assert built(lab.play("deploy", "--tags", "build")) == {"backend"}
     assert lab.boots() == boots

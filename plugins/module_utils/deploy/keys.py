@@ -149,6 +149,8 @@ class Keys:
             f'  IdentityFile "{_escape(self.identity_file)}"',
             "  IdentitiesOnly yes",
             "  StrictHostKeyChecking yes",
+            "  ServerAliveInterval 5",  # a container that stops says nothing to whoever is connected
+            "  ServerAliveCountMax 3",
             f'  UserKnownHostsFile "{_escape(self.known_hosts_file)}"',
             "  GlobalKnownHostsFile none",
         ]

@@ -7,6 +7,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory
+
 from .conftest import ROOT, Site
 
 
@@ -63,6 +65,7 @@ roles:
             "hosts": ["node1", "node2", "server"],
             "vars": {
                 "ansible_user": "root",
+                "ansible_control_path_dir": control_directory(f"{site.directory}/state/demo-1"),
                 "ansible_ssh_common_args": f"-F {site.directory}/state/demo-1/ssh_config",
             },
         },
