@@ -11,18 +11,18 @@ import pytest
 from lab import ROOT
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh import connect
 from ansible_collections.immutable.compose.plugins.module_utils.composition.document import (
     document_digest,
     node_document,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.keys import Keys
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS, Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import connect
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.keys import Keys
 
 COMPOSITION = str(ROOT / "compositions" / "nfs")
 

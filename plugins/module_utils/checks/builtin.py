@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from ..images.image import IDENTITY_FILE
 from ..progress import Progress
+from ..ssh.connection import Connection, HostKeyMismatch, Output, SSHError
 from .deadline import Deadline, DeadlineError
 from .report import Check
-from .ssh import Connection, HostKeyMismatch, Output, SSHError
 
 #: Seconds that a declared port may stay closed once systemd says that the system is up.
 PORT_GRACE = 30

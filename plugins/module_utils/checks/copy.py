@@ -12,7 +12,7 @@ import tarfile
 import typing as t
 
 from ..errors import CommandError, ComposeError
-from .ssh import GRACE, Connection
+from ..ssh.connection import GRACE, Connection
 
 if t.TYPE_CHECKING:
     import paramiko

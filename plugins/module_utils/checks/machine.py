@@ -17,9 +17,9 @@ import typing as t
 from contextlib import contextmanager
 
 from ..errors import ComposeError
+from ..ssh.connection import Connection, HostKeyMismatch, Output, SSHError
 from . import copy
 from .deadline import Deadline, TriedLongEnough
-from .ssh import Connection, HostKeyMismatch, Output, SSHError
 
 #: Exit code that a command has when it was killed because its time was over (that of timeout(1)).
 TIMED_OUT = 124

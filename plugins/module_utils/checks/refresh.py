@@ -9,10 +9,10 @@ import json
 import typing as t
 
 from ..composition.model import Node
-from ..deploy.keys import Keys
 from ..errors import CommandError
-from ..platforms.base import Endpoint
-from .ssh import HANDSHAKE, connect
+from ..ssh.connection import HANDSHAKE, connect
+from ..ssh.endpoint import Endpoint
+from ..ssh.keys import Keys
 
 #: Secrets travel on standard input: command lines can be seen by everybody.
 _APPLY = (

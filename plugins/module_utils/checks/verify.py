@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..composition.model import Deployment
-from ..deploy.keys import Keys
 from ..errors import ComposeError
 from ..platforms.base import Platform
 from ..progress import Progress
+from ..ssh.connection import Connection, connect
+from ..ssh.keys import Keys
 from .builtin import Expected, check_nodes
 from .deadline import Deadline
 from .driver import NAME, TestScript
 from .machine import Machine
 from .report import Check, Report
-from .ssh import Connection, connect
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50

@@ -26,7 +26,7 @@ from ..images.image import Image
 from ..platforms.base import Outcome, Platform, Target
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
-from .keys import Keys
+from ..ssh.keys import Keys
 from .plan import Step, as_data, package_changes, plan_node, render
 from .release import Release, ReleaseStore, describe
 

@@ -20,9 +20,10 @@ from ..composition.names import nearest
 from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..progress import Progress
+from ..ssh.endpoint import Endpoint
 
 if t.TYPE_CHECKING:
-    from ..checks.ssh import Connection
+    from ..ssh.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,6 @@ class Option:
     type: type
     default: t.Any
     description: str
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """How SSH reaches a node from the host that runs the deployment."""
-
-    host: str
-    port: int = 22
-    #: ``ProxyCommand`` in the sense of ssh_config(5), ``None`` for a plain TCP connection.
-    proxy_command: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from ..errors import ComposeError
 from ..images.image import Image
 from ..process import need
 from ..progress import Progress
+from ..ssh.endpoint import Endpoint
 from . import machine
-from .base import Endpoint
 from .cgroup import drop_cgroup, own_cgroup
 from .local import LocalPlatform, image_files
 from .netns import BRIDGE, Namespace

@@ -16,8 +16,9 @@ from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..process import need
 from ..progress import Progress
+from ..ssh.endpoint import Endpoint
 from . import machine, qmp
-from .base import Endpoint, Option
+from .base import Option
 from .kvm import kvm_fault
 from .local import LocalPlatform, image_files
 from .ports import require_free

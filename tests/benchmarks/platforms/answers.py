@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..checks.ssh import Output
 from ..composition.model import Node
 from ..files import read_json, write_json
-from .base import Endpoint, Observation, Outcome, Platform
+from ..ssh.connection import Output
+from ..ssh.endpoint import Endpoint
+from .base import Observation, Outcome, Platform
 
 
 class Answers(Platform):

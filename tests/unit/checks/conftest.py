@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh import Connection
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.keys import Keys
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Connection
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.keys import Keys
 
 SSHD = "/usr/sbin/sshd"
 NODE = "oar-server"

@@ -15,12 +15,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks import ve
 from ansible_collections.immutable.compose.plugins.module_utils.checks.builtin import Expected, judge
 from ansible_collections.immutable.compose.plugins.module_utils.checks.refresh import push_document
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
-from ansible_collections.immutable.compose.plugins.module_utils.checks.ssh import Output
 from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import Verification, verify
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Output
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
 
 from .conftest import NODE, Server, _free_port
 

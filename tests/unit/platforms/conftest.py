@@ -11,10 +11,11 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms import machine
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint, Option, Outcome, Target
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Option, Outcome, Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
 
 #: Prints what it boots, and stops in good order when told so; or after a minute, should a test leave it behind.
 SCRIPT = 'trap "echo stopped; exit 0" TERM; echo "boots $1"; for n in $(seq 1200); do sleep 0.05; done'

@@ -37,10 +37,10 @@ except ImportError:
     HAS_PARAMIKO = False
 
 from ..errors import ComposeError
-from ..platforms.base import Endpoint
+from .endpoint import Endpoint
 
 if t.TYPE_CHECKING:
-    from ..deploy.keys import Keys
+    from .keys import Keys
 
 #: Seconds for one TCP connection, and for the server's first byte. Forwarders accept before the node does: try anew.
 CONNECT = 5.0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy import keys as keys_module
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.keys import Keys
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.ssh import keys as keys_module
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.keys import Keys
 
 
 def keygen(*arguments: str) -> str:

@@ -43,7 +43,7 @@ except ImportError:
 
 from ..errors import ComposeError
 from ..files import write_text
-from ..platforms.base import Endpoint
+from .endpoint import Endpoint
 
 DAY = 24 * 3600
 #: Seconds that a host certificate is valid for. It is renewed when less than :data:`RENEW` seconds are left.
