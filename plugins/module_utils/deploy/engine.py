@@ -32,6 +32,9 @@ from .release import Release, ReleaseStore, describe
 
 Result = dict[str, t.Any]
 
+#: Nodes that a summary for people names.
+SHOWN = 30
+
 
 class Engine:
     """One deployment, for the length of one step.
@@ -346,9 +349,11 @@ class Engine:
     def _summary(self, release: int, images: t.Mapping[str, str]) -> list[str]:
         """What runs now and how to get in, for people."""
         access = self.keys.ssh_config_file
+        more = len(self.nodes) - SHOWN
         return [
             f"deployment {self.deployment.name}, release {release}, on {self.deployment.platform}:",
-            *(f"  {node.name} ({node.role}): {images[node.role]}" for node in self.nodes),
+            *(f"  {node.name} ({node.role}): {images[node.role]}" for node in self.nodes[:SHOWN]),
+            *([f"  and {more} more"] if more > 0 else []),
             f"log in:    ssh -F {access} {self.nodes[0].name}",
             "tear down: ansible-playbook -i INVENTORY immutable.compose.destroy",
         ]
