@@ -9,6 +9,7 @@ import typing as t
 from abc import ABC, abstractmethod
 
 from ..composition.model import Composition
+from ..errors import InputError
 from ..images.image import Image
 from ..progress import Progress
 
@@ -61,7 +62,7 @@ class Builder(ABC):
 
         :param write: false only computes.
         """
-        raise NotImplementedError(f"the builder {self.name!r} has no lock of its own")
+        raise InputError(f"the builder {self.name!r} has no lock of its own")
 
     @abstractmethod
     def check_reproducible(
