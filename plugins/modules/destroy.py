@@ -41,7 +41,7 @@ failed_nodes:
   type: list
   elements: str
   returned: success
-results:
+nodes:
   description: Outcome of each node, by name.
   type: dict
   returned: success

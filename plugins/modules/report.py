@@ -30,7 +30,7 @@ options:
     type: dict
     required: true
   switch:
-    description: This host's entry in C(results) of what M(immutable.compose.switch) returned; empty if it did not run.
+    description: This host's entry in C(nodes) of what M(immutable.compose.switch) returned; empty if it did not run.
     type: dict
     default: {}
   verify:
@@ -38,7 +38,7 @@ options:
     type: dict
     default: {}
   revert:
-    description: This host's entry in C(results) of what M(immutable.compose.revert) returned; empty if it did not run.
+    description: This host's entry in C(nodes) of what M(immutable.compose.revert) returned; empty if it did not run.
     type: dict
     default: {}
 """

@@ -42,7 +42,7 @@ failed_nodes:
   type: list
   elements: str
   returned: success
-results:
+nodes:
   description: Outcome of each node, by name; C(back_on) is the image that a reverted node is back on.
   type: dict
   returned: success

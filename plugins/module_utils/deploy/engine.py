@@ -376,12 +376,12 @@ class Engine:
         }
         result = _per_node(outcomes)
         for name, image in back.items():
-            result["results"][name]["back_on"] = image
+            result["nodes"][name]["back_on"] = image
         if back:
             report = self._verify(back, {"ports": {}}, "", "revert")
             for name in report["failed_nodes"]:
-                result["results"][name]["ok"] = False
-                result["results"][name]["message"] = f"reverted, but: {report['nodes'][name]['message']}"
+                result["nodes"][name]["ok"] = False
+                result["nodes"][name]["message"] = f"reverted, but: {report['nodes'][name]['message']}"
         return result
 
     def destroy(self, *, data: bool) -> Result:
@@ -407,7 +407,7 @@ def _per_node(outcomes: t.Mapping[str, Outcome]) -> Result:
     return {
         "changed": any(outcome.changed for outcome in outcomes.values()),
         "failed_nodes": sorted(name for name, outcome in outcomes.items() if not outcome.ok),
-        "results": {
+        "nodes": {
             name: {"ok": outcome.ok, "changed": outcome.changed, "message": outcome.message}
             for name, outcome in outcomes.items()
         },
