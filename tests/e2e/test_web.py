@@ -117,6 +117,7 @@ def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
     assert any("the proxy reaches every backend" in (case.get("name") or "") for case in cases)
 
 
+@pytest.mark.smoke
 def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> None:
     boots, before = lab.boots(), visits(lab)
     lab.edit("location / {", HEADER, "nginx.conf")
@@ -148,6 +149,7 @@ def test_a_changed_package_is_shown_with_its_version(lab: Lab) -> None:
     assert lab.play("deploy").changed == 0
 
 
+@pytest.mark.smoke
 def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     boots, images = lab.boots(), lab.images()
     lab.edit(HEADER, f"{HEADER}\n        {BROKEN}", "nginx.conf")
