@@ -74,7 +74,9 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_touched(lab: Lab, la
 def test_a_changed_server_leaves_the_nodes_alone_and_keeps_the_shared_files(lab: Lab) -> None:
     boots = lab.boots()
     lab.edit('packages = [ "nfs-kernel-server" ];', 'packages = [ "nfs-kernel-server" "tree" ];')
+    lab.edit("size = 512;", "size = 1024;")
     lab.play("lock")
     lab.play("deploy")
     assert changed(boots, lab.boots()) == {"server"}
     assert lab.ssh("server", "tree --version; test -s /srv/shared/now").returncode == 0
+    assert int(lab.ssh("server", "df --output=size --block-size=1M /srv/shared | tail -n 1").stdout) > 900
