@@ -23,7 +23,7 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.connections impo
 display = Display()
 
 #: Seconds between two looks at a module's progress.
-POLL = 0.05
+POLL = 0.1
 
 NIX = Path(__file__).resolve().parents[2] / "nix"
 
