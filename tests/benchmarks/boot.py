@@ -1,8 +1,9 @@
 """Benchmark ``boot``: from switching a container to a verified node, against a bare boot until SSH answers.
 
-Ours is a deploy of one new node whose image is built already: from the record that is written right before the node is
-started to the line that tells that it is verified; what the task needs before that, about
-0.7 s, does not count. The other side runs the very command that the platform runs, on the same image, and tries to log in with ``ssh`` again and again. Both take turns.
+Ours is a deploy of one new node whose image is built already: from the record that is written right before the node
+is started to the line that tells that it is verified; what the task needs before that, about 0.7 s, does not count.
+The other side runs the very command that the platform runs, on the same image, and tries to log in with ``ssh`` again
+and again. Both take turns.
 
 Prints one line: ``bench boot RATIO 1.15 met|short``, the ratio of the median times.
 """

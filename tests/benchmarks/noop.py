@@ -1,8 +1,8 @@
 """Benchmark ``noop``: a deploy that has nothing to do, against a task per host to observe and one to verify.
 
-Both sides have the same 1,000 hosts. With so many, and nothing to report, ours ends without a task for every host (see
-playbooks/deploy.yml): the recap shows one host, where the other side shows all. Ours runs on a platform
-that only answers, so that the collection's own cost is measured; the other side runs ``true`` on the controller.
+Both sides have the same 1,000 hosts. With so many, and nothing to report, ours ends without a task for every host
+(see playbooks/deploy.yml): the recap shows one host, where the other side shows all. Ours runs on a platform that
+only answers, so that the collection's own cost is measured; the other side runs ``true`` on the controller.
 """
 
 from __future__ import annotations
