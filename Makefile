@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy lock check-reproducible bench test test-static test-unit test-sanity test-e2e clean
+.PHONY: help demo destroy lock check-reproducible bench test test-static test-unit test-sanity test-e2e test-tools clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -27,7 +27,7 @@ check-reproducible: setup-demo ## build every image of the examples a second tim
 		code=$$?; grep -o '[0-9]* images, [0-9]* reproducible' .cache/reproducible | tail -n 1; exit $$code
 
 bench: setup-test ## run the benchmarks, one line each
-	@code=0; for name in inventory driver noop boot; do \
+	@code=0; for name in inventory driver noop boot audit; do \
 		$(sudo) env PYTHONPATH=.cache/collections:tests/e2e $(venv)/bin/python tests/benchmarks/$$name.py || code=1; \
 	done; exit $$code
 
@@ -45,6 +45,9 @@ test-sanity: ## ansible-test, galaxy-importer
 
 test-e2e: ## end-to-end tests
 	@tests/tools/gate.sh e2e
+
+test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`
+	@tests/tools/gate.sh tools
 
 setup-%:
 	@tests/tools/setup.sh $*

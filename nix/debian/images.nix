@@ -81,6 +81,13 @@ let
   raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; };
   qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; };
   tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; };
+  oci = within tools ./build/oci.sh {
+    name = "${name}-${role}-oci";
+    inherit role identity;
+    inherit (lock) architecture;  # Debian's names are those of Go, which the format takes
+    image = tar;
+    reference = "localhost/${name}-${role}:${identity}";
+  };
 
   file = {
     root = "${root}/root.squashfs";
@@ -89,11 +96,12 @@ let
     raw = "${raw}/disk.raw";
     qcow2 = "${qcow2}/disk.qcow2";
     tar = "${tar}/root.tar";
+    oci = "${oci}/oci.tar";
   };
   packages = sets.essential.packages ++ sets.base.packages ++ locked.packages ++ (if kernel == null then [ ] else [ kernel ]);
 in
 {
-  inherit identity root raw qcow2 tar;
+  inherit identity root raw qcow2 tar oci;
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format file.${format} ]) formats;
@@ -105,7 +113,11 @@ in
       inherit identity;
       architecture = lock.architecture;
       inherit cmdline;
-      packages = builtins.listToAttrs (map (package: { name = package; value = lock.packages.${package}.version; }) packages);
+      packages = map (package: let locked = lock.packages.${package}; in {
+        name = package;
+        inherit (locked) version;
+        source = baseNameOf (dirOf locked.filename);  # the archive has a directory for each source package
+      }) packages;
       volumes = attributes.volumes or { };
     };
   };

@@ -44,6 +44,9 @@ options:
     description: Data files of the collection. Filled in by the action plugin.
     type: dict
     required: true
+  composition_source:
+    description: The composition, where this host does not have it. Filled in by the action plugin.
+    type: dict
   progress_file:
     description: File for lines of progress. Filled in by the action plugin.
     type: path

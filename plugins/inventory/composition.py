@@ -36,12 +36,14 @@ options:
     description: Name of the deployment, by default the name of the file up to C(.compose.yml). A host name label.
     type: str
   builder:
-    description: What turns the roles into images.
-    type: str
+    description:
+      - What turns the roles into images, for example V(debian).
+      - Or a mapping with the builder's C(name) and its options.
+    type: raw
     default: debian
   platform:
     description:
-      - Where the nodes run, for example V(nspawn) or V(qemu).
+      - Where the nodes run, for example V(nspawn), V(podman) or V(qemu).
       - Or a mapping with the platform's C(name) and options that hold for all nodes.
     type: raw
     required: true
@@ -75,6 +77,12 @@ options:
         C(options) of the platform."
     type: dict
     default: {}
+  distribution:
+    description:
+      - File that says which nodes the roles have where O(roles) does not, relative to the deployment file. A role
+        distribution of NixOS Compose (YAML or JSON), or a deployment file that it wrote, from which the addresses are
+        taken, too.
+    type: str
   nodes:
     description:
       - What holds for one node only, by name.
@@ -155,6 +163,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition impo
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
     Others,
     Parsed,
+    chosen,
     parse,
     to_hostvars,
 )
@@ -164,6 +173,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory
+from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
 
 SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "nix"))
 
@@ -189,6 +199,7 @@ class InventoryModule(BaseInventoryPlugin):
                     f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more;"
                     " write it again with the module immutable.compose.evaluate"
                 )
+            options = with_distribution(options, composition.roles, path)
             parsed = parse(options, composition, path, PLATFORMS, _others(inventory))
             _check_script(composition, parsed, path)
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
@@ -245,12 +256,11 @@ class InventoryModule(BaseInventoryPlugin):
 
 
 def _evaluate(options: Mapping[str, t.Any], path: str) -> Composition:
-    builder = options["builder"]
-    values.known([builder], BUILDERS, f"{path}: builder", "builder")
+    builder, builder_options = chosen(options["builder"], BUILDERS, path, "builder")
     where = os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"]))
     setup = values.parameters(options["setup"], f"{path}: setup")
     try:
-        return load(os.path.abspath(where), setup, BUILDERS[builder](SUPPORT, Progress()))
+        return load(os.path.abspath(where), setup, builder(SUPPORT, Progress(), builder_options))
     except ComposeError as error:
         raise InputError(f"{path}: composition: {error}") from error
 

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import typing as t
+
 
 class ComposeError(Exception):
     """Something the user must know: the message alone must suffice to act.
 
     ``node`` and ``step`` are filled in by whoever knows them; :meth:`__str__` puts them in front.
     """
+
+    #: What kind of failure it is, for programs: see :mod:`.builders.failures`.
+    failure: t.Mapping[str, t.Any] | None = None
 
     def __init__(self, message: str, *, node: str | None = None, step: str | None = None) -> None:
         super().__init__(message)

@@ -33,6 +33,7 @@ PACKAGES = {
     "nix-instantiate": "nix-bin",
     "nix-store": "nix-bin",
     "nsenter": "util-linux",
+    "podman": "podman",
     "qemu-system-x86_64": "qemu-system-x86",
     "systemctl": "systemd",
     "systemd-nspawn": "systemd-container",

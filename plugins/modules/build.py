@@ -24,9 +24,20 @@ attributes:
     support: none
 options:
   plan:
-    description: What M(immutable.compose.plan) returned.
+    description: What M(immutable.compose.plan) returned; or O(formats) is given.
     type: dict
-    required: true
+  formats:
+    description:
+      - Build the images of all roles of the batch in these formats, instead of what the plan needs.
+      - The formats are V(root), V(kernel), V(initrd), V(qcow2), V(raw), V(tar), V(oci), V(iso), V(vma) and V(kexec).
+        Which of them there are depends on the builder.
+    type: list
+    elements: str
+    default: []
+  reproducible:
+    description: Build each image of the plan a second time, and fail if the two differ.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -43,6 +54,10 @@ built:
   type: list
   elements: str
   returned: success
+bundles:
+  description: Directory with the files of the image and its C(image.json), by role, of what is built now.
+  type: dict
+  returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
@@ -52,8 +67,17 @@ def main() -> None:
     """Wire the module's arguments to the engine."""
     run_step(
         "build",
-        lambda engine, module: engine.build(module.params["plan"]),
-        {"plan": {"type": "dict", "required": True}},
+        lambda engine, module: (
+            engine.build_formats(module.params["formats"])
+            if module.params["formats"]
+            else engine.build(module.params["plan"], reproducible=module.params["reproducible"])
+        ),
+        {
+            "plan": {"type": "dict"},
+            "formats": {"type": "list", "elements": "str", "default": []},
+            "reproducible": {"type": "bool", "default": False},
+        },
+        required_one_of=[("plan", "formats")],
     )
 
 

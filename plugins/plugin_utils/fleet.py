@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shlex
 import tempfile
 import threading
 import typing as t
@@ -16,7 +16,9 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import pack
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
 
@@ -24,6 +26,8 @@ display = Display()
 
 #: Seconds between two looks at a module's progress.
 POLL = 0.1
+#: The same where each look is a command on another host.
+REMOTE_POLL = 3.0
 
 NIX = Path(__file__).resolve().parents[2] / "nix"
 
@@ -88,6 +92,10 @@ class FleetAction(ActionBase):
             last_batch = deployment["nodes"][-1]["name"] in batch
             whole = set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
+        if self._connection.transport != "local":
+            source = source_at(deployment["composition"], deployment["revision"])
+            revision = source.revision or git_revision(source.path)
+            args["composition_source"] = {**pack(source.path), "revision": revision}
         return {
             **args,
             "deployment": deployment,
@@ -99,9 +107,7 @@ class FleetAction(ActionBase):
     def _support(self) -> dict[str, t.Any]:
         if self._connection.transport == "local":
             return {"path": str(NIX)}
-        files = {str(path.relative_to(NIX)): path.read_text() for path in sorted(NIX.rglob("*")) if path.is_file()}
-        digest = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
-        return {"files": files, "digest": digest}
+        return dict(pack(str(NIX)))
 
     def _run_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         path = os.path.join(tempfile.gettempdir(), f"compose-progress-{uuid.uuid4().hex}")
@@ -118,37 +124,49 @@ class FleetAction(ActionBase):
 
         worker = threading.Thread(target=work)
         worker.start()
-        follower = _Follower(path)
+        local = self._connection.transport == "local"
+        follower = _Follower(path, _read_here if local else self._read_there)
         while worker.is_alive():
-            worker.join(POLL)
+            worker.join(POLL if local else REMOTE_POLL)
             follower.show()
-        follower.close()
+        follower.show()
+        if not local:
+            self._low_level_execute_command(f"rm -f {shlex.quote(path)}")
+        elif os.path.exists(path):
+            os.unlink(path)
         return outcome
+
+    def _read_there(self, path: str, offset: int) -> bytes:
+        shown = self._low_level_execute_command(f"tail -c +{offset + 1} {shlex.quote(path)} 2>/dev/null || :")
+        return str(shown["stdout"]).encode()
 
 
 class _Follower:
-    """Shows the lines that are appended to a progress file on the controller."""
+    """Shows the lines that are appended to a progress file.
 
-    def __init__(self, path: str) -> None:
+    :param read: path and offset → what the file has from there on.
+    """
+
+    def __init__(self, path: str, read: t.Callable[[str, int], bytes]) -> None:
         self.path = path
+        self.read = read
         self.offset = 0
 
     def show(self) -> None:
-        try:
-            with open(self.path, encoding="utf-8", errors="replace") as stream:
-                stream.seek(self.offset)
-                text = stream.read()
-        except FileNotFoundError:
-            return
-        complete = text[: text.rfind("\n") + 1]
-        self.offset += len(complete.encode())
-        for line in complete.splitlines():
+        text = self.read(self.path, self.offset)
+        complete = text[: text.rfind(b"\n") + 1]
+        self.offset += len(complete)
+        for line in complete.decode("utf-8", "replace").splitlines():
             display.display(f"  compose | {line}")
 
-    def close(self) -> None:
-        self.show()
-        if os.path.exists(self.path):
-            os.unlink(self.path)
+
+def _read_here(path: str, offset: int) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(offset)
+            return stream.read()
+    except FileNotFoundError:
+        return b""
 
 
 def group_of(deployment: str) -> str:
@@ -160,7 +178,7 @@ def _combine(deployments: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
     combined: dict[str, t.Any] = {}
     for result in deployments.values():
         for key, value in result.items():
-            if key in ("failed_nodes", "diff", "built", "retired") and key in combined:
+            if isinstance(value, list) and isinstance(combined.get(key), list):
                 combined[key] = combined[key] + value
             elif isinstance(value, dict) and isinstance(combined.get(key), dict):
                 combined[key] = {**combined[key], **value}

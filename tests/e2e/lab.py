@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -180,6 +182,22 @@ class Lab:
     def release(self) -> int:
         """Number of the current release."""
         return int((self.state / "releases" / "current").read_text())
+
+    def read_release(self) -> dict[str, t.Any]:
+        """The record of the current release."""
+        return t.cast("dict[str, t.Any]", json.loads((self.state / f"releases/{self.release()}.json").read_text()))
+
+
+def wait_for_port(port: int, seconds: float = 20) -> None:
+    """Wait until something of the loopback interface listens there."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < end, f"nothing listens on port {port}"
+            time.sleep(0.05)
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import ansible_runner
 import pytest
 from lab import Lab, changed
+from nxc import run_nxc
 
 NODES = {"server", "node1", "node2"}
 
@@ -53,6 +54,18 @@ def test_a_second_run_changes_nothing(lab: Lab) -> None:
     run = lab.play("deploy")
     assert run.changed == 0
     assert lab.boots() == boots
+
+
+def test_nxc_itself_connects_to_the_machines_and_drives_them(lab: Lab) -> None:
+    directory = lab.directory / "experiment"
+    assert lab.play("nxc_export", "-e", f"compose_directory={directory}").changed == 1
+    assert json.loads((directory / "nodes.json").read_text()) == {"node": 2}
+    assert run_nxc(lab, directory, "helper", "ip_ssh_port", "node2").stdout.split() == ["127.0.0.1:23102"]
+    assert run_nxc(lab, directory, "connect", "node2", typed="hostname\n").stdout.split()[-1] == "node2"
+    script = directory / "script.py"
+    script.write_text("assert 'server' in server.succeed('hostname')\nnode1.succeed('test -d /data')\n")
+    done = run_nxc(lab, directory, "driver", str(script))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_third_node_builds_nothing_and_boots_one_machine(lab: Lab) -> None:

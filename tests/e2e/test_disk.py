@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from lab import ROOT
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import FORMATS, Debian
 from ansible_collections.immutable.compose.plugins.module_utils.composition.document import (
     document_digest,
     node_document,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS, Image
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record

@@ -11,6 +11,7 @@ tests/tools/export.sh .cache/ansible-test
 # Tests find the collection where it is in a checkout, too.
 mkdir .cache/ansible-test/ansible_collections/immutable/compose/.cache
 ln -s "$PWD/.cache/ansible-test" .cache/ansible-test/ansible_collections/immutable/compose/.cache/collections
+ln -s "$PWD/.cache/venv" .cache/ansible-test/ansible_collections/immutable/compose/.cache/venv
 
 # ansible-test looks for pythonX.Y in PATH, where shims of pyenv must not be: it takes their configuration away.
 links=$PWD/.cache/ansible-test/bin

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [sanity] [e2e]
+# Usage: gate.sh [static] [unit] [sanity] [e2e] [tools]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -55,7 +55,7 @@ static() {
     stage ruff-format ruff format --check .
     stage mypy mypy -p ansible_collections.immutable.compose.plugins
     stage yamllint yamllint --strict .
-    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/debian/build/*.sh nix/debian/image/usr/lib/compose/*-*
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh nix/debian/image/usr/lib/compose/*-*
     stage changelog antsibull-changelog lint
     stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
     rm -rf .cache/docs && mkdir .cache/docs
@@ -65,24 +65,37 @@ static() {
 }
 
 unit() {
-    for environment in "${environments[@]}"; do
+    stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml"
+    for environment in "${environments[@]:1}"; do
         tests "unit-${environment##*/}" "$environment" -n auto tests/unit
     done
 }
 
 sanity() {
+    # What does not depend on the version of ansible-core is looked at once.
+    local options=(--exclude tests/simulators/proxmox/records/)
     for environment in "${environments[@]}"; do
-        stage "sanity-${environment##*/}" tests/tools/ansible_test.sh "$environment" sanity
+        stage "sanity-${environment##*/}" tests/tools/ansible_test.sh "$environment" sanity "${options[@]}"
+        options=(--skip-test pylint --skip-test pep8 --skip-test yamllint --skip-test shellcheck)
     done
-    stage units tests/tools/ansible_test.sh "$newest" units --python "${newest##*/}"
     stage importer tests/tools/importer.sh
 }
 
 e2e() {
-    tests "e2e-${newest##*/}" "$newest" tests/e2e
+    tests "e2e-${newest##*/}" "$newest" -n 2 --dist loadfile tests/e2e
     for environment in "${environments[@]:1}"; do
         tests "smoke-${environment##*/}" "$environment" tests/e2e -m smoke
     done
+}
+
+# Other versions of Nix, and Guix, from chroots.
+tools() {
+    stage chroots tests/tools/chroots.sh
+    for suite in trixie forky; do
+        stage "nix-$suite" tests/tools/with_nix.sh "$suite" \
+            python -m pytest --junit-xml="$output/nix-$suite.xml" -n auto tests/unit/builders
+    done
+    stage guix tests/tools/with_guix.sh python -m pytest --junit-xml="$output/guix.xml" tests/tools_versions
 }
 
 stage setup tests/tools/setup.sh test
@@ -96,6 +109,7 @@ for part in "$@"; do
         unit) unit ;;
         sanity) sanity ;;
         e2e) e2e ;;
+        tools) tools ;;
         *) finish "unknown part: $part" 2 ;;
     esac
 done

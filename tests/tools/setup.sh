@@ -76,6 +76,8 @@ for version in "${pythons[@]}"; do
     requirements+=(-r requirements-test.txt)
     if [ ${#found[@]} = 1 ]; then
         requirements+=(-r requirements-dev.txt)
+        # What the interchange with NixOS Compose is tested with.
+        environment .cache/venv/nxc "$python" 'nixos-compose==0.7.11'
         # galaxy-importer pins versions that do not go together with the other tools.
         environment .cache/venv/importer "$python" 'galaxy-importer~=0.4.44'
     fi

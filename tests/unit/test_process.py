@@ -39,7 +39,7 @@ def test_programs_that_the_collection_starts_are_found() -> None:
     assert {"apt-get", "dpkg-deb", "git", "ip", "nix-store", "systemd-nspawn", "unsquashfs"} <= programs()
 
 
-@pytest.mark.parametrize("program", sorted({*programs(), *PACKAGES}))
+@pytest.mark.parametrize("program", sorted({*programs(), *PACKAGES} - {"guix"}))  # in newer releases of Debian only
 def test_the_package_that_is_named_has_the_program(program: str) -> None:
     path = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
     assert path is not None

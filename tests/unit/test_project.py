@@ -32,7 +32,12 @@ REGISTRY_HOST = re.compile(
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.(?:cache|pyenv|ansible)\b)")
 
 #: Import name → name of the distribution, where they differ.
-DISTRIBUTIONS = {"yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "cyclonedx": "cyclonedx-python-lib",
+    "packageurl": "packageurl-python",
+    "spdx_tools": "spdx-tools",
+    "yaml": "pyyaml",
+}
 #: Comes with ansible-core.
 WITH_ANSIBLE = {"ansible", "ansible_collections", "jinja2", "packaging", "pyyaml"}
 #: Debian packages that no Debian is without, and systemd, which is asked for only where it manages the host.
@@ -160,11 +165,15 @@ def test_requirements_are_what_the_plugins_import() -> None:
     imported = {name for path in (ROOT / "plugins").rglob("*.py") for name in imports(path)} - set(
         sys.stdlib_module_names
     )
-    assert {DISTRIBUTIONS.get(name, name) for name in imported} - WITH_ANSIBLE == requirements("requirements.txt")
+    assert {DISTRIBUTIONS.get(name, name) for name in imported} - WITH_ANSIBLE == {
+        *requirements("requirements.txt"),
+        *requirements("requirements-sbom.txt"),
+    }
 
 
-def test_every_requirement_says_what_it_is_for() -> None:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-sbom.txt"])
+def test_every_requirement_says_what_it_is_for(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not re.match(r"#|[\w-]+>=[\d.]+ +# \w+", line)] == []
 
 

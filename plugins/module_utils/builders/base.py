@@ -9,6 +9,7 @@ import typing as t
 from abc import ABC, abstractmethod
 
 from ..composition.model import Composition
+from ..composition.options import Option
 from ..errors import InputError
 from ..images.image import Image
 from ..progress import Progress
@@ -18,27 +19,40 @@ class Builder(ABC):
     """What turns the roles of a composition into images.
 
     :param support: directory of the collection's own data files (``nix/``) on this host.
+    :param given: options from the deployment file, by name.
     """
 
     name: t.ClassVar[str]
+    #: Options in the deployment file, by name.
+    options: t.ClassVar[t.Mapping[str, Option]] = {}
 
-    def __init__(self, support: str, progress: Progress) -> None:
+    def __init__(self, support: str, progress: Progress, given: t.Mapping[str, t.Any] | None = None) -> None:
         self.support = support
         self.progress = progress
+        self._given = given or {}
+
+    def option(self, name: str) -> t.Any:
+        """Value of an option, or its default."""
+        return self._given.get(name, self.options[name].default)
 
     @abstractmethod
     def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
         """Read a composition: no build, no network, nothing written.
+
+        Fast, for every inventory asks for it: an identity that takes more than that is left to :meth:`identify`.
 
         :raises EvaluationError: the evaluator's own message, with file and line.
         :raises InputError: an attribute that is unknown or of the wrong type, with role and attribute.
         """
 
     @abstractmethod
-    def check(self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str]) -> None:
-        """Refuse roles that have no identity yet.
+    def identify(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        """Identity that the image of each role will have in these formats. Builds nothing.
 
-        :raises InputError: why not: the lock is missing, or does not match the composition, and how to renew it.
+        :raises InputError: there is none yet: a lock is missing or stale, and how to renew it.
+        :raises EvaluationError: the composition does not evaluate as a whole.
         """
 
     @abstractmethod
@@ -47,7 +61,8 @@ class Builder(ABC):
     ) -> dict[str, Image]:
         """Build the images of ``roles`` in ``formats``, by role. What is built already is not built again.
 
-        :param roots: directory for garbage-collection roots, one link per image, named by the image's identity.
+        :param roots: directory for garbage-collection roots. For each image it has the entry IDENTITY afterwards: a
+            link to the bundle, or the bundle itself (:func:`..images.bundle.write_bundle`).
         :raises ComposeError: evaluation, missing or stale lock, missing package, hash mismatch, no space, failure.
         """
 

@@ -23,22 +23,32 @@ from ..composition.names import is_host_name
 from ..composition.role_schema import check_composition
 from ..errors import ComposeError, EvaluationError, InputError
 from ..files import write_text
-from ..images.image import Image
+from ..images.image import ARCHITECTURES, Image
 from ..process import need
 from .apt import configured_mirrors
 from .base import Builder
-from .failures import explain_failure
+from .debian_failures import explain_failure, failed_without_a_word
 from .lock import HOW_TO_LOCK, Wanted, differences, lock_path, make_lock, read_lock
-from .nix import DOWNLOADS, BuildLog, Nix, NixBuildError
+from .nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
+from .nix_log import BuildLog
 from .revision import git_revision
 
 DEFAULT_SUITE = "bookworm"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
+#: Formats that this builder makes.
+FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci")
 #: Formats that a role without a kernel does not have.
 KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2"})
 #: Format → derivations it is made by, besides the root file system.
-PARTS: t.Mapping[str, tuple[str, ...]] = {"raw": ("raw",), "qcow2": ("raw", "qcow2"), "tar": ("tar",)}
+PARTS: t.Mapping[str, tuple[str, ...]] = {
+    "raw": ("raw",),
+    "qcow2": ("raw", "qcow2"),
+    "tar": ("tar",),
+    "oci": ("tar", "oci"),
+}
+
+#: What builds need whatever the user's nix.conf says: they mount file systems and set owners.
+REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-derivation": "false"}
 
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
@@ -92,10 +102,16 @@ class Debian(Builder):
     """See :class:`Builder`."""
 
     name = "debian"
+    options = NIX_OPTIONS
 
     @property
     def _nix(self) -> Nix:
-        return Nix(os.path.join(self.support, "debian/default.nix"), self.progress)
+        as_root = {"build-users-group": ""} if _is_root() else {}
+        return Nix(self.progress, {**settings_of(self), **REQUIRED, **as_root})
+
+    @property
+    def _file(self) -> str:
+        return os.path.join(self.support, "debian/default.nix")
 
     def _arguments(
         self,
@@ -104,6 +120,11 @@ class Debian(Builder):
         formats: t.Sequence[str] = (),
         mirrors: t.Mapping[str, str] | None = None,
     ) -> dict[str, str]:
+        lacking = [format_ for format_ in formats if format_ not in FORMATS]
+        if lacking:
+            raise InputError(
+                f"the builder 'debian' makes no image in format {', '.join(lacking)}: it has {', '.join(FORMATS)}"
+            )
         lock = lock_path(path)
         return {
             "composition": path,
@@ -126,7 +147,7 @@ class Debian(Builder):
             )
         lock = read_lock(path)
         try:
-            attributes = self._nix.evaluate("evaluation", self._arguments(path, parameters))
+            attributes = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
         except EvaluationError as error:
             raise EvaluationError(f"{file} does not evaluate:\n{error.message}") from None
         check_composition({key: value for key, value in attributes.items() if key != "identities"}, file)
@@ -163,8 +184,12 @@ class Debian(Builder):
             lock=lock_digest,
         )
 
-    def check(self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str]) -> None:
-        self._evaluated(path, parameters).check_lock(roles)
+    def identify(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        evaluated = self._evaluated(path, parameters)
+        evaluated.check_lock(roles)
+        return {role: evaluated.attributes["identities"][role] for role in roles}
 
     def build(
         self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
@@ -175,16 +200,17 @@ class Debian(Builder):
             lacking = sorted(KERNEL_FORMATS.intersection(formats)) if evaluated.wanted(role).kernel is None else []
             if lacking:
                 raise InputError(f"roles.{role} has no kernel, so there is no image in format {', '.join(lacking)}")
-        paths = self._nix.evaluate("paths", self._arguments(evaluated.path, parameters, formats))
+        paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
         todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
         if todo:
             mirrors = self._check_host()
             arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
-            derivations = self._nix.instantiate([f'images."{role}".bundle' for role in todo], arguments)
+            derivations = self._nix.instantiate(self._file, [f'images."{role}".bundle' for role in todo], arguments)
             try:
                 self._realise(evaluated, lock, derivations, todo)
             except NixBuildError as error:
                 raise explain_failure(error, lock, mirrors) from None
+        self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
             images[role] = Image.read(paths[role])
@@ -194,7 +220,7 @@ class Debian(Builder):
     def _check_host(self) -> dict[str, str]:
         """Mirrors, if this host can build at all."""
         need("nix-store", "dpkg-deb", "tar", "mount", "unshare")
-        if os.geteuid() != 0:
+        if not _is_root():
             raise ComposeError(
                 "building Debian images needs root on the builder host: it mounts file systems; use become"
             )
@@ -208,14 +234,24 @@ class Debian(Builder):
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, lock, len(packages), roles)
         if packages:
-            log = BuildLog(self.progress, lambda path: "")
-            what = f"build {', '.join(roles)}: fetching packages"
-            self.progress.say(f"{what} 0/{len(packages)}")
+            self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
+        log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
+        self._nix.realise(derivations, log, log.describe)
+
+    def _fetch(self, packages: t.Sequence[str], what: str) -> None:
+        log = BuildLog(self.progress, lambda path: "")
+        self.progress.say(f"{what} 0/{len(packages)}")
+        try:
             self._nix.realise(
                 packages, log, lambda: f"{what} {log.finished}/{len(packages)}", "--max-jobs", str(DOWNLOADS)
             )
-        log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
-        self._nix.realise(derivations, log, log.describe)
+        except NixBuildError as error:
+            package = failed_without_a_word(error)
+            if package is None:
+                raise
+            # Of many at the same time, one may end before Nix has read what it said. Alone it is heard.
+            self._nix.realise([package], log, lambda: f"{what}, again {os.path.basename(package)}")
+            self._nix.realise(packages, log, lambda: what)
 
     def _check_space(
         self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], missing: int, roles: t.Sequence[str]
@@ -239,7 +275,7 @@ class Debian(Builder):
     ) -> dict[str, bool]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
-        paths = self._nix.evaluate("paths", self._arguments(evaluated.path, parameters, formats))
+        paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
         return {role: self._nix.is_valid([paths[role]]) for role in roles}
 
     def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
@@ -269,7 +305,7 @@ class Debian(Builder):
         found = {}
         for role in roles:
             log = BuildLog(self.progress, lambda path: f"again: {_label(path, evaluated.name)}")
-            derivations = self._nix.instantiate([f'images."{role}".{part}' for part in parts], arguments)
+            derivations = self._nix.instantiate(self._file, [f'images."{role}".{part}' for part in parts], arguments)
             try:
                 self._nix.realise(derivations, log, log.describe, "--check")
                 found[role] = ""
@@ -280,6 +316,10 @@ class Debian(Builder):
                     line for line in error.output.splitlines() if "may not be deterministic" in line
                 )
         return found
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
 
 
 def _label(derivation: str, composition: str) -> str:

@@ -1,72 +1,143 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a failed build means, in terms a user can act on. PRIVATE to the collection."""
+"""Kinds of failures of the tools that build, told from their own words. PRIVATE to the collection.
+
+Exit codes do not tell: ``nix build`` and every Guix command end with 1 whatever went wrong, and ``nix-build`` does so
+when it builds through a daemon. The texts are those of Nix 2.8, 2.26 and 2.34; those of Guix are in
+:mod:`.guix_failures`.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 import typing as t
-from urllib.parse import unquote
+from dataclasses import asdict, dataclass
 
-from ..errors import ComposeError, InputError
-from .lock import HOW_TO_LOCK
-from .nix import DAEMON_LOST, NO_SPACE, NixBuildError
+from ..errors import ComposeError
 
-_HASH_MISMATCH = re.compile(
-    r"hash mismatch in fixed-output derivation '/\S*?/[a-z0-9]{32}-(\S+)\.drv'[^\n]*"
-    r"\n\s*specified:\s*(\S+)\s*got:\s*(\S+)"
+#: What may go wrong. ``fetch``: a source, not a cache. ``system``: built for another system than this host can build.
+KINDS = (
+    "evaluation",
+    "build",
+    "hash-mismatch",
+    "timeout",
+    "not-reproducible",
+    "no-space",
+    "daemon",
+    "cache-unreachable",
+    "cache-unsigned",
+    "cache-damaged",
+    "tool-too-old",
+    "feature-missing",
+    "fetch",
+    "system",
 )
 
 
-def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: t.Mapping[str, str]) -> ComposeError:
-    """The error to raise instead of ``error``: itself, where Nix's words are all there is to say."""
-    text = error.output
-    files = {os.path.basename(entry["filename"]): name for name, entry in lock["packages"].items()}
+@dataclass(frozen=True)
+class Failure:
+    """What a task result tells programs of a failure."""
 
-    def versions(paths: t.Iterable[str]) -> str:
-        names = sorted({files.get(unquote(os.path.basename(path)), path) for path in paths})
-        return ", ".join(
-            f"{name} {lock['packages'][name]['version']}" if name in lock["packages"] else name for name in names
-        )
+    kind: str
+    #: Program that said so.
+    tool: str
+    #: In the tool's own words.
+    message: str
+    #: Where in the source of the composition, if the tool says so.
+    file: str | None = None
+    line: int | None = None
 
-    gone = re.findall(r"unable to download '([^']+)': HTTP error 404", text)
-    gone += re.findall(r"unable to download '([^']+)': Couldn't read a file://", text, re.IGNORECASE)
-    if gone:
-        return InputError(f"the mirror no longer has the locked version of: {versions(gone)}; {HOW_TO_LOCK}")
-    other = _HASH_MISMATCH.search(text)
-    if other:
-        file = next((file for file in files if file.replace("~", "-") == other[1]), other[1])
-        return ComposeError(
-            f"what the mirror serves as {versions([file])} is not what was locked: expected {other[2]}, got {other[3]}"
-        )
-    unreachable = re.search(r"unable to download '([^']+)': ([^\n]+)", text)
-    if unreachable:
-        return ComposeError(
-            f"cannot fetch {unreachable[1]}: {unreachable[2]} (configured mirrors: {', '.join(mirrors.values())})"
-        )
-    if NO_SPACE.search(text):
-        return ComposeError(
-            f"no space left while building, in the Nix store or the directory for builds\n{_tail(text)}"
-        )
-    killed = re.search(r"failed due to signal (\d+)|builder failed due to signal (\d+)", text)
-    if killed:
-        return ComposeError(
-            f"the build was killed (signal {killed[1] or killed[2]}); run again to continue\n{_tail(text)}"
-        )
-    if DAEMON_LOST.search(text):
-        return ComposeError(f"the Nix daemon was killed or does not run; start it and run again\n{_tail(text)}")
-    if "Permission denied" in text:
-        return ComposeError(f"no permission to build: run as root\n{_tail(text)}")
-    silent = re.search(r"builder for '\S*?/[a-z0-9]{32}-(\S+\.deb)\.drv' failed with exit code 1$", text, re.MULTILINE)
-    if silent:
-        return ComposeError(
-            f"cannot fetch {silent[1]}, and Nix does not say why; run again (configured mirrors: "
-            f"{', '.join(mirrors.values())})"
-        )
+
+Causes = t.Sequence[tuple[str, t.Pattern[str]]]
+
+#: Kind → what Nix says, the more specific first.
+NIX_CAUSES: Causes = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("feature-missing", r"experimental (?:Nix )?feature '[^']+' is disabled"),
+        (
+            "tool-too-old",
+            r"requires an implementation of Nix|requires Nix (?:>=|at least)|unrecognised flag|"
+            r"is not a recognised command",
+        ),
+        ("not-reproducible", r"may not be deterministic"),
+        (
+            "cache-damaged",
+            r"failed to read compressed data|Failed to open archive|hash mismatch importing path|bad archive|"
+            r"NAR info file .* is corrupt",
+        ),
+        ("hash-mismatch", r"hash mismatch in"),
+        ("timeout", r"timed out after \d"),
+        ("no-space", r"No space left on device|Disk quota exceeded|disk is full"),
+        (
+            "daemon",
+            r"Nix daemon disconnected|unexpected end-of-file|cannot (?:connect to socket|open connection to)|"
+            r"Connection reset by peer",
+        ),
+        (
+            "cache-unsigned",
+            r"lacks a (?:valid )?signature by a trusted key|is not signed by any of the keys|ignoring substitute for",
+        ),
+        (
+            "cache-unreachable",
+            r"unable to download '[^']+/(?:nix-cache-info|[a-z0-9]{32}\.narinfo)'|unable to download '[^']+/nar/",
+        ),
+        ("fetch", r"unable to download '|Couldn't read a file://|cannot fetch input|Failed to fetch git repository"),
+        (
+            "system",
+            r"with features \{[^}]*\} is required to build|platform mismatch|[Uu]nable to start any build|"
+            r"local builds are disabled",
+        ),
+        (
+            "build",
+            r"builder for '[^']+' failed|Cannot build '|failed to produce output path|dependenc(?:y|ies) .*failed",
+        ),
+    )
+)
+
+_POSITION = re.compile(r"\bat (?:\x1b\[[0-9;]*m)*((?:/|«)[^\n:]+?):(\d+)(?::\d+)?")
+
+
+def nix_failure(text: str, tool: str = "nix") -> Failure | None:
+    """What Nix's words mean; ``None`` if they are of no known kind."""
+    kind = _kind(re.sub(r"(?m)^warning:.*$", "", text))
+    # What Nix only warns of, a cache that it passed over, matters where nothing was left but that cache.
+    kind = _kind(text) if kind in (None, "system") else kind
+    return Failure(kind, tool, _last_error(text)) if kind else None
+
+
+def _kind(text: str) -> str | None:
+    return next((kind for kind, pattern in NIX_CAUSES if pattern.search(text)), None)
+
+
+def nix_evaluation_failure(text: str, tool: str = "nix") -> Failure:
+    """What Nix's words mean where it only had to evaluate."""
+    found = nix_failure(text, tool)
+    if found is not None and found.kind in (
+        "feature-missing",
+        "tool-too-old",
+        "daemon",
+        "no-space",
+        "fetch",
+        "hash-mismatch",
+    ):
+        return found
+    position = _POSITION.search(text, max(text.rfind("error:"), 0)) or _POSITION.search(text)
+    file, line = (position[1], int(position[2])) if position else (None, None)
+    return Failure("evaluation", tool, _last_error(text), file, line)
+
+
+def with_failure(error: ComposeError, failure: Failure | None) -> ComposeError:
+    """The same error, with what programs are told of it."""
+    if failure is not None:
+        error.failure = asdict(failure)
     return error
 
 
-def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-8:])
+def _last_error(text: str) -> str:
+    """The last ``error:`` and what belongs to it: from Nix 2.26 on, it comes after the trace that leads to it."""
+    start = max(text.rfind("error: "), 0)
+    lines = text[start:].strip().splitlines()
+    end = next((index for index, line in enumerate(lines) if index and not line.strip()), len(lines))
+    return "\n".join(line.strip() for line in lines[: min(end, 12)])

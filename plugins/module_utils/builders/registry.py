@@ -9,5 +9,8 @@ import typing as t
 
 from .base import Builder
 from .debian import Debian
+from .guix import GuixBuilder
+from .nixos import Nixos
+from .nxc import Nxc
 
-BUILDERS: t.Mapping[str, type[Builder]] = {builder.name: builder for builder in (Debian,)}
+BUILDERS: t.Mapping[str, type[Builder]] = {builder.name: builder for builder in (Debian, GuixBuilder, Nixos, Nxc)}

@@ -12,7 +12,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ..images.image import IDENTITY_FILE
+from ..images.image import IDENTITY_FILE, SYSTEM_LINK
 from ..progress import Progress
 from ..ssh.connection import Connection, HostKeyMismatch, Output, SSHError
 from .deadline import Deadline, DeadlineError
@@ -29,9 +29,12 @@ TOLD = 30
 BOOTING = "connected; its units and ports are not up yet"
 
 # Everything in one round trip; the node itself waits until it is up. One fact per line: KEY VALUE.
+# Guix has the Shepherd in place of systemd; that marks a service that failed to start with "!".
 _PROBE = r"""
-identity=$(cat {identity_file} 2>&1)
-state=$(systemctl is-system-running 2>&1)
+if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})")
+else identity=$(cat {identity_file} 2>&1); fi
+herd={system_link}/profile/bin/herd
+if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1); fi
 echo "identity $identity"
 if [ "$identity" != {identity} ]; then echo "state $state"; exit; fi
 case $state in
@@ -42,7 +45,8 @@ while read -r unit _; do
   echo "failed $unit"
   journalctl --boot --no-pager --output=cat --lines=3 "_SYSTEMD_UNIT=$unit" | sed 's/^/said /'
   grace=0
-done < <(systemctl list-units --state=failed --plain --no-legend --no-pager)
+done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
+  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi)
 end=$((SECONDS + grace))
 for port in {ports}; do
   until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
@@ -160,6 +164,7 @@ def judge(name: str, expected: Expected, facts: t.Mapping[str, t.Sequence[str]],
 def _probe(expected: Expected) -> str:
     values = {
         "identity_file": shlex.quote(IDENTITY_FILE),
+        "system_link": SYSTEM_LINK,
         "identity": shlex.quote(expected.identity),
         "grace": str(PORT_GRACE),
         "ports": " ".join(map(str, expected.ports)),

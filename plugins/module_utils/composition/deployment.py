@@ -14,16 +14,18 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..errors import InputError
-from ..platforms.base import Platform, validate_options
+from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
 from .model import Composition, Deployment, Distribution, Node
 from .names import is_node_name, nearest
+from .options import HasOptions, validate_options
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
 
 Data = t.Mapping[str, t.Any]
+Chosen = t.TypeVar("Chosen", bound=HasOptions)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class _Settings:
             values.variables(entry.get("variables"), f"{where}.variables"),
             values.parameters(entry.get("parameters"), f"{where}.parameters"),
             values.secrets(entry.get("secrets"), f"{where}.secrets"),
-            validate_options(platform, options, f"{where}.options"),
+            validate_options(platform, options, f"{where}.options", "platform"),
         )
 
     def over(self, wider: _Settings) -> _Settings:
@@ -111,7 +113,7 @@ def parse(
     platforms: t.Mapping[str, type[Platform]],
     others: Others | None = None,
 ) -> Parsed:
-    """Read a deployment file.
+    """Read a deployment file whose builder is one of those known (:func:`chosen`).
 
     :param data: options of the inventory plugin; plain data.
     :param path: of the deployment file, absolute: for messages, the default name, and paths relative to it.
@@ -123,7 +125,7 @@ def parse(
     name = values.host_name(data.get("name") or file_name(path), f"{path}: name")
     values.host_name(composition.name, f"{composition.path}: name of the composition")
     network = parse_network(data["network"], f"{path}: network")
-    platform, options = _platform(data["platform"], platforms, path)
+    platform, options = chosen(data["platform"], platforms, path, "platform")
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
     wanted, placed = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
@@ -132,6 +134,7 @@ def parse(
         name=name,
         composition=composition.path,
         builder=composition.builder,
+        builder_options=_named(data["builder"])[1],
         platform=platform.name,
         nodes=nodes,
         network=str(network),
@@ -147,14 +150,23 @@ def parse(
     return Parsed(deployment, variables, frozenset(placed))
 
 
-def _platform(
-    value: t.Any, platforms: t.Mapping[str, type[Platform]], path: str
-) -> tuple[type[Platform], dict[str, t.Any]]:
+def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
+    """What is given as a name, or as a mapping with the name and options."""
     options = dict(value) if isinstance(value, t.Mapping) else {"name": value}
-    name = options.pop("name", None)
-    if not isinstance(name, str) or name not in platforms:
-        raise InputError(f"{path}: platform is {name!r}, expected a known platform{nearest(str(name), platforms)}")
-    return platforms[name], validate_options(platforms[name], options, f"{path}: platform")
+    return options.pop("name", None), options
+
+
+def chosen(
+    value: t.Any, known: t.Mapping[str, type[Chosen]], path: str, what: str
+) -> tuple[type[Chosen], dict[str, t.Any]]:
+    """The platform or builder that a deployment file names, alone or in a mapping with its options.
+
+    :param what: the key of the file, ``platform`` or ``builder``.
+    """
+    name, options = _named(value)
+    if not isinstance(name, str) or name not in known:
+        raise InputError(f"{path}: {what} is {name!r}, expected a known {what}{nearest(str(name), known)}")
+    return known[name], validate_options(known[name], options, f"{path}: {what}", what)
 
 
 def _nodes(
@@ -173,7 +185,7 @@ def _nodes(
             names = _placed(entry, where, others)
             placed.update(names)
         else:
-            names = _named(role, entry, composition, where)
+            names = _names(role, entry, composition, where)
         if names and platform.boots_kernel and not composition.roles[role].bootable:
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
         settings = _Settings.read(entry, platform, where).over(every)
@@ -206,7 +218,7 @@ def _role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
     return entry
 
 
-def _named(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
+def _names(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
     """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
     if entry.get("names") is not None:
         return values.host_names(entry["names"], f"{where}.names")
@@ -286,6 +298,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
     shared: dict[str, t.Any] = {
         "compose_deployment": deployment.name,
         "compose_setup": dict(deployment.setup),
+        "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
@@ -335,6 +348,8 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         name=name,
         nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.index))),
         setup=of(first, shared, "setup"),
+        builder_options=of(first, shared, "builder_options"),
+        revision=values.plain(shared.get("compose_revision", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         **{key: of(first, shared, key) for key in _SHARED},

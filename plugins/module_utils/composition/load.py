@@ -55,7 +55,7 @@ def source_digest(directory: str) -> str:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = os.path.join(folder, name)
-            if name.startswith(".") or path == os.path.join(directory, MANIFEST):
+            if name.startswith(".") or path == os.path.join(directory, MANIFEST) or not os.path.isfile(path):
                 continue
             with open(path, "rb") as stream:
                 content = hashlib.sha256(stream.read()).hexdigest()

@@ -43,7 +43,7 @@ class Role:
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: ``False`` for roles without a kernel: they run in containers only.
     bootable: bool = True
-    #: Package name → version, from the lock, for the plan's diff.
+    #: Package name → version, where that is known before the build, for the plan's diff.
     packages: t.Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,6 +119,10 @@ class Deployment:
     nodes: tuple[Node, ...]
     #: Private network of the nodes, in prefix notation.
     network: str = "10.87.0.0/16"
+    #: Options of the builder.
+    builder_options: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: git revision at which the composition is taken; empty: as its directory is now.
+    revision: str = ""
     #: Directory, on the host that runs the deployment, where releases, keys and local machines are kept.
     state: str = ""
     #: Passed to the composition when it is evaluated; a change may mean other images.

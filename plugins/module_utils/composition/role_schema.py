@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a ``composition.nix`` for the ``debian`` builder may say, as a JSON Schema. PRIVATE to the collection."""
+"""What compositions may say, for the builders that read attributes of roles, as JSON Schemas. PRIVATE."""
 
 from __future__ import annotations
 
@@ -57,6 +57,9 @@ VOLUME = _object(
     },
     required=["mount"],
 )
+# The name becomes the serial number of a virtio disk: 20 characters.
+VOLUMES = _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME)
+PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
 
 #: What no role may bring: the node document says it, or the volumes do.
 OWN_FILES = frozenset({"/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/machine-id"})
@@ -73,32 +76,55 @@ ROLE = _object(
         "kernel": {**PACKAGE, "type": ["string", "null"]},
         "kernelParams": _list(TEXT),
         "kernelModules": _list(WORD),
-        # The name becomes the serial number of a virtio disk: 20 characters.
-        "volumes": _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME),
-        "ports": _list({"type": "integer", "minimum": 1, "maximum": 65535}),
+        "volumes": VOLUMES,
+        "ports": PORTS,
         "postInstall": TEXT,
     }
 )
+GUIX_ROLE = _object({"description": TEXT, "file": TEXT, "volumes": VOLUMES, "ports": PORTS}, required=["file"])
 
+DISTRIBUTION: Schema = {
+    "type": "object",
+    "additionalProperties": {"type": ["integer", "array"], "minimum": 0, "items": TEXT},
+}
 COMPOSITION = _object(
     {
         "roles": {"type": "object", "additionalProperties": ROLE, "minProperties": 1},
         "testScript": TEXT,
-        "rolesDistribution": {
-            "type": "object",
-            "additionalProperties": {"type": ["integer", "array"], "minimum": 0, "items": TEXT},
-        },
+        "rolesDistribution": DISTRIBUTION,
         "debian": _object({"suite": WORD}),
+    },
+    required=["roles"],
+)
+GUIX_COMPOSITION = _object(
+    {
+        "roles": {"type": "object", "additionalProperties": GUIX_ROLE, "minProperties": 1},
+        "testScript": {"anyOf": [TEXT, _object({"file": TEXT}, required=["file"])]},
+        "rolesDistribution": DISTRIBUTION,
+    },
+    required=["roles"],
+)
+#: What stands beside NixOS configurations, for the builder ``nixos``.
+NIXOS_COMPOSITION = _object(
+    {
+        "roles": {
+            "type": "object",
+            "additionalProperties": _object({"ports": PORTS, "volumes": VOLUMES}),
+            "minProperties": 1,
+        },
+        "testScript": TEXT,
+        "rolesDistribution": DISTRIBUTION,
     },
     required=["roles"],
 )
 
 
-def check_composition(evaluated: t.Mapping[str, t.Any], where: str) -> None:
+def check_composition(evaluated: t.Mapping[str, t.Any], where: str, schema: Schema | None = None) -> None:
     """Refuse attributes that are unknown or of the wrong type.
 
     :param evaluated: the attributes of a composition.
     :param where: file, for the error message.
+    :param schema: of the builder; by default that of ``debian``.
     :raises InputError: names every such attribute.
     """
     try:
@@ -107,7 +133,7 @@ def check_composition(evaluated: t.Mapping[str, t.Any], where: str) -> None:
         raise InputError(
             "the Python library 'jsonschema' is not installed; on Debian it is in the package 'python3-jsonschema'"
         ) from None
-    validator = jsonschema.Draft7Validator(COMPOSITION)
+    validator = jsonschema.Draft7Validator(schema or COMPOSITION)
     errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
     if not errors:
         errors = _check_names(evaluated)

@@ -14,20 +14,23 @@ import time
 import typing as t
 
 from ..builders.base import Builder
+from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
-from ..checks.script import check_script
+from ..builders.revision import Source
 from ..composition.document import document_digest, node_document
 from ..composition.load import MANIFEST, to_manifest
-from ..composition.model import Composition, Deployment, Node
+from ..composition.model import Deployment, Node
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
-from ..images.image import Image
+from ..images.image import FORMATS, Image
+from ..images.packages import versions
 from ..platforms.base import Outcome, Platform, Target
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
-from .plan import Step, as_data, package_changes, plan_node, render
+from .desired import Desired
+from .plan import Step, as_data, plan_node, render
 from .release import Release, ReleaseStore, describe
 
 Result = dict[str, t.Any]
@@ -41,16 +44,27 @@ class Engine:
 
     :param batch: names of the nodes to act on; the others are peers.
     :param support: directory of the collection's data files (``nix/``) on this host.
+    :param source: the composition, where it is not in the directory that the deployment names.
     """
 
-    def __init__(self, deployment: Deployment, batch: t.Sequence[str], support: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        batch: t.Sequence[str],
+        support: str,
+        progress: Progress,
+        source: Source | None = None,
+    ) -> None:
         self.deployment = deployment
         self.nodes = [node for node in deployment.nodes if node.name in set(batch)]
         self.progress = progress
         self.state = deployment.state
         self.platform: Platform = _lookup(PLATFORMS, deployment.platform, "platform")(deployment, progress)
-        self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(support, progress)
+        self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
+            support, progress, deployment.builder_options
+        )
         self.releases = ReleaseStore(self.state)
+        self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
 
     # -- plan ----------------------------------------------------------------------------------------------------
@@ -64,7 +78,7 @@ class Engine:
         :param predict: say ``changed`` if anything has to happen: Ansible shows a diff only then.
         """
         kept = None if release is None else self.releases.find(release)
-        desired = self._composed() if kept is None else self._released(kept)
+        desired = self.desired.composed(self._roles()) if kept is None else self.desired.released(kept, self._roles())
         self.platform.check(self.nodes)
         observed = self.platform.observe(self.nodes)
         # Only nodes that exist have a document to compare with: planning a new node writes no key.
@@ -78,7 +92,7 @@ class Engine:
             for name, seen in sorted(observed.items()):
                 if name not in members and seen.state != "absent":
                     steps[name] = Step("retire", "", None, seen.identity, ["not part of the deployment any more"])
-        changes = self._package_changes(steps, desired["packages"])
+        changes = self.desired.package_changes(steps.values(), desired["packages"])
         pending = any(step.action != "keep" for step in steps.values())
         return {
             "changed": predict and pending,
@@ -92,53 +106,12 @@ class Engine:
             "current_release": describe(self.releases.current()),
         }
 
-    def _released(self, kept: Release) -> dict[str, t.Any]:
-        """Images, packages per role and the meaning of *verified*, of a kept release."""
-        missing = sorted({node.role for node in self.nodes} - set(kept.images))
-        if missing:
-            raise InputError(f"release {kept.number} has no image for role {missing[0]!r}")
-        return {
-            "images": dict(kept.images),
-            "packages": {role: dict(self._built(identity).packages) for role, identity in kept.images.items()},
-            "composition": {
-                "digest": kept.composition,
-                "revision": kept.revision,
-                "ports": dict(kept.ports),
-                "test_script": kept.test_script,
-            },
-        }
-
-    def _composed(self) -> dict[str, t.Any]:
-        """The same, of the composition as it is now."""
-        roles = sorted({node.role for node in self.nodes})
-        composition = self.evaluate()
-        for role in roles:
-            if role not in composition.roles:
-                raise InputError(
-                    f"composition {composition.name!r} has no role {role!r}{nearest(role, composition.roles)}"
-                )
-        if any(composition.roles[role].identity is None for role in roles):
-            self.builder.check(self.deployment.composition, self.deployment.setup, roles)
-        return {
-            "images": {name: role.identity for name, role in composition.roles.items() if role.identity is not None},
-            "packages": {name: dict(role.packages) for name, role in composition.roles.items()},
-            "composition": {
-                "digest": composition.digest,
-                "revision": composition.revision,
-                "ports": {name: list(role.ports) for name, role in composition.roles.items()},
-                "test_script": composition.test_script,
-            },
-        }
-
-    def evaluate(self) -> Composition:
-        """The composition as it is now; its test script fits the nodes of the deployment."""
-        composition = self.builder.evaluate(self.deployment.composition, self.deployment.setup)
-        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
-        return composition
+    def _roles(self) -> list[str]:
+        return sorted({node.role for node in self.nodes})
 
     def evaluated(self, *, write: bool) -> Result:
         """``composition.json``; with ``write`` also as a file next to the composition."""
-        data = to_manifest(self.evaluate())
+        data = to_manifest(self.desired.evaluate())
         path = os.path.join(self.deployment.composition, MANIFEST)
         old = read_json(path) if os.path.exists(path) else None
         changed = write and old != data
@@ -148,38 +121,22 @@ class Engine:
 
     def lock(self, *, write: bool) -> Result:
         """Pin the inputs of every role."""
-        path, old, new = self.builder.lock(self.deployment.composition, self.deployment.setup, write=write)
+        path, old, new = self.builder.lock(self.desired.source.path, self.deployment.setup, write=write)
         diff = {"before_header": path, "after_header": path, "before": old, "after": new}
         return {"changed": old != new, "path": path, "diff": [diff] if old != new else []}
 
-    def _package_changes(
-        self, steps: t.Mapping[str, Step], packages: t.Mapping[str, t.Mapping[str, str]]
-    ) -> dict[str, dict[str, list[str | None]]]:
-        changes = {}
-        for step in steps.values():
-            if step.running and step.image and step.running != step.image and step.role not in changes:
-                try:
-                    old = self._built(step.running).packages
-                except ComposeError:
-                    continue  # the running image was built elsewhere, or its root was removed by hand
-                changes[step.role] = package_changes(old, packages.get(step.role, {}))
-        return changes
-
     # -- build and stage -----------------------------------------------------------------------------------------
 
-    def build(self, plan: t.Mapping[str, t.Any]) -> Result:
-        """Build the images that the plan needs; those of a kept release exist already."""
+    def build(self, plan: t.Mapping[str, t.Any], *, reproducible: bool = False) -> Result:
+        """Build the images that the plan needs; those of a kept release exist already.
+
+        :param reproducible: build each of them a second time; one that differs is an error.
+        """
         roles = sorted({step["role"] for step in plan["steps"].values() if step["action"] in ("create", "replace")})
         if plan["release"] is not None or not roles:
-            return {"changed": False, "built": []}
-        before = self.builder.is_built(self.deployment.composition, self.deployment.setup, roles, self.platform.formats)
-        images = self.builder.build(
-            self.deployment.composition,
-            self.deployment.setup,
-            roles,
-            self.platform.formats,
-            self.releases.roots,
-        )
+            return {"changed": False, "built": [], "bundles": {}}
+        before = self.builder.is_built(*self.desired.what(roles))
+        images = self.builder.build(*self.desired.what(roles), self.releases.roots)
         for role, image in images.items():
             if image.identity != plan["images"][role]:
                 raise ComposeError(
@@ -187,32 +144,52 @@ class Engine:
                     "the composition changed meanwhile; run again"
                 )
         built = [role for role in roles if not before[role]]
-        return {"changed": bool(built), "built": built}
+        if reproducible:
+            self._require_reproducible(roles)
+        # Some builders tell only now what is inside; the plan has shown the rest.
+        now = {role: versions(image.packages) for role, image in images.items() if role not in plan["packages"]}
+        changes = self.desired.package_changes((Step(**step) for step in plan["steps"].values()), now)
+        return {
+            "changed": bool(built),
+            "built": built,
+            "bundles": _bundles(images),
+            "packages": changes,
+            "diff": render({}, changes),
+        }
+
+    def build_formats(self, formats: t.Sequence[str]) -> Result:
+        """Build the images of all roles of the batch in formats that a person asks for, not the platform."""
+        unknown = [format_ for format_ in formats if format_ not in FORMATS]
+        if unknown:
+            raise InputError(f"formats has {unknown[0]!r}, expected known formats{nearest(unknown[0], FORMATS)}")
+        what = (self.desired.source.path, self.deployment.setup, self._roles(), formats)
+        before = self.builder.is_built(*what)
+        images = self.builder.build(*what, self.releases.roots)
+        built = [role for role in images if not before[role]]
+        return {"changed": bool(built), "built": built, "bundles": _bundles(images)}
+
+    def _require_reproducible(self, roles: t.Sequence[str]) -> None:
+        differences = self.builder.check_reproducible(*self.desired.what(roles))
+        different = {role: text for role, text in differences.items() if text}
+        if different:
+            error = ComposeError(
+                "; ".join(f"the image of role {role!r} differs: {different[role]}" for role in different)
+            )
+            raise with_failure(error, Failure("not-reproducible", self.builder.name, error.message))
 
     def stage(self, plan: t.Mapping[str, t.Any]) -> Result:
         """Bring the images of all nodes to be switched to the platform."""
         identities = {step["image"] for step in plan["steps"].values() if step["action"] in ("create", "replace")}
-        images = [self._built(identity) for identity in sorted(identities)]
+        images = [self.releases.image(identity) for identity in sorted(identities)]
         return {"changed": self.platform.stage(images) if images else False}
 
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
-        composition = self.evaluate()
-        where = (
-            self.deployment.composition,
-            self.deployment.setup,
-            sorted(composition.roles),
-            self.platform.formats,
-        )
-        self.builder.build(*where, self.releases.roots)
-        differences = self.builder.check_reproducible(*where)
+        composition = self.desired.evaluate()
+        what = self.desired.what(sorted(composition.roles))
+        self.builder.build(*what, self.releases.roots)
+        differences = self.builder.check_reproducible(*what)
         return {"images": {f"{composition.name}/{role}": text for role, text in sorted(differences.items())}}
-
-    def _built(self, identity: str) -> Image:
-        path = os.path.join(self.releases.roots, identity)
-        if not os.path.exists(path):
-            raise ComposeError(f"the image {identity} is not built here any more ({path} is missing)")
-        return Image.read(os.path.realpath(path))
 
     # -- switch --------------------------------------------------------------------------------------------------
 
@@ -226,7 +203,7 @@ class Engine:
             action = plan["steps"][node.name]["action"]
             if action in ("create", "replace"):
                 document = documents[node.name]
-                image = self._built(plan["images"][node.role])
+                image = self.releases.image(plan["images"][node.role])
                 targets.append(Target(node, image, document, document_digest(document)))
             elif action == "refresh":
                 refresh.append(node)
@@ -401,6 +378,10 @@ class Engine:
         return lambda name, outcome: self.progress.say(
             f"{step} {name}: {'done' if outcome.ok else f'failed: {outcome.message}'}"
         )
+
+
+def _bundles(images: t.Mapping[str, Image]) -> dict[str, str]:
+    return {role: image.bundle for role, image in images.items()}
 
 
 def _per_node(outcomes: t.Mapping[str, Outcome]) -> Result:

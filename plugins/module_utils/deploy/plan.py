@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from ..composition.document import needs_reboot
 from ..composition.model import Node
+from ..images.packages import package_diff
 from ..platforms.base import Observation
 
 #: What may happen to a node. ``refresh``: the running node is told its new peers; no reboot.
@@ -50,11 +51,6 @@ def plan_node(node: Node, image: str, digest: str, observed: Observation) -> Ste
     return Step("keep", node.role, image, observed.identity)
 
 
-def package_changes(old: t.Mapping[str, str], new: t.Mapping[str, str]) -> dict[str, list[str | None]]:
-    """Package → [old version, new version] for every difference; ``None`` where a side lacks it."""
-    return {name: [old.get(name), new.get(name)] for name in sorted({*old, *new}) if old.get(name) != new.get(name)}
-
-
 def render(
     steps: t.Mapping[str, Step], changes: t.Mapping[str, t.Mapping[str, list[str | None]]]
 ) -> list[dict[str, str]]:
@@ -71,10 +67,9 @@ def render(
     if before != after:
         diff.append(_entry("nodes", before, after))
     for role, packages in sorted(changes.items()):
-        old = [f"{name} {versions[0]}" for name, versions in packages.items() if versions[0] is not None]
-        new = [f"{name} {versions[1]}" for name, versions in packages.items() if versions[1] is not None]
-        if old != new:
-            diff.append(_entry(f"packages of role {role}", old, new))
+        if packages:
+            header = f"packages of role {role}"
+            diff.append(package_diff(packages, header, header))
     return diff
 
 

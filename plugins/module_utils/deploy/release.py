@@ -10,12 +10,14 @@ roots of their images (``<state>/roots/<identity>``), so that a kept release can
 from __future__ import annotations
 
 import os
+import shutil
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
 from ..composition.schema import reading, validate
-from ..errors import InputError
+from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
+from ..images.image import Image
 
 RELEASE_SCHEMA = "immutable.compose/release/1"
 
@@ -127,6 +129,17 @@ class ReleaseStore:
         write_json(os.path.join(self.directory, "current"), merged.number)
         return True, merged.number
 
+    def has_image(self, identity: str) -> bool:
+        """Whether an image was built here, and is still kept."""
+        return os.path.exists(os.path.join(self.roots, identity))
+
+    def image(self, identity: str) -> Image:
+        """:raises ComposeError: it is not here."""
+        path = os.path.join(self.roots, identity)
+        if not self.has_image(identity):
+            raise ComposeError(f"the image {identity} is not built here any more ({path} is missing)")
+        return Image.read(os.path.realpath(path))
+
     def prune(self, keep: int) -> set[str]:
         """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed.
 
@@ -149,7 +162,11 @@ class ReleaseStore:
             return
         for entry in os.listdir(self.roots):
             if entry.split("+")[0] not in needed:
-                os.unlink(os.path.join(self.roots, entry))
+                root = os.path.join(self.roots, entry)
+                if os.path.islink(root):
+                    os.unlink(root)
+                else:
+                    shutil.rmtree(root)
 
     def _path(self, number: int) -> str:
         return os.path.join(self.directory, f"{number}.json")

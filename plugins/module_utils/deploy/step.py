@@ -11,12 +11,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..builders.revision import Source
 from ..composition.model import Deployment
 from ..errors import ComposeError
-from ..files import write_text
 from ..progress import Progress
 from .engine import Engine
 from .lock import deployment_lock
+from .shipped import unpack
 
 Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
 
@@ -26,26 +27,31 @@ FLEET_SPEC: dict[str, t.Any] = {
     "secrets": {"type": "dict", "no_log": True, "default": {}},
     "batch": {"type": "list", "elements": "str", "required": True},
     "support": {"type": "dict", "required": True},
+    "composition_source": {"type": "dict"},
     "progress_file": {"type": "path"},
 }
 
 
-def run_step(step: str, act: Act, extra: t.Mapping[str, t.Any] | None = None, *, changes: bool = True) -> None:
+def run_step(
+    step: str, act: Act, extra: t.Mapping[str, t.Any] | None = None, *, changes: bool = True, **rules: t.Any
+) -> None:
     """The body of a fleet module.
 
     :param step: name of the step, for messages.
     :param act: the one call into the engine; its result is the module's.
     :param extra: further arguments.
+    :param rules: what :class:`AnsibleModule` takes to tell which arguments go together.
     :param changes: the step changes something: it is not run in check mode, and holds the deployment's lock.
     """
-    module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True)
+    module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True, **rules)
     if changes and module.check_mode:
         module.exit_json(changed=False, skipped_reason="check mode")
     deployment = _deployment(module)
     progress = Progress(module.params["progress_file"])
     os.umask(0o077)
     try:
-        engine = Engine(deployment, module.params["batch"], _support(module, deployment.state), progress)
+        support = _local(module.params["support"], deployment.state)
+        engine = Engine(deployment, module.params["batch"], support, progress, _source(module, deployment.state))
         if changes:
             with deployment_lock(deployment.state, progress):
                 result = act(engine, module)
@@ -53,7 +59,7 @@ def run_step(step: str, act: Act, extra: t.Mapping[str, t.Any] | None = None, *,
             result = act(engine, module)
     except ComposeError as error:
         error.step = error.step or step
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), failure=error.failure)
     except OSError as error:
         module.fail_json(msg=f"{step}: {error}", exception=traceback.format_exc())
     result.setdefault("changed", False)
@@ -67,13 +73,12 @@ def _deployment(module: AnsibleModule) -> Deployment:
     return Deployment.from_json(data)
 
 
-def _support(module: AnsibleModule, state: str) -> str:
-    """Directory of the collection's data files on this host; they come along as text where it is another host."""
-    support = module.params["support"]
-    if support.get("path"):
-        return str(support["path"])
-    directory = os.path.join(state, "support", str(support["digest"]))
-    if not os.path.isdir(directory):
-        for name, text in support["files"].items():
-            write_text(os.path.join(directory, name), text)
-    return directory
+def _local(directory: t.Mapping[str, t.Any], state: str) -> str:
+    """A directory of the controller on this host, which may be another one."""
+    return str(directory["path"]) if directory.get("path") else unpack(directory, os.path.join(state, "shipped"))
+
+
+def _source(module: AnsibleModule, state: str) -> Source | None:
+    """The composition, if it came along."""
+    packed = module.params["composition_source"]
+    return Source(_local(packed, state), packed["revision"]) if packed else None

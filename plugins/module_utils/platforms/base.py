@@ -16,23 +16,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from ..composition.model import Deployment, Node
-from ..composition.names import nearest
-from ..errors import ComposeError, InputError
+from ..composition.options import Option
+from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 
 if t.TYPE_CHECKING:
     from ..ssh.connection import Connection
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a platform, given for the deployment, a role or a node."""
-
-    type: type
-    default: t.Any
-    description: str
 
 
 @dataclass(frozen=True)
@@ -184,16 +175,3 @@ def per_node(
             outcomes[futures[future]] = future.result()
             tell(futures[future], future.result())
     return outcomes
-
-
-def validate_options(platform: type[Platform], given: t.Mapping[str, t.Any], where: str) -> dict[str, t.Any]:
-    """Check option names and types. :raises InputError: names the option and the nearest valid one."""
-    for key, value in given.items():
-        spec = platform.options.get(key)
-        if spec is None:
-            raise InputError(
-                f"{where}: unknown option {key!r} of platform {platform.name!r}{nearest(key, platform.options)}"
-            )
-        if not isinstance(value, spec.type) or (isinstance(value, bool) and spec.type is not bool):
-            raise InputError(f"{where}: {key} is {value!r}, expected {spec.type.__name__}")
-    return dict(given)

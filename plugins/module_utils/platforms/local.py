@@ -1,22 +1,21 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the platforms on this very host have in common: a node is a process and a directory. PRIVATE to the collection.
+"""What the platforms on this very host have in common: each node has a directory there. PRIVATE to the collection.
 
-What runs is asked of ``/proc``; what it is, of the node's records. A record is written before the process is started
-and only while none runs, so the two never disagree, whenever a run is killed.
+What runs is asked of the host; what it is, of the node's records. A record is written before the node is started and
+only while it does not run, so the two never disagree, whenever a run is killed.
 """
 
 from __future__ import annotations
 
 import os
 import typing as t
-import uuid
 from abc import abstractmethod
 
 from ..composition.model import Deployment, Node
 from ..errors import ComposeError, InputError
-from ..images.image import Image
+from ..images.image import ARCHITECTURES, Image
 from ..progress import Progress
 from . import machine
 from .base import Observation, Outcome, Platform, Target, Tell, per_node
@@ -27,12 +26,8 @@ SPACE = 64 * 1024 * 1024
 
 
 class LocalPlatform(Platform):
-    """Nodes are processes of this host."""
+    """Nodes live and die on this host."""
 
-    #: Base names that a node's process may have.
-    programs: t.ClassVar[tuple[str, ...]]
-    #: Seconds for a started process to have set itself up (not: for the node to answer).
-    start_deadline: t.ClassVar[float] = 20
     #: Seconds for a node with data volumes to stop its services and sync before it is killed.
     stop_deadline: t.ClassVar[int] = 40
     #: The same for a node without: whatever it does now, nothing of it stays.
@@ -45,22 +40,22 @@ class LocalPlatform(Platform):
     # -- what a platform adds ------------------------------------------------------------------------------------
 
     @abstractmethod
-    def command(self, name: str, record: Record) -> list[str]:
-        """Prepare what the node needs (network, volumes) and return the command that is its process.
+    def running(self, names: t.Iterable[str]) -> dict[str, int]:
+        """Process id of each of these nodes that runs."""
 
-        The command has :meth:`marker` as an argument, or as the value of an option.
+    @abstractmethod
+    def start(self, name: str, record: Record) -> None:
+        """Prepare what the node needs (network, volumes) and start it; from now on only the node itself can fail."""
+
+    @abstractmethod
+    def halt(self, name: str, pid: int, seconds: int, step: str) -> None:
+        """Have the node shut down in good order, or by force after so many seconds.
+
+        :raises ComposeError: not even that ends it.
         """
 
-    @abstractmethod
-    def is_up(self, name: str, pid: int) -> bool:
-        """Whether the process has set itself up: from now on only the node itself can fail."""
-
-    @abstractmethod
-    def shut_down(self, name: str, handle: int, seconds: int) -> bool:
-        """Ask the node to shut down in good order; whether it did within so many seconds."""
-
     def after_stop(self, name: str) -> None:
-        """Clean up behind a process that has ended."""
+        """Clean up behind a node that does not run any more, or could not be started."""
 
     def effective_options(self, node: Node) -> dict[str, t.Any]:
         """The options that the node is to boot with."""
@@ -68,17 +63,14 @@ class LocalPlatform(Platform):
 
     # -- the platform --------------------------------------------------------------------------------------------
 
-    def marker(self, name: str) -> str:
-        """What makes the node's process known: a UUID made of its state directory and its name."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.state}/{name}"))
-
     def node_state(self, name: str) -> NodeState:
         return NodeState(self.state, name)
 
-    def running(self, names: t.Iterable[str]) -> dict[str, int]:
-        """Process id of each of these nodes that runs."""
-        markers = {self.marker(name): name for name in names}
-        return {markers[marker]: pid for marker, pid in machine.find(markers, self.programs).items()}
+    def used(self) -> set[str]:
+        """Identities of the images that nodes run, or may go back to."""
+        states = [self.node_state(name) for name in NodeState.names(self.state)]
+        records = [record for state in states for record in (state.current(), state.verified())]
+        return {record.image.identity for record in records if record}
 
     def check(self, nodes: t.Sequence[Node]) -> None:
         for node in nodes:
@@ -197,16 +189,13 @@ class LocalPlatform(Platform):
         self._stop(name, step)
         state = self.node_state(name)
         state.intend(record)
-        command = self.command(name, record)
         self.progress.say(f"{step} {name}: starting {record.image.identity}")
         try:
-            pid = machine.start(
-                command, state.console, ready=lambda pid: self.is_up(name, pid), deadline=self.start_deadline
-            )
+            self.start(name, record)
         except BaseException:
             self.after_stop(name)
             raise
-        return Outcome(ok=True, changed=True, message=f"boots {record.image.identity}", details={"pid": pid})
+        return Outcome(ok=True, changed=True, message=f"boots {record.image.identity}")
 
     def _stop(self, name: str, step: str) -> bool:
         """Stop the node if it runs, by force after a while; whether it ran."""
@@ -215,19 +204,17 @@ class LocalPlatform(Platform):
             self.progress.say(f"{step} {name}: stopping")
             record = self.node_state(name).current()
             keeps_data = record is None or record.image.volumes
-            seconds = self.stop_deadline if keeps_data else self.volatile_stop_deadline
-            with machine.handle(pid, self.marker(name), self.programs) as handle:
-                if handle is not None and not self.shut_down(name, handle, seconds):
-                    self.progress.say(f"{step} {name}: does not stop, killing it")
-                    if not machine.kill(pid, handle, 10):
-                        raise ComposeError(f"its process {pid} does not even end when it is killed")
+            self.halt(name, pid, self.stop_deadline if keeps_data else self.volatile_stop_deadline, step)
         self.after_stop(name)
         return pid is not None
 
 
 def image_files(images: t.Iterable[Image], formats: t.Iterable[str]) -> None:
-    """Refuse images whose files are missing. :raises ComposeError: names the image and the file."""
+    """Refuse images that cannot run here. :raises ComposeError: another architecture, or a file that is missing."""
+    here = ARCHITECTURES.get(os.uname().machine, os.uname().machine)
     for image in images:
+        if image.architecture != here:
+            raise ComposeError(f"image {image.identity} is for {image.architecture}, but this host is {here}")
         for format_ in formats:
             path = image.path(format_)
             if not os.path.exists(path):

@@ -9,9 +9,11 @@ import hashlib
 import ipaddress
 import os
 import threading
+import typing as t
 
 from ..composition.addresses import gateway
 from ..process import run
+from ..ssh.endpoint import Endpoint
 
 #: Name of the bridge within the namespace.
 BRIDGE = "compose0"
@@ -35,6 +37,14 @@ class Namespace:
         """The command, within the namespace; ``ip netns exec`` would hide the cgroups with a new ``/sys``."""
         return ["nsenter", f"--net={self.path}", *command]
 
+    def interfaces(self, address: str, network: str) -> list[dict[str, t.Any]]:
+        """``interfaces`` of the document of a node in the namespace."""
+        return [{"match": {"name": "host0"}, "address": f"{address}/{ipaddress.IPv4Network(network).prefixlen}"}]
+
+    def endpoint(self, address: str) -> Endpoint:
+        """How SSH reaches an address within the namespace."""
+        return Endpoint(address, proxy_command=" ".join(self.enter("nc", "%h", "%p")))
+
     def exists(self) -> bool:
         """A file without a namespace behind it is what a kill or a reboot may leave."""
         try:
@@ -54,7 +64,31 @@ class Namespace:
             settings = f"address replace {address} dev {BRIDGE}\nlink set lo up\nlink set {BRIDGE} up\n"
             run(["ip", "-n", self.name, "-batch", "-"], stdin=settings, timeout=_TIMEOUT)
 
+    def attach(self, node: str) -> str:
+        """Make a namespace for one node, with an interface ``host0`` on the bridge; its path."""
+        self.detach(node)
+        own, port = self._own(node), _port(node)
+        run(["ip", "netns", "add", own], timeout=_TIMEOUT)
+        links = f"link add {port} type veth peer name host0 netns {own}\nlink set {port} master {BRIDGE} up\n"
+        run(["ip", "-n", self.name, "-batch", "-"], stdin=links, timeout=_TIMEOUT)
+        return f"/run/netns/{own}"
+
+    def detach(self, node: str) -> None:
+        """Remove what :meth:`attach` made, or a part of it."""
+        if self.exists():  # the interface would else stay for a moment longer than the namespace
+            run(["ip", "-n", self.name, "link", "delete", _port(node)], timeout=_TIMEOUT, check=False)
+        if os.path.exists(f"/run/netns/{self._own(node)}"):
+            run(["ip", "netns", "delete", self._own(node)], timeout=_TIMEOUT)
+
+    def _own(self, node: str) -> str:
+        return f"{self.name}-{node}"
+
     def remove(self) -> None:
         """Remove the namespace, and the bridge with it."""
         if os.path.exists(self.path):
             run(["ip", "netns", "delete", self.name], timeout=_TIMEOUT)
+
+
+def _port(node: str) -> str:
+    """Name of a node's interface on the bridge: names of interfaces have 15 characters at most."""
+    return f"port-{hashlib.sha256(node.encode()).hexdigest()[:10]}"

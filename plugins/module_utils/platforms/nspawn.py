@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import typing as t
@@ -16,15 +15,16 @@ from ..images.image import Image
 from ..process import need
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
-from . import machine
+from . import machine, nxc_handover
 from .cgroup import drop_cgroup, own_cgroup
-from .local import LocalPlatform, image_files
+from .local import image_files
 from .netns import BRIDGE, Namespace
-from .records import NodeState, Record
+from .processes import ProcessPlatform
+from .records import Record
 from .roots import Roots
 
 
-class Nspawn(LocalPlatform):
+class Nspawn(ProcessPlatform):
     """Containers on a bridge of their own, their root a volatile overlay over the image's squashfs."""
 
     name = "nspawn"
@@ -45,24 +45,21 @@ class Nspawn(LocalPlatform):
         super().check(nodes)
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
-        length = ipaddress.IPv4Network(self.deployment.network).prefixlen
-        return [{"match": {"name": "host0"}, "address": f"{node.address}/{length}"}]
+        return self.namespace.interfaces(str(node.address), self.deployment.network)
 
     def endpoint(self, node: Node) -> Endpoint:
-        proxy = " ".join(self.namespace.enter("nc", "%h", "%p"))
-        return Endpoint(str(node.address), proxy_command=proxy)
+        return self.namespace.endpoint(str(node.address))
 
     def stage(self, images: t.Sequence[Image]) -> bool:
-        image_files(images, self.formats)
+        for image in images:
+            if nxc_handover.is_nxc(image):
+                nxc_handover.check(image, self.deployment, self.deployment.nodes)
+            image_files([image], ("toplevel",) if "toplevel" in image.formats else self.formats)
         done = [self.roots.stage(image) for image in images]
         return any(done)
 
     def prune(self, keep: t.Collection[str]) -> None:
-        used = set(keep)
-        for name in NodeState.names(self.state):
-            state = self.node_state(name)
-            used |= {record.image.identity for record in (state.current(), state.verified()) if record}
-        self.roots.drop(used)
+        self.roots.drop({*keep, *self.used()})
 
     def teardown(self) -> None:
         super().teardown()
@@ -74,11 +71,11 @@ class Nspawn(LocalPlatform):
         self.roots.stage(record.image)
         self.namespace.create(self.deployment.network)
         state = self.node_state(name)
-        binds = [(state.document_directory, "/run/compose/in")]
-        for volume, spec in record.image.volumes.items():
-            directory = os.path.join(state.volumes, volume)
-            os.makedirs(directory, exist_ok=True)
-            binds.append((directory, spec.mount))
+        reads = []
+        if nxc_handover.is_nxc(record.image):
+            directory = nxc_handover.write_files(record.image, record.document, self.node_state(name).directory)
+            store = os.path.dirname(record.image.handover["system"])
+            reads = [(store, store), (directory, "/etc/nxc")]
         nspawn = [
             "systemd-nspawn",
             "--boot",
@@ -96,7 +93,8 @@ class Nspawn(LocalPlatform):
             "--timezone=off",
             "--link-journal=no",
             "--console=read-only",
-            *(f"--bind={_escape(source)}:{_escape(target)}" for source, target in binds),
+            *(f"--bind={_escape(source)}:{_escape(target)}" for source, target in state.mounts(record.image.volumes)),
+            *(f"--bind-ro={_escape(source)}:{_escape(target)}" for source, target in reads),
         ]
         return own_cgroup(self._cgroup(name), self.namespace.enter(*nspawn))
 

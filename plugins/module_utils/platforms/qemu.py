@@ -12,16 +12,17 @@ import threading
 import typing as t
 
 from ..composition.model import Deployment, Node
+from ..composition.options import Option
 from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..process import need
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
-from . import machine, qmp
-from .base import Option
+from . import machine, nxc_handover, qmp
 from .kvm import kvm_fault
-from .local import LocalPlatform, image_files
+from .local import image_files
 from .ports import require_free
+from .processes import ProcessPlatform
 from .records import NodeState, Record
 
 PROGRAM = "qemu-system-x86_64"
@@ -35,11 +36,17 @@ _KEY_INTERVAL = 4
 #: Characters of a disk's serial number, by which the guest finds a volume.
 _SERIAL_LENGTH = 20
 
+#: Formats of images that need no root file system beside the initrd.
+KERNEL = ("kernel", "initrd")
+
+#: Where QEMU's own DHCP server begins, within the network for the way out of a guest.
+_GUEST = 15
+
 #: Networks for the way out of a guest (QEMU's own choice first): one that the deployment's own network leaves free.
 _USER_NETWORKS = ("10.0.2.0/24", "172.31.255.0/24")
 
 
-class Qemu(LocalPlatform):
+class Qemu(ProcessPlatform):
     """Virtual machines with a loopback port for SSH and a private network among them."""
 
     name = "qemu"
@@ -156,8 +163,10 @@ class Qemu(LocalPlatform):
 
     def stage(self, images: t.Sequence[Image]) -> bool:
         """Nothing is copied; sees to it that the images can be booted."""
-        image_files(images, self.formats)
         for image in images:
+            if nxc_handover.is_nxc(image):
+                nxc_handover.check(image, self.deployment, self.deployment.nodes)
+            image_files([image], KERNEL if nxc_handover.is_nxc(image) else self.formats)
             for volume in image.volumes:
                 if len(volume) > _SERIAL_LENGTH:
                     raise InputError(
@@ -192,8 +201,15 @@ class Qemu(LocalPlatform):
         ]
         command += ["-qmp", "unix:qmp,server=on,wait=off"]
         command += ["-kernel", image.path("kernel"), "-initrd", image.path("initrd")]
-        command += ["-append", f"{image.cmdline} console=ttyS0".strip()]
-        command += _disk("root", image.path("root"), "readonly=on")
+        if nxc_handover.is_nxc(image):
+            route = str(ipaddress.IPv4Network(user).network_address + _GUEST)
+            handover = nxc_handover.Handover(image, record.document, self.state, state.directory, route)
+            command += ["-append", handover.command_line()]
+            for tag, directory, read_only in handover.shares():
+                command += _share(tag, directory, read_only)
+        else:
+            command += ["-append", f"{image.cmdline} console=ttyS0".strip()]
+            command += _disk("root", image.path("root"), "readonly=on")
         for volume, spec in image.volumes.items():
             path = os.path.join(state.volumes, f"{volume}.raw")
             _make_disk(path, spec.size)
@@ -257,6 +273,11 @@ def _make_disk(path: str, size: int) -> None:
 def _disk(name: str, path: str, how: str, serial: str = "") -> list[str]:
     drive = f"if=none,id=disk-{name},format=raw,{how},file={_escape(path)}"
     return ["-drive", drive, "-device", f"virtio-blk-pci,drive=disk-{name}{serial}"]
+
+
+def _share(tag: str, path: str, read_only: bool) -> list[str]:
+    options = f"local,id=share-{tag},path={_escape(path)},security_model=none,readonly={'on' if read_only else 'off'}"
+    return ["-fsdev", options, "-device", f"virtio-9p-pci,fsdev=share-{tag},mount_tag={tag}"]
 
 
 def _nic(name: str, netdev: str, mac: str) -> list[str]:

@@ -18,6 +18,7 @@ import shutil
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
+from ..composition.model import Volume
 from ..composition.schema import reading, validate
 from ..errors import ComposeError
 from ..files import read_json, write_json
@@ -103,6 +104,15 @@ class NodeState:
         if verified is not None and verified.boots_like(record):
             self._write(self._verified, replace(verified, document=document, document_digest=digest))
         self._write(self._current, replace(record, document=document, document_digest=digest))
+
+    def mounts(self, volumes: t.Mapping[str, Volume]) -> list[tuple[str, str]]:
+        """Directories that a container sees, and where: the node document, and data volumes, made if missing."""
+        mounts = [(self.document_directory, "/run/compose/in")]
+        for volume, spec in volumes.items():
+            directory = os.path.join(self.volumes, volume)
+            os.makedirs(directory, exist_ok=True)
+            mounts.append((directory, spec.mount))
+        return mounts
 
     def remove(self, *, data: bool) -> bool:
         """Forget the node, and its data volumes with ``data``; whether there was anything. Only while nothing runs."""

@@ -9,6 +9,7 @@ import typing as t
 
 from .base import Platform
 from .nspawn import Nspawn
+from .podman import Podman
 from .qemu import Qemu
 
-PLATFORMS: t.Mapping[str, type[Platform]] = {platform.name: platform for platform in (Nspawn, Qemu)}
+PLATFORMS: t.Mapping[str, type[Platform]] = {platform.name: platform for platform in (Nspawn, Podman, Qemu)}

@@ -17,6 +17,9 @@ from ..progress import Progress
 #: Largest ratio of a root file system to its squashfs that is expected, where it has to be unpacked.
 _EXPANSION = 5
 
+#: What a NixOS system expects to be there.
+_DIRECTORIES = ("bin", "dev", "etc/nxc", "home", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var")
+
 
 class Roots:
     """``images/<identity>`` in the state directory: the squashfs mounted, or unpacked where it cannot be mounted."""
@@ -35,6 +38,9 @@ class Roots:
         with self._lock:
             if os.path.isdir(path) and os.listdir(path):
                 return False
+            if "toplevel" in image.formats:
+                self._around(image)
+                return True
             os.makedirs(path, mode=0o755, exist_ok=True)
             try:
                 run(["mount", "-t", "squashfs", "-o", "loop,ro", image.path("root"), path], timeout=60)
@@ -43,6 +49,18 @@ class Roots:
                 self.progress.say(f"stage {image.identity}: cannot be mounted here ({why[0]}), unpacking it")
                 self._unpack(image)
             return True
+
+    def _around(self, image: Image) -> None:
+        """A root with nothing but the way to a system in the store of this host, which is mounted in it."""
+        system, temporary = os.path.realpath(image.path("toplevel")), self.path(f".{image.identity}")
+        if os.path.exists(temporary):
+            shutil.rmtree(temporary)
+        for name in (*_DIRECTORIES, os.path.dirname(system)[1:]):
+            os.makedirs(os.path.join(temporary, name), mode=0o755)
+        os.symlink(os.path.join(system, "init"), os.path.join(temporary, "sbin/init"))
+        # A copy: a link would lead nowhere when systemd-nspawn looks whether this is a system.
+        shutil.copyfile(os.path.join(system, "etc/os-release"), os.path.join(temporary, "etc/os-release"))
+        os.rename(temporary, self.path(image.identity))
 
     def _unpack(self, image: Image) -> None:
         free = os.statvfs(self.directory).f_bavail * os.statvfs(self.directory).f_frsize

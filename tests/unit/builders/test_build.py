@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders import debian as debian_module
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.failures import explain_failure
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import BuildLog, Nix, NixBuildError
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import REQUIRED, Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian_failures import explain_failure
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix, NixBuildError
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.images.packages import versions
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import Compose, use_store, write_build
@@ -84,7 +86,7 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     root = image.path("root")
     assert image.formats["root"].size == os.stat(root).st_size
     assert image.formats["root"].sha256 == hashlib.sha256(Path(root).read_bytes()).hexdigest()
-    assert "nginx-light" in image.packages
+    assert "nginx-light" in versions(image.packages)
     assert image.volumes["data"].mount == "/data"
 
     files = unsquashed(
@@ -235,10 +237,10 @@ def test_a_full_disk_of_the_store(
 
 def failing(tmp_path: Path, commands: str) -> ComposeError:
     """The explanation of a real build that runs these commands."""
-    nix = Nix(write_build(tmp_path, commands), Progress())
+    file, nix = write_build(tmp_path, commands), Nix(Progress(), REQUIRED)
     log = BuildLog(Progress(), str)
     with pytest.raises(NixBuildError) as failed:
-        nix.realise(nix.instantiate(["a"], {}), log, log.describe)
+        nix.realise(nix.instantiate(file, ["a"], {}), log, log.describe)
     return explain_failure(failed.value, {"packages": {}}, {})
 
 
@@ -263,8 +265,8 @@ def test_another_failure_keeps_the_last_lines(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("own_store")
 def test_a_build_that_differs_is_told(tmp_path: Path) -> None:
     commands = "read -r id < /proc/sys/kernel/random/uuid; echo $id > $out"
-    nix = Nix(write_build(tmp_path, commands), Progress())
-    derivations = nix.instantiate(["a"], {})
+    file, nix = write_build(tmp_path, commands), Nix(Progress(), REQUIRED)
+    derivations = nix.instantiate(file, ["a"], {})
     nix.realise(derivations, BuildLog(Progress(), str), str)
     with pytest.raises(NixBuildError, match="may not be deterministic"):
         nix.realise(derivations, BuildLog(Progress(), str), str, "--check")

@@ -35,6 +35,16 @@ def test_has_a_page_of_the_docs(builder: type[Builder]) -> None:
     assert builder.name in page.splitlines()[0].lower()
 
 
+@every_builder
+def test_options_are_described_in_plugin_style_and_on_the_page(builder: type[Builder]) -> None:
+    page = (REPOSITORY / f"docs/builders/{builder.name}.md").read_text()
+    for name, option in builder.options.items():
+        assert name.isidentifier() and name != "name"
+        assert option.type in (bool, int, str, list), name
+        assert option.description.endswith("."), name
+        assert f"`{name}`" in page, name
+
+
 def test_inventory_plugin_has_a_default_that_exists() -> None:
     option = yaml.safe_load(composition.DOCUMENTATION)["options"]["builder"]
     assert option["default"] in BUILDERS
@@ -50,7 +60,7 @@ def test_a_directory_that_is_no_composition_is_refused_by_its_path(builder: type
     instance = builder(str(REPOSITORY / "nix"), Progress())
     for ask in (
         lambda: instance.evaluate(str(tmp_path), {}),
-        lambda: instance.check(str(tmp_path), {}, ["node"]),
+        lambda: instance.identify(str(tmp_path), {}, ["node"], ["root"]),
         lambda: instance.is_built(str(tmp_path), {}, ["node"], ["root"]),
         lambda: instance.build(str(tmp_path), {}, ["node"], ["root"], str(tmp_path / "roots")),
         lambda: instance.check_reproducible(str(tmp_path), {}, ["node"], ["root"]),

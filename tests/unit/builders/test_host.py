@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.failures import explain_failure
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import BuildLog, Nix, NixBuildError
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import REQUIRED, Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian_failures import explain_failure
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix, NixBuildError
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     ComposeError,
     EvaluationError,
@@ -80,12 +81,12 @@ def test_ordinary_users_are_refused(public: Path, as_nobody: AsNobody, public_st
 
 
 def test_a_store_that_may_not_be_written(public: Path, as_nobody: AsNobody, public_store: Path) -> None:
-    nix = Nix(write_build(public, "true"), Progress())
+    file, nix = write_build(public, "true"), Nix(Progress(), REQUIRED)
     with (
         as_nobody(),
         pytest.raises(ComposeError, match="store cannot be used: .*Permission denied; run as root"),
     ):
-        nix.instantiate(["a"], {})
+        nix.instantiate(file, ["a"], {})
     assert list((public_store).iterdir()) == []
 
 
@@ -95,7 +96,7 @@ def test_a_file_of_the_composition_that_may_not_be_read_is_no_matter_of_the_stor
     (public / "secret").touch(mode=0o600)
     (public / "default.nix").write_text("{ }: { a = builtins.readFile ./secret; }")
     with as_nobody(), pytest.raises(EvaluationError, match=r"/secret': Permission denied"):
-        Nix(str(public / "default.nix"), Progress()).evaluate("a", {})
+        Nix(Progress()).evaluate(str(public / "default.nix"), "a", {})
 
 
 def test_a_daemon_that_does_not_run(
@@ -147,8 +148,8 @@ def daemon(own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_daemon_that_is_killed_in_the_middle(daemon: Daemon, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    nix = Nix(write_build(tmp_path, f"echo > {started}; while :; do /bin/sleep 0.1; done"), Progress())
-    derivations = nix.instantiate(["a"], {})
+    file, nix = write_build(tmp_path, f"echo > {started}; while :; do /bin/sleep 0.1; done"), Nix(Progress(), REQUIRED)
+    derivations = nix.instantiate(file, ["a"], {})
     log = BuildLog(Progress(), str)
 
     def kill() -> None:
@@ -166,7 +167,7 @@ def test_a_daemon_that_is_killed_in_the_middle(daemon: Daemon, tmp_path: Path) -
     )
     gone = "the Nix store cannot be used: .*; see that the Nix daemon runs, and run again"
     for step in (
-        lambda: nix.instantiate(["a"], {}),
+        lambda: nix.instantiate(file, ["a"], {}),
         lambda: nix.missing(derivations),
         lambda: nix.add_root(str(tmp_path / "roots/a"), derivations[0]),
     ):

@@ -216,7 +216,7 @@ def test_a_lock_that_does_not_match_says_where(debian: Debian, compose: Compose,
     path = compose(text, lock="web")
     roles = ["another"] if "another" in text else ["proxy"]
     for refuse in (
-        lambda: debian.check(path, {}, roles),
+        lambda: debian.identify(path, {}, roles, ["root"]),
         lambda: debian.build(path, {}, roles, ["root"], "/nonexistent"),
     ):
         with pytest.raises(InputError, match="does not match the composition") as refused:

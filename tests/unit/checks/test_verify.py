@@ -123,6 +123,39 @@ def test_no_identity(lab: Lab) -> None:
     assert "No such file" in lab.run().message
 
 
+def system_of_a_store(lab: Lab, monkeypatch: pytest.MonkeyPatch, identity: str = IDENTITY) -> Path:
+    """A node like those of NixOS and Guix: a link leads to its system in the store."""
+    system = lab.directory / "store" / identity
+    (system / "profile" / "bin").mkdir(parents=True)
+    link = lab.directory / "current-system"
+    link.symlink_to(system)
+    monkeypatch.setattr(builtin, "SYSTEM_LINK", str(link))
+    lab.identity.unlink()
+    return system
+
+
+def test_a_system_in_a_store_is_its_own_identity(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    system_of_a_store(lab, monkeypatch)
+    assert lab.run().ok
+
+
+def test_another_system_in_a_store(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    system_of_a_store(lab, monkeypatch, "another-system")
+    assert failures(lab.run()) == [f"{NODE}: identity: runs another-system, expected {IDENTITY}"]
+
+
+def test_services_of_the_shepherd_that_failed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``herd status`` of Shepherd 1.0 lists them."""
+    herd = system_of_a_store(lab, monkeypatch) / "profile" / "bin" / "herd"
+    herd.write_text("#!/bin/sh\nprintf 'Started:\\n + root\\nFailed to start:\\n ! nfs\\n ! rpc.mountd\\n'\n")
+    herd.chmod(0o755)
+    lab.server.program("systemctl", "echo there is none; exit 1")
+    lab.server.program("journalctl", "exit 127")
+    assert failures(lab.run()) == [f"{NODE}: units: failed units: nfs, rpc.mountd"]
+    herd.write_text("#!/bin/sh\nprintf 'Started:\\n + root\\n + nfs\\n'\n")
+    assert lab.run().ok
+
+
 def test_waits_for_a_node_that_still_boots(lab: Lab) -> None:
     lab.system("starting", "running")
     assert lab.run().ok

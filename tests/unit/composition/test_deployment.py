@@ -16,12 +16,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
     to_hostvars,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Deployment, Role
+from ansible_collections.immutable.compose.plugins.module_utils.composition.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Option, Platform
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 
 FILE = "/site/demo.compose.yml"
 DEFAULTS = {
     "platform": "machines",
+    "builder": "debian",
     "network": "10.87.0.0/16",
     "keep": 3,
     "boot_timeout": 300,

@@ -42,12 +42,13 @@ def test_any_other_content_makes_it_stale(tmp_path: Path, file: str) -> None:
     assert is_stale(composition)
 
 
-def test_hidden_files_and_the_manifest_do_not_count(tmp_path: Path) -> None:
+def test_hidden_files_broken_links_and_the_manifest_do_not_count(tmp_path: Path) -> None:
     before = source_digest(str(tmp_path))
     write(tmp_path)
     (tmp_path / "composition.nix").unlink()
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text("main")
+    (tmp_path / "result").symlink_to("/nowhere")
     assert source_digest(str(tmp_path)) == before
 
 

@@ -13,7 +13,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.docu
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import (
     Step,
-    package_changes,
     plan_node,
     render,
 )
@@ -53,14 +52,6 @@ def test_plan_node(observed: Observation, action: str, why: list[str]) -> None:
 def test_a_parameter_needs_a_reboot_but_a_peer_does_not() -> None:
     assert needs_reboot(digest(), digest(node=Node("web1", "web", parameters={"debug": True})))
     assert not needs_reboot(digest(), digest(NODE, OTHER))
-
-
-def test_package_changes_name_both_versions() -> None:
-    assert package_changes({"a": "1", "b": "1"}, {"a": "2", "c": "1"}) == {
-        "a": ["1", "2"],
-        "b": ["1", None],
-        "c": [None, "1"],
-    }
 
 
 def test_the_rendered_plan_shows_nodes_and_packages() -> None:

@@ -50,6 +50,7 @@ roles:
                 "compose_deployment": "demo-1",
                 "compose_composition": str(site.composition),
                 "compose_builder": "debian",
+                "compose_builder_options": {},
                 "compose_platform": "qemu",
                 "compose_network": "10.87.0.0/16",
                 "compose_state": str(site.directory / "state" / "demo-1"),

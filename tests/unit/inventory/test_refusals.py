@@ -23,7 +23,7 @@ from .conftest import Site
         ("roles: {node: {options: {memroy: 1}}}", "unknown option 'memroy' of platform 'qemu'; did you mean 'memory'?"),
         ("roles: {node: {hosts: rack1}}", "roles.node.hosts: 'rack1' is no host or group of the sources read before"),
         ("roles: 3", "demo.compose.yml: "),
-        ("builder: debain", "builder: 'debain' is no builder; did you mean 'debian'?"),
+        ("builder: debain", "builder is 'debain', expected a known builder; did you mean 'debian'?"),
         ("platfrom: qemu", "demo.compose.yml: 'platfrom' is no key of a deployment file; did you mean 'platform'?"),
         ("keep: true", "keep is True"),
         ("keep: few", "demo.compose.yml: "),

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node, Volume
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.composition.options import Option
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms import machine
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Option, Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import LocalPlatform
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome, Target
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.processes import ProcessPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
@@ -21,7 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint imp
 SCRIPT = 'trap "echo stopped; exit 0" TERM; echo "boots $1"; for n in $(seq 1200); do sleep 0.05; done'
 
 
-class Scripts(LocalPlatform):
+class Scripts(ProcessPlatform):
     name = "scripts"
     formats = ("root",)
     options: t.ClassVar = {"memory": Option(int, 512, "Of no use here.")}
@@ -69,7 +70,15 @@ class Lab:
         return Scripts(self.deployment(*names, **options), Progress(str(self.state.parent / "progress")))
 
     def image(self, identity: str, **volumes: Volume) -> Image:
-        return Image("node", "debian", identity, "x86_64", {"root": ImageFile("root", 1, "")}, "/", volumes=volumes)
+        return Image(
+            "node",
+            "debian",
+            identity,
+            ARCHITECTURES[os.uname().machine],
+            {"root": ImageFile("root", 1, "")},
+            "/",
+            volumes=volumes,
+        )
 
     def target(self, node: Node, identity: str, digest: str = "d1") -> Target:
         return Target(node, self.image(identity), {"name": node.name, "digest": digest}, digest)

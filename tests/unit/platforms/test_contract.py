@@ -12,12 +12,12 @@ import yaml
 from ansible_collections.immutable.compose.plugins.inventory import composition
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.composition.names import is_host_name
+from ansible_collections.immutable.compose.plugins.module_utils.composition.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
     Observation,
     Platform,
-    validate_options,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -49,7 +49,7 @@ def test_options_are_described_and_defaults_fit(platform: type[Platform]) -> Non
         assert option.type in (bool, int, str), name
         assert option.description.endswith("."), name
         if option.default is not None:
-            assert validate_options(platform, {name: option.default}, "x") == {name: option.default}
+            assert validate_options(platform, {name: option.default}, "x", "platform") == {name: option.default}
 
 
 @every_platform
@@ -68,7 +68,7 @@ def test_inventory_plugin_names_it(platform: type[Platform]) -> None:
 @every_platform
 def test_unknown_option_is_refused(platform: type[Platform]) -> None:
     with pytest.raises(InputError, match=f"unknown option 'memroy' of platform '{platform.name}'"):
-        validate_options(platform, {"memroy": 1}, "x.compose.yml")
+        validate_options(platform, {"memroy": 1}, "x.compose.yml", "platform")
 
 
 @every_platform

@@ -6,13 +6,14 @@ import os
 import socket
 import stat
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms import kvm, ports
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
@@ -45,7 +46,9 @@ def machines(tmp_path: Path) -> Machines:
 
 def image(bundle: str, **volumes: Volume) -> Image:
     formats = {name: ImageFile(name, 1, "") for name in Qemu.formats}
-    return Image("node", "debian", "an-image", "x86_64", formats, bundle, "quiet", volumes=volumes)
+    return Image(
+        "node", "debian", "an-image", ARCHITECTURES[os.uname().machine], formats, bundle, "quiet", volumes=volumes
+    )
 
 
 def record(platform: Qemu, name: str, bundle: str = "/bundle", **volumes: Volume) -> Record:
@@ -111,6 +114,8 @@ def test_images_that_cannot_boot(machines: Machines, tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"role 'node': the volume name '{'x' * 21}' has more than 20 characters"):
         platform.stage([image(str(tmp_path), **{"x" * 21: Volume("/x", 1)})])
+    with pytest.raises(ComposeError, match=r"image an-image is for s390x, but this host is a\w+64"):
+        platform.stage([replace(image(str(tmp_path)), architecture="s390x")])
 
 
 def test_command_and_volumes(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import typing as t
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms import roots as roots_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.roots import Roots
 from ansible_collections.immutable.compose.plugins.module_utils.process import run
@@ -32,7 +33,14 @@ def image(tmp_path: Path) -> Image:
     command = ["mksquashfs", str(tmp_path / "tree"), str(tmp_path / "root"), "-quiet", "-no-progress"]
     subprocess.run(command, check=True, capture_output=True)
     size = (tmp_path / "root").stat().st_size
-    return Image("node", "debian", "an-image", "x86_64", {"root": ImageFile("root", size, "")}, str(tmp_path))
+    return Image(
+        "node",
+        "debian",
+        "an-image",
+        ARCHITECTURES[os.uname().machine],
+        {"root": ImageFile("root", size, "")},
+        str(tmp_path),
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,18 @@
+{
+  description = "A directory that nodes share over NFS";
+
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.05";
+    nxc.url = "git+https://gitlab.inria.fr/nixos-compose/nixos-compose.git";
+    nxc.inputs.nixpkgs.follows = "nixpkgs";
+  };
+
+  outputs = { self, nixpkgs, nxc }:
+    let system = "x86_64-linux"; in {
+      packages.${system} = nxc.lib.compose {
+        inherit nixpkgs system;
+        composition = ./composition.nix;
+      };
+      devShells.${system}.default = nxc.devShells.${system}.nxcShell;
+    };
+}

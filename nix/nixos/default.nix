@@ -1,0 +1,45 @@
+# Entry point of the nixos builder. Everything but `evaluation` needs Nixpkgs, or what the composition itself fetches.
+#   evaluation    what is known of a composition in the form of NixOS Compose without Nixpkgs
+#   names         of the NixOS configurations of a flake, a hive or an expression
+# and for the roles in `only`:
+#   identities    by role: identity of the image in the formats asked for
+#   parts         by role: the derivations, but for packages, that the image in these formats is made of
+#   bundles       by role: derivation with image.json and links to the files of the formats
+{ directory           # of the composition
+, source              # which form: composition, hive, flake or expression
+, file ? ""           # that has it; for a flake: its directory
+, parameters ? "{}"   # JSON
+, nixpkgs ? ""        # option of that name; empty: what the composition pins
+, system ? ""         # option of that name; empty: that of this host, or what a configuration says itself
+, formats ? "[]"      # JSON: list of formats, all of one variant
+, only ? "[]"         # JSON: list of roles
+, roles ? "{}"        # JSON: role → ports and volumes, where they stand beside the configurations
+}:
+let
+  given = builtins.fromJSON parameters;
+  beside = builtins.fromJSON roles;
+
+  pin = import ./nixpkgs.nix { inherit nixpkgs directory; };
+
+  forms = {
+    composition = import ./sources/composition.nix { inherit file given pin system; };
+    hive = import ./sources/hive.nix { hive = import (/. + file); inherit nixpkgs pin system; };
+    flake = import ./sources/flake.nix { inherit file nixpkgs pin system; };
+    expression = import ./sources/expression.nix { inherit file nixpkgs pin system; };
+  };
+  form = forms.${source};
+
+  image = role: import ./images.nix {
+    inherit role;
+    configuration = form.configurations.${role};
+    formats = builtins.fromJSON formats;
+    about = (form.about or (_: { })) role // (beside.${role} or { });
+  };
+  images = builtins.listToAttrs (map (role: { name = role; value = image role; }) (builtins.fromJSON only));
+in
+{
+  inherit (form) evaluation names;
+  identities = builtins.mapAttrs (_: image: image.identity) images;
+  parts = builtins.mapAttrs (_: image: image.parts) images;
+  bundles = builtins.mapAttrs (_: image: image.bundle) images;
+}

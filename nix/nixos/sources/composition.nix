@@ -1,0 +1,58 @@
+# A composition in the form of NixOS Compose, without NixOS Compose: a set or a function with roles (NixOS modules),
+# testScript and rolesDistribution; and, which NixOS Compose passes over, `compose.ROLE` with ports and volumes.
+{ file, given, pin, system }:
+let
+  inherit (import ../../debian/lib.nix) lib helpers;
+
+  setOf = f: names: builtins.foldl' (all: name: all // f name) { } names;
+  target = if system == "" then builtins.currentSystem else system;
+
+  # What a composition may ask for, with and without Nixpkgs.
+  common = {
+    system = target;
+    setup = { params = given; };
+    flavour = { name = "nixos"; description = "NixOS without NixOS Compose"; };
+    helpers = helpers // {
+      mapListToAttrs = setOf;
+      mapAttrNamesToAttrs = f: set: setOf f (builtins.attrNames set);
+      mapAttrsToAttrs = f: set: setOf (name: f name set.${name}) (builtins.attrNames set);
+    };
+  };
+  # Roles are functions or sets that nobody looks into before they are built.
+  standIns = common // {
+    inherit lib;
+    pkgs = { inherit lib; system = target; };
+    modulesPath = "/no-nixpkgs/nixos/modules";
+    nur = { repos = { }; };
+  };
+  real = common // rec {
+    pkgs = import pin.path { system = target; };
+    inherit (pkgs) lib;
+    modulesPath = "${toString pin.path}/nixos/modules";
+    nur = throw "the builder 'nixos' has no NUR; use the builder 'nxc'";
+  };
+
+  # A function gets what it asks for by name, and everything if it takes any.
+  apply = available: f:
+    let
+      missing = name: throw "the builder 'nixos' passes no argument '${name}' to a composition";
+      lacking = lib.filterAttrs (name: hasDefault: !hasDefault && !(available ? ${name})) (builtins.functionArgs f);
+    in
+    if builtins.isFunction f then f (available // builtins.mapAttrs (name: _: missing name) lacking) else f;
+
+  rolesOf = composition: composition.roles or composition.nodes or { };
+  content = import (/. + file);
+  described = apply standIns content;
+  composition = apply real content;
+in
+{
+  # Roles only by name: their bodies are not looked into.
+  evaluation = removeAttrs described [ "nodes" "dockerPorts" "extraVolumes" "nspawnPorts" ] // {
+    roles = builtins.mapAttrs (_: _: { }) (rolesOf described);
+  };
+  names = builtins.attrNames (rolesOf described);
+  about = role: described.compose.${role} or { };
+  configurations = builtins.mapAttrs
+    (_: module: import ../system.nix { inherit pin; system = target; modules = [ module ]; })
+    (rolesOf composition);
+}

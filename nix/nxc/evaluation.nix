@@ -1,0 +1,79 @@
+# What is known of a NixOS Compose composition without Nixpkgs: names of roles, counts, test script, ports of containers.
+# Roles are functions or sets that nobody looks into, so stand-ins for the other arguments are enough; what needs more
+# than these fails with the name of what it missed, and the caller falls back to a full evaluation.
+#   setup          content of setup.toml, with the variant and the parameters merged into it as NixOS Compose does
+#   compositions   by name: roles (a list of names), rolesDistribution, testScript, dockerPorts
+{ file ? ""              # composition.nix, compositions.nix, or a directory with default.nix
+, name ? "composition"   # of the composition, where the file has only one
+, flavour ? "vm"
+, parameters ? "{}"      # JSON: go over those of setup.toml
+, setupFile ? ""         # setup.toml; empty: there is none
+, variant ? ""           # of setup.toml; empty: the one that it selects itself
+}:
+let
+  inherit (import ../debian/lib.nix) lib helpers;
+  given = builtins.fromJSON parameters;
+
+  raw = if setupFile == "" then { } else builtins.fromTOML (builtins.readFile (/. + setupFile));
+  selected = if variant != "" then variant else raw.project.selected or "";
+  chosen =
+    if selected == "" then raw
+    else if raw ? ${selected} then lib.recursiveUpdate raw raw.${selected}
+    else throw "setup.toml has no variant '${selected}'";
+  # Without [params], NixOS Compose drops what is to override it without a word.
+  setup = chosen // {
+    params =
+      if chosen ? params then chosen.params // (chosen.override-params or { }) // given
+      else if setupFile == "" || given == { } then given
+      else throw "setup.toml has no table [params], so parameters would not reach the composition";
+  };
+
+  kinds = {
+    vm = { distribution = "all-in-one"; };
+    vm-ramdisk = { distribution = "all-in-one"; type = "ramdisk"; };
+    g5k-ramdisk = { distribution = "all-in-one"; type = "ramdisk"; };
+    g5k-nfs-store = { distribution = "all-in-one"; type = "remote-store"; };
+    g5k-image = { distribution = "all-in-one"; type = "tarball"; };
+  };
+
+  setOf = f: names: builtins.foldl' (all: name: all // f name) { } names;
+  available = {
+    inherit lib setup;
+    pkgs = { inherit lib; system = builtins.currentSystem; };
+    system = builtins.currentSystem;
+    modulesPath = "/no-nixpkgs/nixos/modules";
+    nur = { repos = { }; };
+    flavour = { name = flavour; description = flavour; image = kinds.${flavour} or { }; }
+      // (if builtins.elem flavour [ "vm" "vm-ramdisk" ] then { vm = true; } else { });
+    helpers = helpers // {
+      mapListToAttrs = setOf;
+      mapAttrNamesToAttrs = f: set: setOf f (builtins.attrNames set);
+      mapAttrsToAttrs = f: set: setOf (name: f name set.${name}) (builtins.attrNames set);
+    };
+  };
+
+  # A function gets what it asks for by name, and everything if it takes any.
+  apply = f:
+    let
+      asked = builtins.functionArgs f;
+      missing = name: throw "a composition of NixOS Compose gets no argument '${name}'";
+      lacking = lib.filterAttrs (name: hasDefault: !hasDefault && !(available ? ${name})) asked;
+    in
+    if builtins.isFunction f then f (available // builtins.mapAttrs (name: _: missing name) lacking) else f;
+
+  load = value: if builtins.isPath value || builtins.isString value then import value else value;
+  content = load (/. + file);
+  isOne = value: builtins.isFunction value || value ? roles || value ? nodes;
+
+  describe = value:
+    let composition = apply (load value); in {
+      roles = builtins.attrNames (composition.roles or composition.nodes or (throw "a composition has no 'roles'"));
+      rolesDistribution = composition.rolesDistribution or { };
+      testScript = composition.testScript or "";
+      dockerPorts = composition.dockerPorts or { };
+    };
+in
+{
+  inherit setup;
+  compositions = builtins.mapAttrs (_: describe) (if isOne content then { ${name} = content; } else content);
+}

@@ -1,0 +1,12 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugin of the module of the same name."""
+
+from __future__ import annotations
+
+from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import FleetAction
+
+
+class ActionModule(FleetAction):
+    """See :class:`FleetAction`."""

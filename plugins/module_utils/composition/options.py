@@ -1,0 +1,46 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that a platform or a builder declares, and their check. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .names import nearest
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a platform (given for the deployment, a role or a node) or of a builder (for the deployment)."""
+
+    #: ``bool``, ``int``, ``str``, or ``list`` (of strings).
+    type: type
+    default: t.Any
+    description: str
+
+
+class HasOptions(t.Protocol):
+    """A platform's or a builder's class."""
+
+    name: t.ClassVar[str]
+    options: t.ClassVar[t.Mapping[str, Option]]
+
+
+def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], where: str, what: str) -> dict[str, t.Any]:
+    """Check option names and types.
+
+    :param what: ``platform`` or ``builder``.
+    :raises InputError: names the option and the nearest valid one.
+    """
+    for key, value in given.items():
+        spec = owner.options.get(key)
+        if spec is None:
+            raise InputError(f"{where}: unknown option {key!r} of {what} {owner.name!r}{nearest(key, owner.options)}")
+        if not isinstance(value, spec.type) or (isinstance(value, bool) and spec.type is not bool):
+            raise InputError(f"{where}: {key} is {value!r}, expected {spec.type.__name__}")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise InputError(f"{where}: {key} is {value!r}, expected a list of strings")
+    return dict(given)

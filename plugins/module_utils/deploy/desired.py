@@ -1,0 +1,118 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the nodes of a deployment should run: what the composition means now, or a kept release. PRIVATE."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ..builders.base import Builder
+from ..builders.revision import Source, source_at
+from ..checks.script import check_script
+from ..composition.model import Composition, Deployment, Role
+from ..composition.names import nearest
+from ..errors import InputError
+from ..images.packages import package_changes, versions
+from .plan import Step
+from .release import Release, ReleaseStore
+
+
+class Desired:
+    """Asks the builder, and the releases.
+
+    :param formats: that the platform needs.
+    :param source: the composition, where it is not in the directory that the deployment names.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        builder: Builder,
+        formats: t.Sequence[str],
+        releases: ReleaseStore,
+        source: Source | None,
+    ) -> None:
+        self.deployment = deployment
+        self.builder = builder
+        self.formats = formats
+        self.releases = releases
+        self._source = source
+
+    def released(self, kept: Release, roles: t.Sequence[str]) -> dict[str, t.Any]:
+        """Images, packages per role and the meaning of *verified*, of a kept release."""
+        missing = sorted(set(roles) - set(kept.images))
+        if missing:
+            raise InputError(f"release {kept.number} has no image for role {missing[0]!r}")
+        return {
+            "images": dict(kept.images),
+            "packages": {role: versions(self.releases.image(image).packages) for role, image in kept.images.items()},
+            "composition": {
+                "digest": kept.composition,
+                "revision": kept.revision,
+                "ports": dict(kept.ports),
+                "test_script": kept.test_script,
+            },
+        }
+
+    def composed(self, roles: t.Sequence[str]) -> dict[str, t.Any]:
+        """The same, of the composition as it is now."""
+        composition = self.evaluate()
+        for role in roles:
+            if role not in composition.roles:
+                raise InputError(
+                    f"composition {composition.name!r} has no role {role!r}{nearest(role, composition.roles)}"
+                )
+        identities = {name: role.identity for name, role in composition.roles.items() if role.identity is not None}
+        unknown = [role for role in roles if role not in identities]
+        if unknown:
+            identities.update(self.builder.identify(*self.what(unknown)))
+        return {
+            "images": identities,
+            "packages": {name: self._packages(role, identities.get(name)) for name, role in composition.roles.items()},
+            "composition": {
+                "digest": composition.digest,
+                "revision": composition.revision,
+                "ports": {name: list(role.ports) for name, role in composition.roles.items()},
+                "test_script": composition.test_script,
+            },
+        }
+
+    def evaluate(self) -> Composition:
+        """The composition as it is now; its test script fits the nodes of the deployment."""
+        composition = self.builder.evaluate(self.source.path, self.deployment.setup)
+        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
+        return replace(composition, revision=self.source.revision or composition.revision)
+
+    @property
+    def source(self) -> Source:
+        """The composition's directory, at the revision that the deployment asks for."""
+        if self._source is None:
+            self._source = source_at(self.deployment.composition, self.deployment.revision)
+        return self._source
+
+    def what(self, roles: t.Sequence[str]) -> tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]:
+        """What every question to the builder about images begins with: composition, parameters, roles, formats."""
+        return self.source.path, self.deployment.setup, roles, self.formats
+
+    def _packages(self, role: Role, identity: str | None) -> dict[str, str]:
+        """Packages of a role's image: known before the build from some builders, else once it is built."""
+        if role.packages or identity is None or not self.releases.has_image(identity):
+            return dict(role.packages)
+        return versions(self.releases.image(identity).packages)
+
+    def package_changes(
+        self, steps: t.Iterable[Step], packages: t.Mapping[str, t.Mapping[str, str]]
+    ) -> dict[str, dict[str, list[str | None]]]:
+        """How the packages of each role change, as far as those of both images are known.
+
+        :param packages: of the new images, by role; empty where that is known only after the build.
+        """
+        changes = {}
+        for step in steps:
+            new = packages.get(step.role)
+            replaced = step.running if step.image != step.running else None
+            if replaced and new and step.role not in changes and self.releases.has_image(replaced):
+                changes[step.role] = package_changes(versions(self.releases.image(replaced).packages), new)
+        return changes

@@ -1,0 +1,125 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role distributions and deployment files of NixOS Compose, as part of a deployment file. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import typing as t
+
+import yaml
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition import values
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+
+Data = t.Mapping[str, t.Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows NXC's tag, and refuses a key that is given twice, of which YAML would drop the first."""
+
+
+class _DefaultRole(int):
+    """``!DefaultRole N``: the role of machines that are left over, N at least."""
+
+
+def _default_role(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _DefaultRole:
+    text = str(loader.construct_scalar(node))
+    try:
+        return _DefaultRole(text or 0)
+    except ValueError:
+        raise yaml.constructor.ConstructorError(None, None, f"!DefaultRole {text!r}", node.start_mark) from None
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[t.Any, t.Any]:
+    keys = [loader.construct_object(key) for key, _value in node.value]
+    twice = [key for key in keys if keys.count(key) > 1]
+    if twice:
+        raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is there twice", node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("!DefaultRole", _default_role)
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def with_distribution(options: Data, roles: t.Collection[str], path: str) -> dict[str, t.Any]:
+    """The options of a deployment file, with what its ``distribution`` says in ``roles`` and ``nodes``.
+
+    What these say themselves wins: a role with nodes of its own, a node with an address.
+
+    :param roles: of the composition.
+    :param path: of the deployment file, to which that of the distribution is relative.
+    :raises InputError: cannot be read, names no role, or a form that NixOS Compose does not have.
+    """
+    given = options.get("distribution")
+    if not given:
+        return dict(options)
+    file = os.path.join(os.path.dirname(path), os.path.expanduser(given))
+    data = _read(file)
+    if "deployment" in data and isinstance(data["deployment"], t.Mapping):
+        distribution, addresses = _from_deployment(data["deployment"], f"{file}: deployment")
+    else:
+        distribution, addresses = {role: _names(role, value, f"{file}: {role}") for role, value in data.items()}, {}
+    values.known(distribution, roles, file, "role of the composition")
+    own = values.mapping(options.get("roles"), f"{path}: roles")
+    merged = dict(own)
+    for role, nodes in distribution.items():
+        entry = own.get(role)
+        if entry is None:
+            merged[role] = nodes
+        elif isinstance(entry, t.Mapping) and not any(
+            entry.get(key) is not None for key in ("count", "names", "hosts")
+        ):
+            merged[role] = {**entry, "names" if isinstance(nodes, list) else "count": nodes}
+    found = values.mapping(options.get("nodes"), f"{path}: nodes")
+    for name, address in addresses.items():
+        if name in _all_names(merged):
+            found[name] = {"address": address, **values.mapping(found.get(name), f"{path}: nodes.{name}")}
+    return {**options, "roles": merged, "nodes": found}
+
+
+def _read(file: str) -> dict[str, t.Any]:
+    try:
+        with open(file, encoding="utf-8") as stream:
+            data = json.load(stream) if file.endswith(".json") else yaml.load(stream, _Loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{file}: cannot be read: {error}") from None
+    if data is not None and not isinstance(data, t.Mapping):
+        raise InputError(f"{file} is {data!r}, expected a mapping of roles, or a deployment file of NixOS Compose")
+    return values.mapping(data, file)
+
+
+def _names(role: str, value: t.Any, where: str) -> t.Any:
+    """A role's nodes: how many, or their names."""
+    if isinstance(value, _DefaultRole):
+        return [role] if value == 1 else int(value)
+    if isinstance(value, str) and not re.fullmatch("[0-9]+", value):
+        return values.host_names([name.strip() for name in value.split(",")], where)
+    return values.distribution(value, where)
+
+
+def _from_deployment(entries: Data, where: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Names by role, and addresses by name, of a deployment file: keys are addresses, or names for docker."""
+    names: dict[str, list[str]] = {}
+    addresses: dict[str, str] = {}
+    for key, entry in entries.items():
+        entry = values.mapping(entry, f"{where}.{key}")
+        if not isinstance(entry.get("role"), str):
+            raise InputError(f"{where}.{key}: role is {entry.get('role')!r}, expected the name of a role")
+        name = values.host_name(entry.get("host", key), f"{where}.{key}")
+        names.setdefault(entry["role"], []).append(name)
+        try:
+            addresses[name] = str(ipaddress.IPv4Address(key))
+        except ValueError:
+            continue  # docker
+    return names, addresses
+
+
+def _all_names(roles: Data) -> set[str]:
+    lists = [entry.get("names") if isinstance(entry, t.Mapping) else entry for entry in roles.values()]
+    return {name for each in lists if isinstance(each, list) for name in each}

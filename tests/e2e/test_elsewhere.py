@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another host than the controller builds and runs the nodes; another revision than the checked out one is deployed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from lab import NEW, Lab, wait_for_port
+
+ROLE = "database"
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+    lab = lab_of("elsewhere", "web", platform="nspawn", roles={"proxy": 0, "backend": 0})
+    lab.drop_test_script()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> t.Iterator[str]:
+    """A host of the inventory behind a real SSH server; its Python has what the modules need."""
+    directory = lab.directory / "ssh"
+    directory.mkdir()
+    for name in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / name], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (directory / "known_hosts").write_text(f"[127.0.0.1]:{port} {(directory / 'host.pub').read_text()}")
+    options = {
+        "HostKey": directory / "host",
+        "ListenAddress": f"127.0.0.1:{port}",
+        "AuthorizedKeysFile": directory / "client.pub",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PidFile": "none",
+        "Subsystem": "sftp internal-sftp",
+    }
+    os.makedirs("/run/sshd", exist_ok=True)
+    server = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", "/dev/null"]
+        + [word for key, value in options.items() for word in ("-o", f"{key} {value}")]
+    )
+    wait_for_port(port)
+    variables = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": port,
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(directory / "client"),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={directory / 'known_hosts'} -o ControlMaster=no",
+        "ansible_python_interpreter": str(Path(lab.program("python"))),
+    }
+    (lab.inventory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"builder": variables}}}))
+    yield "builder"
+    server.kill()
+    server.wait()
+
+
+def git(lab: Lab, *arguments: str) -> str:
+    identity = ["-c", "user.name=lab", "-c", "user.email=lab@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=lab.composition, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def revisions(lab: Lab) -> list[str]:
+    """Two commits of the composition; the second is checked out."""
+    git(lab, "init", "--quiet")
+    commits = []
+    for change in ("first", "second"):
+        lab.edit("appendonly", f"# {change} {NEW}\nappendonly", "redis.conf")
+        git(lab, "add", ".")
+        git(lab, "commit", "--quiet", "--message", change)
+        commits.append(git(lab, "rev-parse", "HEAD"))
+    return commits
+
+
+def test_another_host_builds_and_runs_the_nodes(lab: Lab, host: str, revisions: list[str]) -> None:
+    run = lab.play("deploy", "-e", f"compose_host={host}")
+    assert run.recap["database"]["failed"] == 0
+    assert run.said(f"[{ROLE} -> {host}")
+    assert run.said("compose | build database")  # its progress is shown here
+    release = lab.read_release()
+    assert release["revision"] == revisions[1]
+    # The composition and the collection's data came along.
+    assert [path.name for path in (lab.state / "shipped").glob("*/*")].count("web") == 1
+    assert lab.play("deploy", "-e", f"compose_host={host}").changed == 0
+
+
+def test_an_older_revision_is_one_variable(lab: Lab, revisions: list[str]) -> None:
+    newer = lab.images()
+    run = lab.play("deploy", "-e", f"compose_revision={revisions[0][:10]}")
+    assert run.recap["database"]["failed"] == 0
+    assert lab.images() != newer
+    assert "second" in (lab.composition / "redis.conf").read_text()  # nothing was checked out
+    assert lab.read_release()["revision"] == revisions[0]
+    assert lab.ssh("database", "grep -c '# second' /etc/redis/redis.conf").stdout.strip() == "0"
+
+
+def test_a_revision_that_does_not_exist_is_refused(lab: Lab) -> None:
+    run = lab.play("plan", "-e", "compose_revision=no-such-thing", expect=2)
+    assert run.said("compose_revision") and run.said("no-such-thing")

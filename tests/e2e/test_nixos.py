@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The builder nixos: the inventory without Nixpkgs; a build, with a stub in the place of Nixpkgs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+
+import pytest
+from lab import ROOT, Lab
+
+STUB = str(ROOT / "tests/unit/builders/stub_nixpkgs")
+
+
+@pytest.fixture(scope="module")
+def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+    return lab_of("nixos", "nfs-nixos", platform="qemu", builder="nixos")
+
+
+def test_inventory_needs_no_nixpkgs(lab: Lab) -> None:
+    listed = subprocess.run(
+        [lab.program("ansible-inventory"), "-i", str(lab.inventory), "--list"],
+        env=lab.environment(), check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    inventory = json.loads(listed.stdout)
+    assert sorted(inventory["_meta"]["hostvars"]) == ["node1", "node2", "server"]
+    assert inventory["role_node"]["hosts"] == ["node1", "node2"]
+
+
+def test_without_a_pin_the_build_is_refused_in_plain_words(lab: Lab) -> None:
+    run = lab.play("build", "-e", '{"compose_formats": ["tar"]}', expect=2)
+    assert run.said("no Nixpkgs is pinned") and run.said("nix flake lock")
+    assert not (lab.state / "nodes").exists()
+
+
+def test_stub_nixpkgs_is_built_with_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIX_CONFIG", "sandbox = false\nsubstituters =")
+    lab.write(builder={"name": "nixos", "nixpkgs": STUB})
+    lab.play("build", "-e", '{"compose_formats": ["tar"]}')
+    assert len(list((lab.state / "roots").iterdir())) == 2
+    assert lab.play("build", "-e", '{"compose_formats": ["tar"]}').changed == 0

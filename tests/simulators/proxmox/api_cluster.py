@@ -1,0 +1,261 @@
+"""Version, nodes, identifiers, tasks, pools."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .calls import Call, answers
+from .errors import ApiError, parameter_error
+from .formats import split_list
+from .tasks import Task
+
+if t.TYPE_CHECKING:
+    from .cluster import Cluster
+
+Record = dict[str, t.Any]
+
+
+@answers("GET /version", "GET /nodes/{node}/version")
+def version(cluster: Cluster, call: Call) -> Record:
+    """The version that is simulated."""
+    return {"release": "9.2", "repoid": "14a22df3", "version": "9.2.11"}
+
+
+@answers("GET /nodes/{node}/status")
+def node_status(cluster: Cluster, call: Call) -> Record:
+    """The state of a node."""
+    return {"pveversion": "pve-manager/9.2.11/14a22df3", "uptime": 100, "cpu": 0, "loadavg": ["0.00"] * 3}
+
+
+@answers("GET /nodes/{node}/time")
+def node_time(cluster: Cluster, call: Call) -> Record:
+    """The clock of a node."""
+    now = int(cluster.clock.time())
+    return {"time": now, "localtime": now, "timezone": "UTC"}
+
+
+@answers("GET /nodes/{node}/network")
+def network(cluster: Cluster, call: Call) -> list[Record]:
+    """The bridge that every node has."""
+    return [{"iface": "vmbr0", "type": "bridge", "active": 1, "autostart": 1, "method": "manual", "priority": 1}]
+
+
+@answers("GET /cluster/status")
+def status(cluster: Cluster, call: Call) -> list[Record]:
+    """The cluster and its members."""
+    nodes = cluster.options.nodes
+    members = [
+        {
+            "type": "node",
+            "id": f"node/{node}",
+            "name": node,
+            "nodeid": index if len(nodes) > 1 else 0,
+            "ip": "127.0.0.1",
+            "local": int(node == nodes[0]),
+            "online": int(not cluster.faults.node_down(node)),
+            "level": "",
+        }
+        for index, node in enumerate(nodes, 1)
+    ]
+    if len(nodes) == 1:
+        return members
+    quorate = int(cluster.quorate())
+    told = {"type": "cluster", "id": "cluster", "name": "sim", "nodes": len(nodes), "version": 1, "quorate": quorate}
+    return [told, *members]
+
+
+@answers("GET /cluster/nextid")
+def next_id(cluster: Cluster, call: Call) -> str:
+    """The lowest free number, or whether one is free."""
+    used = cluster.files.find()
+    wanted = call.get("vmid")
+    if wanted:
+        if int(wanted) in used:
+            raise parameter_error({"vmid": f"VM {wanted} already exists"})
+        return wanted
+    return str(next(vmid for vmid in range(100, 1000000) if vmid not in used))
+
+
+@answers("GET /cluster/tasks")
+def cluster_tasks(cluster: Cluster, call: Call) -> list[Record]:
+    """The latest tasks of all nodes."""
+    everything = cluster.access.may(call.user, "/", ["Sys.Audit"])
+    tasks = [task for task in cluster.tasks.all() if everything or task.user.partition("!")[0] == call.user]
+    shown = [_listed(task) for task in tasks[:25]]
+    for entry in shown:
+        del entry["pid"], entry["pstart"]
+        entry.update({"saved": "1"} if "status" in entry else {})
+    return shown
+
+
+def _listed(task: Task) -> Record:
+    ended = {"endtime": task.endtime, "status": task.status} if task.status is not None else {}
+    return {**task.describe(), **ended}
+
+
+def _kind(status: str | None) -> str:
+    if status is None:
+        return "unknown"
+    if status == "OK":
+        return "ok"
+    return "warning" if status.startswith("WARNINGS: ") else "error"
+
+
+@answers("GET /nodes/{node}/tasks")
+def node_tasks(cluster: Cluster, call: Call) -> list[Record]:
+    """Tasks of a node, the newest first."""
+    auditor = cluster.access.may(call.user, f"/nodes/{call.node}", ["Sys.Audit"])
+    kinds = set(split_list((call.get("statusfilter") or "").lower())) or {"ok", "warning", "error", "unknown"}
+    if call.flag("errors"):
+        kinds = {"warning", "error", "unknown"}
+    source = call.get("source") or "archive"
+    found = []
+    for task in cluster.tasks.all():
+        if task.node != call.node or not (auditor or task.belongs_to(call.user)):
+            continue
+        if (task.status is None and source == "archive") or (task.status is not None and source == "active"):
+            continue
+        if _unwanted(task, call) or _kind(task.status) not in kinds:
+            continue
+        found.append({**_listed(task), **({} if task.status else {"status": "RUNNING"})})
+    start, limit = call.number("start") or 0, call.number("limit")
+    call.total = len(found)
+    return found[start : start + (50 if limit is None else limit)]
+
+
+def _unwanted(task: Task, call: Call) -> bool:
+    user, kind, vmid = call.get("userfilter"), call.get("typefilter"), call.get("vmid")
+    since, until = call.number("since"), call.number("until")
+    return (
+        (bool(user) and user.lower() not in task.user.lower() if user else False)
+        or (kind is not None and task.type != kind)
+        or (vmid is not None and task.id != vmid)
+        or (since is not None and task.starttime < since)
+        or (until is not None and task.starttime > until)
+    )
+
+
+def _task(cluster: Cluster, call: Call, privilege: str) -> Task:
+    task = cluster.tasks.get(str(call.get("upid")))
+    if not task.belongs_to(call.user):
+        cluster.access.check(call.user, f"/nodes/{call.node}", [privilege])
+    return task
+
+
+@answers("GET /nodes/{node}/tasks/{upid}/status")
+def task_status(cluster: Cluster, call: Call) -> Record:
+    """Whether a task runs, and how it ended."""
+    task = _task(cluster, call, "Sys.Audit")
+    if task.status is None:
+        return {**task.describe(), "status": "running"}
+    return {**task.describe(), "status": "stopped", "exitstatus": task.status}
+
+
+@answers("GET /nodes/{node}/tasks/{upid}/log")
+def task_log(cluster: Cluster, call: Call) -> list[Record]:
+    """Lines of a task's log."""
+    lines = _task(cluster, call, "Sys.Audit").lines or ["no content"]
+    call.total = len(lines)
+    start, limit = call.number("start") or 0, call.number("limit")
+    end = None if limit == 0 else start + (50 if limit is None else limit)
+    return [{"n": number, "t": line} for number, line in list(enumerate(lines, 1))[start:end]]
+
+
+@answers("DELETE /nodes/{node}/tasks/{upid}")
+def stop_task(cluster: Cluster, call: Call) -> None:
+    """Interrupts a task."""
+    task = _task(cluster, call, "Sys.Modify")
+    task.stop.set()
+    task.ended.wait(5)
+
+
+@answers("GET /pools")
+def pools(cluster: Cluster, call: Call) -> list[Record]:
+    """Pools, or one with its members."""
+    all_pools = cluster.access.data["pools"]
+    wanted = call.get("poolid")
+    if wanted is None:
+        seen = [name for name in sorted(all_pools) if cluster.access.may(call.user, f"/pool/{name}", ["Pool.Audit"])]
+        return [_pool(name, all_pools[name]) for name in seen]
+    if wanted not in all_pools:
+        raise ApiError(f"pool '{wanted}' does not exist")
+    nodes = cluster.files.find()
+    members = [
+        {"id": f"qemu/{vmid}", "vmid": int(vmid), "node": nodes[int(vmid)], "type": "qemu"}
+        for vmid in sorted(all_pools[wanted]["vms"])
+        if int(vmid) in nodes
+    ]
+    return [{**_pool(wanted, all_pools[wanted]), "members": members}]
+
+
+def _pool(name: str, pool: Record) -> Record:
+    return {"poolid": name, **({"comment": pool["comment"]} if pool.get("comment") else {})}
+
+
+@answers("GET /pools/{poolid}")
+def pool(cluster: Cluster, call: Call) -> Record:
+    """One pool with its members."""
+    return {key: value for key, value in pools(cluster, call)[0].items() if key != "poolid"}
+
+
+@answers("POST /pools")
+def add_pool(cluster: Cluster, call: Call) -> None:
+    """A pool."""
+    name = str(call.get("poolid"))
+    with cluster.access.change("create pool failed") as data:
+        if name in data["pools"]:
+            raise ApiError(f"pool '{name}' already exists")
+        parent, slash, leaf = name.rpartition("/")
+        if slash and parent not in data["pools"]:
+            raise ApiError(f"parent '{parent}' of pool '{name}' does not exist")
+        if not leaf[:1].isalpha():
+            raise ApiError("pool name must start with a letter")
+        data["pools"][name] = {"vms": [], "storage": [], "comment": call.get("comment")}
+
+
+@answers("PUT /pools", "PUT /pools/{poolid}")
+def change_pool(cluster: Cluster, call: Call) -> None:
+    """Members of a pool."""
+    name = str(call.get("poolid"))
+    with cluster.access.change("update pools failed") as data:
+        if name not in data["pools"]:
+            raise ApiError(f"pool '{name}' does not exist")
+        mine = data["pools"][name]
+        if call.get("comment") is not None:
+            mine["comment"] = call.get("comment")
+        for kind, label in (("vms", "VM "), ("storage", "Storage ")):
+            for one in split_list(call.get(kind)):
+                told = f"VM {one}" if label == "VM " else f"Storage '{one}'"
+                if call.flag("delete"):
+                    if one not in mine[kind]:
+                        raise ApiError(f"{told} is not a pool member")
+                    mine[kind].remove(one)
+                    continue
+                if one in mine[kind]:
+                    raise ApiError(f"{told} is already a pool member")
+                _leave(data["pools"], kind, one, call.flag("allow-move"))
+                mine[kind].append(one)
+
+
+def _leave(all_pools: Record, kind: str, member: str, allowed: bool) -> None:
+    for name, other in all_pools.items():
+        if kind == "vms" and member in other["vms"]:
+            if not allowed:
+                raise ApiError(f"VM {member} belongs already to pool '{name}' and 'allow-move' is not set")
+            other["vms"].remove(member)
+
+
+@answers("DELETE /pools", "DELETE /pools/{poolid}")
+def remove_pool(cluster: Cluster, call: Call) -> None:
+    """Removes an empty pool."""
+    name = str(call.get("poolid"))
+    with cluster.access.change("delete pool failed") as data:
+        if name not in data["pools"]:
+            raise ApiError(f"pool '{name}' does not exist")
+        for vmid in data["pools"][name]["vms"]:
+            if int(vmid) in cluster.files.find():
+                raise ApiError(f"pool '{name}' is not empty (contains VM {vmid})")
+        for storage in data["pools"][name]["storage"]:
+            if storage in cluster.volumes.all():
+                raise ApiError(f"pool '{name}' is not empty (contains storage '{storage}')")
+        del data["pools"][name]

@@ -1,0 +1,119 @@
+"""The cluster: everything that has a state, and the way from a call to its answer."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+from . import drives
+from .access import Access
+from .calls import ANSWERS, Call
+from .clock import Clock
+from .errors import ApiError, parameter_error, permission_error
+from .faults import Faults
+from .guests import Guests
+from .ha import Ha
+from .locks import Locks
+from .options import Options
+from .resources import Resources
+from .schema import Method, load
+from .tasks import Tasks
+from .vmconfig import ConfigFiles, VmConfig
+from .volumes import Volumes
+
+#: Parameters of the call that changes a VM which are no options of a VM.
+NO_OPTIONS = ("node", "vmid", "digest", "delete", "revert", "force", "skiplock", "background_delay", "cdrom") + (
+    "import-working-storage",
+    "skip_cloud_init",
+)
+NO_ROUTE = "No route to host"
+
+
+class NotImplementedHere(ApiError):
+    """No method of the API (or one that the simulator lacks)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 501)
+        self.message = message
+
+
+class Cluster:
+    """A simulated cluster, kept in a directory."""
+
+    def __init__(self, state: Path, options: Options | None = None) -> None:
+        self.state = state
+        state.mkdir(parents=True, exist_ok=True)
+        self.options = options or Options.read(state)
+        self.schema = load()
+        self.faults = Faults(state)
+        self.clock = Clock(self.options.pace, self.faults)
+        self.locks = Locks(self.clock, self.faults)
+        self.access = Access(state, self.clock)
+        self.volumes = Volumes(state, self.options.storages, self.locks, self.access)
+        self.tasks = Tasks(state, self.options, self.clock, self.faults)
+        self.guests = Guests(state, self.options, self.clock, self.faults)
+        known = self.schema.method("POST", "/nodes/{node}/qemu/{vmid}/config").properties
+        drives.learn(known)
+        vm_options = {key: wanted for key, wanted in known.items() if key not in NO_OPTIONS}
+        self.files = ConfigFiles(state / "etc", vm_options, self.quorate)
+        self.resources = Resources(self)
+        self.ha = Ha(self)
+
+    def quorate(self) -> bool:
+        """Most nodes see each other."""
+        return self.faults.take("quorum") is None
+
+    def check_quorum(self) -> None:
+        """Dies when the cluster cannot be changed."""
+        if not self.quorate():
+            raise ApiError("cluster not ready - no quorum?")
+
+    def load(self, call: Call) -> VmConfig:
+        """The configuration of the VM that is called."""
+        return self.files.load(call.node, call.vmid)
+
+    def fork(self, call: Call, kind: str, identifier: object, work: t.Callable[[], object]) -> str:
+        """Starts a task on the node that is called."""
+        return self.tasks.fork(call.node, kind, identifier, call.user, work)
+
+    def handle(
+        self, verb: str, path: str, parameters: dict[str, t.Any], user: str | None, *, token: bool
+    ) -> tuple[Call, t.Any]:
+        """Finds the method, checks rights and parameters; the call and its data."""
+        method, in_path = self.schema.find(verb, path)
+        if method is None:
+            raise NotImplementedHere(f"Method '{verb} {path}' not implemented")
+        for key in sorted(parameters):
+            if key in in_path and in_path[key] != parameters[key]:
+                told = "duplicate parameter (already defined in URI) with conflicting values!"
+                raise parameter_error({key: told})
+        given: dict[str, t.Any] = {**in_path, **parameters}
+        if token and not method.info.get("allowtoken"):
+            raise permission_error(f"URI '{path}' not available with API token, need proper ticket.\n")
+        self.access.check_call(method.info.get("permissions"), user, given)
+        if method.info.get("proxyto") == "node":
+            self._check_node(str(given.get("node")))
+        call = Call(user or "", method.validate(given))
+        return call, self._answer(method, path, call)
+
+    def _check_node(self, node: str) -> None:
+        if node == "localhost":
+            return
+        if node not in self.options.nodes:
+            lookup = f"failed to get address info for: {node}: Temporary failure in name resolution"
+            raise ApiError(f"hostname lookup '{node}' failed - {lookup}")
+        if self.faults.node_down(node):
+            self.tasks.interrupt(node)
+            raise ApiError(NO_ROUTE, 595)
+
+    def _answer(self, method: Method, path: str, call: Call) -> t.Any:
+        if call.parameters.get("node") == "localhost":
+            call.parameters["node"] = self.options.nodes[0]
+        answer = ANSWERS.get(method.key)
+        if answer is not None:
+            return answer(self, call)
+        links = method.info.get("returns", {}).get("links")
+        children = self.schema.children(path)
+        if method.verb == "GET" and links and children:
+            return [{links[0]["href"].strip("{}"): child} for child in children]
+        raise NotImplementedHere(f"Method '{method.verb} {path}' not implemented in the simulator")

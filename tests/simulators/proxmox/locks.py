@@ -1,0 +1,103 @@
+"""File locks of the nodes: exclusive or shared, with a time-out, re-entrant for the thread that holds them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+from collections import defaultdict
+from contextlib import contextmanager
+
+from .errors import ApiError
+
+if t.TYPE_CHECKING:
+    from .clock import Clock
+    from .faults import Faults
+
+
+class _Lock:
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.holders: dict[int, int] = defaultdict(int)
+        self.exclusive = False
+
+    def acquire(self, shared: bool, deadline: float) -> bool:
+        me = threading.get_ident()
+        with self.changed:
+            while not self._free(me, shared):
+                left = deadline - time.monotonic()
+                if left <= 0 or not self.changed.wait(left):
+                    return False
+            self.exclusive = self.exclusive or not shared
+            self.holders[me] += 1
+            return True
+
+    def _free(self, me: int, shared: bool) -> bool:
+        return not self.holders or set(self.holders) == {me} or (shared and not self.exclusive)
+
+    def release(self) -> None:
+        me = threading.get_ident()
+        with self.changed:
+            self.holders[me] -= 1
+            if not self.holders[me]:
+                del self.holders[me]
+            if not self.holders:
+                self.exclusive = False
+                self.changed.notify_all()
+
+
+class Locks:
+    """All locks by name."""
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        self._clock = clock
+        self._faults = faults
+        self._all: dict[str, _Lock] = defaultdict(_Lock)
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def config(self, vmid: int, timeout: float = 10, *, shared: bool = False) -> t.Iterator[None]:
+        """The lock of a VM's configuration file.
+
+        :param timeout: simulated seconds
+        """
+        error = f"can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout"
+        # Part of what is waited for takes real time, however fast the clock is.
+        real = max(timeout * self._clock.pace, min(timeout, 1))
+        with self._held(f"vm {vmid}", timeout, real, shared, error, vmid=vmid):
+            yield
+
+    @contextmanager
+    def storage(self, storage: str, *, shared: bool, timeout: float = 10) -> t.Iterator[None]:
+        """The lock under which volumes of a storage are made and removed."""
+        error = (
+            f"cfs-lock 'storage-{storage}' error: got lock request timeout"
+            if shared
+            else f"can't lock file '/var/lock/pve-manager/pve-storage-{storage}' - got timeout"
+        )
+        real = timeout * max(self._clock.pace, 1)
+        with self._held(f"storage {storage}", timeout, real, False, error, storage=storage):
+            yield
+
+    @contextmanager
+    def _held(
+        self, name: str, timeout: float, real: float, shared: bool, error: str, **what: t.Any
+    ) -> t.Iterator[None]:
+        """Holds a lock.
+
+        :param timeout: simulated seconds to wait for a fault
+        :param real: seconds to wait for other calls and tasks
+        """
+        deadline = time.monotonic() + timeout * self._clock.pace
+        while self._faults.locked(**what):
+            if time.monotonic() >= deadline:
+                raise ApiError(error)
+            time.sleep(min(0.05, timeout * self._clock.pace / 4))
+        with self._guard:
+            lock = self._all[name]
+        if not lock.acquire(shared, time.monotonic() + real):
+            raise ApiError(error)
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,302 @@
+"""The HTTPS server: authentication, parameters, answers and errors as pveproxy gives them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import ssl
+import struct
+import sys
+import threading
+import typing as t
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+from .cluster import Cluster
+from .errors import ApiError, permission_error
+from .uploads import Body, UploadError, receive
+
+BASE = "/api2/json"
+MAX_BODY = 512 * 1024
+UNREAD = 64 * 1024
+#: A connection that is kept alive is closed after so many seconds (real ones), or so many requests.
+IDLE_SECONDS = 5
+MAX_REQUESTS = 100
+#: Seconds that a client may be silent within a request.
+READ_SECONDS = 60
+UNAUTHORIZED_SECONDS = 3
+PUBLIC = {
+    ("GET", "/access/domains"),
+    ("GET", "/access/ticket"),
+    ("POST", "/access/ticket"),
+    ("POST", "/access/openid/login"),
+    ("POST", "/access/openid/auth-url"),
+}
+UPLOAD = re.compile(r"/nodes/([^/]+)/storage/([^/]+)/upload")
+
+
+class Denied(Exception):
+    """The caller is not known, or may not upload."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message.strip()
+
+
+def decode_form(text: str) -> dict[str, t.Any]:
+    """Parameters of a form, with the daemon's ways: ``;`` separates, too; a second ``=`` ends the value."""
+    result: dict[str, t.Any] = {}
+    for pair in re.split("[&;]", text):
+        if not pair:
+            continue
+        words = pair.split("=")
+        key = unquote(words[0].replace("+", " "))
+        value = unquote(words[1].replace("+", " ")) if len(words) > 1 and words[1] else None
+        if value is not None and key in result and result[key] is not None:
+            old = result[key] if isinstance(result[key], list) else [result[key]]
+            result[key] = [*old, value]
+        else:
+            result[key] = value
+    return result
+
+
+def decode_json(text: str) -> dict[str, t.Any]:
+    """Parameters of a JSON object; numbers are text, as everywhere."""
+
+    def plain(value: t.Any) -> t.Any:
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        if value is None or isinstance(value, bool | dict):
+            return value
+        return str(value)
+
+    return {key: plain(value) for key, value in json.loads(text or "{}").items()}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "pve-api-daemon/3.0"
+    sys_version = ""
+    timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: Server
+
+    def setup(self) -> None:
+        """The TLS handshake belongs to the connection's thread."""
+        self.requests = 0
+        with contextlib.suppress(OSError):
+            self.request.settimeout(10)
+            self.request.do_handshake()
+        super().setup()
+
+    def log_message(self, format: str, *arguments: t.Any) -> None:
+        """Calls are written into ``access.log``."""
+        with (self.server.cluster.state / "access.log").open("a") as log:
+            log.write(f"{self.log_date_time_string()} {format % arguments}\n")
+
+    def _method(self) -> None:
+        self.requests += 1
+        self.connection.settimeout(READ_SECONDS)
+        split = urlsplit(self.path)
+        path = unquote(split.path)
+        self.body = Body(t.cast(t.BinaryIO, self.rfile), int(self.headers.get("Content-Length") or 0))
+        try:
+            if path.startswith("/control/"):
+                self._control(path)
+            elif not path.startswith(BASE):
+                self._answer(501, "no such uri", b"no such uri")
+            else:
+                self._call(path[len(BASE) :].rstrip("/") or "/", split.query)
+        except (BrokenPipeError, ssl.SSLError, TimeoutError):
+            self.close_connection = True
+        except ConnectionResetError:
+            self._reset()
+        else:
+            self.connection.settimeout(IDLE_SECONDS)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _method
+
+    def _call(self, path: str, query: str) -> None:
+        faults, verb = self.server.cluster.faults, self.command
+        slow = faults.call("delay", verb, path)
+        if slow:
+            self.server.cluster.clock.sleep(slow["seconds"])
+        fault = faults.call("http", verb, path)
+        if fault:
+            self._drain()
+            self._fail(ApiError(fault.get("message", "simulated error"), int(fault.get("status", 500))))
+            return
+        upload = UPLOAD.fullmatch(path) if verb == "POST" else None
+        reset = faults.call("reset", verb, path, answer=None)
+        if reset and not (upload and "bytes" in reset):
+            raise ConnectionResetError
+        try:
+            user, token = self._authenticate(verb, path, upload)
+        except Denied as error:
+            self.server.cluster.clock.sleep(UNAUTHORIZED_SECONDS)
+            if self.body.left > UNREAD:  # the answer is lost when the server closes before it has read everything
+                raise ConnectionResetError from None
+            self._answer(error.status, error.message, b"")
+            return
+        try:
+            parameters = self._parameters(query, upload, int(reset["bytes"]) if reset else None)
+        except UploadError as error:
+            self._answer(error.status, error.message or "Bad Request", error.message.encode())
+            return
+        except ValueError as error:
+            self._answer(500, "decode failed", str(error).encode())
+            return
+        if parameters is not None:
+            self._run(verb, path, parameters, user, token)
+
+    def _authenticate(self, verb: str, path: str, upload: re.Match[str] | None) -> tuple[str | None, bool]:
+        """The user, and whether a token told so."""
+        access = self.server.cluster.access
+        header = self.headers.get("Authorization") or ""
+        if (verb, path) in PUBLIC:
+            return None, "PVEAPIToken" in header
+        cookie = re.search(r"(?:^|;\s*)PVEAuthCookie=([^;]*)", self.headers.get("Cookie") or "")
+        ticket = cookie[1] if cookie else header.partition("PVEAuthCookie=")[2]
+        given = re.fullmatch(r"PVEAPIToken[=:]\s*(\S+)", unquote(header))
+        try:
+            if ticket:
+                user = access.ticket(unquote(ticket))
+            elif given:
+                user = access.token(given[1])
+            else:
+                raise Denied(401, "No ticket")
+        except (ApiError, ValueError):
+            raise Denied(401, "Authentication failed!") from None
+        if upload and not access.may(user, f"/storage/{upload[2]}", ["Datastore.AllocateTemplate"]):
+            told = permission_error(f"/storage/{upload[2]}, Datastore.AllocateTemplate")
+            raise Denied(403, told.message)
+        if ticket and verb != "GET" and not upload:
+            try:
+                access.check_csrf(user, self.headers.get("CSRFPreventionToken"))
+            except ApiError as error:
+                raise Denied(401, error.message) from None
+        return user, not ticket
+
+    def _parameters(self, query: str, upload: re.Match[str] | None, stop_after: int | None) -> dict[str, t.Any] | None:
+        """Parameters of body and query; ``None`` when the request was refused."""
+        kind = self.headers.get("Content-Type") or ""
+        parameters: dict[str, t.Any] = {}
+        if upload:
+            boundary = re.search(r'multipart/form-data;.*?boundary="?([^";]+)"?', kind)
+            if not boundary or not self.body.left:
+                raise UploadError(501, f"upload 'Content-Type '{kind}' not implemented")
+            self.close_connection = True
+            parameters = receive(self.body, boundary[1].encode(), self.server.cluster.state / "tmp", stop_after)
+        elif self.body.left:
+            if self.command not in ("PUT", "POST"):
+                raise UploadError(501, f"Unexpected content for method '{self.command}'")
+            if self.body.left > MAX_BODY:
+                self._drain()
+                raise UploadError(501, "for data too large")
+            text = self.body.read(self.body.left).decode()
+            parameters = decode_json(text) if kind.startswith("application/json") else decode_form(text)
+        parameters.update(decode_form(query))
+        parameters.pop("_dc", None)
+        return parameters
+
+    def _run(self, verb: str, path: str, parameters: dict[str, t.Any], user: str | None, token: bool) -> None:
+        cluster = self.server.cluster
+        try:
+            call, data = cluster.handle(verb, path, parameters, user, token=token)
+        except ApiError as error:
+            if error.status == 401:
+                cluster.clock.sleep(UNAUTHORIZED_SECONDS)
+            if cluster.faults.call("reset", verb, path, answer=True):
+                raise ConnectionResetError from None
+            self._fail(error)
+            return
+        if cluster.faults.call("reset", verb, path, answer=True):
+            raise ConnectionResetError
+        total = {"total": call.total} if call.total else {}
+        self._answer(200, "OK", json.dumps({"data": data, **total}).encode())
+
+    def _fail(self, error: ApiError) -> None:
+        if error.status >= 590:  # the proxy's own words
+            self._answer(error.status, error.message.strip(), b"")
+            return
+        body = {"data": None, "message": error.message, **({"errors": error.errors} if error.errors else {})}
+        self._answer(error.status, error.message, json.dumps(body).encode())
+
+    def _answer(self, status: int, reason: str, body: bytes) -> None:
+        reason = reason.partition("\n")[0]
+        if "\r" in reason:
+            status, reason, body = 400, "Bad Request", b""
+        if status >= 400 or self.requests >= MAX_REQUESTS or self.body.left:
+            self.close_connection = True
+        self.send_response(status, reason.encode("latin-1", "replace").decode("latin-1"))
+        self.send_header("Content-Type", "application/json;charset=UTF-8")
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def _drain(self) -> None:
+        while self.body.read(1 << 20):
+            pass
+
+    def _reset(self) -> None:
+        """The connection breaks, without a farewell."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw = socket.socket(fileno=self.connection.detach())
+            raw.close()
+
+    def _control(self, path: str) -> None:
+        """Faults are read and set; no part of the API."""
+        faults = self.server.cluster.faults
+        if path != "/control/faults":
+            self._answer(404, "Not Found", b"")
+            return
+        try:
+            if self.command in ("PUT", "POST"):
+                new = json.loads(self.body.read(self.body.left) or b"[]")
+                kept = faults.all() if self.command == "POST" else []
+                faults.set([*kept, *(new if isinstance(new, list) else [new])])
+            elif self.command == "DELETE":
+                faults.set([])
+        except (ValueError, AttributeError) as error:
+            self._answer(400, "Bad Request", str(error).encode())
+            return
+        self._answer(200, "OK", json.dumps(faults.all()).encode())
+
+
+class Server(ThreadingHTTPServer):
+    """The server of all nodes, on the loopback interface."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, cluster: Cluster, context: ssl.SSLContext) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.cluster = cluster
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"https://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """A client that goes away is no error."""
+        if not isinstance(sys.exception(), OSError | ValueError):
+            super().handle_error(request, client_address)
+
+
+def run(server: Server) -> threading.Thread:
+    """Serves in a thread."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    return thread

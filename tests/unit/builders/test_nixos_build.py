@@ -1,0 +1,143 @@
+"""The way of the builder nixos to Nixpkgs and back, with a stub in the place of Nixpkgs; and what is real of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos import Nixos
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK
+from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+from .conftest import REPOSITORY, Compose
+
+STUB = str(Path(__file__).parent / "stub_nixpkgs")
+EXAMPLE = str(REPOSITORY / "compositions/nfs-nixos")
+DIRECT = ["root", "kernel", "initrd"]
+
+
+@pytest.fixture(autouse=True)
+def store(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NIX_CONFIG", "sandbox = false\nsubstituters =\nbuild-users-group =")
+    return own_store
+
+
+def nixos(**options: t.Any) -> Nixos:
+    return Nixos(str(REPOSITORY / "nix"), Progress(), {"nixpkgs": STUB, **options})
+
+
+def test_stub_nixpkgs_identity_is_the_name_of_the_system(store: Path) -> None:
+    found = nixos().identify(EXAMPLE, {}, ["server", "node"], DIRECT)
+    assert sorted(found) == ["node", "server"]
+    assert found["server"].endswith("-nixos-system-server-stub")
+
+
+def test_stub_nixpkgs_identity_is_of_how_the_system_boots() -> None:
+    found = {
+        formats: nixos().identify(EXAMPLE, {}, ["node"], formats.split())["node"]
+        for formats in ("root", "oci", "root kernel initrd", "raw", "qcow2", "tar", "kexec", "iso", "vma")
+    }
+    assert found["root"] == found["oci"]
+    assert found["root kernel initrd"] == found["raw"] == found["qcow2"]
+    assert len(set(found.values())) == 6
+
+
+def test_stub_nixpkgs_build_gives_bundle_with_root_and_manifest(tmp_path: Path, store: Path) -> None:
+    builder, roots = nixos(), tmp_path / "roots"
+    assert builder.is_built(EXAMPLE, {}, ["server"], DIRECT) == {"server": False}
+    image = builder.build(EXAMPLE, {}, ["server"], DIRECT, str(roots))["server"]
+    assert builder.is_built(EXAMPLE, {}, ["server"], DIRECT) == {"server": True}
+
+    assert image.identity == builder.identify(EXAMPLE, {}, ["server"], DIRECT)["server"]
+    assert (image.role, image.builder, image.identity_file) == ("server", "nixos", SYSTEM_LINK)
+    assert image.architecture in ("amd64", "arm64")
+    assert image.cmdline == f"init={store}/store/{image.identity}/init"
+    assert sorted(image.formats) == sorted(DIRECT)
+    for format_ in DIRECT:
+        assert Path(image.path(format_)).read_text().startswith(f"{format_} of ")
+        assert image.formats[format_].size == os.path.getsize(image.path(format_))
+    assert os.path.realpath(roots / image.identity) == os.path.realpath(image.bundle)
+    # A system and its configuration are no packages; an output is none of its own name.
+    path = f"{store}/store/0123456789abcdfghijklmnpqrsvwxyz-openssl-3.0.14-bin"
+    assert image.packages == (Package("openssl", "3.0.14", path),)
+
+
+def test_stub_nixpkgs_bundle_keeps_its_files_and_not_the_packages(tmp_path: Path, store: Path) -> None:
+    image = nixos().build(EXAMPLE, {}, ["node"], ["tar"], str(tmp_path))["node"]
+    references = subprocess.run(
+        ["nix-store", "--query", "--references", image.bundle], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert [os.path.basename(path)[33:] for path in references] == ["tar-of-node"]
+    assert image.identity not in Path(image.bundle, "image.json").read_text()
+
+
+def test_stub_nixpkgs_volumes_are_in_the_manifest(compose: Compose, tmp_path: Path) -> None:
+    path = compose('{ roles.a = { }; compose.a.volumes.db = { mount = "/srv/db"; mode = "0700"; }; }')
+    image = nixos().build(path, {}, ["a"], ["qcow2"], str(tmp_path / "roots"))["a"]
+    assert (image.volumes["db"].mount, image.volumes["db"].mode, image.volumes["db"].size) == ("/srv/db", "0700", 1024)
+
+
+def test_stub_nixpkgs_parameters_change_the_image(compose: Compose) -> None:
+    path = compose('{ setup, ... }: { roles.a.stubText = setup.params.text or ""; }')
+    one, other = (nixos().identify(path, {"text": text}, ["a"], ["root"]) for text in ("one", "other"))
+    assert one != other
+
+
+def test_stub_nixpkgs_second_build_is_compared(tmp_path: Path) -> None:
+    nixos().build(EXAMPLE, {}, ["node"], DIRECT, str(tmp_path))
+    assert nixos().check_reproducible(EXAMPLE, {}, ["node"], DIRECT) == {"node": ""}
+
+
+def test_stub_nixpkgs_is_found_by_the_lock(compose: Compose) -> None:
+    path = compose("{ roles.a = { }; }")
+    nodes = {
+        "root": {"inputs": {"nixpkgs": ["x", "np"], "x": "x"}},
+        "x": {"inputs": {"np": "np_2"}},
+        "np_2": {"locked": {"type": "path", "path": STUB}},
+    }
+    Path(path, "flake.lock").write_text(json.dumps({"nodes": nodes, "root": "root", "version": 7}))
+    found = nixos(nixpkgs="").identify(path, {}, ["a"], ["root"])
+    assert found == nixos().identify(path, {}, ["a"], ["root"])
+
+
+def test_stub_nixpkgs_expression_of_configurations_and_modules(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "default.nix").write_text(
+        '{ nixpkgs }: { a = { stubText = "a"; }; '
+        'b = import (nixpkgs + "/nixos/lib/eval-config.nix") { modules = [ { } ]; }; }'
+    )
+    assert sorted(nixos().evaluate(str(site), {}).roles) == ["a", "b"]
+    found = nixos().identify(str(site), {}, ["a", "b"], ["tar"])
+    assert found["b"].endswith("-nixos-system-b-stub")
+
+
+def test_stub_nixpkgs_hive(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "hive.nix").write_text(
+        f'{{ meta.nixpkgs = {STUB}; defaults.stubText = "all"; '
+        'web = { deployment.targetHost = "web"; }; db = { }; }'
+    )
+    (site / "composition.yml").write_text("rolesDistribution: {web: 2}")
+    found = nixos(nixpkgs="").evaluate(str(site), {})
+    assert (sorted(found.roles), found.distribution) == (["db", "web"], {"web": 2})
+    identity = nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"])["web"]
+    assert identity.endswith("-nixos-system-web-stub")
+
+
+def test_stub_nixpkgs_flake(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "flake.nix").write_text(
+        "{ outputs = { self }: { nixosConfigurations.web = "
+        f'import {STUB}/nixos/lib/eval-config.nix {{ modules = [ {{ stubText = "web"; }} ]; }}; }}; }}'
+    )
+    assert list(nixos().evaluate(str(site), {}).roles) == ["web"]
+    assert nixos().identify(str(site), {}, ["web"], ["root"])["web"].endswith("-nixos-system-web-stub")

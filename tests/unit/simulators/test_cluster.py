@@ -1,0 +1,96 @@
+"""Several nodes, delays, high availability, real machines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Client, Simulate, create_vm
+
+VM = "/nodes/pve1/qemu/100"
+#: Boot sector: writes BOOTED to the first serial port, then halts.
+BOOT_SECTOR = bytes.fromhex("be107cbaf803ac84c07403eeebf8f4eb" + b"BOOTED\0".hex()).ljust(510, b"\0") + b"\x55\xaa"
+
+
+def test_resources_lag(simulate: Simulate, image: bytes) -> None:
+    pve = simulate(resources_seconds=50)
+    create_vm(pve, image)
+    entry = pve.get("/cluster/resources", type="vm")[0]
+    assert entry == {"id": "qemu/100", "node": "pve1", "status": "unknown", "type": "qemu", "vmid": 100}
+    deadline = time.monotonic() + 15
+    while pve.get("/cluster/resources", type="vm")[0]["status"] != "stopped":
+        assert time.monotonic() < deadline
+    assert pve.task("POST", f"{VM}/status/start") == "OK"
+    assert pve.get(f"{VM}/status/current")["status"] == "running"
+
+
+def test_resources_without_lag_show_everything(vm: Client) -> None:
+    vm.do("PUT", f"{VM}/config", tags="web")
+    kinds = {one["id"]: one for one in vm.get("/cluster/resources")}
+    assert list(kinds) == ["qemu/100", "node/pve1", "storage/pve1/local"]
+    assert {"status": "stopped", "name": "vm100", "tags": "web", "template": 0}.items() <= kinds["qemu/100"].items()
+
+
+def test_tasks_take_their_time(simulate: Simulate) -> None:
+    pve = simulate(task_seconds={"qmcreate": 10})
+    begin = time.monotonic()
+    upids = [pve.do("POST", "/nodes/pve1/qemu", vmid=vmid) for vmid in (100, 101, 102)]
+    assert pve.get("/nodes/pve1/qemu/100/config")["lock"] == "create"
+    assert [pve.wait(upid) for upid in upids] == ["OK"] * 3
+    assert 0.2 <= time.monotonic() - begin < 3
+
+
+def test_the_manager_carries_requests_out(simulate: Simulate) -> None:
+    pve = simulate(ha_seconds=1)
+    assert pve.task("POST", "/nodes/pve1/qemu", vmid=100, scsi0="local:1") == "OK"
+    pve.do("POST", "/cluster/ha/resources", sid="vm:100", state="stopped")
+    assert pve.do("POST", f"{VM}/status/start").split(":")[5] == "hastart"
+    for wanted, change in (("running", {}), ("stopped", {"state": "disabled"})):
+        if change:
+            pve.do("PUT", "/cluster/ha/resources/vm:100", **change)
+        deadline = time.monotonic() + 10
+        while True:
+            status = pve.get(f"{VM}/status/current")
+            settled = status["ha"]["state"] == {"running": "started"}.get(wanted, wanted)
+            if status["status"] == wanted and settled:
+                break
+            assert time.monotonic() < deadline, status
+    refused = pve.call("DELETE", VM)
+    assert refused.error == (500, "unable to remove VM 100 - used in HA resources and purge parameter not set.")
+    assert pve.task("DELETE", VM, purge=1) == "OK"
+
+
+def test_a_started_vm_boots_its_disk(simulate: Simulate) -> None:
+    pve = simulate(boot=True)
+    assert pve.upload(BOOT_SECTOR.ljust(1 << 20, b"\0"), "boot.raw") == "OK"
+    disk = "local:0,import-from=local:import/boot.raw,format=qcow2,serial=abc"
+    options = {"memory": 32, "smbios1": "serial=Y29tcG9zZQ==,base64=1", "net0": "virtio,bridge=vmbr0"}
+    assert pve.task("POST", "/nodes/pve1/qemu", vmid=100, virtio0=disk, boot="order=virtio0", **options) == "OK"
+    assert pve.task("POST", f"{VM}/status/start") == "OK"
+    console = pve.cluster.state / "run" / "100.console"
+    deadline = time.monotonic() + 20
+    while not console.exists() or b"BOOTED" not in console.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pid = pve.get(f"{VM}/status/current")["pid"]
+    command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    assert "type=1,uuid" not in command and "type=1,serial=compose" in command
+    assert pve.task("PUT", f"{VM}/resize", disk="virtio0", size="+1M") == "OK"
+    assert pve.task("POST", f"{VM}/snapshot", snapname="live") == "OK"  # of an image that QEMU has open
+    assert pve.task("DELETE", f"{VM}/snapshot/live") == "OK"
+    assert pve.task("POST", f"{VM}/status/shutdown", timeout=5, forceStop=1) == "OK"
+    assert not Path(f"/proc/{pid}").exists()
+    assert pve.get(f"{VM}/status/current")["status"] == "stopped"
+
+
+def test_a_machine_that_dies_is_seen(simulate: Simulate) -> None:
+    pve = simulate(boot=True)
+    assert pve.task("POST", "/nodes/pve1/qemu", vmid=100, args=None) == "OK"
+    file = pve.cluster.state / "etc/nodes/pve1/qemu-server/100.conf"
+    file.write_text(file.read_text() + "args: -no-such-option\n")
+    with pytest.raises(AssertionError):
+        assert pve.task("POST", f"{VM}/status/start") == "OK"
+    assert pve.get(f"{VM}/status/current")["status"] == "stopped"
+    assert "-no-such-option" in pve.get("/nodes/pve1/tasks")[0]["status"]
