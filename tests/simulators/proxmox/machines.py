@@ -87,7 +87,17 @@ class Machine:
                 time.sleep(0.02)
 
     def qmp(self, command: str, arguments: Record | None = None) -> t.Any:
-        """A command to QEMU's monitor."""
+        """A command to QEMU's monitor, which resets a connection that comes while it lets go of the one before."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self._qmp(command, arguments)
+            except ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _qmp(self, command: str, arguments: Record | None) -> t.Any:
         with _Channel(self._record["qmp"], 10) as channel:
             channel.receive()
             channel.call("qmp_capabilities", {})
@@ -161,7 +171,7 @@ class _Channel:
     def receive(self) -> Record:
         line = self._lines.readline()
         if not line:
-            raise MachineError("the connection was closed")
+            raise ConnectionResetError("the connection was closed")
         message: Record = json.loads(line.lstrip(b"\xff"))
         return message
 

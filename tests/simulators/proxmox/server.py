@@ -20,7 +20,10 @@ from .uploads import Body, UploadError, receive
 
 BASE = "/api2/json"
 MAX_BODY = 512 * 1024
+#: A refusal is lost, with a reset, where more than so much of the body has not been read: of any call, of an upload
+#: whose beginning was read.
 UNREAD = 64 * 1024
+UNREAD_UPLOAD = 16 * 1024 * 1024
 #: A connection that is kept alive is closed after so many seconds (real ones), or so many requests.
 IDLE_SECONDS = 5
 MAX_REQUESTS = 100
@@ -139,14 +142,12 @@ class Handler(BaseHTTPRequestHandler):
             user, token = self._authenticate(verb, path, upload)
         except Denied as error:
             self.server.cluster.clock.sleep(UNAUTHORIZED_SECONDS)
-            if self.body.left > UNREAD:  # the answer is lost when the server closes before it has read everything
-                raise ConnectionResetError from None
-            self._answer(error.status, error.message, b"")
+            self._refuse(error.status, error.message, b"", unread=UNREAD)
             return
         try:
             parameters = self._parameters(query, upload, int(reset["bytes"]) if reset else None)
         except UploadError as error:
-            self._answer(error.status, error.message or "Bad Request", error.message.encode())
+            self._refuse(error.status, error.message or "Bad Request", error.message.encode(), unread=UNREAD_UPLOAD)
             return
         except ValueError as error:
             self._answer(500, "decode failed", str(error).encode())
@@ -241,6 +242,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
+
+    def _refuse(self, status: int, reason: str, body: bytes, unread: int) -> None:
+        """Answer without having read the body, if the client is to see the answer."""
+        if self.body.left > unread:
+            raise ConnectionResetError
+        self._drain()
+        self.close_connection = True
+        self._answer(status, reason, body)
 
     def _drain(self) -> None:
         while self.body.read(1 << 20):
