@@ -112,7 +112,6 @@ def test_a_stub_image_learns_its_role_and_peers_from_what_nxc_would_tell_it(stub
     flavours = {"node": "vm-ramdisk", "server": "vm"}
     images = {role: image(stub_image, role, flavour) for role, flavour in flavours.items()}
     platform.check(nodes)
-    platform.stage(list(images.values()))
     targets = []
     for node in nodes:
         document = node_document(
@@ -120,6 +119,7 @@ def test_a_stub_image_learns_its_role_and_peers_from_what_nxc_would_tell_it(stub
             authorized_keys=["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"],
         )  # fmt: skip
         targets.append(Target(node, images[node.role], document, "digest"))
+    platform.stage(targets)
     try:
         outcomes = platform.switch(targets, lambda name, outcome: None)
         assert all(outcome.ok for outcome in outcomes.values()), outcomes
@@ -163,7 +163,7 @@ def test_a_stub_system_boots_as_a_container_and_finds_its_name_and_peers(tmp_pat
         authorized_keys=[],
     )
     platform.check(nodes)
-    assert platform.stage([bundle])
+    assert platform.stage([Target(nodes[0], bundle, document, "digest")])
     try:
         outcomes = platform.switch([Target(nodes[0], bundle, document, "digest")], lambda name, outcome: None)
         assert outcomes["server"].ok, outcomes

@@ -30,7 +30,7 @@ from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
 from .desired import Desired
-from .plan import Step, as_data, plan_node, render
+from .plan import SWITCHED, Step, as_data, plan_node, render
 from .release import Release, ReleaseStore, describe
 
 Result = dict[str, t.Any]
@@ -132,7 +132,7 @@ class Engine:
 
         :param reproducible: build each of them a second time; one that differs is an error.
         """
-        roles = sorted({step["role"] for step in plan["steps"].values() if step["action"] in ("create", "replace")})
+        roles = sorted({step["role"] for step in plan["steps"].values() if step["action"] in SWITCHED})
         if plan["release"] is not None or not roles:
             return {"changed": False, "built": [], "bundles": {}}
         before = self.builder.is_built(*self.desired.what(roles))
@@ -178,10 +178,19 @@ class Engine:
             raise with_failure(error, Failure("not-reproducible", self.builder.name, error.message))
 
     def stage(self, plan: t.Mapping[str, t.Any]) -> Result:
-        """Bring the images of all nodes to be switched to the platform."""
-        identities = {step["image"] for step in plan["steps"].values() if step["action"] in ("create", "replace")}
-        images = [self.releases.image(identity) for identity in sorted(identities)]
-        return {"changed": self.platform.stage(images) if images else False}
+        """Bring to the platform what the nodes to be switched are going to boot."""
+        targets = self._targets(plan)
+        return {"changed": self.platform.stage(targets) if targets else False}
+
+    def _targets(self, plan: t.Mapping[str, t.Any]) -> list[Target]:
+        """The nodes that the plan switches, with image and document."""
+        nodes = [node for node in self.nodes if plan["steps"][node.name]["action"] in SWITCHED]
+        images = {role: self.releases.image(plan["images"][role]) for role in {node.role for node in nodes}}
+        documents = self._documents(nodes)
+        return [
+            Target(node, images[node.role], documents[node.name], document_digest(documents[node.name]))
+            for node in nodes
+        ]
 
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
@@ -195,18 +204,9 @@ class Engine:
 
     def switch(self, plan: t.Mapping[str, t.Any]) -> Result:
         """Boot the planned images; tell running nodes their new peers."""
-        documents = self._documents(self.nodes)
+        targets = self._targets(plan)
+        documents = self._documents([node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"])
         self.write_access()
-        targets = []
-        refresh = []
-        for node in self.nodes:
-            action = plan["steps"][node.name]["action"]
-            if action in ("create", "replace"):
-                document = documents[node.name]
-                image = self.releases.image(plan["images"][node.role])
-                targets.append(Target(node, image, document, document_digest(document)))
-            elif action == "refresh":
-                refresh.append(node)
         done = 0
 
         def tell(name: str, outcome: Outcome) -> None:
@@ -216,22 +216,22 @@ class Engine:
             self.progress.say(f"switch {name}: {state} ({done} of {len(targets)})")
 
         outcomes = self.platform.switch(targets, tell) if targets else {}
-        outcomes.update(self._refresh(refresh, documents))
+        outcomes.update(self._refresh(documents))
         return {**_per_node(outcomes), "diff": plan["diff"]}
 
-    def _refresh(self, nodes: t.Sequence[Node], documents: t.Mapping[str, Result]) -> dict[str, Outcome]:
+    def _refresh(self, documents: t.Mapping[str, Result]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""
         from ..checks.refresh import push_document
 
         outcomes = {}
-        for node in nodes:
-            document = documents[node.name]
+        for name, document in documents.items():
+            node = self.deployment.node(name)
             try:
                 push_document(node, self.platform.endpoint(node), self.keys, document)
                 self.platform.refresh(node, document, document_digest(document))
-                outcomes[node.name] = Outcome(ok=True, changed=True)
+                outcomes[name] = Outcome(ok=True, changed=True)
             except ComposeError as error:
-                outcomes[node.name] = Outcome(ok=False, changed=True, message=str(error))
+                outcomes[name] = Outcome(ok=False, changed=True, message=str(error))
         return outcomes
 
     def write_access(self) -> None:

@@ -15,6 +15,8 @@ from ..platforms.base import Observation
 
 #: What may happen to a node. ``refresh``: the running node is told its new peers; no reboot.
 ACTIONS = ("keep", "refresh", "create", "replace", "retire")
+#: Those that boot an image.
+SWITCHED = ("create", "replace")
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class Outcome:
 Tell = t.Callable[[str, Outcome], None]
 
 
+def distinct_images(targets: t.Iterable[Target]) -> list[Image]:
+    """The images of targets, each once."""
+    return list({target.image.identity: target.image for target in targets}.values())
+
+
 class Platform(ABC):
     """Where nodes run."""
 
@@ -94,7 +99,10 @@ class Platform(ABC):
 
     @abstractmethod
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
-        """``interfaces`` of the node document: how the node finds and configures its network interfaces."""
+        """``interfaces`` of the node document: how the node finds and configures its network interfaces.
+
+        Called for one node after another: what has to be asked for it is asked once for all of them.
+        """
 
     @abstractmethod
     def endpoint(self, node: Node) -> Endpoint:
@@ -109,8 +117,11 @@ class Platform(ABC):
         """What runs now, for each of ``nodes`` (by name), and for every other node that exists or has left data."""
 
     @abstractmethod
-    def stage(self, images: t.Sequence[Image]) -> bool:
-        """Bring the images to where the platform needs them; touches nothing that runs. True if anything was done."""
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        """Bring what these nodes are to boot to where it is needed; touches nothing that runs.
+
+        :returns: whether anything was done.
+        """
 
     @abstractmethod
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:

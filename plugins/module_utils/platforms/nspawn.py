@@ -11,11 +11,11 @@ import typing as t
 
 from ..composition.model import Deployment, Node
 from ..errors import ComposeError
-from ..images.image import Image
 from ..process import need
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 from . import machine, nxc_handover
+from .base import Target, distinct_images
 from .cgroup import drop_cgroup, own_cgroup
 from .local import image_files
 from .netns import BRIDGE, Namespace
@@ -50,7 +50,8 @@ class Nspawn(ProcessPlatform):
     def endpoint(self, node: Node) -> Endpoint:
         return self.namespace.endpoint(str(node.address))
 
-    def stage(self, images: t.Sequence[Image]) -> bool:
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        images = distinct_images(targets)
         for image in images:
             if nxc_handover.is_nxc(image):
                 nxc_handover.check(image, self.deployment, self.deployment.nodes)

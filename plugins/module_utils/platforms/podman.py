@@ -22,6 +22,7 @@ from ..images.image import Image
 from ..process import Completed, need, run
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
+from .base import Target, distinct_images
 from .local import LocalPlatform, image_files
 from .netns import Namespace
 from .nxc_handover import is_nxc
@@ -86,7 +87,8 @@ class Podman(LocalPlatform):
         """Name of an image in Podman's storage; it is of this deployment only, so that each forgets its own."""
         return f"localhost/{self.shared}:{re.sub('[^0-9A-Za-z_.-]', '_', identity)[:128]}"
 
-    def stage(self, images: t.Sequence[Image]) -> bool:
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        images = distinct_images(targets)
         for image in images:
             if is_nxc(image):
                 raise InputError(f"role {image.role!r}: platform 'podman' does not start images of NixOS Compose")

@@ -19,6 +19,7 @@ from ..process import need
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 from . import machine, nxc_handover, qmp
+from .base import Target, distinct_images
 from .kvm import kvm_fault
 from .local import image_files
 from .ports import require_free
@@ -161,8 +162,9 @@ class Qemu(ProcessPlatform):
                 f"warning: nodes to start may use {wanted} MiB of memory, {here['MemAvailable']} MiB are available"
             )
 
-    def stage(self, images: t.Sequence[Image]) -> bool:
+    def stage(self, targets: t.Sequence[Target]) -> bool:
         """Nothing is copied; sees to it that the images can be booted."""
+        images = distinct_images(targets)
         for image in images:
             if nxc_handover.is_nxc(image):
                 nxc_handover.check(image, self.deployment, self.deployment.nodes)

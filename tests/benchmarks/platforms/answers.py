@@ -48,7 +48,7 @@ class Answers(Platform):
             for node in nodes
         }
 
-    def stage(self, images):
+    def stage(self, targets):
         return False
 
     def switch(self, targets, tell):

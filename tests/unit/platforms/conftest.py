@@ -36,7 +36,7 @@ class Scripts(ProcessPlatform):
     def endpoint(self, node: Node) -> Endpoint:
         return Endpoint("127.0.0.1")
 
-    def stage(self, images: t.Sequence[Image]) -> bool:
+    def stage(self, targets: t.Sequence[Target]) -> bool:
         return False
 
     def command(self, name: str, record: Record) -> list[str]:

@@ -14,6 +14,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms import nxc_handover
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman import Podman
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
@@ -118,7 +119,7 @@ def deployment(network: str = "192.168.1.0/24", **node: t.Any) -> Deployment:
 def test_what_an_image_of_nxc_cannot_do_is_refused(network: str, node: dict[str, t.Any], message: str) -> None:
     platform = Qemu(deployment(network, **node), Progress())
     with pytest.raises(InputError, match=message):
-        platform.stage([image("vm")])
+        platform.stage([Target(platform.deployment.nodes[0], image("vm"), {}, "")])
 
 
 def test_the_emulator_boots_the_image_without_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,4 +151,4 @@ def test_a_container_finds_what_stage_1_would_leave(tmp_path: Path) -> None:
 def test_podman_refuses_what_it_cannot_start(tmp_path: Path) -> None:
     platform = Podman(replace(deployment(), state=str(tmp_path)), Progress())
     with pytest.raises(InputError, match="role 'node': platform 'podman' does not start images of NixOS Compose"):
-        platform.stage([image("docker")])
+        platform.stage([Target(platform.deployment.nodes[0], image("docker"), {}, "")])

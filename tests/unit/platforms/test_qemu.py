@@ -15,6 +15,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms import kvm, ports
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -108,14 +109,18 @@ def test_ports_for_root_only(as_nobody: AsNobody) -> None:
 
 def test_images_that_cannot_boot(machines: Machines, tmp_path: Path) -> None:
     platform = machines.platform("node1")
+
+    def stage(bootable: Image) -> None:
+        platform.stage([Target(platform.deployment.nodes[0], bootable, {}, "")])
+
     with pytest.raises(ComposeError, match=f"image an-image: its file {tmp_path}/root is missing"):
-        platform.stage([image(str(tmp_path))])
+        stage(image(str(tmp_path)))
     for name in Qemu.formats:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=f"role 'node': the volume name '{'x' * 21}' has more than 20 characters"):
-        platform.stage([image(str(tmp_path), **{"x" * 21: Volume("/x", 1)})])
+        stage(image(str(tmp_path), **{"x" * 21: Volume("/x", 1)}))
     with pytest.raises(ComposeError, match=r"image an-image is for s390x, but this host is a\w+64"):
-        platform.stage([replace(image(str(tmp_path)), architecture="s390x")])
+        stage(replace(image(str(tmp_path)), architecture="s390x"))
 
 
 def test_command_and_volumes(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
