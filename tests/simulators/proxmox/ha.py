@@ -194,9 +194,12 @@ def current(cluster: Cluster, call: Call) -> list[Record]:
         {"id": "quorum", "type": "quorum", "node": cluster.options.nodes[0], "quorate": quorate, "status": "OK"}
     ]
     for sid, one in cluster.ha.data["resources"].items():
-        status = cluster.ha.data["status"].get(sid, {})
-        entry = {"id": f"service:{sid}", "type": "service", "sid": sid, "request_state": one.get("state", "started")}
-        result.append({**entry, "node": status.get("node"), "state": status.get("state", "queued"), "status": "queued"})
+        status, wanted = cluster.ha.data["status"].get(sid, {}), one.get("state", "started")
+        entry = {"id": f"service:{sid}", "type": "service", "sid": sid, "request_state": wanted}
+        if "state" in status:
+            entry["crm_state"] = status["state"]
+        state = "ignored" if wanted == "ignored" else status.get("state", "queued")
+        result.append({**entry, "node": status.get("node"), "state": state, "status": "queued"})
     return result
 
 
