@@ -295,9 +295,6 @@ class Engine:
         """The batch is verified: :meth:`revert` returns to it from now on. Retire what has no place any more."""
         observed = self.platform.observe(self.nodes)
         unmarked = [node for node in self.nodes if observed[node.name].verified != observed[node.name].identity]
-        self.platform.commit(self.nodes)
-        retired = [name for name, step in plan["steps"].items() if step["action"] == "retire"]
-        removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
         composition = plan["composition"]
         recorded, number = self.releases.record(
             Release(
@@ -314,6 +311,10 @@ class Engine:
             ),
             members=[node.name for node in self.deployment.nodes],
         )
+        # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
+        self.platform.commit(self.nodes, number)
+        retired = [name for name, step in plan["steps"].items() if step["action"] == "retire"]
+        removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
         self._prune()
         return {
             **_per_node(removed),

@@ -119,7 +119,8 @@ class ReleaseStore:
         images = {role: images[role] for role in set(others.values()) if role in images}
         merged = replace(verified, nodes={**others, **verified.nodes}, images={**images, **verified.images})
         if current is None or not _same(current, verified):
-            number = max(self.numbers(), default=0) + 1
+            # What a run wrote that was killed before it was current is written over.
+            number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
         elif merged.nodes == current.nodes and merged.images == current.images:
             return False, current.number

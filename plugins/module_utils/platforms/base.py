@@ -131,8 +131,11 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def commit(self, nodes: t.Sequence[Node]) -> None:
-        """What these nodes run is verified now: :meth:`revert` will return to it."""
+    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
+        """What these nodes run is verified now: :meth:`revert` will return to it.
+
+        :param release: the number under which it is recorded already.
+        """
 
     @abstractmethod
     def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:

@@ -128,7 +128,7 @@ class LocalPlatform(Platform):
 
         return self._per_node("switch", by_name, act, tell)
 
-    def commit(self, nodes: t.Sequence[Node]) -> None:
+    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
         for node in nodes:
             self.node_state(node.name).commit()
 

@@ -61,7 +61,7 @@ class Answers(Platform):
     def refresh(self, node, document, document_digest):
         pass
 
-    def commit(self, nodes):
+    def commit(self, nodes, release):
         records = self._records()
         for node in nodes:
             records[node.name]["verified"] = records[node.name]["identity"]

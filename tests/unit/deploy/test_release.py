@@ -47,6 +47,16 @@ def test_another_image_is_another_release_that_knows_the_one_before(store: Relea
     assert store.find("previous").images == store.find("1").images == {"web": "w1"}
 
 
+def test_a_record_that_a_killed_run_left_unfinished_is_written_over(store: ReleaseStore) -> None:
+    store.record(FIRST, ["web1"])
+    second = replace(FIRST, composition="c2", images={"web": "w2"})
+    store.record(second, ["web1"])
+    with open(os.path.join(store.directory, "current"), "w", encoding="ascii") as stream:
+        stream.write("1")
+    assert store.record(second, ["web1"]) == (True, 2)
+    assert store.find("current").previous == 1
+
+
 def test_retired_nodes_leave_the_record(store: ReleaseStore) -> None:
     store.record(replace(FIRST, nodes={"web1": "web", "web2": "web"}), ["web1", "web2"])
     store.record(FIRST, ["web1"])

@@ -51,7 +51,7 @@ def test_replace_stops_the_old_and_keeps_data_and_console(lab: Lab) -> None:
 def test_revert_returns_to_the_verified_image_and_document(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1", "d1")
-    platform.commit(platform.deployment.nodes)
+    platform.commit(platform.deployment.nodes, 1)
     lab.switch(platform, "image-2", "d2")
     assert observed(platform) == Observation("running", "image-2", "d2", "image-1")
     outcome = platform.revert(platform.deployment.nodes, lab.tell)["node1"]
@@ -77,7 +77,7 @@ def test_revert_without_a_verified_image_stops_the_node_and_keeps_its_console(la
 def test_start_that_fails_is_an_outcome_and_revert_repairs_it(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
-    platform.commit(platform.deployment.nodes)
+    platform.commit(platform.deployment.nodes, 1)
     outcome = lab.switch(platform, "broken")["node1"]
     assert not outcome.ok
     assert "switch, node1: command failed (exit code 7)" in outcome.message
@@ -91,7 +91,7 @@ def test_refresh_is_kept_for_the_next_boot_and_for_revert(lab: Lab) -> None:
     platform = lab.platform("node1")
     (node,) = platform.deployment.nodes
     lab.switch(platform, "image-1", "d1")
-    platform.commit([node])
+    platform.commit([node], 1)
     pid = platform.running(["node1"])
     platform.refresh(node, {"name": "node1", "digest": "d2"}, "d2")
     assert platform.running(["node1"]) == pid
@@ -104,7 +104,7 @@ def test_refresh_of_an_unverified_node_leaves_the_verified_one(lab: Lab) -> None
     platform = lab.platform("node1")
     (node,) = platform.deployment.nodes
     lab.switch(platform, "image-1", "d1")
-    platform.commit([node])
+    platform.commit([node], 1)
     lab.switch(platform, "image-2", "d2")
     platform.refresh(node, {"name": "node1", "digest": "d3"}, "d3")
     platform.revert([node], lab.tell)
@@ -171,7 +171,7 @@ class Killed(Scripts):
 def test_run_killed_in_a_switch_is_finished_by_the_next(lab: Lab, moment: str) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
-    platform.commit(platform.deployment.nodes)
+    platform.commit(platform.deployment.nodes, 1)
     run = os.fork()
     if run == 0:
         killed = Killed(platform.deployment, platform.progress)

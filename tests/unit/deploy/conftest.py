@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A builder and a platform that are nothing but records, under the real engine: whole runs in no time."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
+from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import (
+    Composition,
+    Deployment,
+    Node,
+    Role,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
+from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
+    Observation,
+    Outcome,
+    Platform,
+    Target,
+    Tell,
+    distinct_images,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Output
+from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
+
+
+@dataclass
+class Machine:
+    """A node as the platform knows it."""
+
+    target: Target
+    running: bool = True
+    verified: Target | None = None
+
+
+@dataclass
+class Site:
+    """A deployment, what its composition means, and what the platform has."""
+
+    deployment: Deployment
+    #: Role → identity that the composition means.
+    means: dict[str, str] = field(default_factory=dict)
+    test_script: str = ""
+    machines: dict[str, Machine] = field(default_factory=dict)
+    #: Identities that were staged, and are kept.
+    staged: set[str] = field(default_factory=set)
+    #: Identities of images that boot, but are not well; and of those that cannot even be started.
+    ill: set[str] = field(default_factory=set)
+    unbootable: set[str] = field(default_factory=set)
+    #: Every call of the platform, with the nodes that it was about.
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+
+    def set(self, **changes: t.Any) -> None:
+        """Change the deployment."""
+        self.deployment = replace(self.deployment, **changes)
+
+    def called(self, *names: str) -> list[tuple[str, ...]]:
+        """The calls of these names, in order."""
+        return [call for call in self.calls if call[0] in names]
+
+    def runs(self) -> dict[str, str]:
+        """Node → identity of what it runs."""
+        return {name: each.target.image.identity for name, each in sorted(self.machines.items()) if each.running}
+
+    def engine(self, *batch: str) -> Engine:
+        names = batch or [node.name for node in self.deployment.nodes]
+        progress = Progress(os.path.join(os.path.dirname(self.deployment.state), "progress"))
+        return Engine(self.deployment, names, "/support", progress)
+
+    def said(self) -> str:
+        """All lines of progress."""
+        return Path(self.deployment.state).with_name("progress").read_text()
+
+    def deploy(self, *batch: str) -> dict[str, t.Any]:
+        """The steps of the role ``deploy``, each in an engine of its own; their results by name."""
+        self.calls.clear()
+        done: dict[str, t.Any] = {}
+        plan = done["plan"] = self.engine(*batch).plan(retire=not batch)
+        failed = []
+        if plan["pending"]:
+            done["build"] = self.engine(*batch).build(plan)
+            done["stage"] = self.engine(*batch).stage(plan)
+            done["switch"] = self.engine(*batch).switch(plan)
+            failed += done["switch"]["failed_nodes"]
+        done["verify"] = self.engine(*batch).verify(plan, skip=failed)
+        if failed or done["verify"]["failed_nodes"]:
+            done["revert"] = self.engine(*batch).revert()
+        else:
+            done["commit"] = self.engine(*batch).commit(plan, done["verify"]["checks"])
+        return done
+
+
+class Stub(Builder):
+    """Builds what the site says."""
+
+    name = "stub"
+    site: t.ClassVar[Site]
+
+    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+        roles = {name: Role(name, identity) for name, identity in self.site.means.items()}
+        digest = "-".join([*self.site.means.values(), self.site.test_script])
+        return Composition("site", self.name, path, digest, roles, test_script=self.site.test_script)
+
+    def identify(self, *what: t.Any) -> dict[str, str]:
+        raise AssertionError("every identity is known already")
+
+    def build(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+    ) -> dict[str, Image]:
+        images = {role: Image(role, self.name, self.site.means[role], "amd64", {}) for role in roles}
+        for image in images.values():
+            write_json(os.path.join(roots, image.identity, "image.json"), image.to_json())
+        return images
+
+    def is_built(self, path: str, *what: t.Any) -> dict[str, bool]:
+        return dict.fromkeys(what[1], False)
+
+    def check_reproducible(self, *what: t.Any) -> dict[str, str]:
+        return {}
+
+
+class Rack(Platform):
+    """Has what the site says."""
+
+    name = "rack"
+    formats = ("root",)
+    boots_kernel = False
+    site: t.ClassVar[Site]
+
+    def _note(self, call: str, names: t.Iterable[str]) -> None:
+        self.site.calls.append((call, *names))
+
+    def check(self, nodes: t.Sequence[Node]) -> None:
+        pass
+
+    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+        return []
+
+    def endpoint(self, node: Node) -> Endpoint:
+        return Endpoint("127.0.0.1")
+
+    def shell(self, node: Node) -> t.Any:
+        return Shell(self.site, node.name)
+
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+        self._note("observe", [node.name for node in nodes])
+        seen = {node.name: Observation("absent") for node in nodes}
+        for name, machine in self.site.machines.items():
+            seen[name] = Observation(
+                "running" if machine.running else "stopped",
+                machine.target.image.identity,
+                machine.target.document_digest,
+                machine.verified.image.identity if machine.verified else None,
+            )
+        return seen
+
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        self._note("stage", [target.node.name for target in targets])
+        self.site.staged |= {image.identity for image in distinct_images(targets)}
+        return True
+
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+        self._note("switch", [target.node.name for target in targets])
+        outcomes = {}
+        for target in targets:
+            assert target.image.identity in self.site.staged
+            machine = self.site.machines.setdefault(target.node.name, Machine(target))
+            machine.target = target
+            machine.running = target.image.identity not in self.site.unbootable
+            outcomes[target.node.name] = Outcome(machine.running, True, "" if machine.running else "does not boot")
+            tell(target.node.name, outcomes[target.node.name])
+        return outcomes
+
+    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
+        self._note("commit", [str(release), *(node.name for node in nodes)])
+        for node in nodes:
+            machine = self.site.machines[node.name]
+            machine.verified = machine.target
+
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
+        self._note("revert", [node.name for node in nodes])
+        outcomes = {}
+        for node in nodes:
+            machine = self.site.machines.get(node.name)
+            changed = machine is not None and not (machine.running and machine.target == machine.verified)
+            if machine is not None and changed:
+                machine.running = machine.verified is not None
+                machine.target = machine.verified or machine.target
+            outcomes[node.name] = Outcome(ok=True, changed=changed)
+            tell(node.name, outcomes[node.name])
+        return outcomes
+
+    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+        machine = self.site.machines[node.name]
+        machine.target = replace(machine.target, document=document, document_digest=document_digest)
+
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+        self._note("remove", names)
+        return {name: Outcome(ok=True, changed=self.site.machines.pop(name, None) is not None) for name in names}
+
+    def console(self, node: Node, lines: int = 50) -> str:
+        return ""
+
+    def prune(self, keep: t.Collection[str]) -> None:
+        self._note("prune", [])
+        self.site.staged &= set(keep)
+
+
+class Shell:
+    """What a node answers to the built-in checks."""
+
+    last_error = ""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site, self.name = site, name
+
+    def open(self, timeout: float) -> None:
+        pass
+
+    def run(self, command: str, timeout: float) -> Output:
+        self.site.calls.append(("check", self.name))
+        identity = self.site.machines[self.name].target.image.identity
+        failed = "failed web.service\n" if identity in self.site.ill else ""
+        return Output(0, f"identity {identity}\n{failed}state {'degraded' if failed else 'running'}\n".encode(), b"")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Three nodes of the role ``web``, ``web1`` to ``web3``, that do not exist yet."""
+    nodes = tuple(Node(f"web{index}", "web", index, f"10.87.0.{index}") for index in (1, 2, 3))
+    site = Site(Deployment("lab", "/composition", "stub", "rack", nodes, state=str(tmp_path / "state")), {"web": "v1"})
+    monkeypatch.setitem(t.cast("dict[str, t.Any]", PLATFORMS), "rack", type("Rack", (Rack,), {"site": site}))
+    monkeypatch.setitem(t.cast("dict[str, t.Any]", BUILDERS), "stub", type("Stub", (Stub,), {"site": site}))
+    return site
