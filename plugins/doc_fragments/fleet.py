@@ -35,6 +35,11 @@ options:
     description: Secrets of each node, by name. Filled in by the action plugin.
     type: dict
     default: {}
+  credentials:
+    description: What logs in to the platform's own service. Filled in by the action plugin, from the environment of the
+      controller and the variable C(compose_credentials).
+    type: dict
+    default: {}
   batch:
     description: Names of the nodes to act on. Filled in by the action plugin.
     type: list

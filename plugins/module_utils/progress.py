@@ -18,10 +18,12 @@ class Progress:
     """Appends one line for each thing worth telling. Safe to use from several threads.
 
     :param path: file that the action plugin follows; ``None`` keeps quiet.
+    :param mask: makes secrets in a line unreadable.
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, mask: t.Callable[[str], str] = str) -> None:
         self._path = path
+        self._mask = mask
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
@@ -29,7 +31,7 @@ class Progress:
         if self._path is None:
             return
         with self._lock, open(self._path, "a", encoding="utf-8") as stream:
-            stream.write(" ".join(text.splitlines()) + "\n")
+            stream.write(self._mask(" ".join(text.splitlines())) + "\n")
 
     @contextmanager
     def waiting(self, describe: t.Callable[[], str]) -> t.Iterator[None]:

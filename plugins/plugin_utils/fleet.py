@@ -17,9 +17,12 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
+from ansible_collections.immutable.compose.plugins.module_utils.composition import values
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import pack
-from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
 
 display = Display()
@@ -84,6 +87,10 @@ class FleetAction(ActionBase):
         hostvars = task_vars["hostvars"]
         deployment = from_hostvars(name, {host: hostvars[host] for host in hosts}).to_json()
         secrets = {node["name"]: node.pop("secrets") for node in deployment["nodes"]}
+        # Those that are no secrets travel with the deployment: a masked host name would spoil every result.
+        deployment["credentials"], credentials = credentials_of(
+            deployment["platform"], os.environ, hostvars[hosts[0]].get("compose_credentials", {})
+        )
         args = dict(self._task.args)
         if "plan" in args:
             args["plan"] = args["plan"]["deployments"][name]
@@ -100,6 +107,7 @@ class FleetAction(ActionBase):
             **args,
             "deployment": deployment,
             "secrets": {node: values for node, values in secrets.items() if values},
+            "credentials": credentials,
             "batch": batch,
             "support": self._support(),
         }
@@ -172,6 +180,25 @@ def _read_here(path: str, offset: int) -> bytes:
 def group_of(deployment: str) -> str:
     """The group that the inventory plugin makes for a deployment."""
     return f"deployment_{deployment.replace('-', '_')}"
+
+
+def credentials_of(
+    platform: str, environment: t.Mapping[str, str], variable: t.Any
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What logs in to a platform: what is no secret, and what is one.
+
+    :param environment: of the controller.
+    :param variable: the value of ``compose_credentials``, which wins.
+    :raises InputError: another platform's word, or something that is no string; never says a value.
+    """
+    owner = PLATFORMS.get(platform, Platform)
+    if not isinstance(variable, t.Mapping):
+        raise InputError(f"compose_credentials is of type {type(variable).__name__}, expected a mapping of strings")
+    values.known(variable, owner.environment, "compose_credentials", f"credential of platform {platform!r}")
+    given = {name: environment[key] for name, key in owner.environment.items() if environment.get(key)}
+    given.update((name, str(value)) for name, value in values.secrets(variable, "compose_credentials").items())
+    public = {name: value for name, value in given.items() if name in owner.public_credentials}
+    return public, {name: value for name, value in given.items() if name not in public}
 
 
 def _combine(deployments: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:

@@ -137,6 +137,8 @@ class Deployment:
     boot_timeout: int = 300
     #: Deadline, in seconds, for the whole verification.
     verify_timeout: int = 1800
+    #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
+    credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def node(self, name: str) -> Node:
         """The node of that name. :raises KeyError: there is none."""
@@ -153,4 +155,7 @@ class Deployment:
         return cls(**fields)
 
     def to_json(self) -> dict[str, t.Any]:
-        return asdict(self)
+        """Everything but the credentials."""
+        data = asdict(self)
+        del data["credentials"]
+        return data

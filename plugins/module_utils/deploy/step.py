@@ -10,6 +10,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from ..builders.revision import Source
 from ..composition.model import Deployment
@@ -25,6 +26,7 @@ Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
 FLEET_SPEC: dict[str, t.Any] = {
     "deployment": {"type": "dict", "required": True},
     "secrets": {"type": "dict", "no_log": True, "default": {}},
+    "credentials": {"type": "dict", "no_log": True, "default": {}},
     "batch": {"type": "list", "elements": "str", "required": True},
     "support": {"type": "dict", "required": True},
     "composition_source": {"type": "dict"},
@@ -47,7 +49,7 @@ def run_step(
     if changes and module.check_mode:
         module.exit_json(changed=False, skipped_reason="check mode")
     deployment = _deployment(module)
-    progress = Progress(module.params["progress_file"])
+    progress = Progress(module.params["progress_file"], lambda text: remove_values(text, module.no_log_values))
     os.umask(0o077)
     try:
         support = _local(module.params["support"], deployment.state)
@@ -70,6 +72,7 @@ def _deployment(module: AnsibleModule) -> Deployment:
     data = dict(module.params["deployment"])
     secrets = module.params["secrets"]
     data["nodes"] = [{**node, "secrets": secrets.get(node["name"], {})} for node in data["nodes"]]
+    data["credentials"] = {**data.get("credentials", {}), **module.params["credentials"]}
     return Deployment.from_json(data)
 
 

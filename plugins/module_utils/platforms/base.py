@@ -79,6 +79,11 @@ class Platform(ABC):
     formats: t.ClassVar[tuple[str, ...]]
     #: Options in the deployment file, by name.
     options: t.ClassVar[t.Mapping[str, Option]] = {}
+    #: What logs in to the platform's own service, if it has one: name → environment variable of the controller. What
+    #: is set there, or in the variable ``compose_credentials``, is in ``deployment.credentials``.
+    environment: t.ClassVar[t.Mapping[str, str]] = {}
+    #: Those of them that are no secrets. All others are masked wherever output has them.
+    public_credentials: t.ClassVar[t.Collection[str]] = ()
     #: Whether roles without a kernel can run here.
     boots_kernel: t.ClassVar[bool] = True
 
