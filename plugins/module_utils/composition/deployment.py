@@ -188,14 +188,17 @@ def _nodes(
             names = _names(role, entry, composition, where)
         if names and platform.boots_kernel and not composition.roles[role].bootable:
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
-        settings = _Settings.read(entry, platform, where).over(every)
+        settings = _Settings.read(entry, platform, where)
+        common = settings.over(every)
         for index, name in enumerate(names, 1):
             if name in wanted:
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"
                 raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names")
             if name not in placed:
                 _refuse_taken(name, where, others)
-            wanted[name] = _Wanted(name, role, index, settings)
+            known = _known(name, platform, others, where) if name in placed else {}
+            own = settings.over(_Settings({}, {}, {}, known).over(every)) if known else common
+            wanted[name] = _Wanted(name, role, index, own)
     values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
     for name, value in entries.items():
         where = f"{path}: nodes.{name}"
@@ -253,6 +256,19 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
     if count is not None and count > len(pool):
         raise InputError(f"{where}.count is {count}, expected at most {len(pool)}: so many hosts has {words!r}")
     return list(pool)[:count]
+
+
+def _known(host: str, platform: type[Platform], others: Others, where: str) -> dict[str, t.Any]:
+    """Options of the platform that the variables of an existing host say."""
+    known = {}
+    for option, variable in platform.host_variables.items():
+        if variable in others.hosts[host]:
+            value = values.plain(others.hosts[host][variable])
+            if platform.options[option].type is int and isinstance(value, str) and re.fullmatch("[0-9]+", value):
+                value = int(value)
+            where_ = f"{where}.hosts: {variable} of {host!r}"
+            known.update(validate_options(platform, {option: value}, where_, "platform"))
+    return known
 
 
 def _refuse_taken(name: str, where: str, others: Others) -> None:

@@ -20,6 +20,8 @@ class Option:
     type: type
     default: t.Any
     description: str
+    #: The words that a ``str`` may be; empty: any.
+    choices: tuple[str, ...] = ()
 
 
 class HasOptions(t.Protocol):
@@ -43,4 +45,6 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], wher
             raise InputError(f"{where}: {key} is {value!r}, expected {spec.type.__name__}")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise InputError(f"{where}: {key} is {value!r}, expected a list of strings")
+        if spec.choices and value not in spec.choices:
+            raise InputError(f"{where}: {key} is {value!r}, expected a known word{nearest(value, spec.choices)}")
     return dict(given)

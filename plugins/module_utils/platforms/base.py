@@ -79,6 +79,9 @@ class Platform(ABC):
     formats: t.ClassVar[tuple[str, ...]]
     #: Options in the deployment file, by name.
     options: t.ClassVar[t.Mapping[str, Option]] = {}
+    #: Option → variable in which other inventory sources have it, for roles that are placed on their hosts. Wins over
+    #: what the deployment file says for all nodes; role and node win over it.
+    host_variables: t.ClassVar[t.Mapping[str, str]] = {}
     #: What logs in to the platform's own service, if it has one: name → environment variable of the controller. What
     #: is set there, or in the variable ``compose_credentials``, is in ``deployment.credentials``.
     environment: t.ClassVar[t.Mapping[str, str]] = {}

@@ -39,7 +39,9 @@ class Machines(Platform):
     options: t.ClassVar[t.Mapping[str, Option]] = {
         "memory": Option(int, 512, "MiB"),
         "bridge": Option(str, "", "name of the bridge"),
+        "way": Option(str, "auto", "how to stage", choices=("auto", "import", "clone")),
     }
+    host_variables: t.ClassVar[t.Mapping[str, str]] = {"memory": "rack_memory", "bridge": "rack_bridge"}
 
 
 def composition(**changes: t.Any) -> Composition:
@@ -212,6 +214,33 @@ def test_roles_can_be_placed_on_hosts_of_other_sources() -> None:
     assert [node.address for node in parsed.deployment.nodes] == ["10.87.7.7", "10.87.0.2", "10.87.128.1"]
 
 
+def test_options_come_from_the_variables_of_existing_hosts_where_role_and_node_say_nothing() -> None:
+    hosts = {"a": {"rack_memory": "700", "rack_bridge": "br7"}, "b": {"rack_memory": 800}, "c": {}}
+    others = Others(hosts, {"rack": list(hosts)})
+    platform = {"name": "machines", "memory": 600, "bridge": "br0"}
+    given: dict[str, t.Any] = {"platform": platform, "roles": {"node": {"hosts": "rack"}, "server": 0}}
+    options = {node.name: node.options for node in read(given, others).deployment.nodes}
+    assert options == {
+        "a": {"memory": 700, "bridge": "br7"},
+        "b": {"memory": 800, "bridge": "br0"},
+        "c": {"memory": 600, "bridge": "br0"},
+    }
+    given["roles"]["node"]["options"] = {"bridge": "br1"}
+    given["nodes"] = {"b": {"options": {"memory": 900}}}
+    options = {node.name: node.options for node in read(given, others).deployment.nodes}
+    assert options == {
+        "a": {"memory": 700, "bridge": "br1"},
+        "b": {"memory": 900, "bridge": "br1"},
+        "c": {"memory": 600, "bridge": "br1"},
+    }
+
+
+@pytest.mark.parametrize("value", ["much", "-1", "1.5", 1.5, None, True, ["700"]])
+def test_variables_of_existing_hosts_have_the_type_of_the_option(value: t.Any) -> None:
+    message = refused({"roles": {"node": {"hosts": "a"}}}, Others({"a": {"rack_memory": value}}))
+    assert f"roles.node.hosts: rack_memory of 'a': memory is {value!r}, expected int" in message
+
+
 def test_placement_takes_words_in_order_and_each_host_once() -> None:
     hosts = ["rack1-b.example.org", "rack1"]
     placed = read({"roles": {"node": {"hosts": hosts}}}, OTHERS).deployment.nodes
@@ -249,6 +278,14 @@ def test_wrong_placement_is_refused(role: t.Any, why: str) -> None:
         ({"platform": {"name": "machines", "memori": 1}}, "unknown option 'memori'"),
         ({"platform": {"name": "machines", "memory": "1G"}}, "memory is '1G', expected int"),
         ({"platform": {"name": "machines", "memory": True}}, "memory is True, expected int"),
+        (
+            {"platform": {"name": "machines", "way": "cloen"}},
+            "platform: way is 'cloen', expected a known word; did you mean 'clone'?",
+        ),
+        (
+            {"roles": {"node": {"options": {"way": "x"}}}},
+            "way is 'x', expected a known word; valid: auto, clone, import",
+        ),
         ({"network": "10.87.0.1/16"}, "network is '10.87.0.1/16', expected an IPv4 network"),
         ({"network": "fd00::/64"}, "network is 'fd00::/64', expected an IPv4 network"),
         ({"network": 10}, "network is 10, expected an IPv4 network"),

@@ -47,15 +47,26 @@ def test_options_are_described_and_defaults_fit(platform: type[Platform]) -> Non
     for name, option in platform.options.items():
         assert name.isidentifier() and name != "name"
         assert option.type in (bool, int, str), name
+        assert option.type is str or not option.choices, name
         assert option.description.endswith("."), name
         if option.default is not None:
             assert validate_options(platform, {name: option.default}, "x", "platform") == {name: option.default}
 
 
 @every_platform
-def test_page_of_the_docs_names_every_option(platform: type[Platform]) -> None:
+def test_page_of_the_docs_names_every_option_and_what_it_may_be(platform: type[Platform]) -> None:
     page = (DOCS / f"{platform.name}.md").read_text()
-    assert [name for name in platform.options if f"`{name}`" not in page] == []
+    words = [*platform.options, *(word for option in platform.options.values() for word in option.choices)]
+    assert [word for word in words if f"`{word}`" not in page] == []
+
+
+@every_platform
+def test_page_of_the_docs_names_every_credential(platform: type[Platform]) -> None:
+    page = (DOCS / f"{platform.name}.md").read_text()
+    words = [*platform.environment, *platform.environment.values(), *platform.host_variables.values()]
+    assert [word for word in words if f"`{word}`" not in page] == []
+    assert set(platform.public_credentials) <= set(platform.environment)
+    assert set(platform.host_variables) <= set(platform.options)
 
 
 @every_platform
