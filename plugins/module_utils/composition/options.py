@@ -46,5 +46,5 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], wher
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise InputError(f"{where}: {key} is {value!r}, expected a list of strings")
         if spec.choices and value not in spec.choices:
-            raise InputError(f"{where}: {key} is {value!r}, expected a known word{nearest(value, spec.choices)}")
+            raise InputError(f"{where}: {key} is {value!r}, expected a known word{nearest(str(value), spec.choices)}")
     return dict(given)
