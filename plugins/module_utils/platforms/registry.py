@@ -10,6 +10,7 @@ import typing as t
 from .base import Platform
 from .nspawn import Nspawn
 from .podman import Podman
+from .proxmox import Proxmox
 from .qemu import Qemu
 
-PLATFORMS: t.Mapping[str, type[Platform]] = {platform.name: platform for platform in (Nspawn, Podman, Qemu)}
+PLATFORMS: t.Mapping[str, type[Platform]] = {platform.name: platform for platform in (Nspawn, Podman, Proxmox, Qemu)}

@@ -1,0 +1,207 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cluster of Proxmox VE consists of: nodes, storages, VMs and where these are. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+import threading
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import ComposeError, InputError
+from .client import Client
+from .record import tags_of
+
+#: The first version that knows images to import.
+OLDEST = (8, 3)
+#: Types of storages that are directories: they can hold uploaded images, and disks in files there.
+_FILES = ("dir", "nfs", "cifs", "cephfs", "btrfs", "glusterfs")
+#: Types of storages that make a copy-on-write clone of a disk, and hand it to another VM, at once.
+_CLONING = ("rbd", "lvmthin", "zfspool", "btrfs")
+
+
+#: Types of storages that every node sees alike.
+_SHARED = ("rbd", "cephfs", "nfs", "cifs", "glusterfs")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A VM as the list of the cluster has it; its state may be ten seconds old."""
+
+    vmid: int
+    node: str
+    tags: frozenset[str]
+    template: bool
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage."""
+
+    name: str
+    type: str
+    shared: bool
+    content: frozenset[str]
+    #: Empty: all.
+    nodes: frozenset[str]
+
+    @property
+    def has_files(self) -> bool:
+        """Disks are files, whose format can be chosen."""
+        return self.type in _FILES
+
+    @property
+    def clones(self) -> bool:
+        """A disk can be cloned, instead of copied."""
+        return self.type in _CLONING
+
+    def new_disk(self, size: int, serial: str) -> str:
+        """A drive with a new, empty disk.
+
+        :param size: in MiB.
+        """
+        return f"{self.name}:{size / 1024:g},serial={serial}" + self.disk_format
+
+    def imported(self, source: str, serial: str) -> str:
+        """A drive that is filled from an uploaded image."""
+        return f"{self.name}:0,import-from={source},serial={serial}" + self.disk_format
+
+    @property
+    def disk_format(self) -> str:
+        """Option of a new disk: of disks in files only qcow2 has snapshots."""
+        return ",format=qcow2" if self.has_files else ""
+
+    def on(self, node: str) -> bool:
+        """A node has the storage."""
+        return not self.nodes or node in self.nodes
+
+
+class Cluster:
+    """One cluster, or a node that stands alone. What was read is kept, but for where VMs are."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._lock = threading.Lock()
+        #: Held from asking for a free number to the VM that takes it.
+        self.creating = threading.Lock()
+        self._nodes: dict[str, str] = {}
+        self._vms: dict[int, Resource] = {}
+        self._storages: dict[str, Storage] = {}
+
+    def check(self) -> None:
+        """Refuse what is too old, or cannot be changed now.
+
+        :raises ComposeError: says so.
+        """
+        version = str(self.client.get("/version")["version"])
+        numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+        if numbers < OLDEST:
+            raise InputError(
+                f"Proxmox VE at {self.client.access.host} is version {version}; at least "
+                f"{OLDEST[0]}.{OLDEST[1]} is needed, older ones cannot import images through their API"
+            )
+        for entry in self.client.get("/cluster/status"):
+            if entry["type"] == "cluster" and not int(entry.get("quorate", 1)):
+                raise ComposeError(f"cluster {entry.get('name')} has no quorum: nothing can be changed now")
+
+    def vms(self, *, anew: bool = False) -> dict[int, Resource]:
+        """All VMs that the caller may see, by number."""
+        with self._lock:
+            if anew or not self._nodes:
+                self._read()
+            return self._vms
+
+    def _read(self) -> None:
+        vms, nodes = {}, {}
+        for entry in self.client.get("/cluster/resources"):
+            if entry["type"] == "node":
+                nodes[str(entry["node"])] = str(entry.get("status", "unknown"))
+            elif entry["type"] == "qemu":
+                tags = frozenset(tags_of(entry.get("tags")))
+                vmid = int(entry["vmid"])
+                vms[vmid] = Resource(vmid, str(entry["node"]), tags, bool(int(entry.get("template") or 0)))
+        self._vms, self._nodes = vms, nodes
+
+    def nodes(self) -> list[str]:
+        """Nodes that are not known to be off, those with the fewest VMs first."""
+        vms = self.vms().values()
+        load = {name: sum(vm.node == name for vm in vms) for name, state in self._nodes.items() if state != "offline"}
+        return sorted(load, key=lambda name: (load[name], name))
+
+    def offline(self, node: str) -> bool:
+        """A node is known to be off."""
+        self.vms()
+        return self._nodes.get(node) == "offline"
+
+    def node_of(self, vmid: int) -> str:
+        """Where a VM is. :raises ComposeError: nowhere."""
+        found = self.vms().get(vmid)
+        if found is None:
+            raise ComposeError(f"VM {vmid} does not exist, or {self.client.access.account} may not see it (VM.Audit)")
+        return found.node
+
+    def moved(self, vmid: int) -> bool:
+        """Look again for a VM that is not where it was; whether it is elsewhere now."""
+        before = self.vms().get(vmid)
+        now = self.vms(anew=True).get(vmid)
+        return now is not None and (before is None or now.node != before.node)
+
+    def tagged(self, tag: str) -> list[Resource]:
+        """VMs with a tag, by number."""
+        return sorted((vm for vm in self.vms().values() if tag in vm.tags), key=lambda vm: vm.vmid)
+
+    def add(self, vmid: int, node: str, tags: t.Collection[str], *, template: bool = False) -> None:
+        """A VM was made: no need to ask again."""
+        with self._lock:
+            self._vms[vmid] = Resource(vmid, node, frozenset(tags), template)
+
+    def forget(self, vmid: int) -> None:
+        """A VM was removed."""
+        with self._lock:
+            self._vms.pop(vmid, None)
+
+    def storages(self) -> dict[str, Storage]:
+        """The storages that the caller may see, by name."""
+        with self._lock:
+            if not self._storages:
+                self._storages = {entry["storage"]: _storage(entry) for entry in self.client.get("/storage")}
+            return self._storages
+
+    def storage(self, name: str) -> Storage:
+        """A storage. :raises InputError: there is none of that name."""
+        known = self.storages()
+        if name not in known:
+            raise InputError(
+                f"Proxmox has no storage {name!r} that {self.client.access.account} may see; there are: "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
+        return known[name]
+
+    def importing(self, wanted: str | None) -> Storage:
+        """The storage to which images are uploaded: the one that is wanted, or any that takes them, shared ones first.
+
+        :raises InputError: none takes them.
+        """
+        if wanted is not None:
+            storage = self.storage(wanted)
+            if "import" in storage.content:
+                return storage
+            content = ",".join(sorted({*storage.content, "import"}))
+            raise InputError(
+                f"storage {wanted!r} takes no images to import; allow it: pvesm set {wanted} --content {content}"
+            )
+        fitting = [storage for storage in self.storages().values() if "import" in storage.content]
+        if not fitting:
+            raise InputError(
+                "no storage of Proxmox takes images to import; allow it for one that is a directory, for example: "
+                "pvesm set local --content backup,iso,vztmpl,import"
+            )
+        return min(fitting, key=lambda storage: (not storage.shared, storage.name))
+
+
+def _storage(entry: t.Mapping[str, t.Any]) -> Storage:
+    words = {key: frozenset(re.findall(r"[^, ]+", entry.get(key) or "")) for key in ("content", "nodes")}
+    shared = bool(int(entry.get("shared") or 0)) or entry["type"] in _SHARED
+    return Storage(entry["storage"], entry["type"], shared, words["content"], words["nodes"])

@@ -1,0 +1,163 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which VM of Proxmox VE is which node: found by tag or number, made, adopted, let go. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from ..errors import ComposeError, InputError
+from .cluster import Cluster, Resource
+from .config import Config
+from .record import Record, deployment_tag, foreign_tags, node_tag, tags_of, without_record
+from .templates import create
+from .vm import Patience, Vm
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a VM is made that does not exist yet."""
+
+    #: Node of the cluster; ``None``: the one with the fewest VMs.
+    target_node: str | None
+    pool: str | None
+    tags: t.Collection[str]
+    #: Further values of its configuration.
+    values: t.Mapping[str, t.Any]
+
+
+class Machines:
+    """The VMs of a deployment."""
+
+    def __init__(self, cluster: Cluster, deployment: str, patience: Patience) -> None:
+        self.cluster = cluster
+        self.deployment = deployment
+        self.patience = patience
+
+    def names(self) -> dict[str, Resource]:
+        """Node → VM, for all that have the tag of a node of this deployment.
+
+        :raises ComposeError: two VMs have the same: somebody made a copy.
+        """
+        prefix = f"{deployment_tag(self.deployment)}."
+        found: dict[str, Resource] = {}
+        for vm in self.cluster.tagged(deployment_tag(self.deployment)):
+            for tag in vm.tags:
+                if not tag.startswith(prefix) or vm.template:
+                    continue
+                name = tag[len(prefix) :]
+                if name in found:
+                    raise ComposeError(
+                        f"VMs {found[name].vmid} and {vm.vmid} both have the tag {tag}: take it off the copy",
+                        node=name,
+                    )
+                found[name] = vm
+        return found
+
+    def find(self, name: str, vmid: int | None) -> Vm | None:
+        """The VM of a node, by its tag, else by the number that the deployment file gives."""
+        tagged = self.names().get(name)
+        if tagged is not None:
+            if vmid is not None and tagged.vmid != vmid:
+                raise InputError(
+                    f"vmid of node {name!r} is {vmid}, but VM {tagged.vmid} is that node; take the tag "
+                    f"{node_tag(self.deployment, name)} off it if it no longer is to be"
+                )
+            return self.at(tagged.vmid)
+        return self.at(vmid) if vmid is not None and vmid in self.cluster.vms() else None
+
+    def at(self, vmid: int) -> Vm:
+        """The VM with a number."""
+        return Vm(self.cluster, vmid, self.patience)
+
+    def record(self, config: Config, vmid: int) -> Record | None:
+        """The record of a VM.
+
+        :raises ComposeError: it belongs to another deployment.
+        """
+        record = Record.read(config.get("description"), f"description of VM {vmid}")
+        if record is not None and record.deployment != self.deployment:
+            raise ComposeError(f"VM {vmid} is node {record.node!r} of the deployment {record.deployment!r}")
+        return record
+
+    def take(self, name: str, vmid: int | None, making: Making) -> Vm:
+        """The VM of a node, with a record: made, or adopted, where there is none."""
+        vm = self.find(name, vmid)
+        if vm is None:
+            return self._make(name, vmid, making)
+        config = vm.free()
+        if config.get("template") == "1":
+            raise InputError(f"VM {vm.vmid} is a template, which cannot be a node", node=name)
+        record = self.record(config, vm.vmid)
+        if record is None or record.node != name:
+            vm.record(config, Record(self.deployment, name, created=False))
+            self.cluster.add(vm.vmid, vm.node, {*tags_of(config.get("tags")), *self._tags(name)})
+        return vm
+
+    def _make(self, name: str, vmid: int | None, making: Making) -> Vm:
+        nodes = self.cluster.nodes()
+        node = making.target_node or (nodes[0] if nodes else None)
+        if node is None:
+            raise ComposeError("no node of the cluster is online")
+        record = Record(self.deployment, name, created=True)
+        tags = {*self._tags(name), *making.tags}
+        values = {"name": name, "description": record.into(""), "tags": ";".join(sorted(tags)), "pool": making.pool}
+        path = f"/nodes/{node}/qemu"
+        given = {**making.values, **values}
+        number, upid = create(self.cluster, path, "vmid", given, number=vmid, tags=tags, node=node)
+        vm = self.at(number)
+        vm.done(upid, "making")
+        return vm
+
+    def _tags(self, name: str) -> set[str]:
+        return {deployment_tag(self.deployment), node_tag(self.deployment, name)}
+
+    def let_go(self, vm: Vm, *, data: bool) -> bool:
+        """A VM is a node no more: it is destroyed, if it was made for the node and no data stay; whether it was one.
+
+        Else it stays, switched off, with its data, and with the disk it booted before it was adopted.
+        """
+        config = vm.free()
+        record = self.record(config, vm.vmid)
+        if record is None:
+            return False
+        running = vm.stop()
+        config = vm.free()
+        kept = {drive.volume for drive in config.drives.values() if drive.is_disk} - set(record.volumes)
+        if record.created and (data or not kept):
+            if config.get("protection") == "1":
+                raise ComposeError(f"VM {vm.vmid} is protected: take its protection off to have it destroyed")
+            vm.task("DELETE", "", "removal", **{"purge": 1, "destroy-unreferenced-disks": 1})
+            self.cluster.forget(vm.vmid)
+            return True
+        if record.created and not record.current and not record.volumes:
+            return running
+        self._empty(vm, config, record)
+        return True
+
+    def _empty(self, vm: Vm, config: Config, record: Record) -> None:
+        """Take this collection's disks out of a VM, and destroy them."""
+        ours = [key for key, drive in config.drives.items() if drive.volume in record.volumes]
+        back = {record.original[0]: record.original[1]} if record.original else {}
+        out = [key for key in ours if key not in back]
+        changes = {**back, **({"delete": ",".join(out)} if out else {})}
+        vm.record(config, replace(record, current=None, verified=None, tidy=False), changes)
+        config = vm.config()
+        for volume, key in config.unused.items():
+            if volume in record.volumes:
+                vm.call("PUT", "/unlink", idlist=key)
+        config = vm.config()
+        if record.created:  # its data wait for a node of that name
+            vm.record(config, replace(record, current=None, verified=None, volumes={}, tidy=True))
+        else:
+            description = without_record(config.get("description"))
+            values = {"description": description, "tags": foreign_tags(tags_of(config.get("tags")))}
+            vm.change(config, values)
+            self.cluster.vms(anew=True)
+
+
+def is_shell(record: Record) -> bool:
+    """The VM is no node now: it has only what a former node of that name left."""
+    return record.created and record.current is None

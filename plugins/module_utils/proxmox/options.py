@@ -1,0 +1,80 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the platform ``proxmox`` in a deployment file. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..composition.options import Option
+
+OPTIONS: t.Mapping[str, Option] = {
+    "host": Option(str, None, "Any node of the cluster, C(HOST) or C(HOST:PORT). Default: E(PROXMOX_HOST)."),
+    "port": Option(int, 8006, "Port of the API."),
+    "user": Option(str, None, "C(USER@REALM) that logs in with a password. Default: E(PROXMOX_USER)."),
+    "token_id": Option(str, None, "API token, C(USER@REALM!NAME). Default: E(PROXMOX_TOKEN_ID)."),
+    "ca_file": Option(
+        str,
+        None,
+        "Certificate of the authority that signed the API's, on the host that deploys. Default: E(PROXMOX_CA_FILE).",
+    ),
+    "fingerprint": Option(str, None, "SHA-256 fingerprint that the API's certificate must have instead."),
+    "storage": Option(str, None, "Storage for the disks of the VMs. Needed."),
+    "import_storage": Option(
+        str,
+        None,
+        "Storage to which images are uploaded, with the content C(import). By default the first that has it.",
+    ),
+    "staging": Option(
+        str,
+        "auto",
+        "How images get to the VMs: a full copy (V(import)), a linked clone of a template (V(clone)), or a volume that "
+        "was made on a node (V(volume)). V(auto) clones where the storage can.",
+        choices=("auto", "clone", "import", "volume"),
+    ),
+    "volume": Option(
+        str,
+        None,
+        "For O(staging=volume), the volume, with C({vmid}), C({node}) and C({image}), a hash of 16 characters.",
+    ),
+    "vmid": Option(int, None, "Number of the VM. One that exists is adopted; else the VM is made with it."),
+    "target_node": Option(
+        str, None, "Node of the cluster on which VMs are made. By default the one that has the fewest."
+    ),
+    "memory": Option(int, 2048, "Memory of a VM that is made, in MiB."),
+    "cpus": Option(int, 1, "Processors of a VM that is made."),
+    "networks": Option(
+        list, ["bridge=vmbr0"], "Network interfaces of a VM that is made; the first one has the node's address."
+    ),
+    "gateway": Option(str, None, "Gateway on the node's network."),
+    "address": Option(
+        str,
+        "given",
+        "The node has the address from the deployment file (V(given)), or asks for one by DHCP, and the guest agent "
+        "tells which (V(agent)).",
+        choices=("given", "agent"),
+    ),
+    "pool": Option(str, None, "Pool of VMs that are made."),
+    "tags": Option(list, [], "Further tags of VMs that are made."),
+    "onboot": Option(bool, True, "VMs that are made start with their node."),
+    "ha": Option(bool, False, "The VM is managed for high availability once it is verified."),
+    "ha_group": Option(str, None, "Group for O(ha), of Proxmox VE 8; later versions have rules that name the VM."),
+    "snapshot": Option(
+        str,
+        "none",
+        "What secures the data before a switch: a snapshot of the whole VM, which is removed once the new system is "
+        "verified (V(vm)), or a command of yours (V(node-command)).",
+        choices=("none", "vm", "node-command"),
+    ),
+    "snapshot_command": Option(
+        str,
+        None,
+        "Shell command for O(snapshot=node-command), on the host that deploys, with C({vmid}), C({node}), C({host}), "
+        "where the VM is, and C({volumes}), the data volumes.",
+    ),
+    "shutdown_timeout": Option(int, 60, "Seconds for a guest to shut down before it is switched off."),
+    "lock_timeout": Option(int, 60, "Seconds for a lock on a VM, a backup for example, to go away."),
+    "task_timeout": Option(int, 1800, "Seconds for any task of Proxmox."),
+    "parallel": Option(int, 8, "VMs that are worked on, and calls that are made, at the same time."),
+}

@@ -1,0 +1,109 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remove what no node needs any more, and nothing else. PRIVATE to the collection.
+
+Proxmox VE destroys a volume without asking whether a VM uses it. So only volumes go that a record says this collection
+made, that are ``unusedN`` of their VM, and that no configuration or snapshot in the cluster names.
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ..progress import Progress
+from .client import ProxmoxError
+from .cluster import Cluster
+from .config import Config
+from .record import Boot, Record
+from .vm import Patience, Vm
+
+
+class References:
+    """Which VM names which volume, in the whole cluster; looked up when it is asked for first."""
+
+    def __init__(self, cluster: Cluster, patience: Patience, parallel: int) -> None:
+        self._cluster = cluster
+        self._patience = patience
+        self._parallel = parallel
+        self._lock = threading.Lock()
+        self._named: dict[str, set[int]] | None = None
+
+    def others(self, volume: str, vmid: int) -> set[int]:
+        """VMs other than ``vmid`` whose configuration, or one of whose snapshots, names a volume."""
+        with self._lock:
+            if self._named is None:
+                self._named = self._all()
+        return self._named.get(volume, set()) - {vmid}
+
+    def _all(self) -> dict[str, set[int]]:
+        named: dict[str, set[int]] = {}
+        vmids = sorted(self._cluster.vms(anew=True))
+        with ThreadPoolExecutor(max_workers=self._parallel) as pool:
+            for vmid, volumes in zip(vmids, pool.map(self._of, vmids)):
+                for volume in volumes:
+                    named.setdefault(volume, set()).add(vmid)
+        return named
+
+    def _of(self, vmid: int) -> set[str]:
+        vm = Vm(self._cluster, vmid, self._patience)
+        try:
+            config = vm.config()
+            volumes = config.volumes()
+            if config.get("parent"):  # else it has no snapshot
+                for entry in vm.call("GET", "/snapshot"):
+                    if entry["name"] != "current":
+                        then = vm.call("GET", "/config", snapshot=entry["name"])
+                        volumes |= Config({"digest": "", **then}).volumes()
+        except ProxmoxError as error:
+            if not error.missing:
+                raise
+            return set()  # removed meanwhile
+        return volumes
+
+
+def prune_vm(vm: Vm, keep: t.Collection[str], references: References, progress: Progress) -> None:
+    """Remove the volumes of a node that hold neither what it runs, nor what it may go back to, nor a kept image.
+
+    :param keep: identities.
+    """
+    config = vm.config()
+    record = Record.read(config.get("description"), f"description of VM {vm.vmid}")
+    if record is None or record.tidy or config.lock:
+        return
+    volumes, tidy = dict(record.volumes), True
+    in_use = {drive.volume for drive in config.drives.values()} | _needed(record)
+    for volume, content in record.volumes.items():
+        if volume in in_use or content.image in keep:
+            continue
+        if volume in config.unused:
+            why = _unlink(vm, config, volume, references)
+            if why:
+                progress.say(f"prune: {volume} stays: {why}")
+                tidy = False
+                continue
+        elif volume in vm.running_config().volumes():  # until the next start
+            continue
+        del volumes[volume]
+    config = vm.config() if volumes != record.volumes else config
+    vm.record(config, replace(record, volumes=volumes, tidy=tidy))
+
+
+def _unlink(vm: Vm, config: Config, volume: str, references: References) -> str:
+    """Destroy a volume that is kept as unused; why not, if it has to stay."""
+    others = references.others(volume, vm.vmid)
+    if others:
+        return f"VM {', '.join(map(str, sorted(others)))} uses it, too"
+    try:
+        vm.call("PUT", "/unlink", idlist=config.unused[volume])
+    except ProxmoxError as error:
+        return error.text
+    return ""
+
+
+def _needed(record: Record) -> set[str]:
+    boots: t.Iterable[Boot | None] = (record.current, record.verified)
+    return {volume for boot in boots if boot for volume in (boot.system, boot.drive)}

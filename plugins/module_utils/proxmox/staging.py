@@ -1,0 +1,170 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a node's next system disk and document to its VM, while that runs on as before. PRIVATE to the collection.
+
+The new volumes end up as ``unusedN`` of the VM, with a record of what is in them. Three ways lead there:
+
+``import``  a full copy, made in a free SATA slot: disks there are never plugged into a running VM.
+``clone``   the image is imported once, into a template; a linked clone of that hands its disk over to such a slot.
+``volume``  somebody else has made the volume, on a node; it is only found.
+
+A drive that is being staged has a serial number that tells what is in it. So a run that was killed is taken up where it
+ended: what is in a slot already is not made anew.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from ..errors import ComposeError, InputError
+from ..images.image import Image
+from .client import LostAnswer, Refusal
+from .cluster import Storage
+from .config import Config, Drive
+from .record import STAGED_SERIAL, Content, Record, short
+from .templates import Templates
+from .uploads import Uploads
+from .vm import Vm
+
+#: How often a VM that changes meanwhile is looked at anew.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a VM is to get."""
+
+    node: str
+    #: ``None``: only a document.
+    image: Image | None
+    document: t.Mapping[str, t.Any]
+    document_digest: str
+    #: Where its disks are.
+    storage: Storage
+    #: ``import``, ``clone`` or ``volume``.
+    method: str
+    #: For ``volume``: which, with ``{vmid}``, ``{node}`` and ``{image}``.
+    pattern: str = ""
+
+    @property
+    def image_serial(self) -> str:
+        """Serial number of the system disk while it is staged."""
+        return staged_serial(self.image.identity if self.image else "")
+
+    @property
+    def document_serial(self) -> str:
+        """The same of the disk with the document."""
+        return staged_serial(self.document_digest)
+
+
+def staged_serial(what: str) -> str:
+    """Serial number, of 20 characters, of a drive that is being filled with an image or a document."""
+    return STAGED_SERIAL + short(what)[: 20 - len(STAGED_SERIAL)]
+
+
+class Staging:
+    """Stages for many VMs at once.
+
+    :param drive: makes the disk that holds a node document.
+    """
+
+    def __init__(
+        self, uploads: Uploads, templates: Templates, drive: t.Callable[[t.Mapping[str, t.Any]], bytes]
+    ) -> None:
+        self.uploads = uploads
+        self.templates = templates
+        self._drive = drive
+
+    def stage(self, vm: Vm, wanted: Wanted) -> bool:
+        """Have image and document as volumes of a VM that has a record; whether anything had to be done.
+
+        :raises ComposeError: the VM stays locked, was changed meanwhile, or something could not be made.
+        """
+        for attempt in range(_TRIES):
+            config = vm.free()
+            record = vm.known(config)
+            if self._take_over(vm, config, record, wanted):
+                continue
+            missing = _missing(config, record, wanted)
+            if not missing:
+                return attempt > 0
+            try:
+                image = wanted.image if "system" in missing else None
+                if image is None or wanted.method == "import":
+                    self._import(vm, config, wanted, image, document="document" in missing)
+                elif wanted.method == "clone":
+                    self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial)
+                else:
+                    self._find(vm, config, record, wanted, image)
+            except LostAnswer:
+                if attempt == _TRIES - 1:
+                    raise
+            except Refusal as error:
+                if not error.stale:
+                    raise
+        raise ComposeError(f"VM {vm.vmid} changes all the time: left alone; run again")
+
+    def _take_over(self, vm: Vm, config: Config, record: Record, wanted: Wanted) -> bool:
+        """Keep what is in staging slots as unused volumes, and note what it is; whether there was anything."""
+        staged = {key: drive for key, drive in config.drives.items() if drive.serial.startswith(STAGED_SERIAL)}
+        if staged:
+            contents = {drive.volume: _content(drive, wanted) for drive in staged.values()}
+            new = replace(record, volumes={**record.volumes, **contents}, tidy=False)
+            vm.record(config, new, {"delete": ",".join(staged)})
+        return bool(staged)
+
+    def _import(self, vm: Vm, config: Config, wanted: Wanted, image: Image | None, *, document: bool) -> None:
+        node = vm.node
+        slots: dict[str, str] = {}
+        sent = None
+        if image is not None:
+            slots[config.cold_slot()] = wanted.storage.imported(self.uploads.image(node, image), wanted.image_serial)
+        if document:
+            sent = self.uploads.document(node, f"{wanted.node}.{wanted.document_digest}", self._drive(wanted.document))
+            slots[config.cold_slot(slots)] = wanted.storage.imported(sent, wanted.document_serial)
+        try:
+            vm.task("POST", "/config", "import", digest=config.digest, **slots)
+        finally:
+            if sent is not None:  # it holds the node's private key
+                self.uploads.remove(node, sent)
+
+    def _find(self, vm: Vm, config: Config, record: Record, wanted: Wanted, image: Image) -> None:
+        name = wanted.pattern.format(vmid=vm.vmid, node=wanted.node, image=short(image.identity))
+        storage, colon, _rest = name.partition(":")
+        if not colon:
+            raise InputError(f"volume is {name!r}, expected STORAGE:VOLUME, for example ceph:vm-{{vmid}}-sys-{{image}}")
+        path = f"/nodes/{vm.node}/storage/{storage}/content"
+        listed = self.uploads.cluster.client.get(path, content="images", vmid=vm.vmid)
+        sizes = {str(entry["volid"]): int(entry.get("size") or 0) for entry in listed}
+        if name not in sizes:
+            raise ComposeError(
+                f"volume {name} of VM {vm.vmid} does not exist; make it on a node from the image "
+                f"{image.path('qcow2')}, or choose another way of staging"
+            )
+        contents = {**record.volumes, name: Content(image=image.identity, size=sizes[name])}
+        vm.record(config, replace(record, volumes=contents, tidy=False))
+
+
+def _missing(config: Config, record: Record, wanted: Wanted) -> set[str]:
+    there = [
+        content
+        for volume, content in record.volumes.items()
+        if volume in config.volumes() or (wanted.method == "volume" and content.image)
+    ]
+    missing = set()
+    if wanted.image and wanted.image.identity not in [content.image for content in there]:
+        missing.add("system")
+    if wanted.document_digest not in [content.document for content in there]:
+        missing.add("document")
+    return missing
+
+
+def _content(drive: Drive, wanted: Wanted) -> Content:
+    """What is in a drive that is staged; nothing known if it was for another run: then it is pruned later."""
+    if wanted.image and drive.serial == wanted.image_serial:
+        return Content(image=wanted.image.identity, size=drive.size)
+    if drive.serial == wanted.document_serial:
+        return Content(document=wanted.document_digest, size=drive.size)
+    return Content()

@@ -1,0 +1,187 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replace what a VM boots: stop, one change, start. PRIVATE to the collection.
+
+The volume that was in the boot drive stays with the VM, as ``unusedN``. So the way back is the same change with the
+volumes the other way round.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from ..composition.model import Volume
+from ..errors import ComposeError
+from ..process import run
+from . import ha
+from .cluster import Storage
+from .config import Config, Drive
+from .record import DOCUMENT_SERIAL, Boot, Record, short
+from .vm import Vm
+
+#: Where the system disk of a VM is that had none.
+SYSTEM_SLOT = "virtio0"
+#: Name of the snapshot before a switch.
+SNAPSHOT = "before-compose"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What else is to hold for a VM when it is stopped."""
+
+    #: Data volumes by name; those that are missing are made on ``storage``.
+    volumes: t.Mapping[str, Volume]
+    storage: Storage | None
+    #: Values of the configuration that must differ no longer.
+    values: t.Mapping[str, str]
+    #: ``none``, ``vm`` or ``node-command``: what secures the data before the change.
+    snapshot: str = "none"
+    #: For ``node-command``, with ``{vmid}``, ``{node}``, ``{host}`` and ``{volumes}``.
+    command: str = ""
+    #: Seconds for the command.
+    command_deadline: int = 600
+
+
+NOTHING_ELSE = Wishes({}, None, {})
+
+
+def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> None:
+    """Have a VM boot volumes that were staged. Whatever fails after the VM was stopped, it is started again.
+
+    :raises ComposeError: the VM was changed by someone else meanwhile, or does not start.
+    """
+    config = vm.free()
+    record = vm.known(config)
+    for volume in (wanted.system, wanted.drive):
+        if volume not in config.volumes() and volume not in record.volumes:
+            raise ComposeError(f"VM {vm.vmid} has no volume {volume} any more")
+    record = _ha_off(vm, config, record)
+    try:
+        was_running = vm.stop()
+        try:
+            record = _change(vm, config, record, wanted, wishes)
+        except BaseException:
+            if was_running:
+                vm.start()  # with the disk it had
+            raise
+        vm.start()
+    finally:
+        if record.ha:
+            ha.come_back(vm.cluster.client, vm.vmid, record.ha)
+
+
+def boot_original(vm: Vm) -> bool:
+    """Have a VM that is older than its node boot the disk it had before; whether it has one."""
+    config = vm.free()
+    record = vm.known(config)
+    if record.original is None:
+        return False
+    key, value = record.original
+    record = _ha_off(vm, config, record)
+    vm.stop()
+    now = vm.free()
+    vm.record(now, replace(record, current=None, tidy=False), {key: value, **_without_document(now)})
+    vm.start()
+    if record.ha:
+        ha.come_back(vm.cluster.client, vm.vmid, record.ha)
+    return True
+
+
+def _ha_off(vm: Vm, config: Config, record: Record) -> Record:
+    """Keep high availability from starting what is stopped; the record says how it was."""
+    if not vm.status()["ha"].get("managed"):
+        return record
+    state = ha.states(vm.cluster.client).get(vm.vmid)
+    if state in (None, "ignored"):
+        return record
+    record = replace(record, ha=state, tidy=False)
+    vm.record(config, record)
+    ha.keep_off(vm.cluster.client, vm.vmid)
+    return record
+
+
+def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> Record:
+    """The one change, of a VM that is stopped."""
+    config = vm.free()
+    # The stop itself may have changed the configuration: what waited for it was applied. The rest must be as it was.
+    if vm.known(config) != record or config.boot_drive != before.boot_drive:
+        raise ComposeError(f"VM {vm.vmid} was changed by someone else meanwhile: left as they made it; run again")
+    record = _secured(vm, config, record, wishes)
+    if record.snapshot:
+        config = vm.free()
+    values, old = _drives(config, record, wanted, wishes)
+    record = replace(record, current=wanted, original=record.original or old, tidy=False)
+    vm.record(config, record, {**wishes.values, **values})
+    _grow(vm, config, record, wanted, wishes)
+    return record
+
+
+def _drives(
+    config: Config, record: Record, wanted: Boot, wishes: Wishes
+) -> tuple[dict[str, str], tuple[str, str] | None]:
+    """Values of all drives that change, and the boot drive of a VM that boots something of ours for the first time."""
+    key = config.boot_key or (record.original[0] if record.original else SYSTEM_SLOT)
+    drive = config.drives.get(key) or Drive("", {})
+    values = {key: drive.holding(wanted.system, short(wanted.image))}
+    if config.boot_key is None:
+        values["boot"] = f"order={key}"
+    # The VM is stopped, so it may be where every kernel finds it: Debian's cloud kernel has no driver for SATA.
+    slot = config.with_serial(DOCUMENT_SERIAL) or config.virtio_slot({*values, SYSTEM_SLOT})
+    values[slot] = f"{wanted.drive},serial={DOCUMENT_SERIAL}"
+    for name, volume in wishes.volumes.items():
+        if wishes.storage and config.with_serial(name) is None:
+            slot = config.virtio_slot({*values, SYSTEM_SLOT})
+            values[slot] = wishes.storage.new_disk(volume.size, name)
+    first = record.current is None and drive.volume not in ("", *record.volumes)
+    return values, (key, config.get(key)) if first else None
+
+
+def _grow(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> None:
+    """A system disk is as large as the one before, a data disk at least as large as is said; none ever shrinks."""
+    key, old = before.boot_key, before.boot_drive
+    content = record.volumes.get(wanted.system)
+    if key and old and content and content.size and old.size > content.size and old.volume != wanted.system:
+        vm.task("PUT", "/resize", "resize of the system disk", disk=key, size=f"{old.size >> 10}K")
+    for name, volume in wishes.volumes.items():
+        disk = before.with_serial(name)
+        if disk and 0 < before.drives[disk].size < volume.size << 20:
+            vm.task("PUT", "/resize", f"resize of the volume {name!r}", disk=disk, size=f"{volume.size}M")
+
+
+def _without_document(config: Config) -> dict[str, str]:
+    slot = config.with_serial(DOCUMENT_SERIAL)
+    return {"delete": slot} if slot else {}
+
+
+# -- before the change -------------------------------------------------------------------------------------------------
+
+
+def _secured(vm: Vm, config: Config, record: Record, wishes: Wishes) -> Record:
+    """Secure the data as is wished; of a VM that never ran there are none."""
+    if record.current is None and record.original is None and record.created:
+        return record
+    if wishes.snapshot == "vm":
+        if record.snapshot and record.current == record.verified:
+            drop_snapshot(vm, record)  # of a switch that was taken back
+        elif not record.snapshot:
+            record = replace(record, snapshot=SNAPSHOT, tidy=False)
+            vm.record(config, record)
+        if SNAPSHOT not in _snapshots(vm):  # else that of a run that was killed after it
+            vm.task("POST", "/snapshot", "snapshot", snapname=SNAPSHOT, description="until the new system is verified")
+    elif wishes.snapshot == "node-command":
+        volumes = [drive.volume for key, drive in sorted(config.drives.items()) if drive.serial in wishes.volumes]
+        command = wishes.command.format(vmid=vm.vmid, node=record.node, host=vm.node, volumes=" ".join(volumes))
+        run(["sh", "-c", command], timeout=wishes.command_deadline)
+    return record
+
+
+def drop_snapshot(vm: Vm, record: Record) -> None:
+    """Remove the snapshot that was made before the switch; one that is gone is no error."""
+    if record.snapshot in _snapshots(vm):
+        vm.task("DELETE", f"/snapshot/{record.snapshot}", "removal of the snapshot")
+
+
+def _snapshots(vm: Vm) -> list[str]:
+    return [str(entry["name"]) for entry in vm.call("GET", "/snapshot")]

@@ -1,0 +1,147 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Templates of Proxmox VE: an image that is there once, of which VMs get linked clones. PRIVATE to the collection.
+
+A VM that has the tags of a deployment and of an image, but of no node, is a template, or was to become one, or is a
+clone of one that has not handed over its disk yet. All but templates are removed when they are found.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import typing as t
+
+from ..errors import ComposeError
+from ..images.image import Image
+from .client import ProxmoxError, Refusal
+from .cluster import Cluster, Resource, Storage
+from .config import Config
+from .record import deployment_tag, image_tag, short
+from .uploads import Uploads
+from .vm import Patience, Vm
+
+#: The drive of a template.
+_SLOT = "sata0"
+#: Two who ask for a free number may get the same.
+_TRIES = 20
+
+
+class Templates:
+    """The templates of a deployment."""
+
+    def __init__(self, cluster: Cluster, uploads: Uploads, deployment: str, patience: Patience) -> None:
+        self.cluster = cluster
+        self.uploads = uploads
+        self.deployment = deployment
+        self.patience = patience
+        self._lock = threading.Lock()
+        self._busy: dict[tuple[str, str], threading.Lock] = {}
+
+    def hand_over(self, vm: Vm, config: Config, image: Image, storage: Storage, serial: str) -> None:
+        """Give a VM, which may run, a linked clone of an image in a free slot where it does not see it.
+
+        :param config: what the slot is chosen by.
+        :param serial: serial number of the new drive.
+        """
+        node = vm.node
+        template = self._template(node, image, storage, serial)
+        name = f"compose-{self.deployment}-{short(image.identity)}"
+        path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
+        target = node if node != template.node else None
+        values = {"name": name, "target": target}
+        clone = create(self.cluster, path, "newid", values, tags=template.tags, node=node)  # they are copied
+        try:
+            temporary = Vm(self.cluster, clone[0], self.patience)
+            temporary.done(clone[1], f"clone of template {template.vmid}")
+            handed = {"target-vmid": vm.vmid, "target-disk": config.cold_slot(), "target-digest": config.digest}
+            temporary.task("POST", "/move_disk", "hand-over of the disk", disk=_SLOT, **handed)
+        finally:
+            self._remove(clone[0])
+
+    def _template(self, node: str, image: Image, storage: Storage, serial: str) -> Resource:
+        """The template of an image; made if there is none. On a local storage each node needs its own."""
+        where = "" if storage.shared else node
+        with self._lock:
+            busy = self._busy.setdefault((where, image.identity), threading.Lock())
+        with busy:
+            for found in self._tagged(image.identity):
+                if found.template and where in ("", found.node):
+                    return found
+            tags = {deployment_tag(self.deployment), image_tag(image.identity)}
+            source = self.uploads.image(node, image)
+            drive = storage.imported(source, serial)
+            name = f"compose-{self.deployment}-{image.role}"
+            values = {"name": name, "tags": ";".join(sorted(tags)), "memory": 16, _SLOT: drive}
+            vmid, upid = create(self.cluster, f"/nodes/{node}/qemu", "vmid", values, tags=tags, node=node)
+            made = Vm(self.cluster, vmid, self.patience)
+            made.done(upid, f"import of {image.identity} as a template")
+            made.task("POST", "/template", "making a template")
+            self.cluster.add(vmid, node, tags, template=True)
+            return self.cluster.vms()[vmid]
+
+    def prune(self, keep: t.Collection[str]) -> list[str]:
+        """Remove templates of images (identities) that are not kept, and what a killed run left; what had to stay."""
+        stays = []
+        kept = {image_tag(identity) for identity in keep}
+        for found in self.cluster.tagged(deployment_tag(self.deployment)):
+            if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
+                # Somebody's own clone of a template has its tags, but not its name.
+                name = Vm(self.cluster, found.vmid, self.patience).config().get("name")
+                if not name.startswith(f"compose-{self.deployment}-"):
+                    continue
+                try:
+                    self._remove(found.vmid)
+                except Refusal as error:
+                    if "in use by linked clone" not in error.text:
+                        raise
+                    stays.append(f"template {found.vmid} stays: {error.text}")
+        return stays
+
+    def _tagged(self, identity: str) -> list[Resource]:
+        ours = self.cluster.tagged(deployment_tag(self.deployment))
+        return [vm for vm in ours if image_tag(identity) in vm.tags and _is_of_no_node(vm, self.deployment)]
+
+    def _remove(self, vmid: int) -> None:
+        try:
+            Vm(self.cluster, vmid, self.patience).task("DELETE", "", "removal", purge=1)
+        except ComposeError as error:
+            if not isinstance(error, ProxmoxError) or not error.missing:
+                raise
+        self.cluster.forget(vmid)
+
+
+def _is_of_no_node(vm: Resource, deployment: str) -> bool:
+    return not any(tag.startswith(f"{deployment_tag(deployment)}.") for tag in vm.tags)
+
+
+def create(
+    cluster: Cluster,
+    path: str,
+    key: str,
+    values: t.Mapping[str, t.Any],
+    *,
+    tags: t.AbstractSet[str],
+    node: str,
+    number: int | None = None,
+) -> tuple[int, str]:
+    """Make a VM under a number that is free; the number, and the task that goes on with it.
+
+    :param key: parameter for the number.
+    :param tags: that it will have.
+    :param node: where it will be.
+    :param number: which it is to be, if that matters.
+    """
+    with cluster.creating:
+        for _attempt in range(_TRIES):
+            vmid = number or int(cluster.client.get("/cluster/nextid"))
+            try:
+                upid = str(cluster.client.call("POST", path, **{**values, key: vmid}))
+            except ProxmoxError as error:
+                if number or not re.search(r"already (exists|in use)", error.text):
+                    raise
+                continue
+            cluster.add(vmid, node, tags)
+            return vmid, upid
+    raise ComposeError(f"no free number for a VM was found in {_TRIES} tries")

@@ -1,0 +1,197 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One VM of Proxmox VE: read, change, stop, start. PRIVATE to the collection.
+
+Every change names the configuration that it was decided on (``digest``), so that what somebody else did meanwhile is
+never overwritten. A call whose answer was lost is never just repeated: the VM is asked first whether it took effect.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import ComposeError
+from .client import LostAnswer, ProxmoxError
+from .cluster import Cluster
+from .config import Config
+from .record import Record
+from .tasks import TaskError, wait_for
+
+#: Seconds between two looks at something that changes by itself.
+_POLL = 1.0
+#: How often a call is made again whose answer was lost, or whose task met a lock.
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Deadlines, in seconds."""
+
+    #: For a guest to shut down before it is switched off.
+    shutdown: int = 60
+    #: For any task.
+    task: int = 1800
+    #: For a lock (a backup, for example) to go away.
+    lock: int = 60
+
+
+class Vm:
+    """A VM, wherever it is now."""
+
+    def __init__(self, cluster: Cluster, vmid: int, patience: Patience) -> None:
+        self.cluster = cluster
+        self.vmid = vmid
+        self.patience = patience
+
+    @property
+    def node(self) -> str:
+        """Node of the cluster on which the VM is."""
+        return self.cluster.node_of(self.vmid)
+
+    def call(self, verb: str, suffix: str, **params: t.Any) -> t.Any:
+        """A call below the VM; a second time where it has moved meanwhile."""
+        try:
+            return self._call(verb, suffix, params)
+        except ProxmoxError as error:
+            if not error.missing or not self.cluster.moved(self.vmid):
+                raise
+            return self._call(verb, suffix, params)
+
+    def _call(self, verb: str, suffix: str, params: t.Mapping[str, t.Any]) -> t.Any:
+        return self.cluster.client.call(verb, f"/nodes/{self.node}/qemu/{self.vmid}{suffix}", **params)
+
+    def config(self) -> Config:
+        """The configuration, with changes that wait for the next start."""
+        return Config(self.call("GET", "/config"))
+
+    def running_config(self) -> Config:
+        """The configuration as it was at the last start, but for what could be changed since."""
+        return Config(self.call("GET", "/config", current=1))
+
+    def free(self) -> Config:
+        """The configuration, once nothing else is being done to the VM.
+
+        :raises ComposeError: it stays locked.
+        """
+        end = time.monotonic() + self.patience.lock
+        while True:
+            config = self.config()
+            if not config.lock:
+                return config
+            if time.monotonic() > end:
+                raise ComposeError(
+                    f"VM {self.vmid} is locked ({config.lock}): left alone; run again when that is over, or, if "
+                    f"nothing is being done to it, as root on {self.node}: qm unlock {self.vmid}"
+                )
+            time.sleep(_POLL)
+
+    def change(self, config: Config, values: t.Mapping[str, t.Any]) -> None:
+        """Change the configuration that was read; nothing is allocated or copied.
+
+        :param values: with ``description``, by which the change is known again.
+        :raises ComposeError: the VM was changed meanwhile.
+        """
+        for attempt in range(1, _TRIES + 1):
+            try:
+                self.call("PUT", "/config", digest=config.digest, **values)
+                return
+            except ProxmoxError as error:
+                if error.stale:
+                    raise self._changed() from None
+                raise
+            except LostAnswer:
+                now = self.config()
+                if now.get("description").strip() == str(values["description"]).strip():
+                    return
+                if now.digest != config.digest:
+                    raise self._changed() from None
+                if attempt == _TRIES:
+                    raise
+
+    def _changed(self) -> ComposeError:
+        return ComposeError(f"VM {self.vmid} was changed by someone else meanwhile: left as they made it; run again")
+
+    def known(self, config: Config) -> Record:
+        """The record in a configuration. :raises ComposeError: it is gone."""
+        record = Record.read(config.get("description"), f"description of VM {self.vmid}")
+        if record is None:
+            raise ComposeError(f"VM {self.vmid} lost the record in its description; run again")
+        return record
+
+    def record(self, config: Config, record: Record, more: t.Mapping[str, t.Any] | None = None) -> None:
+        """Write a record into the description and the tags, in one change with ``more``."""
+        description = record.into(config.get("description"))
+        tags = record.tags(set(config.get("tags").replace(",", ";").split(";")) - {"", " "})
+        self.change(config, {"description": description, "tags": tags, **(more or {})})
+
+    def task(self, verb: str, suffix: str, what: str, **params: t.Any) -> None:
+        """A call that starts a task, to the task's end.
+
+        :param what: is done, for messages.
+        """
+        upid = self.call(verb, suffix, **params)
+        if upid:
+            self.done(str(upid), what)
+
+    def done(self, upid: str, what: str) -> None:
+        """Wait for the end of a task that was started for the VM."""
+        wait_for(self.cluster.client, upid, f"{what} of VM {self.vmid}", self.patience.task)
+
+    # -- power ---------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, t.Any]:
+        """The exact state: ``status`` (``running`` or ``stopped``), ``ha``, …"""
+        status: dict[str, t.Any] = self.call("GET", "/status/current")
+        return status
+
+    def is_running(self) -> bool:
+        """It runs, or is paused."""
+        return bool(self.status()["status"] == "running")
+
+    def stop(self) -> bool:
+        """Shut the guest down, by force after a while; whether it ran."""
+        if not self.is_running():
+            return False
+        try:
+            self._power("shutdown", "stopped", timeout=self.patience.shutdown, forceStop=1)
+        except TaskError as error:
+            if error.locked:
+                raise
+            self._power("stop", "stopped")
+        return True
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        self._power("start", "running")
+
+    def _power(self, action: str, wanted: str, **params: t.Any) -> None:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                self.task("POST", f"/status/{action}", action, **params)
+            except LostAnswer:
+                if attempt == _TRIES:
+                    raise
+            except TaskError as error:
+                if self.status()["status"] == wanted:  # it was so already
+                    return
+                if attempt == _TRIES or not error.passing:
+                    raise
+            if self._reaches(wanted):
+                return
+            time.sleep(_POLL)
+        raise ComposeError(f"VM {self.vmid} is not {wanted} after {action}")
+
+    def _reaches(self, wanted: str) -> bool:
+        """Whether it comes into a state; where the high availability acts, a task only asks for it."""
+        begin = time.monotonic()
+        while True:
+            status = self.status()
+            if status["status"] == wanted:
+                return True
+            managed = status["ha"].get("managed")
+            if time.monotonic() > begin + (self.patience.task if managed else 5 * _POLL):
+                return False
+            time.sleep(_POLL)
