@@ -47,6 +47,11 @@ pending:
   description: Whether anything has to happen.
   type: bool
   returned: success
+settled:
+  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. A commit then leaves
+    the platform alone.
+  type: bool
+  returned: success
 steps:
   description: What has to happen to each node, by name.
   type: dict

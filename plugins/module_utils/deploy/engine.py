@@ -25,7 +25,7 @@ from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
 from ..images.image import FORMATS, Image
 from ..images.packages import versions
-from ..platforms.base import Outcome, Platform, Target
+from ..platforms.base import Observation, Outcome, Platform, Target
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
@@ -101,10 +101,19 @@ class Engine:
             "composition": desired["composition"],
             "steps": as_data(steps),
             "pending": pending,
+            "settled": not pending and self._is_settled(observed),
             "packages": changes,
             "diff": render(steps, changes),
             "current_release": describe(self.releases.current()),
         }
+
+    def _is_settled(self, observed: t.Mapping[str, Observation]) -> bool:
+        """Whether there is nothing to mark as verified and nothing to clean up: what a killed or failed run leaves."""
+        return (
+            all(observed[node.name].verified == observed[node.name].identity for node in self.nodes)
+            and not any(seen.leftovers for seen in observed.values())
+            and self.releases.is_tidy(self.deployment.keep, _used(observed))
+        )
 
     def _roles(self) -> list[str]:
         return sorted({node.role for node in self.nodes})
@@ -292,9 +301,14 @@ class Engine:
         return result
 
     def commit(self, plan: t.Mapping[str, t.Any], checks: t.Mapping[str, int]) -> Result:
-        """The batch is verified: :meth:`revert` returns to it from now on. Retire what has no place any more."""
-        observed = self.platform.observe(self.nodes)
-        unmarked = [node for node in self.nodes if observed[node.name].verified != observed[node.name].identity]
+        """The batch is verified: :meth:`revert` returns to it from now on. Retire what has no place any more.
+
+        After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
+        found by the next plan, which is not settled then.
+        """
+        settled = plan["settled"]
+        observed = {} if settled else self.platform.observe(self.nodes)
+        unmarked = [name for name, seen in observed.items() if seen.verified != seen.identity and name in plan["steps"]]
         composition = plan["composition"]
         recorded, number = self.releases.record(
             Release(
@@ -312,10 +326,12 @@ class Engine:
             members=[node.name for node in self.deployment.nodes],
         )
         # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
-        self.platform.commit(self.nodes, number)
         retired = [name for name, step in plan["steps"].items() if step["action"] == "retire"]
-        removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
-        self._prune()
+        removed: dict[str, Outcome] = {}
+        if not settled:
+            self.platform.commit(self.nodes, number)
+            removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
+            self._prune()
         return {
             **_per_node(removed),
             "changed": bool(unmarked or retired or recorded),
@@ -338,8 +354,7 @@ class Engine:
 
     def _prune(self) -> None:
         needed = self.releases.prune(self.deployment.keep)
-        for seen in self.platform.observe(self.nodes).values():
-            needed |= {identity for identity in (seen.identity, seen.verified) if identity}
+        needed |= _used(self.platform.observe(self.nodes))
         self.platform.prune(needed)
         self.releases.drop_roots(needed)
 
@@ -379,6 +394,11 @@ class Engine:
         return lambda name, outcome: self.progress.say(
             f"{step} {name}: {'done' if outcome.ok else f'failed: {outcome.message}'}"
         )
+
+
+def _used(observed: t.Mapping[str, Observation]) -> set[str]:
+    """Identities of the images that nodes run, or may go back to."""
+    return {identity for seen in observed.values() for identity in (seen.identity, seen.verified) if identity}
 
 
 def _bundles(images: t.Mapping[str, Image]) -> dict[str, str]:

@@ -142,32 +142,38 @@ class ReleaseStore:
         return Image.read(os.path.realpath(path))
 
     def prune(self, keep: int) -> set[str]:
-        """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed.
-
-        Roots of images that no kept release needs are removed, so that Nix may collect them.
-        """
-        current = self.current()
-        numbers = self.numbers()
-        kept = set(numbers[-keep:]) | ({current.number} if current else set())
-        needed: set[str] = set()
-        for number in numbers:
-            if number in kept:
-                needed |= set(self.read(number).images.values())
-            else:
-                os.unlink(self._path(number))
-        return needed
+        """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed."""
+        kept = self._kept(keep)
+        for number in set(self.numbers()) - kept:
+            os.unlink(self._path(number))
+        return self._images(kept)
 
     def drop_roots(self, needed: t.Collection[str]) -> None:
-        """Remove the garbage-collection roots of every image that is not ``needed``."""
-        if not os.path.isdir(self.roots):
-            return
-        for entry in os.listdir(self.roots):
-            if entry.split("+")[0] not in needed:
-                root = os.path.join(self.roots, entry)
-                if os.path.islink(root):
-                    os.unlink(root)
-                else:
-                    shutil.rmtree(root)
+        """Remove the garbage-collection roots of every image that is not ``needed``, so that Nix may collect them."""
+        for root in self._spare_roots(needed):
+            if os.path.islink(root):
+                os.unlink(root)
+            else:
+                shutil.rmtree(root)
+
+    def is_tidy(self, keep: int, used: t.Collection[str]) -> bool:
+        """Whether :meth:`prune` and :meth:`drop_roots` would have nothing to remove.
+
+        :param used: identities that are needed besides those of the kept releases.
+        """
+        kept = self._kept(keep)
+        return kept == set(self.numbers()) and not self._spare_roots({*self._images(kept), *used})
+
+    def _kept(self, keep: int) -> set[int]:
+        current = self.current()
+        return {*self.numbers()[-keep:], *([current.number] if current else [])}
+
+    def _images(self, numbers: t.Iterable[int]) -> set[str]:
+        return {identity for number in numbers for identity in self.read(number).images.values()}
+
+    def _spare_roots(self, needed: t.Collection[str]) -> list[str]:
+        entries = os.listdir(self.roots) if os.path.isdir(self.roots) else []
+        return [os.path.join(self.roots, entry) for entry in entries if entry.split("+")[0] not in needed]
 
     def _path(self, number: int) -> str:
         return os.path.join(self.directory, f"{number}.json")

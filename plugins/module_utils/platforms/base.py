@@ -40,6 +40,9 @@ class Observation:
     verified: str | None = None
     #: Options of the platform that differ from what the deployment says now, in words: they need a new boot.
     differs: tuple[str, ...] = ()
+    #: Whether :meth:`Platform.commit` or :meth:`Platform.prune` would have something to do for it, though it runs what
+    #: is verified: a run was killed, or failed. Where no node says so, a run without changes calls neither.
+    leftovers: bool = False
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,10 @@ class LocalPlatform(Platform):
                     for key, value in options.items()
                     if current.options.get(key) != value
                 ),
+                # The same image was verified with another document or other options.
+                leftovers=verified is not None
+                and verified != current
+                and verified.image.identity == current.image.identity,
             )
         return seen
 

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
+from ansible_collections.immutable.compose.plugins.module_utils.checks import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import (
     Composition,
     Deployment,
@@ -58,6 +59,8 @@ class Site:
     #: Identities of images that boot, but are not well; and of those that cannot even be started.
     ill: set[str] = field(default_factory=set)
     unbootable: set[str] = field(default_factory=set)
+    #: Nodes with something to clean up.
+    leftovers: set[str] = field(default_factory=set)
     #: Every call of the platform, with the nodes that it was about.
     calls: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -162,6 +165,7 @@ class Rack(Platform):
                 machine.target.image.identity,
                 machine.target.document_digest,
                 machine.verified.image.identity if machine.verified else None,
+                leftovers=name in self.site.leftovers,
             )
         return seen
 
@@ -215,6 +219,7 @@ class Rack(Platform):
     def prune(self, keep: t.Collection[str]) -> None:
         self._note("prune", [])
         self.site.staged &= set(keep)
+        self.site.leftovers.clear()
 
 
 class Shell:
@@ -243,6 +248,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Three nodes of the role ``web``, ``web1`` to ``web3``, that do not exist yet."""
     nodes = tuple(Node(f"web{index}", "web", index, f"10.87.0.{index}") for index in (1, 2, 3))
     site = Site(Deployment("lab", "/composition", "stub", "rack", nodes, state=str(tmp_path / "state")), {"web": "v1"})
+    monkeypatch.setattr(refresh, "push_document", lambda *args: None)
     monkeypatch.setitem(t.cast("dict[str, t.Any]", PLATFORMS), "rack", type("Rack", (Rack,), {"site": site}))
     monkeypatch.setitem(t.cast("dict[str, t.Any]", BUILDERS), "stub", type("Stub", (Stub,), {"site": site}))
     return site

@@ -100,6 +100,17 @@ def test_refresh_is_kept_for_the_next_boot_and_for_revert(lab: Lab) -> None:
     assert not platform.revert([node], lab.tell)["node1"].changed
 
 
+def test_the_verified_image_with_another_document_is_left_to_be_committed(lab: Lab) -> None:
+    platform = lab.platform("node1")
+    lab.switch(platform, "image-1", "d1")
+    platform.commit(platform.deployment.nodes, 1)
+    assert not observed(platform).leftovers
+    lab.switch(platform, "image-1", "d2")
+    assert observed(platform).leftovers
+    platform.commit(platform.deployment.nodes, 1)
+    assert not observed(platform).leftovers
+
+
 def test_refresh_of_an_unverified_node_leaves_the_verified_one(lab: Lab) -> None:
     platform = lab.platform("node1")
     (node,) = platform.deployment.nodes
