@@ -162,6 +162,10 @@ class Proxmox(Platform):
             if vm is None:
                 pool = self.option(node, "pool")
                 needed.need(f"/pool/{pool}" if pool else "/vms", privileges.MAKING)
+                for network in self.option(node, "networks"):
+                    options = dict(part.partition("=")[::2] for part in network.split(","))
+                    path = [options.get("bridge", ""), *([options["tag"]] if "tag" in options else [])]
+                    needed.need(f"/sdn/zones/localnetwork/{'/'.join(path)}", privileges.NETWORK)
                 continue
             if self.cluster.offline(vm.node):
                 raise ComposeError(f"VM {vm.vmid} is on {vm.node}, which is off", node=node.name)

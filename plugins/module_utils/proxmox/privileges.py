@@ -25,6 +25,8 @@ DISKS = ("Datastore.AllocateSpace",)
 #: On the storage to which images are uploaded; the last one to remove them.
 UPLOADS = ("Datastore.AllocateTemplate", "Datastore.AllocateSpace", "Datastore.Allocate")
 HA = ("Sys.Console",)
+#: On the bridge of a network interface.
+NETWORK = ("SDN.Use",)
 
 
 class Privileges:
