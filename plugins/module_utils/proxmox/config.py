@@ -119,10 +119,6 @@ class Config:
         """A free slot for a disk of the guest. :raises ComposeError: there is none."""
         return self._free(_VIRTIO_SLOTS, taken)
 
-    def unused_slot(self) -> str:
-        """A free key for a volume that is kept."""
-        return next(key for key in (f"unused{number}" for number in range(256)) if key not in self.values)
-
     def _free(self, slots: t.Sequence[str], taken: t.Collection[str]) -> str:
         for slot in slots:
             if slot not in self.values and slot not in taken:

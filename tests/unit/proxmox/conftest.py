@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,13 @@ class World:
         answer = session.request(verb, f"{self.server.url}/api2/json{path}", timeout=30, **{where: data})
         assert answer.status_code == 200, answer.reason
         return answer.json()["data"]
+
+    def settle(self) -> None:
+        """Wait until no task runs any more."""
+        deadline = time.monotonic() + 30
+        while self.call("GET", "/nodes/pve1/tasks", source="active"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def faults(self, *faults: Json) -> None:
         """From now on these faults happen, and no others."""
