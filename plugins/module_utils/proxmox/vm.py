@@ -89,7 +89,7 @@ class Vm:
             time.sleep(_POLL)
 
     def change(self, config: Config, values: t.Mapping[str, t.Any]) -> None:
-        """Change the configuration that was read; nothing is allocated or copied.
+        """Change the configuration that was read; nothing is copied. A running VM may follow at its next start only.
 
         :param values: with ``description``, by which the change is known again.
         :raises ComposeError: the VM was changed meanwhile.
@@ -101,10 +101,13 @@ class Vm:
             except ProxmoxError as error:
                 if error.stale:
                     raise self._changed() from None
-                raise
+                # What cannot be plugged is refused, but stored all the same.
+                if "hotplug problem" not in error.text or not _has(self.config(), values):
+                    raise
+                return
             except LostAnswer:
                 now = self.config()
-                if now.get("description").strip() == str(values["description"]).strip():
+                if _has(now, values):
                     return
                 if now.digest != config.digest:
                     raise self._changed() from None
@@ -195,3 +198,7 @@ class Vm:
             if time.monotonic() > begin + (self.patience.task if managed else 5 * _POLL):
                 return False
             time.sleep(_POLL)
+
+
+def _has(config: Config, values: t.Mapping[str, t.Any]) -> bool:
+    return config.get("description").strip() == str(values["description"]).strip()
