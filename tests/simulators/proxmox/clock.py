@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import typing as t
+from collections import defaultdict
 
 if t.TYPE_CHECKING:
     from .faults import Faults
@@ -16,6 +17,9 @@ class Clock:
     def __init__(self, pace: float, faults: Faults) -> None:
         self.pace = pace
         self._faults = faults
+        self._slept: dict[int, float] = defaultdict(float)
+        #: Thread that sleeps → since when (real), how long (simulated).
+        self._asleep: dict[int, tuple[float, float]] = {}
 
     def time(self) -> float:
         """Seconds since the epoch, as the nodes believe."""
@@ -23,4 +27,14 @@ class Clock:
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Lets simulated seconds pass; returns early when ``stop`` is set."""
+        me = threading.get_ident()
+        self._asleep[me] = time.monotonic(), seconds
         (stop or threading.Event()).wait(seconds * self.pace)
+        del self._asleep[me]
+        self._slept[me] += seconds
+
+    def slept(self, thread: int) -> float:
+        """Simulated seconds that a thread has let pass; real work takes none, however slow this computer is."""
+        total = self._slept[thread]
+        since, seconds = self._asleep.get(thread, (0.0, 0.0))
+        return total + (min(seconds, (time.monotonic() - since) / self.pace) if seconds and self.pace else 0.0)

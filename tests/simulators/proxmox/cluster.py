@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 from pathlib import Path
 
@@ -56,8 +57,21 @@ class Cluster:
         drives.learn(known)
         vm_options = {key: wanted for key, wanted in known.items() if key not in NO_OPTIONS}
         self.files = ConfigFiles(state / "etc", vm_options, self.quorate)
+        self.closed = threading.Event()
         self.resources = Resources(self)
         self.ha = Ha(self)
+
+    def every(self, seconds: float, work: t.Callable[[], object], name: str) -> None:
+        """Does something again and again, beside the calls, until the cluster is closed."""
+
+        def loop() -> None:
+            while True:
+                self.clock.sleep(seconds, self.closed)
+                if self.closed.is_set():
+                    return
+                work()
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
 
     def quorate(self) -> bool:
         """Most nodes see each other."""

@@ -29,7 +29,7 @@ class Ha:
         if self._path.exists():
             self.data = json.loads(self._path.read_text())
         if cluster.options.ha_seconds is not None:
-            threading.Thread(target=self._manage, name="pve-ha-crm", daemon=True).start()
+            cluster.every(cluster.options.ha_seconds, self._manage, "pve-ha-crm")
 
     def change(self, change: t.Callable[[Record], object]) -> None:
         """Changes the data and writes it."""
@@ -70,15 +70,13 @@ class Ha:
         return self._cluster.fork(call, kind, vmid, work)
 
     def _manage(self) -> None:
-        while True:
-            self._cluster.clock.sleep(self._cluster.options.ha_seconds or 0.1)
-            for sid, state, timeout in list(self.data["requests"]):
-                self._accept(sid, state, timeout)
-            for sid, resource in list(self.data["resources"].items()):
-                try:
-                    self._carry_out(sid, resource.get("state", "started"))
-                except ApiError as error:
-                    say(str(error))
+        for sid, state, timeout in list(self.data["requests"]):
+            self._accept(sid, state, timeout)
+        for sid, resource in list(self.data["resources"].items()):
+            try:
+                self._carry_out(sid, resource.get("state", "started"))
+            except ApiError as error:
+                say(str(error))
 
     def _accept(self, sid: str, state: str, timeout: int) -> None:
         self.change(lambda data: data["resources"].get(sid, {}).update(state=state))

@@ -16,21 +16,30 @@ if t.TYPE_CHECKING:
 
 
 class _Lock:
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.changed = threading.Condition()
         self.holders: dict[int, int] = defaultdict(int)
         self.exclusive = False
 
-    def acquire(self, shared: bool, deadline: float) -> bool:
-        me = threading.get_ident()
+    def acquire(self, shared: bool, timeout: float, patience: float) -> bool:
+        """Waits until the holders have let ``timeout`` simulated seconds pass, or ``patience`` real ones are over."""
+        me, left, deadline = threading.get_ident(), timeout, time.monotonic() + patience
         with self.changed:
+            before = self._slept()
             while not self._free(me, shared):
-                left = deadline - time.monotonic()
-                if left <= 0 or not self.changed.wait(left):
+                self.changed.wait(min(0.05, max(0.001, timeout * self._clock.pace / 10)))
+                now = self._slept()
+                left -= max((now[one] - before.get(one, now[one]) for one in now), default=0.0)
+                before = now
+                if left <= 0 or time.monotonic() > deadline:
                     return False
             self.exclusive = self.exclusive or not shared
             self.holders[me] += 1
             return True
+
+    def _slept(self) -> dict[int, float]:
+        return {thread: self._clock.slept(thread) for thread in self.holders}
 
     def _free(self, me: int, shared: bool) -> bool:
         return not self.holders or set(self.holders) == {me} or (shared and not self.exclusive)
@@ -49,10 +58,13 @@ class _Lock:
 class Locks:
     """All locks by name."""
 
+    #: Real seconds that a lock is waited for at least where the clock is fast: holders do real work, too.
+    PATIENCE = 30.0
+
     def __init__(self, clock: Clock, faults: Faults) -> None:
         self._clock = clock
         self._faults = faults
-        self._all: dict[str, _Lock] = defaultdict(_Lock)
+        self._all: dict[str, _Lock] = defaultdict(lambda: _Lock(clock))
         self._guard = threading.Lock()
 
     @contextmanager
@@ -62,9 +74,7 @@ class Locks:
         :param timeout: simulated seconds
         """
         error = f"can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout"
-        # Part of what is waited for takes real time, however fast the clock is.
-        real = max(timeout * self._clock.pace, min(timeout, 1))
-        with self._held(f"vm {vmid}", timeout, real, shared, error, vmid=vmid):
+        with self._held(f"vm {vmid}", timeout, shared, error, vmid=vmid):
             yield
 
     @contextmanager
@@ -75,18 +85,14 @@ class Locks:
             if shared
             else f"can't lock file '/var/lock/pve-manager/pve-storage-{storage}' - got timeout"
         )
-        real = timeout * max(self._clock.pace, 1)
-        with self._held(f"storage {storage}", timeout, real, False, error, storage=storage):
+        with self._held(f"storage {storage}", timeout, False, error, storage=storage):
             yield
 
     @contextmanager
-    def _held(
-        self, name: str, timeout: float, real: float, shared: bool, error: str, **what: t.Any
-    ) -> t.Iterator[None]:
+    def _held(self, name: str, timeout: float, shared: bool, error: str, **what: t.Any) -> t.Iterator[None]:
         """Holds a lock.
 
-        :param timeout: simulated seconds to wait for a fault
-        :param real: seconds to wait for other calls and tasks
+        :param timeout: simulated seconds
         """
         deadline = time.monotonic() + timeout * self._clock.pace
         while self._faults.locked(**what):
@@ -95,7 +101,8 @@ class Locks:
             time.sleep(min(0.05, timeout * self._clock.pace / 4))
         with self._guard:
             lock = self._all[name]
-        if not lock.acquire(shared, time.monotonic() + real):
+        patience = timeout if self._clock.pace >= 1 else max(timeout * self._clock.pace, self.PATIENCE)
+        if not lock.acquire(shared, timeout, patience):
             raise ApiError(error)
         try:
             yield

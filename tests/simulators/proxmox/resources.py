@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import typing as t
 
 from .calls import Call, answers
@@ -23,12 +22,11 @@ class Resources:
         self._cluster = cluster
         self._known: dict[str, Entry] = {}
         if cluster.options.resources_seconds > 0:
-            threading.Thread(target=self._tell, name="pvestatd", daemon=True).start()
+            cluster.every(cluster.options.resources_seconds, self.tell, "pvestatd")
 
-    def _tell(self) -> None:
-        while True:
-            self._cluster.clock.sleep(self._cluster.options.resources_seconds)
-            self._known = self._measure()
+    def tell(self) -> None:
+        """A round of pvestatd."""
+        self._known = self._measure()
 
     def known(self) -> dict[str, Entry]:
         """``vm 100``, ``node pve1`` or ``storage pve1/local`` → what was told of it."""

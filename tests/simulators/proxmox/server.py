@@ -293,6 +293,11 @@ class Server(ThreadingHTTPServer):
         self.cluster = cluster
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
+    def server_close(self) -> None:
+        """Ends what goes on beside the calls, too."""
+        super().server_close()
+        self.cluster.closed.set()
+
     @property
     def url(self) -> str:
         """Where the API is."""

@@ -23,6 +23,17 @@ from proxmox.options import Options  # noqa: E402
 from proxmox.server import Server  # noqa: E402
 
 Json = dict[str, t.Any]
+#: Seconds that are never over, unless something does not happen at all: computers under load are slow.
+PATIENCE = 120
+
+
+def eventually(condition: t.Callable[[], t.Any]) -> t.Any:
+    """What a condition answers when it has become true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return found
 
 
 @dataclass
@@ -63,7 +74,7 @@ class Client:
         data = {key.replace("__", "-"): value for key, value in parameters.items()}
         where = "params" if verb in ("GET", "DELETE") else "data"
         url = f"{self.server.url}/api2/json{path}"
-        answer = self.session.request(verb, url, files=files, timeout=30, **{where: data})
+        answer = self.session.request(verb, url, files=files, timeout=PATIENCE, **{where: data})
         return Answer(answer.status_code, answer.reason, answer.json() if answer.text.startswith("{") else {})
 
     def do(self, verb: str, path: str, /, **parameters: t.Any) -> t.Any:
@@ -81,13 +92,8 @@ class Client:
 
     def wait(self, upid: str) -> str:
         """The exit status of a task."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            status = self.get(f"/nodes/{upid.split(':')[1]}/tasks/{upid}/status")
-            if status["status"] == "stopped":
-                return str(status["exitstatus"])
-            time.sleep(0.005)
-        raise AssertionError(f"{upid} does not end")
+        path = f"/nodes/{upid.split(':')[1]}/tasks/{upid}/status"
+        return str(eventually(lambda: (status := self.get(path))["status"] == "stopped" and status)["exitstatus"])
 
     def config(self, vmid: int = 100, **parameters: t.Any) -> Json:
         """The configuration of a VM of the first node."""

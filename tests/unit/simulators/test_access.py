@@ -7,7 +7,7 @@ import time
 import proxmoxer
 import pytest
 
-from .conftest import Client, Simulate
+from .conftest import PATIENCE, Client, Simulate
 
 VM = "/nodes/pve1/qemu/100"
 
@@ -106,7 +106,9 @@ def test_proxmoxer_with_a_password(pve: Client) -> None:
     pve.do("PUT", "/access/acl", path="/", users="ops@pve", roles="PVEAdmin")
     certificate = str(pve.cluster.state / "pve-root-ca.pem")
     host = pve.server.url.removeprefix("https://")
-    client = proxmoxer.ProxmoxAPI(host, user="ops@pve", password="verysecret1", verify_ssl=certificate)
+    client = proxmoxer.ProxmoxAPI(
+        host, user="ops@pve", password="verysecret1", verify_ssl=certificate, timeout=PATIENCE
+    )
     assert client.version.get()["release"] == "9.2"
     upid = client.nodes("pve1").qemu.post(vmid=100, scsi0="local:1")
     assert pve.wait(upid) == "OK"
@@ -119,7 +121,8 @@ def test_proxmoxer_with_a_token_uploads(pve: Client, image: bytes) -> None:
     name, dummy, token = user.partition("!")
     certificate = str(pve.cluster.state / "pve-root-ca.pem")
     host = pve.server.url.removeprefix("https://")
-    client = proxmoxer.ProxmoxAPI(host, user=name, token_name=token, token_value=secret, verify_ssl=certificate)
+    login = {"user": name, "token_name": token, "token_value": secret}
+    client = proxmoxer.ProxmoxAPI(host, **login, verify_ssl=certificate, timeout=PATIENCE)
     path = pve.cluster.state / "sys.qcow2"
     path.write_bytes(image)
     with path.open("rb") as file:
