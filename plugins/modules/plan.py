@@ -57,6 +57,12 @@ steps:
   type: dict
   returned: success
   sample: {"node1": {"action": "replace", "role": "node", "why": ["another image"]}}
+waves:
+  description: Nodes to be created or replaced, as they go down together; see C(at_most) of the deployment.
+  type: list
+  elements: list
+  returned: success
+  sample: [["web1", "database"], ["web2"]]
 images:
   description: Image identity that is meant for each role.
   type: dict

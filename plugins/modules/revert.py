@@ -10,6 +10,8 @@ short_description: Boot the last verified images again
 version_added: 0.1.0
 description:
   - Nodes of the batch that do not run their last verified image boot that again; nodes that never had one are stopped.
+  - Keeps to C(at_most) of the deployment. Nodes that cannot go back without breaking it are left, and listed in
+    RV(failed_nodes).
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet
@@ -26,6 +28,11 @@ options:
     description: What M(immutable.compose.plan) returned. Its nodes are the batch, also those that have failed since.
     type: dict
     required: true
+  failed:
+    description: Nodes of the batch that may not work. They go back first.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -56,8 +63,8 @@ def main() -> None:
     """Wire the module's arguments to the engine."""
     run_step(
         "revert",
-        lambda engine, module: engine.revert(),
-        {"plan": {"type": "dict", "required": True}},
+        lambda engine, module: engine.revert(module.params["plan"], module.params["failed"]),
+        {"plan": {"type": "dict", "required": True}, "failed": {"type": "list", "elements": "str", "default": []}},
     )
 
 

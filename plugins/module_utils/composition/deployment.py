@@ -17,7 +17,8 @@ from ..errors import InputError
 from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
-from .model import Composition, Deployment, Distribution, Node
+from .limits import parse_limits
+from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_node_name, nearest
 from .options import HasOptions, validate_options
 
@@ -145,6 +146,7 @@ def parse(
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
+        at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
@@ -317,6 +319,9 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_at_most": {
+            name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
+        },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
     own: dict[str, dict[str, t.Any]] = {}
@@ -368,5 +373,8 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         revision=values.plain(shared.get("compose_revision", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
+        at_most={
+            name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
+        },
         **{key: of(first, shared, key) for key in _SHARED},
     )

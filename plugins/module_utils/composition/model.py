@@ -108,6 +108,14 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Redundant nodes, of which at most ``count`` may be down at a time."""
+
+    nodes: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A composition, its nodes and a platform."""
 
@@ -137,6 +145,8 @@ class Deployment:
     boot_timeout: int = 300
     #: Deadline, in seconds, for the whole verification.
     verify_timeout: int = 1800
+    #: Names of groups of redundant nodes → how many may be down at a time.
+    at_most: t.Mapping[str, Limit] = field(default_factory=dict)
     #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
     credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -152,6 +162,9 @@ class Deployment:
         fields = dict(data)
         fields["nodes"] = tuple(Node(**node) for node in data["nodes"])
         fields["authorized_keys"] = tuple(data.get("authorized_keys", ()))
+        fields["at_most"] = {
+            name: Limit(tuple(limit["nodes"]), limit["count"]) for name, limit in data.get("at_most", {}).items()
+        }
         return cls(**fields)
 
     def to_json(self) -> dict[str, t.Any]:

@@ -17,9 +17,9 @@ from ..builders.base import Builder
 from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..composition.document import document_digest, node_document
+from ..composition.document import document_digest
 from ..composition.load import MANIFEST, to_manifest
-from ..composition.model import Deployment, Node
+from ..composition.model import Deployment
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
@@ -30,8 +30,11 @@ from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
 from .desired import Desired
+from .documents import Documents
 from .plan import SWITCHED, Step, as_data, plan_node, render
 from .release import Release, ReleaseStore, describe
+from .rollout import Rollout
+from .waves import Waves, out_of_service
 
 Result = dict[str, t.Any]
 
@@ -66,6 +69,7 @@ class Engine:
         self.releases = ReleaseStore(self.state)
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
+        self.documents = Documents(deployment, self.platform, self.keys)
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
@@ -81,12 +85,12 @@ class Engine:
         desired = self.desired.composed(self._roles()) if kept is None else self.desired.released(kept, self._roles())
         self.platform.check(self.nodes)
         observed = self.platform.observe(self.nodes)
-        # Only nodes that exist have a document to compare with: planning a new node writes no key.
-        documents = self._documents([node for node in self.nodes if observed[node.name].state != "absent"])
         steps: dict[str, Step] = {}
         for node in self.nodes:
-            digest = document_digest(documents[node.name]) if node.name in documents else ""
-            steps[node.name] = plan_node(node, desired["images"][node.role], digest, observed[node.name])
+            seen = observed[node.name]
+            # Only nodes that exist have a document to compare with: planning a new node writes no key.
+            digest = document_digest(self.documents.of(node)) if seen.state != "absent" else ""
+            steps[node.name] = plan_node(node, desired["images"][node.role], digest, seen)
         if retire:
             members = {node.name for node in self.deployment.nodes}
             for name, seen in sorted(observed.items()):
@@ -100,12 +104,21 @@ class Engine:
             "release": kept.number if kept else None,
             "composition": desired["composition"],
             "steps": as_data(steps),
+            "waves": self._waves(steps, observed),
             "pending": pending,
             "settled": not pending and self._is_settled(observed),
             "packages": changes,
             "diff": render(steps, changes),
             "current_release": describe(self.releases.current()),
         }
+
+    def _waves(self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Observation]) -> list[list[str]]:
+        """Names of the nodes to be switched, as they go down together."""
+        batch = [node.name for node in self.nodes]
+        switched = [name for name in batch if steps[name].action in SWITCHED]
+        running = [name for name in switched if observed[name].state == "running"]
+        idle = [name for name in switched if observed[name].state != "running"]
+        return Waves(self.deployment.at_most).cut(idle, running, out_of_service(observed, batch))
 
     def _is_settled(self, observed: t.Mapping[str, Observation]) -> bool:
         """Whether there is nothing to mark as verified and nothing to clean up: what a killed or failed run leaves."""
@@ -195,11 +208,7 @@ class Engine:
         """The nodes that the plan switches, with image and document."""
         nodes = [node for node in self.nodes if plan["steps"][node.name]["action"] in SWITCHED]
         images = {role: self.releases.image(plan["images"][role]) for role in {node.role for node in nodes}}
-        documents = self._documents(nodes)
-        return [
-            Target(node, images[node.role], documents[node.name], document_digest(documents[node.name]))
-            for node in nodes
-        ]
+        return [self.documents.target(node, images[node.role]) for node in nodes]
 
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
@@ -213,53 +222,26 @@ class Engine:
 
     def switch(self, plan: t.Mapping[str, t.Any]) -> Result:
         """Boot the planned images; tell running nodes their new peers."""
-        targets = self._targets(plan)
-        documents = self._documents([node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"])
+        targets = {target.node.name: target for target in self._targets(plan)}
         self.write_access()
-        done = 0
-
-        def tell(name: str, outcome: Outcome) -> None:
-            nonlocal done
-            done += 1
-            state = "started" if outcome.ok else f"failed: {outcome.message}"
-            self.progress.say(f"switch {name}: {state} ({done} of {len(targets)})")
-
-        outcomes = self.platform.switch(targets, tell) if targets else {}
-        outcomes.update(self._refresh(documents))
+        waves = [[targets[name] for name in wave if name in targets] for wave in plan["waves"]]
+        outcomes = self._rollout(plan["composition"]).switch([wave for wave in waves if wave])
+        refresh = [node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"]
+        outcomes.update(self.documents.refresh(refresh))
         return {**_per_node(outcomes), "diff": plan["diff"]}
 
-    def _refresh(self, documents: t.Mapping[str, Result]) -> dict[str, Outcome]:
-        """Give running nodes a new document; what a node reads at boot only is the same in old and new."""
-        from ..checks.refresh import push_document
+    def _rollout(self, composition: t.Mapping[str, t.Any]) -> Rollout:
+        """Checks waves by the built-in checks only: the test script is about the whole."""
 
-        outcomes = {}
-        for name, document in documents.items():
-            node = self.deployment.node(name)
-            try:
-                push_document(node, self.platform.endpoint(node), self.keys, document)
-                self.platform.refresh(node, document, document_digest(document))
-                outcomes[name] = Outcome(ok=True, changed=True)
-            except ComposeError as error:
-                outcomes[name] = Outcome(ok=False, changed=True, message=str(error))
-        return outcomes
+        def check(images: t.Mapping[str, str], name: str) -> dict[str, str]:
+            report = self._verify(images, composition, "", name)
+            return {node: report["nodes"][node]["message"] for node in report["failed_nodes"]}
+
+        return Rollout(self.deployment, self.platform, self.progress, check)
 
     def write_access(self) -> None:
         """``ssh_config`` and ``known_hosts`` for every node of the deployment."""
         self.keys.write_access({node.name: self.platform.endpoint(node) for node in self.deployment.nodes})
-
-    def _documents(self, nodes: t.Sequence[Node]) -> dict[str, Result]:
-        documents: dict[str, Result] = {}
-        for node in nodes:
-            host = self.keys.host_key(node.name)
-            documents[node.name] = node_document(
-                self.deployment,
-                node,
-                interfaces=self.platform.interfaces(node),
-                host_key=host.private,
-                host_certificate=host.certificate,
-                authorized_keys=[self.keys.login_public_key(), *self.deployment.authorized_keys],
-            )
-        return documents
 
     # -- verify, commit, revert ----------------------------------------------------------------------------------
 
@@ -358,23 +340,20 @@ class Engine:
         self.platform.prune(needed)
         self.releases.drop_roots(needed)
 
-    def revert(self) -> Result:
-        """Every node of the batch that does not run its last verified image boots that again; then see that it does."""
-        outcomes = self.platform.revert(self.nodes, self._teller("revert"))
-        observed = self.platform.observe(self.nodes)
-        back = {
-            node.name: t.cast(str, observed[node.name].verified)
-            for node in self.nodes
-            if outcomes[node.name].ok and outcomes[node.name].changed and observed[node.name].verified
-        }
+    def revert(self, plan: t.Mapping[str, t.Any], failed: t.Collection[str] = ()) -> Result:
+        """Every node of the batch that does not run its last verified image boots that again; then see that it does.
+
+        :param failed: nodes that may not work: they go first.
+        """
+        # What was switched last is the least certain to work.
+        turn = {name: number for number, wave in enumerate(plan["waves"], 1) for name in wave}
+        names = sorted(
+            (node.name for node in self.nodes), key=lambda name: (name not in set(failed), -turn.get(name, 0))
+        )
+        outcomes, back = self._rollout({"ports": {}}).revert(names)
         result = _per_node(outcomes)
         for name, image in back.items():
             result["nodes"][name]["back_on"] = image
-        if back:
-            report = self._verify(back, {"ports": {}}, "", "revert")
-            for name in report["failed_nodes"]:
-                result["nodes"][name]["ok"] = False
-                result["nodes"][name]["message"] = f"reverted, but: {report['nodes'][name]['message']}"
         return result
 
     def destroy(self, *, data: bool) -> Result:

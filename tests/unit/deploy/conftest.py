@@ -90,15 +90,16 @@ class Site:
         self.calls.clear()
         done: dict[str, t.Any] = {}
         plan = done["plan"] = self.engine(*batch).plan(retire=not batch)
-        failed = []
+        failed: list[str] = []
         if plan["pending"]:
             done["build"] = self.engine(*batch).build(plan)
             done["stage"] = self.engine(*batch).stage(plan)
             done["switch"] = self.engine(*batch).switch(plan)
             failed += done["switch"]["failed_nodes"]
         done["verify"] = self.engine(*batch).verify(plan, skip=failed)
-        if failed or done["verify"]["failed_nodes"]:
-            done["revert"] = self.engine(*batch).revert()
+        failed += done["verify"]["failed_nodes"]
+        if failed:
+            done["revert"] = self.engine(*batch).revert(plan, failed)
         else:
             done["commit"] = self.engine(*batch).commit(plan, done["verify"]["checks"])
         return done

@@ -1,0 +1,120 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Switching and reverting wave by wave: the next goes down when the one before is up. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ..composition.model import Deployment
+from ..platforms.base import Observation, Outcome, Platform, Target, Tell
+from ..progress import Progress
+from .waves import Waves, out_of_service
+
+#: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
+Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, str]]
+
+#: Nodes of a wave that a line of progress names.
+SHOWN = 8
+
+
+class Rollout:
+    """One batch of a deployment, on its platform.
+
+    :param check: takes node → identity, and a name for the results.
+    """
+
+    def __init__(self, deployment: Deployment, platform: Platform, progress: Progress, check: Check) -> None:
+        self.deployment = deployment
+        self.platform = platform
+        self.progress = progress
+        self.check = check
+
+    def switch(self, waves: t.Sequence[t.Sequence[Target]]) -> dict[str, Outcome]:
+        """Boot the targets. Each wave but the last is checked; after one that fails, the others are left alone."""
+        outcomes: dict[str, Outcome] = {}
+        tell = self._teller("switch", "started", sum(map(len, waves)))
+        for number, wave in enumerate(waves, 1):
+            self._announce("switch", number, len(waves), [target.node.name for target in wave])
+            outcomes.update(self.platform.switch(wave, tell))
+            if number == len(waves):
+                break
+            failed = [target.node.name for target in wave if not outcomes[target.node.name].ok]
+            if not failed:
+                wrong = self.check({target.node.name: target.image.identity for target in wave}, "switch")
+                failed = list(wrong)
+                for name, message in wrong.items():
+                    outcomes[name] = replace(outcomes[name], ok=False, message=message)
+            if failed:
+                left = [target.node.name for later in waves[number:] for target in later]
+                self.progress.say(f"switch: {failed[0]} failed: left as they were: {_shown(left)}")
+                message = f"left as it was: {failed[0]} failed before its turn"
+                outcomes.update((name, Outcome(ok=False, message=message)) for name in left)
+                break
+        return outcomes
+
+    def revert(self, names: t.Sequence[str]) -> tuple[dict[str, Outcome], dict[str, str]]:
+        """Boot last verified images, each wave checked before the next; nodes that are down already come first.
+
+        :param names: the batch; of those that run, the first come first.
+        :returns: outcomes, and the identity that each reverted node is back on.
+        """
+        observed = self.platform.observe([self.deployment.node(name) for name in names])
+        # A node that never worked is stopped, and missed by nobody.
+        served = {name for name in names if observed[name].verified is not None}
+        down = out_of_service(observed, names)
+        idle = [name for name in names if name not in served or observed[name].state != "running"]
+        kept = [name for name in names if name not in set(idle) and _runs_verified(observed[name])]
+        waiting = [name for name in names if name not in {*idle, *kept}]
+        waves = Waves(self.deployment.at_most)
+        wave = [*idle, *waves.next(waiting, {*down, *served.intersection(idle)})]
+        outcomes: dict[str, Outcome] = {}
+        back: dict[str, str] = {}
+        number = 0
+        while wave or kept:
+            number += 1
+            waiting = [name for name in waiting if name not in set(wave)]
+            if waiting or number > 1:
+                self._announce("revert", number, None, wave)
+            tell = self._teller("revert", "done", len(names), len(outcomes))
+            # For those that are kept there is nothing to be done, as the platform is going to find.
+            outcomes.update(self.platform.revert([self.deployment.node(name) for name in (*wave, *kept)], tell))
+            kept = []
+            booted = {
+                name: t.cast(str, observed[name].verified)
+                for name in wave
+                if name in served and outcomes[name].ok and outcomes[name].changed
+            }
+            wrong = self.check(booted, "revert" if number == 1 else f"revert-{number}") if booted else {}
+            for name, message in wrong.items():
+                outcomes[name] = replace(outcomes[name], ok=False, message=f"reverted, but: {message}")
+            back.update(booted)
+            down |= {name for name in wave if name in served and not outcomes[name].ok}
+            wave = waves.next(waiting, down)
+        for name in waiting:
+            outcomes[name] = Outcome(ok=False, message=f"not reverted: {waves.blocked(name, down)}")
+        return outcomes, back
+
+    def _announce(self, step: str, number: int, total: int | None, names: t.Sequence[str]) -> None:
+        if total != 1:
+            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {_shown(names)}")
+
+    def _teller(self, step: str, well: str, total: int, done: int = 0) -> Tell:
+        def tell(name: str, outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            state = well if outcome.ok else f"failed: {outcome.message}"
+            self.progress.say(f"{step} {name}: {state} ({done} of {total})")
+
+        return tell
+
+
+def _runs_verified(seen: Observation) -> bool:
+    return seen.state == "running" and seen.identity == seen.verified and not seen.leftovers
+
+
+def _shown(names: t.Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
