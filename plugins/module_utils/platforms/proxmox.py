@@ -16,21 +16,19 @@ from dataclasses import replace
 
 from ..composition.model import Deployment, Node
 from ..errors import ComposeError, InputError
+from ..images.image import Image
 from ..progress import Progress
-from ..proxmox import ha, privileges
-from ..proxmox.client import Access, Client
-from ..proxmox.cluster import Cluster
+from ..proxmox import ha
+from ..proxmox.checks import check
 from ..proxmox.config import Config
-from ..proxmox.config_drive import config_drive
-from ..proxmox.machines import Machines, Making, is_shell
+from ..proxmox.machines import Making, is_shell
 from ..proxmox.options import OPTIONS
 from ..proxmox.pruning import References, prune_vm
 from ..proxmox.record import DOCUMENT_SERIAL, Boot, Record
-from ..proxmox.staging import Staging, Wanted
+from ..proxmox.service import ENVIRONMENT, Service
+from ..proxmox.staging import Wanted
 from ..proxmox.switching import NOTHING_ELSE, Wishes, boot, boot_original, drop_snapshot
-from ..proxmox.templates import Templates
-from ..proxmox.uploads import Uploads
-from ..proxmox.vm import Patience, Vm
+from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
 from .base import Observation, Outcome, Platform, Target, Tell, per_node
 
@@ -42,76 +40,17 @@ class Proxmox(Platform):
 
     name = "proxmox"
     formats = ("qcow2",)
-    environment: t.ClassVar = {
-        "host": "PROXMOX_HOST",
-        "user": "PROXMOX_USER",
-        "password": "PROXMOX_PASSWORD",
-        "token_id": "PROXMOX_TOKEN_ID",
-        "token_secret": "PROXMOX_TOKEN_SECRET",
-        "ca_file": "PROXMOX_CA_FILE",
-        "fingerprint": "PROXMOX_FINGERPRINT",
-    }
+    environment: t.ClassVar = ENVIRONMENT
     public_credentials: t.ClassVar = ("host", "user", "token_id", "ca_file", "fingerprint")
     host_variables: t.ClassVar = {"vmid": "proxmox_vmid"}
     options: t.ClassVar = OPTIONS
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
-        self.parallel: int = self._shared("parallel")
-        self.patience = Patience(
-            shutdown=self._shared("shutdown_timeout"),
-            task=self._shared("task_timeout"),
-            lock=self._shared("lock_timeout"),
-        )
-        self._cluster: Cluster | None = None
-        self._uploads: Uploads | None = None
+        self.service = Service(deployment, progress)
         self._macs: dict[str, str] = {}
 
-    def _shared(self, name: str) -> t.Any:
-        """An option of the whole deployment."""
-        nodes = self.deployment.nodes
-        return self.option(nodes[0], name) if nodes else self.options[name].default
-
     # -- what is there -------------------------------------------------------------------------------------------
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster; nothing is called before it is needed."""
-        if self._cluster is None:
-            told = dict(self.deployment.credentials)
-            for key in self.environment:
-                if key in self.options and self._shared(key) is not None:
-                    told[key] = self._shared(key)
-            access = Access.at(told.pop("host", ""), port=self._shared("port"), **told)
-            self._cluster = Cluster(Client(access, self.parallel))
-        return self._cluster
-
-    @property
-    def machines(self) -> Machines:
-        """The deployment's VMs."""
-        return Machines(self.cluster, self.deployment.name, self.patience)
-
-    @property
-    def uploads(self) -> Uploads:
-        """The storage for images."""
-        if self._uploads is None:
-            storage = self.cluster.importing(self._shared("import_storage"))
-            self._uploads = Uploads(self.cluster, storage, self.deployment.name, self.patience.task, self.progress)
-        return self._uploads
-
-    @property
-    def _templates(self) -> Templates:
-        return Templates(self.cluster, self.uploads, self.deployment.name, self.patience)
-
-    def _method(self, node: Node) -> str:
-        method: str = self.option(node, "staging")
-        if method != "auto":
-            return method
-        return "clone" if self.cluster.storage(self.option(node, "storage")).clones else "import"
-
-    def _find(self, name: str) -> Vm | None:
-        options = {node.name: node for node in self.deployment.nodes}
-        return self.machines.find(name, self.option(options[name], "vmid") if name in options else None)
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
         match = {"mac": self._mac(node)}
@@ -128,14 +67,14 @@ class Proxmox(Platform):
         if self.option(node, "vmid") is None:
             return made
         if node.name not in self._macs:
-            vm = self._find(node.name)
+            vm = self.service.find(node.name)
             self._macs[node.name] = (vm.config().mac if vm else None) or made
         return self._macs[node.name]
 
     def endpoint(self, node: Node) -> Endpoint:
         if self.option(node, "address") == "given":
             return Endpoint(str(node.address))
-        vm = self._find(node.name)
+        vm = self.service.find(node.name)
         told = vm.call("GET", "/agent/network-get-interfaces")["result"] if vm else []
         for interface in told:
             for address in interface.get("ip-addresses", []):
@@ -147,68 +86,20 @@ class Proxmox(Platform):
         """The API has none that could be read later."""
         return ""
 
-    # -- before anything is touched ------------------------------------------------------------------------------
-
     def check(self, nodes: t.Sequence[Node]) -> None:
-        self._check_options(nodes)
-        self.cluster.check()
-        needed = privileges.Privileges(self.cluster.client)
-        uploads = self.uploads.storage
-        needed.need(f"/storage/{uploads.name}", privileges.UPLOADS)
-        for node in nodes:
-            storage = self.cluster.storage(self.option(node, "storage"))
-            needed.need(f"/storage/{storage.name}", privileges.DISKS)
-            vm = self._find(node.name)
-            if vm is None:
-                pool = self.option(node, "pool")
-                needed.need(f"/pool/{pool}" if pool else "/vms", privileges.MAKING)
-                for network in self.option(node, "networks"):
-                    options = dict(part.partition("=")[::2] for part in network.split(","))
-                    path = [options.get("bridge", ""), *([options["tag"]] if "tag" in options else [])]
-                    needed.need(f"/sdn/zones/localnetwork/{'/'.join(path)}", privileges.NETWORK)
-                continue
-            if self.cluster.offline(vm.node):
-                raise ComposeError(f"VM {vm.vmid} is on {vm.node}, which is off", node=node.name)
-            for place in (storage, uploads):
-                if not place.on(vm.node):
-                    raise InputError(
-                        f"VM {vm.vmid} is on {vm.node}, which has no storage {place.name!r}", node=node.name
-                    )
-            more: tuple[str, ...] = privileges.SNAPSHOT if self.option(node, "snapshot") == "vm" else ()
-            more += privileges.CLONING if self._method(node) == "clone" else ()
-            needed.need(f"/vms/{vm.vmid}", (*privileges.VM, *more))
-        if any(self.option(node, "ha") for node in nodes):
-            needed.need("/", privileges.HA)
-        needed.refuse()
-
-    def _check_options(self, nodes: t.Sequence[Node]) -> None:
-        numbers: dict[int, str] = {}
-        for node in nodes:
-            for name, when in (
-                ("storage", ""),
-                ("volume", "staging=volume"),
-                ("snapshot_command", "snapshot=node-command"),
-            ):
-                option, _equals, value = when.partition("=")
-                if self.option(node, name) is None and (not when or self.option(node, option) == value):
-                    raise InputError(f"node {node.name!r} has no {name}" + (f", which {when} needs" if when else ""))
-            if node.address is None and self.option(node, "address") == "given":
-                raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
-            vmid = self.option(node, "vmid")
-            if vmid is not None and numbers.setdefault(vmid, node.name) != node.name:
-                raise InputError(f"nodes {numbers[vmid]!r} and {node.name!r} have the same vmid {vmid}")
+        check(self.service, nodes)
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
         members = {node.name: node for node in nodes}
-        names = sorted({*members, *self.machines.names()})
+        names = sorted({*members, *self.service.machines.names()})
         return dict(zip(names, self._each(lambda name: self._observe(name, members.get(name)), names)))
 
     def _observe(self, name: str, node: Node | None) -> Observation:
-        vm = self._find(name)
+        vm = self.service.find(name)
         if vm is None:
             return Observation("absent")
         config = vm.config()
-        record = self.machines.record(config, vm.vmid)
+        record = self.service.machines.record(config, vm.vmid)
         if record is not None and is_shell(record):
             return Observation("absent")
         state = "running" if vm.is_running() else "stopped"
@@ -250,7 +141,7 @@ class Proxmox(Platform):
                 error.node = error.node or name
                 raise
 
-        with ThreadPoolExecutor(max_workers=self.parallel) as pool:
+        with ThreadPoolExecutor(max_workers=self.service.parallel) as pool:
             return list(pool.map(guarded, names))
 
     # -- stage and switch ----------------------------------------------------------------------------------------
@@ -258,31 +149,28 @@ class Proxmox(Platform):
     def stage(self, targets: t.Sequence[Target]) -> bool:
         by_name = {target.node.name: target for target in targets}
         left = set(by_name)
+        staging = self.service.staging
 
         def act(name: str) -> bool:
             target = by_name[name]
-            vm = self.machines.take(name, self.option(target.node, "vmid"), self._making(target.node))
+            vm = self.service.machines.take(name, self.option(target.node, "vmid"), self._making(target.node))
             if self.option(target.node, "snapshot") == "vm":
                 _require_snapshots(vm)
-            done = self._staging.stage(vm, self._wanted(target.node, target.document, target.document_digest, target))
+            done = staging.stage(vm, self._wanted(target.node, target.document, target.document_digest, target.image))
             left.discard(name)
             return done
 
         with self.progress.waiting(lambda: f"stage: {len(left)} of {len(by_name)} VMs left"):
             return any(self._each(act, sorted(by_name)))
 
-    @property
-    def _staging(self) -> Staging:
-        return Staging(self.uploads, self._templates, config_drive)
-
-    def _wanted(self, node: Node, document: t.Mapping[str, t.Any], digest: str, target: Target | None = None) -> Wanted:
+    def _wanted(self, node: Node, document: t.Mapping[str, t.Any], digest: str, image: Image | None = None) -> Wanted:
         return Wanted(
             node=node.name,
-            image=target.image if target else None,
+            image=image,
             document=document,
             document_digest=digest,
-            storage=self.cluster.storage(self.option(node, "storage")),
-            method=self._method(node),
+            storage=self.service.storage(node),
+            method=self.service.method(node),
             pattern=self.option(node, "volume") or "",
         )
 
@@ -320,11 +208,11 @@ class Proxmox(Platform):
             )
             wishes = Wishes(
                 volumes=image.volumes,
-                storage=self.cluster.storage(self.option(node, "storage")),
+                storage=self.service.storage(node),
                 values=self._differences(node, config, record),
                 snapshot=self.option(node, "snapshot"),
                 command=self.option(node, "snapshot_command") or "",
-                command_deadline=self.patience.task,
+                command_deadline=self.service.patience.task,
             )
             boot(vm, wanted, wishes)
             return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} on {vm.node} boots {image.identity}")
@@ -332,7 +220,7 @@ class Proxmox(Platform):
         return self._per_node("switch", by_name, act, tell)
 
     def _must_find(self, name: str) -> Vm:
-        vm = self._find(name)
+        vm = self.service.find(name)
         if vm is None:
             raise ComposeError("has no VM; run again", node=name)
         return vm
@@ -347,7 +235,7 @@ class Proxmox(Platform):
             tell(name, outcome)
 
         with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(left))}"):
-            return per_node(sorted(left), act, told, step=step, parallel=self.parallel)
+            return per_node(sorted(left), act, told, step=step, parallel=self.service.parallel)
 
     # -- after the switch ----------------------------------------------------------------------------------------
 
@@ -355,7 +243,7 @@ class Proxmox(Platform):
         by_name = {node.name: node for node in nodes}
         managed: t.Collection[int] = ()
         if any(self.option(node, "ha") for node in nodes):
-            managed = ha.states(self.cluster.client)
+            managed = ha.states(self.service.cluster.client)
 
         def act(name: str) -> None:
             vm = self._must_find(name)
@@ -365,7 +253,7 @@ class Proxmox(Platform):
                 drop_snapshot(vm, record)
                 config = vm.free()
             if self.option(by_name[name], "ha") and vm.vmid not in managed:
-                ha.manage(self.cluster.client, vm.vmid, self.option(by_name[name], "ha_group"))
+                ha.manage(self.service.cluster.client, vm.vmid, self.option(by_name[name], "ha_group"))
             new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
             if new != record:
                 vm.record(config, replace(new, tidy=False))
@@ -374,8 +262,8 @@ class Proxmox(Platform):
 
     def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
         def act(name: str) -> Outcome:
-            vm = self._find(name)
-            record = self.machines.record(vm.config(), vm.vmid) if vm else None
+            vm = self.service.find(name)
+            record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
             if vm is None or record is None:
                 return Outcome(ok=True, message="has no VM")
             if record.verified is None:
@@ -405,7 +293,7 @@ class Proxmox(Platform):
 
     def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
         vm = self._must_find(node.name)
-        self._staging.stage(vm, self._wanted(node, document, document_digest))
+        self.service.staging.stage(vm, self._wanted(node, document, document_digest))
         config = vm.free()
         record = vm.known(config)
         key = config.with_serial(DOCUMENT_SERIAL)
@@ -422,24 +310,24 @@ class Proxmox(Platform):
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         def act(name: str) -> Outcome:
-            vm = self._find(name)
-            return Outcome(ok=True, changed=vm is not None and self.machines.let_go(vm, data=data))
+            vm = self.service.find(name)
+            return Outcome(ok=True, changed=vm is not None and self.service.machines.let_go(vm, data=data))
 
         return self._per_node("remove", names, act, tell)
 
     def prune(self, keep: t.Collection[str]) -> None:
-        vms = self.machines.names()
-        references = References(self.cluster, self.patience, self.parallel)
-        machines = self.machines
+        vms = self.service.machines.names()
+        references = References(self.service.cluster, self.service.patience, self.service.parallel)
+        machines = self.service.machines
         self._each(lambda name: prune_vm(machines.at(vms[name].vmid), keep, references, self.progress), sorted(vms))
-        for words in self._templates.prune(keep):
+        for words in self.service.templates.prune(keep):
             self.progress.say(f"prune: {words}")
-        self.uploads.prune(keep)
+        self.service.uploads.prune(keep)
 
     def teardown(self) -> None:
-        for words in self._templates.prune(()):
+        for words in self.service.templates.prune(()):
             self.progress.say(f"teardown: {words}")
-        self.uploads.prune(())
+        self.service.uploads.prune(())
 
 
 def _volume(record: Record, node: str, *, image: str | None = None, document: str | None = None) -> str:

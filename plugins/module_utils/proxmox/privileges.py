@@ -14,9 +14,9 @@ from ..errors import ComposeError
 from .client import Client
 
 #: On each VM.
-VM = ("VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.Options")
+VM: tuple[str, ...] = ("VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.Options")
 #: Besides, to set what a VM consists of, where VMs are made.
-MAKING = (*VM, "VM.Allocate", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.HWType", "VM.Config.Network")
+MAKING = ("VM.Allocate", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.HWType", "VM.Config.Network")
 SNAPSHOT = ("VM.Snapshot",)
 #: Besides, for linked clones: on the template, which is a VM of the same place.
 CLONING = ("VM.Allocate", "VM.Clone")

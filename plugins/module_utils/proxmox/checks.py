@@ -1,0 +1,85 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is refused before anything is touched on Proxmox VE. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..composition.model import Node
+from ..errors import ComposeError, InputError
+from . import privileges
+from .privileges import Privileges
+from .service import Service
+from .vm import Vm
+
+
+def check(service: Service, nodes: t.Sequence[Node]) -> None:
+    """Refuse what cannot work.
+
+    :raises ComposeError: names node, option, VM, storage, or what the token may not do.
+    """
+    _check_options(service, nodes)
+    service.cluster.check()
+    needed = Privileges(service.cluster.client)
+    needed.need(f"/storage/{service.uploads.storage.name}", privileges.UPLOADS)
+    for node in nodes:
+        needed.need(f"/storage/{service.storage(node).name}", privileges.DISKS)
+        vm = service.find(node.name)
+        if vm is None:
+            _need_to_make(service, node, needed)
+        else:
+            _check_place(service, node, vm)
+            needed.need(f"/vms/{vm.vmid}", _privileges(service, node))
+    if any(service.option(node, "ha") for node in nodes):
+        needed.need("/", privileges.HA)
+    needed.refuse()
+
+
+#: Option that is needed, and when.
+_NEEDED = (("storage", ""), ("volume", "staging=volume"), ("snapshot_command", "snapshot=node-command"))
+
+
+def _check_options(service: Service, nodes: t.Sequence[Node]) -> None:
+    numbers: dict[int, str] = {}
+    for node in nodes:
+        for name, when in (
+            ("storage", ""),
+            ("volume", "staging=volume"),
+            ("snapshot_command", "snapshot=node-command"),
+        ):
+            option, _equals, value = when.partition("=")
+            if service.option(node, name) is None and (not when or service.option(node, option) == value):
+                raise InputError(f"node {node.name!r} has no {name}" + (f", which {when} needs" if when else ""))
+        if node.address is None and service.option(node, "address") == "given":
+            raise InputError(f"node {node.name!r} has no address on {service.deployment.network}")
+        vmid = service.option(node, "vmid")
+        if vmid is not None and numbers.setdefault(vmid, node.name) != node.name:
+            raise InputError(f"nodes {numbers[vmid]!r} and {node.name!r} have the same vmid {vmid}")
+
+
+def _check_place(service: Service, node: Node, vm: Vm) -> None:
+    if service.cluster.offline(vm.node):
+        raise ComposeError(f"VM {vm.vmid} is on {vm.node}, which is off", node=node.name)
+    for storage in (service.storage(node), service.uploads.storage):
+        if not storage.on(vm.node):
+            raise InputError(f"VM {vm.vmid} is on {vm.node}, which has no storage {storage.name!r}", node=node.name)
+
+
+def _privileges(service: Service, node: Node) -> tuple[str, ...]:
+    needed = privileges.VM
+    if service.option(node, "snapshot") == "vm":
+        needed += privileges.SNAPSHOT
+    if service.method(node) == "clone":
+        needed += privileges.CLONING
+    return needed
+
+
+def _need_to_make(service: Service, node: Node, needed: Privileges) -> None:
+    pool = service.option(node, "pool")
+    needed.need(f"/pool/{pool}" if pool else "/vms", (*privileges.MAKING, *_privileges(service, node)))
+    for network in service.option(node, "networks"):
+        options = dict(part.partition("=")[::2] for part in network.split(","))
+        path = [options.get("bridge", ""), *([options["tag"]] if "tag" in options else [])]
+        needed.need(f"/sdn/zones/localnetwork/{'/'.join(path)}", privileges.NETWORK)
