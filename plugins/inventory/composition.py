@@ -43,7 +43,7 @@ options:
     default: debian
   platform:
     description:
-      - Where the nodes run, for example V(nspawn), V(podman) or V(qemu).
+      - Where the nodes run, for example V(nspawn), V(podman), V(proxmox) or V(qemu).
       - Or a mapping with the platform's C(name) and options that hold for all nodes.
     type: raw
     required: true
@@ -88,6 +88,14 @@ options:
       - What holds for one node only, by name.
       - "Keys of each: C(address) on the network; C(variables), C(parameters), C(secrets) and C(options), which win over
         those of the role."
+    type: dict
+    default: {}
+  at_most:
+    description:
+      - Redundant nodes of which only so many are down at a time. Nodes to be replaced are taken in waves, each verified
+        before the next.
+      - The key is a role of the composition, or a group that inventory sources read before this one define, and the
+        value the number of its nodes; or any name, and a mapping of C(nodes), a list, and C(count).
     type: dict
     default: {}
   authorized_keys:

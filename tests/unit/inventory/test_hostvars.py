@@ -39,6 +39,7 @@ def test_deployments_come_back_from_hostvars(site: Site) -> None:
 parameters: {{top: [1, {{deep: ['{{{{ 7 * 7 }}}}', null, 1.5]}}], who: all}}
 authorized_keys: [ssh-ed25519 AAAA me]
 keep: 5
+at_most: {{node: 1, pair: {{nodes: [node1, server], count: 1}}}}
 roles:
   node: {{count: 2, parameters: {{who: node}}, options: {{memory: 700}}}}
   server:
@@ -60,6 +61,10 @@ roles:
     parameters = {"top": [1, {"deep": ["{{ 7 * 7 }}", None, 1.5]}], "who": "all"}
     assert found["one"]["parameters"] == parameters
     assert (found["one"]["keep"], found["one"]["authorized_keys"]) == (5, ["ssh-ed25519 AAAA me"])
+    assert found["one"]["at_most"] == {
+        "node": {"nodes": ["node1", "node2"], "count": 1},
+        "pair": {"nodes": ["node1", "server"], "count": 1},
+    }
     assert [node["name"] for node in found["one"]["nodes"]] == ["node1", "node2", "server"]
     assert found["one"]["nodes"][0]["parameters"] == {**parameters, "who": "node"}
     assert found["one"]["nodes"][0]["options"] == {"memory": 700}

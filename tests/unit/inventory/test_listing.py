@@ -57,6 +57,7 @@ roles:
                 "compose_parameters": {},
                 "compose_setup": {},
                 "compose_authorized_keys": [],
+                "compose_at_most": {},
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
                 "compose_verify_timeout": 1800,
