@@ -70,7 +70,8 @@ let
   };
 in
 {
-  roles = { inherit proxy backend database; };
+  # Virtual machines boot it; containers have that of their host.
+  roles = builtins.mapAttrs (_: role: role // { kernel = "linux-image-cloud-amd64"; }) { inherit proxy backend database; };
 
   rolesDistribution.backend = 2;
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.lock import KERNEL_SUPPORT
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 REPOSITORY = Path(__file__).parents[3]
@@ -29,18 +31,27 @@ def debian(progress: Path) -> Debian:
 
 @pytest.fixture
 def compose(tmp_path: Path) -> Compose:
-    """Writes a composition, perhaps with the lock of one of the examples; gives its directory."""
+    """Writes a composition, perhaps with the lock of nfs, or of web but for its kernels; gives its directory."""
 
     def write(text: str, *, lock: str | None = None, name: str = "example") -> str:
         directory = tmp_path / name
         directory.mkdir(exist_ok=True)
         (directory / "composition.nix").write_text(text)
         if lock is not None:
-            content = (REPOSITORY / "compositions" / lock / "compose.lock.json").read_text()
-            (directory / "compose.lock.json").write_text(content)
+            content = json.loads((REPOSITORY / "compositions" / lock / "compose.lock.json").read_text())
+            if lock == "web":
+                _drop_kernels(content)
+            (directory / "compose.lock.json").write_text(json.dumps(content))
         return str(directory)
 
     return write
+
+
+def _drop_kernels(lock: dict[str, t.Any]) -> None:
+    for role in lock["roles"].values():
+        if role.pop("requested_kernel", None) is not None:
+            del role["kernel"]
+            role["requested"] = sorted(set(role["requested"]) - set(KERNEL_SUPPORT))
 
 
 def use_store(monkeypatch: pytest.MonkeyPatch, store: Path) -> Path:
