@@ -252,6 +252,8 @@ class Proxmox(Platform):
             if record.snapshot:
                 drop_snapshot(vm, record)
                 config = vm.free()
+            if record.ha:  # of a run that was killed before it could say so
+                ha.come_back(self.service.cluster.client, vm.vmid, record.ha)
             if self.option(by_name[name], "ha") and vm.vmid not in managed:
                 ha.manage(self.service.cluster.client, vm.vmid, self.option(by_name[name], "ha_group"))
             new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
@@ -280,7 +282,7 @@ class Proxmox(Platform):
         if record.current is None:  # it was never switched
             return Outcome(ok=True, message="was left as it was")
         if record.original is not None:
-            boot_original(vm)
+            boot_original(vm, *record.original)
             return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} boots the disk that it had before")
         stopped = vm.stop()
         return Outcome(ok=True, changed=stopped, message="has no verified image to go back to: stopped")

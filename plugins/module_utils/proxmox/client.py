@@ -33,6 +33,8 @@ Params = t.Mapping[str, t.Any]
 SILENCE = 60
 #: Seconds within which a call is tried anew that failed for a reason that passes.
 PATIENCE = 45
+#: Seconds before the second try; the pauses double from there on.
+_PAUSE = 0.25
 #: Words of errors that pass: somebody else holds a lock, or the server has no free worker.
 _PASSING = ("got timeout", "lock request timeout", "can't lock file", "got no worker upid", "Too many requests")
 #: Status codes with which a node says that it could not reach another one (from AnyEvent::HTTP).
@@ -195,7 +197,7 @@ class Client:
         :raises LostAnswer: nobody knows whether the call had an effect.
         """
         end = time.monotonic() + PATIENCE
-        pause = 0.25
+        pause = _PAUSE
         for attempt in range(1, 1000):
             try:
                 return self._once(verb, path, params)

@@ -43,8 +43,12 @@ def keep_off(client: Client, vmid: int) -> None:
 
 
 def come_back(client: Client, vmid: int, state: str) -> None:
-    """Have the manager take care of a VM again."""
-    _set(client, vmid, state)
+    """Have the manager take care of a VM again; one that nobody gives to it any more is left alone."""
+    try:
+        _set(client, vmid, state)
+    except ProxmoxError as error:
+        if "no such resource" not in error.text:
+            raise
 
 
 def manage(client: Client, vmid: int, group: str | None) -> None:

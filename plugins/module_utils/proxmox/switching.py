@@ -48,45 +48,45 @@ NOTHING_ELSE = Wishes({}, None, {})
 
 
 def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> None:
-    """Have a VM boot volumes that were staged. Whatever fails after the VM was stopped, it is started again.
+    """Have a VM boot volumes that were staged.
 
     :raises ComposeError: the VM was changed by someone else meanwhile, or does not start.
     """
+
     config = vm.free()
-    record = vm.known(config)
     for volume in (wanted.system, wanted.drive):
-        if volume not in config.volumes() and volume not in record.volumes:
+        if volume not in config.volumes() and volume not in vm.known(config).volumes:
             raise ComposeError(f"VM {vm.vmid} has no volume {volume} any more")
-    record = _ha_off(vm, config, record)
+    _while_stopped(vm, config, lambda record: _change(vm, config, record, wanted, wishes))
+
+
+def boot_original(vm: Vm, key: str, value: str) -> None:
+    """Have a VM that is older than its node boot the drive that it had before."""
+
+    def change(record: Record) -> None:
+        config = vm.free()
+        slot = config.with_serial(DOCUMENT_SERIAL)
+        values = {key: value, **({"delete": slot} if slot else {})}
+        vm.record(config, replace(record, current=None, tidy=False), values)
+
+    _while_stopped(vm, vm.free(), change)
+
+
+def _while_stopped(vm: Vm, config: Config, change: t.Callable[[Record], None]) -> None:
+    """Stop a VM, change it, start it; if the change fails, it is started again as it was."""
+    record = _ha_off(vm, config, vm.known(config))
     try:
         was_running = vm.stop()
         try:
-            record = _change(vm, config, record, wanted, wishes)
+            change(record)
         except BaseException:
             if was_running:
-                vm.start()  # with the disk it had
+                vm.start()
             raise
         vm.start()
     finally:
         if record.ha:
             ha.come_back(vm.cluster.client, vm.vmid, record.ha)
-
-
-def boot_original(vm: Vm) -> bool:
-    """Have a VM that is older than its node boot the disk it had before; whether it has one."""
-    config = vm.free()
-    record = vm.known(config)
-    if record.original is None:
-        return False
-    key, value = record.original
-    record = _ha_off(vm, config, record)
-    vm.stop()
-    now = vm.free()
-    vm.record(now, replace(record, current=None, tidy=False), {key: value, **_without_document(now)})
-    vm.start()
-    if record.ha:
-        ha.come_back(vm.cluster.client, vm.vmid, record.ha)
-    return True
 
 
 def _ha_off(vm: Vm, config: Config, record: Record) -> Record:
@@ -102,7 +102,7 @@ def _ha_off(vm: Vm, config: Config, record: Record) -> Record:
     return record
 
 
-def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> Record:
+def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> None:
     """The one change, of a VM that is stopped."""
     config = vm.free()
     # The stop itself may have changed the configuration: what waited for it was applied. The rest must be as it was.
@@ -115,7 +115,6 @@ def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes
     record = replace(record, current=wanted, original=record.original or old, tidy=False)
     vm.record(config, record, {**wishes.values, **values})
     _grow(vm, config, record, wanted, wishes)
-    return record
 
 
 def _drives(
@@ -148,11 +147,6 @@ def _grow(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) 
         disk = before.with_serial(name)
         if disk and 0 < before.drives[disk].size < volume.size << 20:
             vm.task("PUT", "/resize", f"resize of the volume {name!r}", disk=disk, size=f"{volume.size}M")
-
-
-def _without_document(config: Config) -> dict[str, str]:
-    slot = config.with_serial(DOCUMENT_SERIAL)
-    return {"delete": slot} if slot else {}
 
 
 # -- before the change -------------------------------------------------------------------------------------------------
