@@ -31,6 +31,7 @@ from ..proxmox.switching import NOTHING_ELSE, Wishes, boot, boot_original, drop_
 from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
 from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from .nxc_handover import is_nxc
 
 T = t.TypeVar("T")
 
@@ -147,6 +148,12 @@ class Proxmox(Platform):
     # -- stage and switch ----------------------------------------------------------------------------------------
 
     def stage(self, targets: t.Sequence[Target]) -> bool:
+        for target in targets:
+            if is_nxc(target.image):
+                raise InputError(
+                    f"role {target.image.role!r}: an image of NixOS Compose learns its role in ways that VMs of Proxmox "
+                    "do not have; use the builder nixos"
+                )
         by_name = {target.node.name: target for target in targets}
         left = set(by_name)
         staging = self.service.staging
