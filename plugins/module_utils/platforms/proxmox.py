@@ -150,7 +150,7 @@ class Proxmox(Platform):
     def stage(self, targets: t.Sequence[Target]) -> bool:
         for target in targets:
             if is_nxc(target.image):
-                raise InputError(f"role {target.image.role!r}: platform 'proxmox' does not start images of NixOS Compose")
+                raise InputError(f"role {target.image.role!r}: 'proxmox' does not start images of NixOS Compose")
         by_name = {target.node.name: target for target in targets}
         left = set(by_name)
         staging = self.service.staging
