@@ -7,6 +7,7 @@ import time
 import typing as t
 from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from .errors import ApiError
 
@@ -15,51 +16,62 @@ if t.TYPE_CHECKING:
     from .faults import Faults
 
 
+@dataclass(eq=False)
+class _Hold:
+    #: How often the thread has taken the lock.
+    count: int
+    #: Simulated seconds that it had let pass when it took it first.
+    slept: float
+
+
 class _Lock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.changed = threading.Condition()
-        self.holders: dict[int, int] = defaultdict(int)
+        self.holds: dict[int, _Hold] = {}
+        self.queue: list[int] = []
         self.exclusive = False
 
     def acquire(self, shared: bool, timeout: float, patience: float) -> bool:
         """Waits until the holders have let ``timeout`` simulated seconds pass, or ``patience`` real ones are over."""
-        me, left, deadline = threading.get_ident(), timeout, time.monotonic() + patience
+        me, passed, deadline = threading.get_ident(), 0.0, time.monotonic() + patience
         with self.changed:
-            before = self._slept()
-            while not self._free(me, shared):
+            self.queue.append(me)
+            seen = {hold: self._clock.slept(thread) for thread, hold in self.holds.items()}
+            while not self._free(me, shared) and passed < timeout and time.monotonic() < deadline:
                 self.changed.wait(min(0.05, max(0.001, timeout * self._clock.pace / 10)))
-                now = self._slept()
-                left -= max((now[one] - before.get(one, now[one]) for one in now), default=0.0)
-                before = now
-                if left <= 0 or time.monotonic() > deadline:
-                    return False
-            self.exclusive = self.exclusive or not shared
-            self.holders[me] += 1
-            return True
-
-    def _slept(self) -> dict[int, float]:
-        return {thread: self._clock.slept(thread) for thread in self.holders}
+                now = {hold: self._clock.slept(thread) for thread, hold in self.holds.items()}
+                passed += max((now[hold] - seen.get(hold, hold.slept) for hold in now), default=0.0)
+                seen = now
+            taken = self._free(me, shared)
+            if taken:
+                self.exclusive = self.exclusive or not shared
+                self.holds.setdefault(me, _Hold(0, self._clock.slept(me))).count += 1
+            self.queue.remove(me)
+            self.changed.notify_all()
+            return taken
 
     def _free(self, me: int, shared: bool) -> bool:
-        return not self.holders or set(self.holders) == {me} or (shared and not self.exclusive)
+        if set(self.holds) == {me}:
+            return True
+        return self.queue[0] == me and (not self.holds or (shared and not self.exclusive))
 
     def release(self) -> None:
         me = threading.get_ident()
         with self.changed:
-            self.holders[me] -= 1
-            if not self.holders[me]:
-                del self.holders[me]
-            if not self.holders:
+            self.holds[me].count -= 1
+            if not self.holds[me].count:
+                del self.holds[me]
+            if not self.holds:
                 self.exclusive = False
-                self.changed.notify_all()
+            self.changed.notify_all()
 
 
 class Locks:
     """All locks by name."""
 
     #: Real seconds that a lock is waited for at least where the clock is fast: holders do real work, too.
-    PATIENCE = 30.0
+    PATIENCE = 300.0
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
         self._clock = clock
