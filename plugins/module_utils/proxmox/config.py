@@ -18,8 +18,10 @@ _DRIVE = re.compile(r"(scsi|sata|virtio|ide)\d+")
 _UNUSED = re.compile(r"unused\d+")
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-#: Disks on this bus are never plugged into a running VM: a change waits for its next start.
+#: Disks on these buses are never plugged into a running VM: a change waits for its next start.
 _COLD_SLOTS = tuple(f"sata{number}" for number in range(5, -1, -1))
+#: Of these, the bus that every kernel drives with machine type i440fx: Debian's cloud kernels have nothing for SATA.
+_DOCUMENT_SLOTS = ("ide3", "ide1", "ide0", "ide2")
 _VIRTIO_SLOTS = tuple(f"virtio{number}" for number in range(16))
 
 
@@ -114,6 +116,10 @@ class Config:
     def cold_slot(self, taken: t.Collection[str] = ()) -> str:
         """A free slot for a disk that a running guest must not see. :raises ComposeError: there is none."""
         return self._free(_COLD_SLOTS, taken)
+
+    def document_slot(self) -> str:
+        """A free slot for the disk with the node document. :raises ComposeError: there is none."""
+        return self._free(_DOCUMENT_SLOTS, ())
 
     def virtio_slot(self, taken: t.Collection[str] = ()) -> str:
         """A free slot for a disk of the guest. :raises ComposeError: there is none."""

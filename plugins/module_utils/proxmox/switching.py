@@ -126,8 +126,7 @@ def _drives(
     values = {key: drive.holding(wanted.system, short(wanted.image))}
     if config.boot_key is None:
         values["boot"] = f"order={key}"
-    # The VM is stopped, so it may be where every kernel finds it: Debian's cloud kernel has no driver for SATA.
-    slot = config.with_serial(DOCUMENT_SERIAL) or config.cold_slot()
+    slot = config.with_serial(DOCUMENT_SERIAL) or config.document_slot()
     values[slot] = f"{wanted.drive},serial={DOCUMENT_SERIAL}"
     for name, volume in wishes.volumes.items():
         if wishes.storage and config.with_serial(name) is None:

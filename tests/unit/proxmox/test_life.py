@@ -86,7 +86,7 @@ def test_a_new_document_alone_needs_no_new_image(world: World) -> None:
     platform.prune(["one"])
     vmid = world.vmid()
     runs = world.call("GET", f"/nodes/pve1/qemu/{vmid}/config", current=1)
-    assert {runs[key].partition(",")[0] for key in ("virtio0", "sata5")} <= world.volumes()  # it is not taken away
+    assert {runs[key].partition(",")[0] for key in ("virtio0", "ide3")} <= world.volumes()  # it is not taken away
     world.deploy(world.platform(), "one", "d2")
     assert world.config(vmid)["virtio0"] == system
     world.finish(world.platform(), "one")
