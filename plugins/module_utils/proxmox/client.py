@@ -37,8 +37,10 @@ PATIENCE = 45
 _PAUSE = 0.25
 #: Words of errors that pass: somebody else holds a lock, or the server has no free worker.
 _PASSING = ("got timeout", "lock request timeout", "can't lock file", "got no worker upid", "Too many requests")
-#: Status codes with which a node says that it could not reach another one (from AnyEvent::HTTP).
-_UNREACHED = (595, 596, 599)
+#: Status codes with which a node says that it could not reach another one, or had no answer from it; the call may have
+#: had an effect then (from AnyEvent::HTTP).
+_UNREACHED = 595
+_UNANSWERED = (596, 597, 599)
 
 
 class Refusal(ComposeError):
@@ -203,7 +205,7 @@ class Client:
                 return self._once(verb, path, params)
             except ProxmoxError as error:
                 reading = verb == "GET" and error.status >= 500 and not error.missing and attempt < 4
-                if not (error.passing or reading or (error.status in _UNREACHED and attempt < 4)):
+                if not (error.passing or reading or (error.status == _UNREACHED and attempt < 4)):
                     raise
                 if time.monotonic() + pause > end:
                     raise
@@ -229,7 +231,8 @@ class Client:
                 words += [f"{key}: {str(value).strip()}" for key, value in error.errors.items()]
             if error.status_code == 401:
                 words.append(f"(as {self.access.token_id or self.access.account})")
-            raise ProxmoxError(verb, path, error.status_code, " ".join(words)) from None
+            refused = ProxmoxError(verb, path, error.status_code, " ".join(words))
+            raise LostAnswer(refused.message) if error.status_code in _UNANSWERED else refused from None
         except requests.exceptions.RequestException as error:
             raise self._unreachable(error, f"{verb} {path}") from None
 

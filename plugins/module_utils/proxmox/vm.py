@@ -88,6 +88,14 @@ class Vm:
                 )
             time.sleep(_POLL)
 
+    def becomes(self, wanted: t.Callable[[Config], bool]) -> bool:
+        """Whether the configuration comes to be as a call would have made it whose answer was lost."""
+        for _attempt in range(_TRIES):
+            if wanted(self.config()):
+                return True
+            time.sleep(_POLL)
+        return False
+
     def change(self, config: Config, values: t.Mapping[str, t.Any]) -> None:
         """Change the configuration that was read; nothing is copied. A running VM may follow at its next start only.
 
@@ -107,9 +115,9 @@ class Vm:
                 return
             except LostAnswer:
                 now = self.config()
-                if _has(now, values):
-                    return
                 if now.digest != config.digest:
+                    if _has(now, values):
+                        return
                     raise self._changed() from None
                 if attempt == _TRIES:
                     raise
@@ -129,6 +137,10 @@ class Vm:
         description = record.into(config.get("description"))
         tags = record.tags(set(config.get("tags").replace(",", ";").split(";")) - {"", " "})
         self.change(config, {"description": description, "tags": tags, **(more or {})})
+
+    def rewrite(self, record: Record) -> None:
+        """Write a record, whatever the rest of the configuration is now."""
+        self.record(self.config(), record)
 
     def task(self, verb: str, suffix: str, what: str, **params: t.Any) -> None:
         """A call that starts a task, to the task's end.
