@@ -23,7 +23,7 @@ from ..proxmox.checks import check
 from ..proxmox.config import Config
 from ..proxmox.machines import Making, is_shell
 from ..proxmox.options import OPTIONS
-from ..proxmox.pruning import References, prune_vm
+from ..proxmox.pruning import References, drop_volumes
 from ..proxmox.record import DOCUMENT_SERIAL, Boot, Record
 from ..proxmox.service import ENVIRONMENT, Service
 from ..proxmox.staging import Wanted
@@ -325,15 +325,26 @@ class Proxmox(Platform):
         vms = self.service.machines.names()
         references = References(self.service.cluster, self.service.patience, self.service.parallel)
         machines = self.service.machines
-        self._each(lambda name: prune_vm(machines.at(vms[name].vmid), keep, references, self.progress), sorted(vms))
-        for words in self.service.templates.prune(keep):
+        # The records say last that nothing is left: a run that is killed before, or fails, is finished by the next.
+        names = sorted(vms)
+        records = self._each(
+            lambda name: drop_volumes(machines.at(vms[name].vmid), keep, references, self.progress), names
+        )
+        left = self._prune_shared(keep)
+        for words in left:
             self.progress.say(f"prune: {words}")
-        self.service.uploads.prune(keep)
+        if not left:
+            tidy = {name: record for name, record in zip(names, records) if record is not None}
+            self._each(lambda name: machines.at(vms[name].vmid).rewrite(tidy[name]), list(tidy))
+
+    def _prune_shared(self, keep: t.Collection[str]) -> list[str]:
+        """Remove templates and uploads; what has to be tried again, in words."""
+        return self.service.templates.prune(keep, self.progress) + self.service.uploads.prune(keep)
 
     def teardown(self) -> None:
-        for words in self.service.templates.prune(()):
-            self.progress.say(f"teardown: {words}")
-        self.service.uploads.prune(())
+        left = self._prune_shared(())
+        if left:
+            raise ComposeError(f"run again: {'; '.join(left)}")
 
 
 def _volume(record: Record, node: str, *, image: str | None = None, document: str | None = None) -> str:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..progress import Progress
-from .client import ProxmoxError
+from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster
 from .config import Config
 from .record import Boot, Record
@@ -65,43 +65,36 @@ class References:
         return volumes
 
 
-def prune_vm(vm: Vm, keep: t.Collection[str], references: References, progress: Progress) -> None:
+def drop_volumes(vm: Vm, keep: t.Collection[str], references: References, progress: Progress) -> Record | None:
     """Remove the volumes of a node that hold neither what it runs, nor what it may go back to, nor a kept image.
 
     :param keep: identities.
+    :returns: the record to be written once nothing else is left to be cleaned up; none if there is nothing to write,
+        or something had to stay for now.
     """
     config = vm.config()
     record = Record.read(config.get("description"), f"description of VM {vm.vmid}")
     if record is None or record.tidy or config.lock:
-        return
-    volumes, tidy = dict(record.volumes), True
+        return None
     in_use = {drive.volume for drive in config.drives.values()} | _needed(record)
-    for volume, content in record.volumes.items():
-        if volume in in_use or content.image in keep:
-            continue
-        if volume in config.unused:
-            why = _unlink(vm, config, volume, references)
-            if why:
-                progress.say(f"prune: {volume} stays: {why}")
-                tidy = False
-                continue
-        elif volume in vm.running_config().volumes():  # until the next start
-            continue
-        del volumes[volume]
-    config = vm.config() if volumes != record.volumes else config
-    vm.record(config, replace(record, volumes=volumes, tidy=tidy))
-
-
-def _unlink(vm: Vm, config: Config, volume: str, references: References) -> str:
-    """Destroy a volume that is kept as unused; why not, if it has to stay."""
-    others = references.others(volume, vm.vmid)
-    if others:
-        return f"VM {', '.join(map(str, sorted(others)))} uses it, too"
-    try:
-        vm.call("PUT", "/unlink", idlist=config.unused[volume])
-    except ProxmoxError as error:
-        return error.text
-    return ""
+    left = {volume: content for volume, content in record.volumes.items() if volume in in_use or content.image in keep}
+    superfluous = [volume for volume in record.volumes if volume not in left]
+    unused = [volume for volume in superfluous if volume in config.unused]
+    shared = {volume: others for volume in unused if (others := references.others(volume, vm.vmid))}
+    for volume, others in shared.items():
+        progress.say(f"prune: {volume} stays: VM {', '.join(map(str, sorted(others)))} uses it, too")
+    gone = [volume for volume in unused if volume not in shared]
+    if gone:
+        try:  # in a task: the removal of a large volume can take longer than a call may
+            keys = ",".join(config.unused[volume] for volume in gone)
+            vm.task("POST", "/config", "removal of volumes", digest=config.digest, delete=keys)
+        except (Refusal, LostAnswer) as error:
+            progress.say(f"prune: {', '.join(gone)} of VM {vm.vmid} stays: {error.message}")
+            return None
+    if len(unused) < len(superfluous):
+        running = vm.running_config().volumes()  # what a change took out is there until the next start
+        left.update({volume: record.volumes[volume] for volume in superfluous if volume in running})
+    return None if shared else replace(record, volumes=left, tidy=True)
 
 
 def _needed(record: Record) -> set[str]:

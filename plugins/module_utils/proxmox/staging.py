@@ -16,6 +16,7 @@ ended: what is in a slot already is not made anew.
 from __future__ import annotations
 
 import typing as t
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ..errors import ComposeError, InputError
@@ -28,8 +29,8 @@ from .templates import Templates
 from .uploads import Uploads
 from .vm import Vm
 
-#: How often a VM that changes meanwhile is looked at anew.
-_TRIES = 5
+#: How often a VM is looked at anew; six times if nothing comes between.
+_TRIES = 12
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Staging:
 
         :raises ComposeError: the VM stays locked, was changed meanwhile, or something could not be made.
         """
+        trouble: ComposeError | None = None
         for attempt in range(_TRIES):
             config = vm.free()
             record = vm.known(config)
@@ -90,21 +92,28 @@ class Staging:
             missing = _missing(config, record, wanted)
             if not missing:
                 return attempt > 0
+            if record.tidy:  # before anything is made: what is left of it, should this run be killed, is looked for
+                vm.record(config, replace(record, tidy=False))
+                continue
             try:
-                image = wanted.image if "system" in missing else None
-                if image is None or wanted.method == "import":
-                    self._import(vm, config, wanted, image, document="document" in missing)
-                elif wanted.method == "clone":
-                    self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial)
-                else:
-                    self._find(vm, config, record, wanted, image)
-            except LostAnswer:
-                if attempt == _TRIES - 1:
-                    raise
+                self._make(vm, config, record, wanted, missing)
+            except LostAnswer as error:
+                trouble = error
+                vm.cluster.vms(anew=True)  # what was asked for may be there
             except Refusal as error:
                 if not error.stale:
                     raise
-        raise ComposeError(f"VM {vm.vmid} changes all the time: left alone; run again")
+                trouble = error
+        raise trouble or ComposeError(f"VM {vm.vmid} changes all the time: left alone; run again")
+
+    def _make(self, vm: Vm, config: Config, record: Record, wanted: Wanted, missing: t.Collection[str]) -> None:
+        image = wanted.image if "system" in missing else None
+        if image is None or wanted.method == "import":
+            self._import(vm, config, wanted, image, document="document" in missing)
+        elif wanted.method == "clone":
+            self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial)
+        else:
+            self._find(vm, config, record, wanted, image)
 
     def _take_over(self, vm: Vm, config: Config, record: Record, wanted: Wanted) -> bool:
         """Keep what is in staging slots as unused volumes, and note what it is; whether there was anything."""
@@ -118,17 +127,15 @@ class Staging:
     def _import(self, vm: Vm, config: Config, wanted: Wanted, image: Image | None, *, document: bool) -> None:
         node = vm.node
         slots: dict[str, str] = {}
-        sent = None
-        if image is not None:
-            slots[config.cold_slot()] = wanted.storage.imported(self.uploads.image(node, image), wanted.image_serial)
-        if document:
-            sent = self.uploads.document(node, f"{wanted.node}.{wanted.document_digest}", self._drive(wanted.document))
-            slots[config.cold_slot(slots)] = wanted.storage.imported(sent, wanted.document_serial)
-        try:
+        with ExitStack() as sent:  # the document holds the node's private key: it goes at once
+            if image is not None:
+                source = self.uploads.image(node, image)
+                slots[config.cold_slot()] = wanted.storage.imported(source, wanted.image_serial)
+            if document:
+                name = f"{wanted.node}.{wanted.document_digest}"
+                source = sent.enter_context(self.uploads.document(node, name, self._drive(wanted.document)))
+                slots[config.cold_slot(slots)] = wanted.storage.imported(source, wanted.document_serial)
             vm.task("POST", "/config", "import", digest=config.digest, **slots)
-        finally:
-            if sent is not None:  # it holds the node's private key
-                self.uploads.remove(node, sent)
 
     def _find(self, vm: Vm, config: Config, record: Record, wanted: Wanted, image: Image) -> None:
         name = wanted.pattern.format(vmid=vm.vmid, node=wanted.node, image=short(image.identity))

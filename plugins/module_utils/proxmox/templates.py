@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 import threading
 import typing as t
+from contextlib import suppress
 
 from ..errors import ComposeError
 from ..images.image import Image
-from .client import ProxmoxError, Refusal
+from ..progress import Progress
+from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster, Resource, Storage
 from .config import Config
 from .record import deployment_tag, image_tag, short
@@ -57,8 +59,11 @@ class Templates:
             temporary.done(clone[1], f"clone of template {template.vmid}")
             handed = {"target-vmid": vm.vmid, "target-disk": config.cold_slot(), "target-digest": config.digest}
             temporary.task("POST", "/move_disk", "hand-over of the disk", disk=_SLOT, **handed)
-        finally:
-            self._remove(clone[0])
+        except BaseException:
+            with suppress(ComposeError):  # what went wrong before is more to the point
+                self._remove(clone[0])
+            raise
+        self._remove(clone[0])
 
     def _template(self, node: str, image: Image, storage: Storage, serial: str) -> Resource:
         """The template of an image; made if there is none. On a local storage each node needs its own."""
@@ -77,27 +82,32 @@ class Templates:
             vmid, upid = create(self.cluster, f"/nodes/{node}/qemu", "vmid", values, tags=tags, node=node)
             made = Vm(self.cluster, vmid, self.patience)
             made.done(upid, f"import of {image.identity} as a template")
-            made.task("POST", "/template", "making a template")
+            _make_template(made)
             self.cluster.add(vmid, node, tags, template=True)
             return self.cluster.vms()[vmid]
 
-    def prune(self, keep: t.Collection[str]) -> list[str]:
-        """Remove templates of images (identities) that are not kept, and what a killed run left; what had to stay."""
-        stays = []
+    def prune(self, keep: t.Collection[str], progress: Progress) -> list[str]:
+        """Remove templates of images (identities) that are not kept, and what a killed run left.
+
+        :returns: what has to be tried again, in words; a template that has linked clones stays as long as they do.
+        """
+        left = []
         kept = {image_tag(identity) for identity in keep}
-        for found in self.cluster.tagged(deployment_tag(self.deployment)):
+        ours = self.cluster.tagged(deployment_tag(self.deployment))
+        for found in sorted(ours, key=lambda vm: vm.template):  # first what may be a clone of a template
             if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
-                # Somebody's own clone of a template has its tags, but not its name.
-                name = Vm(self.cluster, found.vmid, self.patience).config().get("name")
-                if not name.startswith(f"compose-{self.deployment}-"):
-                    continue
                 try:
-                    self._remove(found.vmid)
-                except Refusal as error:
-                    if "in use by linked clone" not in error.text:
-                        raise
-                    stays.append(f"template {found.vmid} stays: {error.text}")
-        return stays
+                    # Somebody's own clone of a template has its tags, but not its name.
+                    name = Vm(self.cluster, found.vmid, self.patience).config().get("name")
+                    if name.startswith(f"compose-{self.deployment}-"):
+                        self._remove(found.vmid)
+                except (Refusal, LostAnswer) as error:
+                    words = f"VM {found.vmid}, which is no node, stays: {error.message}"
+                    if "in use by linked clone" in error.message:
+                        progress.say(f"prune: {words}")
+                    else:
+                        left.append(words)
+        return left
 
     def _tagged(self, identity: str) -> list[Resource]:
         ours = self.cluster.tagged(deployment_tag(self.deployment))
@@ -110,6 +120,14 @@ class Templates:
             if not isinstance(error, ProxmoxError) or not error.missing:
                 raise
         self.cluster.forget(vmid)
+
+
+def _make_template(vm: Vm) -> None:
+    try:
+        vm.task("POST", "/template", "making a template")
+    except LostAnswer:  # another one must not be made if it was understood
+        if not vm.becomes(lambda config: config.get("template") == "1"):
+            raise
 
 
 def _is_of_no_node(vm: Resource, deployment: str) -> bool:

@@ -9,11 +9,12 @@ import os
 import tempfile
 import threading
 import typing as t
+from contextlib import contextmanager, suppress
 
 from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
-from .client import LostAnswer, ProxmoxError
+from .client import LostAnswer, Refusal
 from .cluster import Cluster, Storage
 from .record import short
 from .tasks import wait_for
@@ -62,12 +63,20 @@ class Uploads:
             self._progress.say(f"stage: sending {image.identity} ({size >> 20} MiB) to {self.storage.name} of {node}")
             return self._send(node, name, image.path("qcow2"))
 
-    def document(self, node: str, name: str, content: bytes) -> str:
-        """Have a small disk where a node can import it; its volume. To be removed when that is done."""
+    @contextmanager
+    def document(self, node: str, name: str, content: bytes) -> t.Iterator[str]:
+        """Have a small disk where a node can import it, as long as that takes; its volume."""
         with tempfile.NamedTemporaryFile(prefix="compose-document-") as stream:
             stream.write(content)
             stream.flush()
-            return self._send(node, f"{prefix(self.deployment)}{name}.raw", stream.name)
+            volume = self._send(node, f"{prefix(self.deployment)}{name}.raw", stream.name)
+        try:
+            yield volume
+        except BaseException:
+            with suppress(ComposeError):  # what went wrong before is more to the point
+                self.remove(node, volume)
+            raise
+        self.remove(node, volume)
 
     def _send(self, node: str, name: str, path: str) -> str:
         for attempt in range(1, _TRIES + 1):
@@ -89,8 +98,12 @@ class Uploads:
             wait_for(self.cluster.client, upid, f"removal of {volume}", self._seconds)
         self._there.pop(self._where(node), None)
 
-    def prune(self, keep: t.Collection[str]) -> None:
-        """Remove this deployment's files but for the images (identities) to be kept."""
+    def prune(self, keep: t.Collection[str]) -> list[str]:
+        """Remove this deployment's files but for the images (identities) to be kept.
+
+        :returns: what has to be tried again, in words.
+        """
+        left = []
         kept = {image_file(self.deployment, identity) for identity in keep}
         nodes = [node for node in self.cluster.nodes() if self.storage.on(node)]
         for node in nodes[:1] if self.storage.shared else nodes:
@@ -98,8 +111,9 @@ class Uploads:
                 if name.startswith(prefix(self.deployment)) and name not in kept:
                     try:
                         self.remove(node, f"{self.storage.name}:import/{name}")
-                    except ProxmoxError as error:
-                        self._progress.say(f"prune: {name} stays on {self.storage.name} of {node}: {error.text}")
+                    except (Refusal, LostAnswer) as error:
+                        left.append(f"{name} stays on {self.storage.name} of {node}: {error.message}")
+        return left
 
     def _listed(self, node: str) -> dict[str, int]:
         """Name of a file → bytes."""
