@@ -109,7 +109,7 @@ in
         fsType = "ext4";
         autoFormat = true;
         autoResize = true;
-        options = [ "x-systemd.device-timeout=30" ];
+        options = [ "x-systemd.device-timeout=120" ];
       })
       cfg.volumes);
     systemd.services.compose-volumes = mkIf (cfg.volumes != { } && cfg.disks) (lib.recursiveUpdate early {

@@ -70,7 +70,7 @@ query '.volumes // {} | to_entries[] | [.key, .value.mount, (.value.user // "roo
 : > $root/etc/fstab
 while IFS=$'\t' read -r name mount _; do
     mkdir -p "$root$mount"
-    echo "/dev/disk/by-id/virtio-$name $mount ext4 defaults,x-systemd.makefs,x-systemd.growfs,x-systemd.device-timeout=30 0 2" >> $root/etc/fstab
+    echo "/dev/disk/by-id/virtio-$name $mount ext4 defaults,x-systemd.makefs,x-systemd.growfs,x-systemd.device-timeout=120 0 2" >> $root/etc/fstab
 done < $root/usr/lib/compose/volumes
 
 # --- kernel modules

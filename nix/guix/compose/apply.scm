@@ -84,9 +84,11 @@
     (system* modprobe "--quiet" "qemu_fw_cfg")
     (if (file-exists? firmware)
         (read-file firmware)
-        ;; A configuration drive may appear late.
-        (or (wait-for from-drive 10)
-            (fail "found neither in /run/compose/in nor in the firmware nor on a disk labelled COMPOSE-NODE"))))))
+        ;; A configuration drive may appear late. Its driver may be loaded by nobody yet: udev starts meanwhile.
+        (begin
+          (for-each (lambda (module) (system* modprobe "--quiet" module)) '("ata_piix" "ahci" "isofs"))
+          (or (wait-for from-drive 10)
+              (fail "found neither in /run/compose/in nor in the firmware nor on a disk labelled COMPOSE-NODE")))))))
 
 (define (parse text)
   (let ((data (catch #t

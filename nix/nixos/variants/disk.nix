@@ -70,7 +70,7 @@ in
     initrd.services.udev.rules = ''
       SUBSYSTEM=="block", ENV{ID_FS_TYPE}=="squashfs", SYMLINK+="compose-root"
     '';
-    initrd.availableKernelModules = [ "squashfs" "overlay" "ahci" "nvme" "sd_mod" "virtio_blk" "virtio_pci" "virtio_scsi" ];
+    initrd.availableKernelModules = [ "squashfs" "overlay" "ahci" "ata_piix" "nvme" "sd_mod" "virtio_blk" "virtio_pci" "virtio_scsi" ];
     initrd.kernelModules = [ "loop" "overlay" ];
     kernelParams = [ "console=tty0" "console=ttyS0" "panic=10" ];
     # The disk brings its own.
