@@ -28,10 +28,11 @@ class Clock:
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         """Lets simulated seconds pass; returns early when ``stop`` is set."""
         me = threading.get_ident()
-        self._asleep[me] = time.monotonic(), seconds
-        (stop or threading.Event()).wait(seconds * self.pace)
+        since = time.monotonic()
+        self._asleep[me] = since, seconds
+        stopped = (stop or threading.Event()).wait(seconds * self.pace)
         del self._asleep[me]
-        self._slept[me] += seconds
+        self._slept[me] += min(seconds, (time.monotonic() - since) / self.pace) if stopped and self.pace else seconds
 
     def slept(self, thread: int) -> float:
         """Simulated seconds that a thread has let pass; real work takes none, however slow this computer is."""

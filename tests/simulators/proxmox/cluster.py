@@ -46,12 +46,13 @@ class Cluster:
         state.mkdir(parents=True, exist_ok=True)
         self.options = options or Options.read(state)
         self.schema = load()
-        self.faults = Faults(state)
+        self.faults = Faults(state, self.options.pace)
         self.clock = Clock(self.options.pace, self.faults)
         self.locks = Locks(self.clock, self.faults)
         self.access = Access(state, self.clock)
         self.volumes = Volumes(state, self.options.storages, self.locks, self.access)
         self.tasks = Tasks(state, self.options, self.clock, self.faults)
+        self.locks.held = self.tasks.spend
         self.guests = Guests(state, self.options, self.clock, self.faults)
         known = self.schema.method("POST", "/nodes/{node}/qemu/{vmid}/config").properties
         drives.learn(known)
@@ -75,7 +76,7 @@ class Cluster:
 
     def quorate(self) -> bool:
         """Most nodes see each other."""
-        return self.faults.take("quorum") is None
+        return self.faults.find("quorum") is None
 
     def check_quorum(self) -> None:
         """Dies when the cluster cannot be changed."""

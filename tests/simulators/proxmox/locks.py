@@ -56,6 +56,11 @@ class _Lock:
             return True
         return self.queue[0] == me and (not self.holds or (shared and not self.exclusive))
 
+    @property
+    def is_mine(self) -> bool:
+        """This thread holds it already."""
+        return threading.get_ident() in self.holds
+
     def release(self) -> None:
         me = threading.get_ident()
         with self.changed:
@@ -78,6 +83,8 @@ class Locks:
         self._faults = faults
         self._all: dict[str, _Lock] = defaultdict(lambda: _Lock(clock))
         self._guard = threading.Lock()
+        #: Called where the lock of a VM is held.
+        self.held: t.Callable[[], object] = lambda: None
 
     @contextmanager
     def config(self, vmid: int, timeout: float = 10, *, shared: bool = False) -> t.Iterator[None]:
@@ -87,6 +94,7 @@ class Locks:
         """
         error = f"can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout"
         with self._held(f"vm {vmid}", timeout, shared, error, vmid=vmid):
+            self.held()
             yield
 
     @contextmanager
@@ -106,13 +114,14 @@ class Locks:
 
         :param timeout: simulated seconds
         """
-        deadline = time.monotonic() + timeout * self._clock.pace
-        while self._faults.locked(**what):
-            if time.monotonic() >= deadline:
-                raise ApiError(error)
-            time.sleep(min(0.05, timeout * self._clock.pace / 4))
         with self._guard:
             lock = self._all[name]
+        deadline = time.monotonic() + timeout * self._clock.pace
+        while not lock.is_mine and self._faults.locked(**what):
+            if time.monotonic() >= deadline:
+                self._faults.locked(count=True, **what)
+                raise ApiError(error)
+            time.sleep(min(0.05, timeout * self._clock.pace / 4))
         patience = timeout if self._clock.pace >= 1 else max(timeout * self._clock.pace, self.PATIENCE)
         if not lock.acquire(shared, timeout, patience):
             raise ApiError(error)

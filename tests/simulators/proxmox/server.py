@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 import ssl
 import struct
 import sys
 import threading
+import time
 import typing as t
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -78,6 +81,12 @@ def decode_json(text: str) -> dict[str, t.Any]:
     return {key: plain(value) for key, value in json.loads(text or "{}").items()}
 
 
+def vmids_of(path: str, parameters: t.Mapping[str, t.Any]) -> set[int]:
+    """The VMs that a call is about: in its path, and those that it makes or gives something to."""
+    found = [*re.findall(r"/qemu/(\d+)", path), *(parameters.get(key) for key in ("vmid", "newid", "target-vmid"))]
+    return {int(one) for one in found if isinstance(one, str) and one.isdigit()}
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -97,13 +106,19 @@ class Handler(BaseHTTPRequestHandler):
             self.request.do_handshake()
         super().setup()
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Calls are written into ``access.log``, before they are answered."""
+        now, seconds = datetime.now().isoformat(timespec="milliseconds"), time.monotonic() - self.began
+        vms = "".join(f" vm={vmid}" for vmid in sorted(self.vmids))
+        line = f'{now} "{self.requestline}" {code} {seconds:.3f} connection={self.client_address[1]}{vms}\n'
+        os.write(self.server.log, line.encode())
+
     def log_message(self, format: str, *arguments: t.Any) -> None:
-        """Calls are written into ``access.log``."""
-        with (self.server.cluster.state / "access.log").open("a") as log:
-            log.write(f"{self.log_date_time_string()} {format % arguments}\n")
+        """What is no call is of no interest."""
 
     def _method(self) -> None:
         self.requests += 1
+        self.began, self.vmids = time.monotonic(), set[int]()
         self.connection.settimeout(READ_SECONDS)
         split = urlsplit(self.path)
         path = unquote(split.path)
@@ -118,6 +133,7 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ssl.SSLError, TimeoutError):
             self.close_connection = True
         except ConnectionResetError:
+            self.log_request("reset")
             self._reset()
         else:
             self.connection.settimeout(IDLE_SECONDS)
@@ -125,35 +141,57 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _method
 
     def _call(self, path: str, query: str) -> None:
-        faults, verb = self.server.cluster.faults, self.command
-        slow = faults.call("delay", verb, path)
-        if slow:
-            self.server.cluster.clock.sleep(slow["seconds"])
-        fault = faults.call("http", verb, path)
-        if fault:
-            self._drain()
-            self._fail(ApiError(fault.get("message", "simulated error"), int(fault.get("status", 500))))
-            return
+        verb = self.command
         upload = UPLOAD.fullmatch(path) if verb == "POST" else None
-        reset = faults.call("reset", verb, path, answer=None)
-        if reset and not (upload and "bytes" in reset):
-            raise ConnectionResetError
         try:
+            stop_after = self._disturb(verb, path, ()) if upload else None
             user, token = self._authenticate(verb, path, upload)
         except Denied as error:
             self.server.cluster.clock.sleep(UNAUTHORIZED_SECONDS)
             self._refuse(error.status, error.message, b"", unread=UNREAD)
             return
         try:
-            parameters = self._parameters(query, upload, int(reset["bytes"]) if reset else None)
+            parameters = self._parameters(query, upload, stop_after)
         except UploadError as error:
             self._refuse(error.status, error.message or "Bad Request", error.message.encode(), unread=UNREAD_UPLOAD)
             return
         except ValueError as error:
             self._answer(500, "decode failed", str(error).encode())
             return
-        if parameters is not None:
-            self._run(verb, path, parameters, user, token)
+        except ApiError as error:
+            self._drain()
+            self._fail(error)
+            return
+        self._run(verb, path, parameters, user, token=token, disturbed=upload is not None)
+
+    def _disturb(self, verb: str, path: str, vmids: t.Collection[int]) -> int | None:
+        """What is to happen before a call; after how many bytes an upload breaks.
+
+        :raises ApiError: the call fails
+        :raises ConnectionResetError: the connection breaks
+        """
+        cluster = self.server.cluster
+        for other in cluster.faults.wake(verb, path, vmids):
+            with contextlib.suppress(ApiError):
+                other_verb, other_path, parameters = other["do"]
+                given = {key: str(value) for key, value in parameters.items()}
+                cluster.handle(other_verb, other_path, given, "root@pam", token=False)
+        slow = cluster.faults.call("delay", verb, path, vmids)
+        if slow:
+            cluster.clock.sleep(slow["seconds"])
+        self._fault("http", verb, path, vmids, answer=None)
+        reset = cluster.faults.call("reset", verb, path, vmids, answer=None)
+        if reset and "bytes" not in reset:
+            raise ConnectionResetError
+        return int(reset["bytes"]) if reset else None
+
+    def _fault(self, kind: str, verb: str, path: str, vmids: t.Collection[int], answer: bool | None) -> None:
+        """Dies of a fault of a kind, where there is one."""
+        fault = self.server.cluster.faults.call(kind, verb, path, vmids, answer=answer)
+        if fault and kind == "reset":
+            raise ConnectionResetError
+        if fault:
+            raise ApiError(fault.get("message", "simulated error"), int(fault.get("status", 500)))
 
     def _authenticate(self, verb: str, path: str, upload: re.Match[str] | None) -> tuple[str | None, bool]:
         """The user, and whether a token told so."""
@@ -183,8 +221,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise Denied(401, error.message) from None
         return user, not ticket
 
-    def _parameters(self, query: str, upload: re.Match[str] | None, stop_after: int | None) -> dict[str, t.Any] | None:
-        """Parameters of body and query; ``None`` when the request was refused."""
+    def _parameters(self, query: str, upload: re.Match[str] | None, stop_after: int | None) -> dict[str, t.Any]:
+        """Parameters of body and query."""
         kind = self.headers.get("Content-Type") or ""
         parameters: dict[str, t.Any] = {}
         if upload:
@@ -205,19 +243,24 @@ class Handler(BaseHTTPRequestHandler):
         parameters.pop("_dc", None)
         return parameters
 
-    def _run(self, verb: str, path: str, parameters: dict[str, t.Any], user: str | None, token: bool) -> None:
+    def _run(
+        self, verb: str, path: str, parameters: dict[str, t.Any], user: str | None, *, token: bool, disturbed: bool
+    ) -> None:
         cluster = self.server.cluster
+        self.vmids = vmids_of(path, parameters)
         try:
-            call, data = cluster.handle(verb, path, parameters, user, token=token)
+            if not disturbed and self._disturb(verb, path, self.vmids) is not None:
+                raise ConnectionResetError
+            try:
+                call, data = cluster.handle(verb, path, parameters, user, token=token)
+            finally:
+                self._fault("reset", verb, path, self.vmids, answer=True)
+                self._fault("http", verb, path, self.vmids, answer=True)
         except ApiError as error:
             if error.status == 401:
                 cluster.clock.sleep(UNAUTHORIZED_SECONDS)
-            if cluster.faults.call("reset", verb, path, answer=True):
-                raise ConnectionResetError from None
             self._fail(error)
             return
-        if cluster.faults.call("reset", verb, path, answer=True):
-            raise ConnectionResetError
         total = {"total": call.total} if call.total else {}
         self._answer(200, "OK", json.dumps({"data": data, **total}).encode())
 
@@ -291,6 +334,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, cluster: Cluster, context: ssl.SSLContext) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.cluster = cluster
+        self.log = os.open(cluster.state / "access.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def server_close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import re
 import threading
+import time
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ UPID = re.compile(
     r"UPID:(?P<node>[a-zA-Z0-9](?:[a-zA-Z0-9\-]*[a-zA-Z0-9])?):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9})"
     r":(?P<starttime>[0-9A-Fa-f]{8}):(?P<type>[^:\s]+):(?P<id>[^:\s]*):(?P<user>[^:\s]+):"
 )
+
+#: Simulated seconds of a task that never ends.
+FOREVER = 1e9
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Task:
     #: Exit status: OK, ``WARNINGS: n`` or the error; ``None`` while it runs.
     status: str | None = None
     endtime: int | None = None
+    #: Simulated seconds that it takes, besides what it does, from now on.
+    seconds: float = 0
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -126,9 +132,9 @@ class Tasks:
         path = self._directory / name
         return path.read_text().splitlines() if path.exists() else []
 
-    def _append(self, text: str) -> None:
-        with self._lock, (self._directory / "index").open("a") as index:
-            index.write(text + "\n")
+    def _append(self, text: str, name: str = "index") -> None:
+        with self._lock, (self._directory / name).open("a") as file:
+            file.write(text + "\n")
 
     def get(self, upid: str) -> Task:
         """A task by name; 400 where there is none."""
@@ -161,6 +167,7 @@ class Tasks:
 
     def _run(self, task: Task, work: t.Callable[[], object]) -> None:
         _current.set(task)
+        began = time.time()
         try:
             self._work(task, work)
             task_status = f"WARNINGS: {task.warnings}" if task.warnings else "OK"
@@ -174,21 +181,33 @@ class Tasks:
         task.endtime = int(self._clock.time())
         (self._directory / self._name(task)).write_text("\n".join(task.lines) + "\n")
         task.status = task_status
+        self._append(f"{began:.3f} {time.time():.3f} {task.upid} {task.status}", "times")
         self._append(f"{task.upid} {task.endtime:08X} {task.status}")
         task.ended.set()
 
     def _work(self, task: Task, work: t.Callable[[], object]) -> None:
-        fault = self._faults.task(task.type, task.id) or {}
-        self.wait(self._options.task_seconds.get(task.type, 0), task)
-        if fault.get("hang"):
-            task.stop.wait()
+        fault = self._faults.task(task.node, task.type, task.id) or {}
+        at_end = fault.get("when") == "end"
+        task.seconds = FOREVER if fault.get("hang") and not at_end else self._options.task_seconds.get(task.type, 0)
+        if not task.type.startswith("qm") or ("error" in fault and not at_end):
+            self.spend()
         if task.stop.is_set():
             raise ApiError("received interrupt")
-        if "error" in fault and fault.get("when") != "end":
+        if "error" in fault and not at_end:
             raise ApiError(fault["error"])
         work()
+        self.spend()
+        if fault.get("hang"):
+            self.wait(FOREVER, task)
         if "error" in fault:
             raise ApiError(fault["error"])
+
+    def spend(self) -> None:
+        """Lets the time pass that the task takes; tasks of VMs do so when they hold the lock of the VM."""
+        task = _current.get()
+        if task is not None and task.seconds:
+            seconds, task.seconds = task.seconds, 0
+            self.wait(seconds, task)
 
     def wait(self, seconds: float, task: Task | None = None) -> None:
         """Lets simulated seconds pass in a task; dies when it is stopped."""

@@ -24,12 +24,17 @@ class Volumes:
     def __init__(self, state: Path, storages: dict[str, dict[str, t.Any]], locks: Locks, access: Access) -> None:
         self._state, self._locks, self._access = state, locks, access
         self._path = state / "etc" / "storage.json"
+        self._known: tuple[tuple[int, ...], str] = (), ""
         if not self._path.exists():
             self.write(storages)
 
     def all(self) -> dict[str, dict[str, t.Any]]:
         """Storage → configuration."""
-        result: dict[str, dict[str, t.Any]] = json.loads(self._path.read_text())
+        stat = self._path.stat()
+        stamp = stat.st_mtime_ns, stat.st_size, stat.st_ino
+        if self._known[0] != stamp:
+            self._known = stamp, self._path.read_text()
+        result: dict[str, dict[str, t.Any]] = json.loads(self._known[1])
         return result
 
     def write(self, storages: dict[str, dict[str, t.Any]]) -> None:

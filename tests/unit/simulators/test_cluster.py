@@ -48,6 +48,8 @@ def test_tasks_take_their_time(simulate: Simulate) -> None:
     assert pve.task("POST", "/nodes/pve1/qemu", vmid=101) == "OK"
     upids = {pve.do("POST", f"/nodes/pve1/qemu/{vmid}/status/start") for vmid in (100, 101)}
     assert {one["upid"] for one in pve.get("/nodes/pve1/tasks", source="active")} == upids  # at the same time
+    held = pve.call("PUT", "/nodes/pve1/qemu/101/config", onboot=1)
+    assert held.error[1].endswith("got timeout")  # it holds the lock of the VM
     for upid in upids:
         pve.do("DELETE", f"/nodes/pve1/tasks/{upid}")
         assert pve.wait(upid) == "received interrupt"

@@ -47,6 +47,52 @@ def test_an_answer_is_lost_after_the_call_was_carried_out(vm: Client) -> None:
     assert vm.config()["cores"] == 2
 
 
+def test_a_call_fails_after_it_was_carried_out(vm: Client) -> None:
+    late = {"status": 596, "message": "Connection timed out", "answer": True, "times": 1}
+    faults(vm, {"kind": "http", "method": "PUT", "path": "/config$", **late})
+    assert vm.call("PUT", f"{VM}/config", cores=2).error == (596, "Connection timed out")
+    assert vm.config()["cores"] == 2
+
+
+def test_a_fault_meets_one_vm_and_one_of_several_calls(pve: Client) -> None:
+    faults(pve, {"kind": "http", "method": "POST", "vmid": 101, "skip": 1, "times": 1, "message": "oops"})
+    assert [pve.task("POST", "/nodes/pve1/qemu", vmid=vmid) for vmid in (100, 101)] == ["OK", "OK"]
+    assert pve.task("POST", "/nodes/pve1/qemu/100/template") == "OK"
+    assert pve.call("POST", "/nodes/pve1/qemu/100/clone", newid=101).error == (500, "oops")
+    assert pve.task("POST", "/nodes/pve1/qemu/100/clone", newid=102) == "OK"
+    assert pve.task("POST", "/nodes/pve1/qemu/101/status/start") == "OK"
+
+
+def test_a_fault_sleeps_until_a_call(vm: Client) -> None:
+    second = {"method": "GET", "path": "/config$", "vmid": 100, "skip": 1}
+    faults(vm, {"kind": "quorum", "on": second})
+    vm.do("PUT", f"{VM}/config", cores=2)
+    vm.config()
+    vm.do("PUT", f"{VM}/config", cores=3)
+    vm.config()
+    assert vm.call("PUT", f"{VM}/config", cores=4).status == 500
+
+
+def test_a_fault_passes(simulate: Simulate, image: bytes) -> None:
+    pve = simulate(nodes=["pve1", "pve2"], pace=1)
+    faults(pve, {"kind": "node", "node": "pve2", "on": {"path": "/version"}, "for": 1})
+    assert pve.call("GET", "/nodes/pve2/qemu").status == 200
+    begin = time.monotonic()
+    pve.get("/version")
+    eventually(lambda: pve.call("GET", "/nodes/pve2/qemu").status == 200)
+    assert time.monotonic() - begin >= 0.9  # the computer's two clocks need not agree
+
+
+def test_somebody_else_comes_first(vm: Client) -> None:
+    digest = vm.config()["digest"]
+    other = ["PUT", f"{VM}/config", {"description": "mine"}]
+    faults(vm, {"kind": "call", "do": other, "on": {"method": "PUT", "vmid": 100}})
+    stale = vm.call("PUT", f"{VM}/config", cores=2, digest=digest)
+    assert stale.error == (500, "checksum mismatch (file change by other user?)")
+    assert vm.config()["description"] == "mine"
+    vm.do("PUT", f"{VM}/config", cores=2, digest=vm.config()["digest"])
+
+
 def test_a_call_is_slow(pve: Client) -> None:
     faults(pve, {"kind": "delay", "path": "/version", "seconds": 10, "times": 1})
     begin = time.monotonic()
@@ -60,6 +106,21 @@ def test_a_task_ends_in_an_error(vm: Client, when: str, cores: int | None) -> No
     assert vm.task("POST", f"{VM}/config", cores=2) == "no space"
     assert vm.config().get("cores") == cores
     assert vm.task("POST", f"{VM}/config", cores=3) == "OK"
+
+
+@pytest.mark.parametrize(("when", "cores"), [("begin", None), ("end", 2)])
+def test_a_task_hangs_before_or_after_its_work(vm: Client, when: str, cores: int | None) -> None:
+    faults(vm, {"kind": "task", "type": "qmconfig", "vmid": 100, "hang": True, "when": when})
+    upid = vm.do("POST", f"{VM}/config", cores=2)
+    if when == "end":
+        eventually(lambda: "cores" in vm.config())
+    else:  # it holds the lock of the VM
+        eventually(lambda: vm.call("PUT", f"{VM}/config", onboot=1).error[1].endswith("got timeout"))
+    assert vm.get(f"/nodes/pve1/tasks/{upid}/status")["status"] == "running"
+    vm.do("DELETE", f"/nodes/pve1/tasks/{upid}")
+    assert vm.wait(upid) == "received interrupt"
+    assert vm.config().get("cores") == cores
+    vm.do("PUT", f"{VM}/config", onboot=1)
 
 
 def test_a_task_never_ends(vm: Client) -> None:
@@ -110,7 +171,8 @@ def test_locks_time_out(vm: Client) -> None:
     assert vm.task("POST", "/nodes/pve1/qemu", vmid=101, scsi0="local:1").startswith(
         "unable to create VM 101 - can't lock"
     )
-    faults(vm)
+    faults(vm, {"kind": "lock", "vmid": 100, "times": 2})
+    assert [vm.call("PUT", f"{VM}/config", cores=2).status for dummy in range(3)] == [500, 500, 200]
     assert vm.task("POST", f"{VM}/status/start") == "OK"
 
 
