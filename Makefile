@@ -32,7 +32,7 @@ bench: setup-test ## run the benchmarks, one line each
 	done; exit $$code
 
 test: ## the whole gate
-	@tests/tools/gate.sh static unit sanity e2e
+	@tests/tools/gate.sh static unit smoke sanity e2e
 
 test-static: ## linters, types, documentation
 	@tests/tools/gate.sh static
@@ -44,7 +44,7 @@ test-sanity: ## ansible-test, galaxy-importer
 	@tests/tools/gate.sh sanity
 
 test-e2e: ## end-to-end tests
-	@tests/tools/gate.sh e2e
+	@tests/tools/gate.sh smoke e2e
 
 test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`
 	@tests/tools/gate.sh tools

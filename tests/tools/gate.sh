@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [sanity] [e2e] [tools]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [e2e] [tools]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -9,48 +9,88 @@ export ANSIBLE_CONFIG=$PWD/ansible.cfg
 output=tests/output
 rm -rf "$output"
 mkdir -p "$output"
-passed=0 failed=0 skipped=0 times=''
+passed=0 failed=0 skipped=0 times='' broken=''
+declare -A running=()  # stages beside → their process
 
 # count FILE ATTRIBUTE: number of tests in a JUnit file
 count() {
     grep -o " $2=\"[0-9]*\"" "$1" | head -n 1 | tr -dc 0-9
 }
 
-# stage NAME COMMAND...
-stage() {
-    local name=$1 begin=$SECONDS code=0 junit=$output/$1.xml
-    shift
-    echo "== $name"
-    "$@" || code=$?
+# judge NAME CODE SECONDS: counts a stage that has ended
+judge() {
+    local junit=$output/$1.xml
     if [ -e "$junit" ]; then
         local bad=$(($(count "$junit" failures) + $(count "$junit" errors)))
         skipped=$((skipped + $(count "$junit" skipped)))
         passed=$((passed + $(count "$junit" tests) - bad - $(count "$junit" skipped)))
         failed=$((failed + bad))
-    elif [ "$code" = 0 ]; then
+    elif [ "$2" = 0 ]; then
         passed=$((passed + 1))
     fi
-    times+="   $name: $((SECONDS - begin)) s"$'\n'
-    if [ "$code" != 0 ]; then
+    times+="   $1: $3 s"$'\n'
+    if [ "$2" != 0 ]; then
         [ "$failed" -gt 0 ] || failed=1
-        finish "== $name FAILED (exit code $code)" "$code"
+        broken+="== $1 FAILED (exit code $2)"$'\n'
     fi
 }
 
-finish() {
-    printf '%s%s\n' "$times" "$1"
-    echo "$passed passed, $failed failed, $skipped skipped"
-    exit "$2"
+# stage NAME COMMAND...
+stage() {
+    local name=$1 begin=$SECONDS code=0
+    shift
+    echo "== $name"
+    "$@" || code=$?
+    judge "$name" "$code" $((SECONDS - begin))
+    [ -z "$broken" ] || finish
 }
 
-# tests NAME ENVIRONMENT ARGUMENT...: a stage of pytest
+# beside NAME COMMAND...: a stage that leaves a core to those that follow it; `gather` shows what it said
+beside() {
+    local name=$1
+    shift
+    (
+        code=0 SECONDS=0
+        "$@" || code=$?
+        echo "$SECONDS" >"$output/$name.seconds"
+        exit "$code"
+    ) >"$output/$name.log" 2>&1 &
+    running[$name]=$!
+}
+
+# gather: waits for the stages beside
+gather() {
+    local name code
+    for name in "${!running[@]}"; do
+        code=0
+        wait "${running[$name]}" || code=$?
+        echo "== $name"
+        cat "$output/$name.log"
+        judge "$name" "$code" "$(cat "$output/$name.seconds")"
+    done
+    running=()
+    [ -z "$broken" ] || finish
+}
+
+# finish: the sums, once all have ended
+finish() {
+    [ ${#running[@]} -eq 0 ] || gather
+    printf '%s' "$times$broken"
+    [ -n "$broken" ] || echo '== all stages passed'
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ -z "$broken" ]
+    exit
+}
+
+# tests HOW NAME ENVIRONMENT ARGUMENT...: a stage of pytest, HOW is stage or beside
 tests() {
-    local name=$1 environment=$2
-    shift 2
-    PATH=$PWD/$environment/bin:$PATH stage "$name" python -m pytest --junit-xml="$output/$name.xml" "$@"
+    local how=$1 name=$2 environment=$3
+    shift 3
+    PATH=$PWD/$environment/bin:$PATH $how "$name" python -m pytest --junit-xml="$output/$name.xml" "$@"
 }
 
 static() {
+    beside ansible-lint ansible-lint --nocolor
     stage ruff ruff check .
     stage ruff-format ruff format --check .
     stage mypy mypy -p ansible_collections.immutable.compose.plugins
@@ -61,31 +101,33 @@ static() {
     rm -rf .cache/docs && mkdir .cache/docs
     stage docs-render antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --dest-dir .cache/docs \
         immutable.compose
-    stage ansible-lint ansible-lint --nocolor
 }
 
 unit() {
     stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml"
     for environment in "${environments[@]:1}"; do
-        tests "unit-${environment##*/}" "$environment" -n auto tests/unit
+        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit
     done
 }
 
 sanity() {
+    beside importer tests/tools/importer.sh
     # What does not depend on the version of ansible-core is looked at once.
     local options=(--exclude tests/simulators/proxmox/records/)
     for environment in "${environments[@]}"; do
         stage "sanity-${environment##*/}" tests/tools/ansible_test.sh "$environment" sanity "${options[@]}"
-        options=(--skip-test pylint --skip-test pep8 --skip-test yamllint --skip-test shellcheck)
+        options=(--skip-test changelog --skip-test pep8 --skip-test pylint --skip-test shellcheck --skip-test yamllint)
     done
-    stage importer tests/tools/importer.sh
+}
+
+smoke() {
+    for environment in "${environments[@]:1}"; do
+        tests beside "smoke-${environment##*/}" "$environment" tests/e2e -m smoke
+    done
 }
 
 e2e() {
-    tests "e2e-${newest##*/}" "$newest" -n 2 --dist loadfile tests/e2e
-    for environment in "${environments[@]:1}"; do
-        tests "smoke-${environment##*/}" "$environment" tests/e2e -m smoke
-    done
+    tests stage "e2e-${newest##*/}" "$newest" -n 2 --dist loadfile tests/e2e
 }
 
 # Other versions of Nix, and Guix, from chroots.
@@ -108,9 +150,11 @@ for part in "$@"; do
         static) static ;;
         unit) unit ;;
         sanity) sanity ;;
+        smoke) smoke && continue ;;  # beside the next part
         e2e) e2e ;;
         tools) tools ;;
-        *) finish "unknown part: $part" 2 ;;
+        *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
+    gather
 done
-finish '== all stages passed' 0
+finish

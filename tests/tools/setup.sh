@@ -61,6 +61,8 @@ link_collection() {
 
 install_packages
 link_collection
+# The environments are made next to each other.
+installing=()
 found=()
 for version in "${pythons[@]}"; do
     if ! python=$(tests/tools/interpreter.sh "$version"); then
@@ -77,11 +79,17 @@ for version in "${pythons[@]}"; do
     if [ ${#found[@]} = 1 ]; then
         requirements+=(-r requirements-dev.txt)
         # What the interchange with NixOS Compose is tested with.
-        environment .cache/venv/nxc "$python" 'nixos-compose==0.7.11'
+        environment .cache/venv/nxc "$python" 'nixos-compose==0.7.11' &
+        installing+=($!)
         # galaxy-importer pins versions that do not go together with the other tools.
-        environment .cache/venv/importer "$python" 'galaxy-importer~=0.4.44'
+        environment .cache/venv/importer "$python" 'galaxy-importer~=0.4.44' &
+        installing+=($!)
     fi
-    environment ".cache/venv/$version" "$python" "${requirements[@]}"
+    environment ".cache/venv/$version" "$python" "${requirements[@]}" &
+    installing+=($!)
+done
+for process in "${installing[@]}"; do
+    wait "$process"
 done
 if [ ${#found[@]} -eq 0 ]; then
     echo "neither of Python ${pythons[*]} is here; install one of them with its venv module" >&2
