@@ -104,10 +104,11 @@ class Lab:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def start(self, playbook: str, *args: str) -> subprocess.Popen[str]:
-        """Start ``ansible-playbook`` on a playbook of the collection."""
+    def start(self, playbook: str | Path, *args: str) -> subprocess.Popen[str]:
+        """Start ``ansible-playbook`` on a playbook of the collection, or on a file."""
+        name = str(playbook) if isinstance(playbook, Path) else f"immutable.compose.{playbook}"
         return subprocess.Popen(
-            [self.program("ansible-playbook"), "-i", str(self.inventory), f"immutable.compose.{playbook}", *args],
+            [self.program("ansible-playbook"), "-i", str(self.inventory), name, *args],
             cwd=self.directory,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
@@ -116,8 +117,8 @@ class Lab:
             text=True,
         )
 
-    def play(self, playbook: str, *args: str, expect: int | None = 0, quiet: bool = False) -> Run:
-        """Run a playbook of the collection to its end."""
+    def play(self, playbook: str | Path, *args: str, expect: int | None = 0, quiet: bool = False) -> Run:
+        """Run a playbook of the collection, or a file, to its end."""
         start = time.monotonic()
         process = self.start(playbook, *args)
         output, _errors = process.communicate(timeout=1200)

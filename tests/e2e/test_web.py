@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -14,8 +13,9 @@ import yaml
 from lab import NEW, Lab, Run, changed
 
 NODES = {"backend1", "backend2", "database", "proxy"}
-#: A change of the proxy that works, and one that breaks it.
+#: A change of the proxy that works, another, and one that breaks it.
 HEADER = f"location / {{\n        add_header X-Version 2-{NEW} always;"
+ANOTHER = HEADER.replace("Version 2", "Version 3")
 BROKEN = "no_such_directive on;"
 
 
@@ -71,45 +71,6 @@ def test_nodes_are_reached_with_strict_host_keys_only(lab: Lab) -> None:
         known.write_text(right)
 
 
-def test_ansible_itself_reaches_the_nodes(lab: Lab) -> None:
-    done = subprocess.run(
-        [
-            lab.program("ansible"),
-            "-i",
-            lab.inventory,
-            "immutable",
-            "-m",
-            "ansible.builtin.raw",
-            "-a",
-            "cat /etc/hostname",
-        ],
-        env=lab.environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert {line.strip() for line in done.stdout.splitlines()} >= NODES
-
-
-def test_ansible_reaches_a_node_right_after_it_was_replaced(lab: Lab) -> None:
-    playbook = lab.directory / "around.yml"
-    reach = {"hosts": "proxy", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "cat /etc/hostname"}]}
-    deploy = {"ansible.builtin.import_playbook": "immutable.compose.deploy"}
-    playbook.write_text(yaml.safe_dump([reach, deploy, reach]))
-    lab.edit("listen 80", f"# {NEW}\n    listen 80", "nginx.conf")
-    done = subprocess.run(
-        [lab.program("ansible-playbook"), "-i", lab.inventory, playbook],
-        env=lab.environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "switch proxy: starting" in done.stdout
-
-
 def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
     results = json.loads((lab.state / "results/verify/results.json").read_text())
     assert results["ok"] and {check["node"] for check in results["checks"]} >= NODES
@@ -119,9 +80,14 @@ def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
 
 @pytest.mark.smoke
 def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> None:
+    """Ansible itself reaches the nodes before, and the new one right after."""
     boots, before = lab.boots(), visits(lab)
     lab.edit("location / {", HEADER, "nginx.conf")
-    run = lab.play("deploy", "--diff")
+    task = {"ansible.builtin.raw": 'test "$(cat /etc/hostname)" = {{ inventory_hostname }}', "changed_when": False}
+    reach = {"hosts": "immutable", "gather_facts": False, "tasks": [task]}
+    around = lab.directory / "around.yml"
+    around.write_text(yaml.safe_dump([reach, {"ansible.builtin.import_playbook": "immutable.compose.deploy"}, reach]))
+    run = lab.play(around, "--diff")
     assert built(run) == {"proxy"}
     assert changed(boots, lab.boots()) == {"proxy"}
     assert visits(lab) > before
@@ -138,6 +104,7 @@ def test_replacing_the_database_keeps_its_data(lab: Lab) -> None:
 
 
 def test_a_changed_package_is_shown_with_its_version(lab: Lab) -> None:
+    lock = (lab.composition / "compose.lock.json").read_bytes()
     lab.edit('packages = [ "nginx-light" ];', 'packages = [ "nginx-light" "tree" ];')
     stale = lab.play("deploy", "--check", expect=None)
     assert stale.returncode != 0 and stale.said("tree") and stale.said("lock")
@@ -145,8 +112,7 @@ def test_a_changed_package_is_shown_with_its_version(lab: Lab) -> None:
     run = lab.play("deploy", "--check", "--diff")
     assert any(line.startswith("+tree ") for line in run.output.splitlines())
     lab.edit('packages = [ "nginx-light" "tree" ];', 'packages = [ "nginx-light" ];')
-    lab.play("lock")
-    assert lab.play("deploy").changed == 0
+    (lab.composition / "compose.lock.json").write_bytes(lock)
 
 
 @pytest.mark.smoke
@@ -160,23 +126,21 @@ def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     assert changed(boots, lab.boots()) == {"proxy"}
     assert lab.play("verify").changed == 0
     lab.edit(f"{HEADER}\n        {BROKEN}", HEADER, "nginx.conf")
-    assert lab.play("deploy").changed == 0
 
 
 def test_a_failing_test_script_rolls_back_and_names_line_and_command(lab: Lab) -> None:
     images = lab.images()
     lab.edit("start_all()\n", 'start_all()\n    proxy.succeed("false | true")\n')
-    lab.edit(HEADER, HEADER.replace("Version 2", "Version 3"), "nginx.conf")
+    lab.edit(HEADER, ANOTHER, "nginx.conf")
     run = lab.play("deploy", expect=2)
     assert run.said("false | true") and run.said("line 4")
     assert lab.images() == images
     lab.edit('    proxy.succeed("false | true")\n', "")
-    lab.edit(HEADER.replace("Version 2", "Version 3"), HEADER, "nginx.conf")
 
 
 def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
+    """The image is that of the test before, which never ran for good."""
     images = lab.images()
-    lab.edit(HEADER, HEADER.replace("Version 2", "Version 4"), "nginx.conf")
     results = lab.state / "results/verify/results.json"
     results.unlink()
     (results / "in the way").mkdir(parents=True)
@@ -184,7 +148,7 @@ def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
     assert run.said("results.json") and run.said("back on its last verified image")
     assert lab.images() == images
     shutil.rmtree(results)
-    lab.edit(HEADER.replace("Version 2", "Version 4"), HEADER, "nginx.conf")
+    lab.edit(ANOTHER, HEADER, "nginx.conf")
     assert lab.play("deploy").changed == 0
 
 
@@ -193,8 +157,6 @@ def test_rollback_goes_to_a_kept_release_by_number_and_back(lab: Lab) -> None:
     wanted = json.loads((lab.state / f"releases/{newest - 1}.json").read_text())["images"]
     lab.play("rollback", "-e", f"compose_release={newest - 1}")
     assert lab.images()["database"] == wanted["database"] != images["database"]
-    refused = lab.play("rollback", "-e", "compose_release=99", expect=2)
-    assert refused.said("there is no release 99")
     lab.play("deploy")
     assert lab.images() == images
     assert lab.release() > newest
