@@ -19,6 +19,7 @@ from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster
 from .config import Config
 from .record import Boot, Record
+from .staging import empty_slots
 from .vm import Patience, Vm
 
 
@@ -76,6 +77,9 @@ def drop_volumes(vm: Vm, keep: t.Collection[str], references: References, progre
     record = Record.read(config.get("description"), f"description of VM {vm.vmid}")
     if record is None or record.tidy or config.lock:
         return None
+    if empty_slots(vm, config, record):  # of a run that was killed, and of which nothing is wanted any more
+        config = vm.config()
+        record = vm.known(config)
     in_use = {drive.volume for drive in config.drives.values()} | _needed(record)
     left = {volume: content for volume, content in record.volumes.items() if volume in in_use or content.image in keep}
     superfluous = [volume for volume in record.volumes if volume not in left]

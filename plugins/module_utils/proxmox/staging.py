@@ -87,7 +87,7 @@ class Staging:
         for attempt in range(_TRIES):
             config = vm.free()
             record = vm.known(config)
-            if self._take_over(vm, config, record, wanted):
+            if empty_slots(vm, config, record, wanted):
                 continue
             missing = _missing(config, record, wanted)
             if not missing:
@@ -114,15 +114,6 @@ class Staging:
             self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial)
         else:
             self._find(vm, config, record, wanted, image)
-
-    def _take_over(self, vm: Vm, config: Config, record: Record, wanted: Wanted) -> bool:
-        """Keep what is in staging slots as unused volumes, and note what it is; whether there was anything."""
-        staged = {key: drive for key, drive in config.drives.items() if drive.serial.startswith(STAGED_SERIAL)}
-        if staged:
-            contents = {drive.volume: _content(drive, wanted) for drive in staged.values()}
-            new = replace(record, volumes={**record.volumes, **contents}, tidy=False)
-            vm.record(config, new, {"delete": ",".join(staged)})
-        return bool(staged)
 
     def _import(self, vm: Vm, config: Config, wanted: Wanted, image: Image | None, *, document: bool) -> None:
         node = vm.node
@@ -152,6 +143,16 @@ class Staging:
             )
         contents = {**record.volumes, name: Content(image=image.identity, size=sizes[name])}
         vm.record(config, replace(record, volumes=contents, tidy=False))
+
+
+def empty_slots(vm: Vm, config: Config, record: Record, wanted: Wanted | None = None) -> bool:
+    """Keep what is in staging slots as unused volumes, and note what it is; whether there was anything."""
+    staged = {key: drive for key, drive in config.drives.items() if drive.serial.startswith(STAGED_SERIAL)}
+    if staged:
+        contents = {drive.volume: _content(drive, wanted) if wanted else Content() for drive in staged.values()}
+        new = replace(record, volumes={**record.volumes, **contents}, tidy=False)
+        vm.record(config, new, {"delete": ",".join(staged)})
+    return bool(staged)
 
 
 def _missing(config: Config, record: Record, wanted: Wanted) -> set[str]:
