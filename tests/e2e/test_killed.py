@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import shutil
 import typing as t
 
 import pytest
-from lab import NEW, Lab, changed
+from lab import NEW, ROOT, Lab, changed
 
-#: Step → what the run says when it is in the middle of it.
+#: Step → which image is deployed, and what the run says when it is in the middle of the step.
+#: The first two images are new, the others are those that ran before.
 STEPS = {
-    "build": "compose | build ",
-    "stage": "TASK [immutable.compose.deploy : Stage]",
-    "switch": "TASK [immutable.compose.deploy : Switch]",
-    "switched": "compose | switch proxy: started",
-    "verify": "TASK [immutable.compose.deploy : Verify]",
-    "commit": "TASK [immutable.compose.deploy : Commit]",
+    "build": ("one", "compose | build "),
+    "stage": ("two", "TASK [immutable.compose.deploy : Stage]"),
+    "switch": ("one", "TASK [immutable.compose.deploy : Switch]"),
+    "switched": ("two", "compose | switch proxy: started"),
+    "verify": ("one", "TASK [immutable.compose.deploy : Verify]"),
+    "commit": ("two", "TASK [immutable.compose.deploy : Commit]"),
 }
 
 
@@ -26,12 +28,18 @@ def lab(lab_of: t.Callable[..., Lab]) -> Lab:
     return lab
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed_in(lab: Lab, step: str) -> None:
+@pytest.mark.parametrize(("image", "says"), STEPS.values(), ids=STEPS)
+def test_killed_in(lab: Lab, image: str, says: str) -> None:
     boots, images = lab.boots(), lab.images()
-    lab.edit("server {", f"# {step} {NEW}\nserver {{", "nginx.conf")
-    lab.kill_when(STEPS[step])
+    shutil.copy(ROOT / "compositions/web/nginx.conf", lab.composition)
+    lab.edit("server {", f"# {image} {NEW}\nserver {{", "nginx.conf")
+    lab.kill_when(says)
     lab.play("deploy")
     assert changed(boots, lab.boots()) == {"proxy"}
     assert changed(images, lab.images()) == {"proxy"}
+
+
+def test_nothing_is_left_to_do(lab: Lab) -> None:
+    boots = lab.boots()
     assert lab.play("deploy").changed == 0
+    assert lab.boots() == boots
