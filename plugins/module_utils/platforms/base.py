@@ -138,6 +138,7 @@ class Platform(ABC):
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
 
+        Called once for each wave of nodes that may be down together; the same holds for :meth:`revert`.
         Returns when each node was started (not: when it answers). ``tell`` is called as each node is done.
         """
 
