@@ -24,6 +24,8 @@ from .tasks import TaskError, wait_for
 _POLL = 1.0
 #: How often a call is made again whose answer was lost, or whose task met a lock.
 _TRIES = 4
+#: How often it is looked whether such a call has an effect.
+_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Vm:
 
     def becomes(self, wanted: t.Callable[[Config], bool]) -> bool:
         """Whether the configuration comes to be as a call would have made it whose answer was lost."""
-        for _attempt in range(_TRIES):
+        for _attempt in range(_LOOKS):
             if wanted(self.config()):
                 return True
             time.sleep(_POLL)
