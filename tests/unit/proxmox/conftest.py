@@ -18,7 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Outcome, Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import tasks, vm
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox import client, tasks, vm
 
 SIMULATORS = Path(__file__).resolve().parents[2] / "simulators"
 sys.path.insert(0, str(SIMULATORS))
@@ -26,6 +26,9 @@ sys.path.insert(0, str(SIMULATORS))
 from proxmox.main import start  # noqa: E402
 from proxmox.options import Options  # noqa: E402
 from proxmox.server import Server  # noqa: E402
+
+if t.TYPE_CHECKING:
+    from .disturbance import Lab
 
 Json = dict[str, t.Any]
 CONTENT = "images,iso,snippets,import"
@@ -185,6 +188,7 @@ def cluster_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[t.
     servers: list[Server] = []
     monkeypatch.setattr(vm, "_POLL", 0.02)
     monkeypatch.setattr(tasks, "_SHORTEST", 0.005)
+    monkeypatch.setattr(client, "_PAUSE", 0.005)
 
     def make(**options: t.Any) -> World:
         chosen = {"pace": 0.02, "resources_seconds": 0, "storages": STORAGES, "guest": {"shutdown": 1}, **options}
@@ -206,3 +210,21 @@ def cluster_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[t.
 def world(cluster_of: t.Callable[..., World]) -> World:
     """One node with a directory, and a pool."""
     return cluster_of()
+
+
+@pytest.fixture
+def lab_of(cluster_of: t.Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Lab]:
+    """Makes deployments that are to be disturbed; calls go past the network."""
+    from .disturbance import Lab
+    from .wire import QuickImages, Wire, images
+
+    monkeypatch.setattr(images, "qemu_img", QuickImages())
+
+    def make(staging: str, *names: str, **options: t.Any) -> Lab:
+        world = cluster_of()
+        wire = Wire(world.server.cluster, "root@pam!sim")
+        monkeypatch.setattr(client.Client, "_once", lambda _, verb, path, params: wire.call(verb, path, params))
+        storage = "ceph" if staging == "clone" else "local"
+        return Lab(world, wire, *names, staging=staging, storage=storage, **options)
+
+    return make

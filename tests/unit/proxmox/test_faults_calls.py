@@ -1,0 +1,99 @@
+"""Something happens to one call of a run that replaces an image, for every call of it."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from .disturbance import Lab
+from .wire import INJECTED, Killed, Trouble
+
+BOTH = pytest.mark.parametrize("staging", ["import", "clone"])
+
+
+def _undisturbed(lab: Lab) -> list[str]:
+    """The calls of a run to which nothing happens."""
+    lab.wire.begin()
+    assert lab.run("two", "d2") == []
+    return list(lab.wire.calls)
+
+
+@BOTH
+def test_whatever_is_only_read_may_fail_once(lab_of: t.Callable[..., Lab], staging: str) -> None:
+    lab = lab_of(staging)
+    lab.wire.begin("reads")
+    assert lab.run("two", "d2") == []
+    lab.converge()
+
+
+@BOTH
+@pytest.mark.parametrize("trouble", ["lost", "answer lost"])
+def test_a_connection_may_break_once(lab_of: t.Callable[..., Lab], staging: str, trouble: Trouble) -> None:
+    lab = lab_of(staging)
+    calls = _undisturbed(lab)
+    for number in lab.wire.points(reads=False):
+        lab.restore()
+        lab.wire.begin(trouble, number)
+        assert lab.run("two", "d2") == [], calls[number]
+        lab.settle()
+        lab.converge()
+
+
+@BOTH
+@pytest.mark.parametrize("trouble", ["error", "errors"])
+def test_a_call_is_refused(lab_of: t.Callable[..., Lab], staging: str, trouble: Trouble) -> None:
+    lab = lab_of(staging)
+    calls = _undisturbed(lab)
+    changed = False
+    for number in lab.wire.points(reads=trouble == "errors"):
+        lab.restore()
+        lab.wire.begin(trouble, number)
+        wrong = lab.run("two", "d2")
+        lab.settle()
+        for words in wrong:
+            assert INJECTED in words, calls[number]
+            assert "/qemu/100" not in words or "web1" in words, words
+        if wrong and wrong[0].startswith(("plan", "stage")):
+            assert lab.is_untouched(), calls[number]
+        back = len(wrong) == 1 and wrong[0].startswith("switch")
+        lab.check(["one"] if back else ["one", "two"], running=back or trouble == "error")
+        changed = changed or back
+        lab.converge()
+    assert changed
+
+
+@BOTH
+def test_a_run_is_killed(lab_of: t.Callable[..., Lab], staging: str) -> None:
+    lab = lab_of(staging)
+    calls = _undisturbed(lab)
+    for number in lab.wire.points(reads=False):
+        _kill(lab, number, "two", "d2")  # what was begun before has ended
+        lab.settle()
+        lab.check(["one", "two"])
+        left = lab.save()
+        lab.converge()
+        lab.restore(left)
+        lab.converge("one", "d1")
+        if number + 1 < len(calls):
+            _kill(lab, number + 1, "two", "d2")  # what was begun last goes on
+            lab.converge()
+
+
+@BOTH
+def test_a_first_run_is_killed(lab_of: t.Callable[..., Lab], staging: str) -> None:
+    lab = lab_of(staging)
+    lab.written = False
+    lab.restore(lab.empty)
+    assert lab.run("one", "d1") == []
+    for number in lab.wire.points(reads=False):
+        _kill(lab, number, "one", "d1", lab.empty)
+        lab.settle()
+        lab.converge("one", "d1")
+
+
+def _kill(lab: Lab, number: int, identity: str, document: str, begin: t.Any = None) -> None:
+    lab.restore(begin)
+    lab.wire.begin("killed", number)
+    with pytest.raises(Killed):
+        lab.run(identity, document)
