@@ -35,6 +35,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.
 DISTRIBUTIONS = {
     "cyclonedx": "cyclonedx-python-lib",
     "packageurl": "packageurl-python",
+    "requests_toolbelt": "requests-toolbelt",
     "spdx_tools": "spdx-tools",
     "yaml": "pyyaml",
 }

@@ -25,7 +25,7 @@ from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
 from ..images.image import FORMATS, Image
 from ..images.packages import versions
-from ..platforms.base import Observation, Outcome, Platform, Target
+from ..platforms.base import Observation, Outcome, Platform, Target, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
@@ -228,6 +228,7 @@ class Engine:
         outcomes = self._rollout(plan["composition"]).switch([wave for wave in waves if wave])
         refresh = [node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"]
         outcomes.update(self.documents.refresh(refresh))
+        self.write_access()  # some platforms know an address only now
         return {**_per_node(outcomes), "diff": plan["diff"]}
 
     def _rollout(self, composition: t.Mapping[str, t.Any]) -> Rollout:
@@ -240,8 +241,8 @@ class Engine:
         return Rollout(self.deployment, self.platform, self.progress, check)
 
     def write_access(self) -> None:
-        """``ssh_config`` and ``known_hosts`` for every node of the deployment."""
-        self.keys.write_access({node.name: self.platform.endpoint(node) for node in self.deployment.nodes})
+        """``ssh_config`` and ``known_hosts`` for every node of the deployment that has an address."""
+        self.keys.write_access(endpoints(self.platform))
 
     # -- verify, commit, revert ----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..composition.model import Deployment, Node
@@ -117,7 +118,7 @@ class Platform(ABC):
 
     @abstractmethod
     def endpoint(self, node: Node) -> Endpoint:
-        """How SSH reaches the node."""
+        """How SSH reaches the node. :raises ComposeError: nobody knows (yet)."""
 
     def shell(self, node: Node) -> Connection | None:
         """What the checks run commands with, where it is not SSH to :meth:`endpoint`: same methods."""
@@ -177,6 +178,15 @@ class Platform(ABC):
 
     def teardown(self) -> None:
         """After the last node was removed: drop what they shared (networks, staged images)."""
+
+
+def endpoints(platform: Platform) -> dict[str, Endpoint]:
+    """How SSH reaches the nodes of a deployment, by name; those that cannot be reached yet are left out."""
+    found = {}
+    for node in platform.deployment.nodes:
+        with suppress(ComposeError):
+            found[node.name] = platform.endpoint(node)
+    return found
 
 
 def per_node(

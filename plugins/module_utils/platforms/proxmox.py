@@ -19,6 +19,7 @@ from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..progress import Progress
 from ..proxmox import ha
+from ..proxmox.agent import told_address
 from ..proxmox.checks import check
 from ..proxmox.config import Config
 from ..proxmox.machines import Making, is_shell
@@ -76,12 +77,10 @@ class Proxmox(Platform):
         if self.option(node, "address") == "given":
             return Endpoint(str(node.address))
         vm = self.service.find(node.name)
-        told = vm.call("GET", "/agent/network-get-interfaces")["result"] if vm else []
-        for interface in told:
-            for address in interface.get("ip-addresses", []):
-                if address["ip-address-type"] == "ipv4" and not address["ip-address"].startswith("127."):
-                    return Endpoint(str(address["ip-address"]))
-        raise ComposeError("the guest agent tells no address", node=node.name)
+        address = told_address(vm, self.deployment.boot_timeout) if vm else None
+        if address is None:
+            raise ComposeError("the guest agent tells no address", node=node.name)
+        return Endpoint(address)
 
     def console(self, node: Node, lines: int = 50) -> str:
         """The API has none that could be read later."""

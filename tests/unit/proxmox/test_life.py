@@ -7,7 +7,7 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, endpoints
 
 from .conftest import World
 
@@ -231,3 +231,14 @@ def test_memory_and_processors_follow_the_file(world: World) -> None:
     assert world.observed(larger)["web1"].differs == ("memory 1024 → 2048", "cores 1 → 2")
     world.deploy(larger, "one")
     assert (world.config(world.vmid())["memory"], world.config(world.vmid())["cores"]) == ("2048", 2)
+
+
+def test_the_guest_agent_tells_an_address(cluster_of: t.Callable[..., World]) -> None:
+    address = {"name": "eth0", "ip-addresses": [{"ip-address": "192.0.2.7", "ip-address-type": "ipv4", "prefix": 24}]}
+    world = cluster_of(guest={"agent": 20, "shutdown": 1, "interfaces": [address]})
+    platform = world.platform("web1", address="agent")
+    node = platform.deployment.nodes[0]
+    assert endpoints(platform) == {}
+    assert platform.interfaces(node)[0]["dhcp"] is True
+    world.deploy(platform, "one")
+    assert platform.endpoint(node).host == "192.0.2.7"  # once the guest is up
