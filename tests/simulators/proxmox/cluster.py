@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 import typing as t
 from pathlib import Path
 
@@ -70,7 +71,10 @@ class Cluster:
                 self.clock.sleep(seconds, self.closed)
                 if self.closed.is_set():
                     return
-                work()
+                try:
+                    work()
+                except Exception:  # the next round may find what this one missed
+                    traceback.print_exc()
 
         threading.Thread(target=loop, name=name, daemon=True).start()
 
