@@ -242,3 +242,31 @@ def test_the_guest_agent_tells_an_address(cluster_of: t.Callable[..., World]) ->
     assert platform.interfaces(node)[0]["dhcp"] is True
     world.deploy(platform, "one")
     assert platform.endpoint(node).host == "192.0.2.7"  # once the guest is up
+
+
+def test_asking_changes_nothing_and_nothing_to_do_is_no_change(world: World) -> None:
+    platform = world.platform()
+    platform.check(platform.deployment.nodes)
+    world.observed(platform)
+    facts = [(platform.endpoint(node), platform.interfaces(node)) for node in platform.deployment.nodes]
+    again = world.platform()
+    assert [(again.endpoint(node), again.interfaces(node)) for node in again.deployment.nodes] == facts
+    assert facts[0] != facts[1]
+    assert not platform.remove(["web1", "gone"], data=True, tell=world.tell)["gone"].changed
+    platform.prune(set())
+    platform.teardown()
+    platform.teardown()
+    assert {call.split()[0] for call in world.calls()} == {"GET"}
+
+
+def test_a_run_without_a_change_reads_state_and_configuration_of_each_vm_once(world: World) -> None:
+    platform = world.platform()
+    world.deploy(platform, "one")
+    world.finish(platform, "one")
+    calls = len(world.calls())
+    platform = world.platform()
+    platform.check(platform.deployment.nodes)
+    world.observed(platform)
+    reads = [call.rpartition("/qemu/")[2] for call in world.calls()[calls:] if "/qemu/" in call]
+    assert sorted(reads) == sorted(f"{vmid}/{what}" for vmid in world.vmids() for what in ("config", "status/current"))
+    assert len(world.calls()) - calls == len(reads) + 5  # whatever the number of VMs
