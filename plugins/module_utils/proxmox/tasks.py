@@ -55,4 +55,5 @@ def _log(client: Client, path: str) -> list[str]:
         lines = client.get(f"{path}/log", limit=500)
     except ComposeError:  # what is known already is more to the point
         return []
-    return [str(line["t"]) for line in lines][-_TAIL:]
+    # That a log is empty is told in its first line.
+    return [str(line["t"]) for line in lines if line["t"] != "no content"][-_TAIL:]

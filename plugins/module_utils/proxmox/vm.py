@@ -170,14 +170,16 @@ class Vm:
 
     def stop(self) -> bool:
         """Shut the guest down, by force after a while; whether it ran."""
-        if not self.is_running():
+        status = self.status()
+        if status["status"] != "running":
             return False
         try:
             self._power("shutdown", "stopped", timeout=self.patience.shutdown, forceStop=1)
         except TaskError as error:
             if error.locked:
                 raise
-            self._power("stop", "stopped")
+            # A shutdown that has not ended holds the VM's lock; that of the HA manager is not for us to end.
+            self._power("stop", "stopped", **({} if status["ha"].get("managed") else {"overrule-shutdown": 1}))
         return True
 
     def start(self) -> None:
