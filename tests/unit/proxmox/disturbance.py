@@ -33,6 +33,8 @@ class Lab:
         self.names = names or ("web1",)
         self.options = options
         self.cluster = world.server.cluster
+        #: Data volumes that the image ``two`` has.
+        self.volumes_of_two = DATA
         self.converged: set[str] = set()
         self.empty = self.save()
         for identity in ("one", "two"):
@@ -90,9 +92,10 @@ class Lab:
         nodes = platform.deployment.nodes
         platform.check(nodes)
         seen = platform.observe(nodes)
+        volumes = self.volumes_of_two if identity == "two" else DATA
         targets = [
             target
-            for target in self.world.targets(platform, identity, document, **DATA)
+            for target in self.world.targets(platform, identity, document, **volumes)
             if plan_node(target.node, identity, document, seen[target.node.name]).action in SWITCHED
         ]
         return targets, not targets and all(one.verified == identity and not one.leftovers for one in seen.values())
@@ -240,9 +243,11 @@ class Lab:
             str(value).partition(",")[0] for vmid in self.world.vmids() for value in self.world.config(vmid).values()
         }
         assert self.volumes() <= named, self.volumes() - named
-        unused = [key for name in self.names for key in self._config(name) if key.startswith("unused")]
-        assert not unused, unused
-        others = set(self.world.vmids()) - set(self.vmids.values())
+        superfluous = [key for name in self.names for key in self._config(name) if key.startswith(("unused", "parent"))]
+        assert not superfluous, superfluous
+        # What Proxmox itself left when it was interrupted while it made a VM: no volumes, and only root may remove it.
+        begun = {vmid for vmid in self.world.vmids() if self.world.config(vmid) == {"lock": "create"}}
+        others = set(self.world.vmids()) - set(self.vmids.values()) - begun
         assert all(self.world.config(vmid).get("template") for vmid in others), others
         assert len(others) == (1 if self.options["staging"] == "clone" else 0), others
         assert self._plan(identity, document) == ([], True)
