@@ -55,6 +55,16 @@ def test_tasks_take_their_time(simulate: Simulate) -> None:
         assert pve.wait(upid) == "received interrupt"
 
 
+def test_copies_take_their_time(simulate: Simulate, image: bytes) -> None:
+    pve = simulate(copy_seconds=10)
+    begin = time.monotonic()
+    create_vm(pve, image)
+    assert time.monotonic() - begin >= 0.2
+    begin = time.monotonic()
+    pve.do("PUT", f"{VM}/config", scsi2="local:0,import-from=local:import/sys.qcow2")
+    assert time.monotonic() - begin >= 0.2
+
+
 def test_the_manager_carries_requests_out(simulate: Simulate) -> None:
     pve = simulate(ha_seconds=1)
     assert pve.task("POST", "/nodes/pve1/qemu", vmid=100, scsi0="local:1") == "OK"
