@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -55,12 +54,10 @@ def test_examples(debian: Debian) -> None:
     assert all(role.bootable for role in web_.roles.values())
 
 
-def test_takes_less_than_a_second_and_writes_nothing(debian: Debian, own_store: Path) -> None:
+def test_writes_nothing(debian: Debian, own_store: Path) -> None:
     path = REPOSITORY / "compositions/nfs"
     before = {file: file.stat().st_mtime_ns for file in path.iterdir()}
-    start = time.monotonic()
     debian.evaluate(str(path), {})
-    assert time.monotonic() - start < 1
     assert not own_store.exists()
     assert {file: file.stat().st_mtime_ns for file in path.iterdir()} == before
 

@@ -121,7 +121,7 @@ class Daemon:
         config = "sandbox = false\nbuild-users-group =\nsubstituters =\n"
         environment = {**os.environ, "NIX_REMOTE": "local", "NIX_DAEMON_SOCKET_PATH": str(socket), "NIX_CONFIG": config}
         self.process = subprocess.Popen(["nix-daemon"], env=environment, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not socket.exists():
             assert time.monotonic() < end, "the daemon does not start"
             time.sleep(0.01)

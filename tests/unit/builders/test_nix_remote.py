@@ -118,12 +118,13 @@ class Machine:
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", "/dev/null", *words]
         )
-        for _dummy in range(200):
+        for _dummy in range(1200):
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                break
+                return
             except OSError:
                 time.sleep(0.05)
+        raise AssertionError("sshd does not answer")
 
     def line(self) -> str:
         """As Nix's setting ``builders`` has it: store, systems, key, jobs, speed, features, required ones, host key."""

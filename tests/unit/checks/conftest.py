@@ -58,7 +58,7 @@ class Server:
         self._wait()
 
     def _wait(self) -> None:
-        for _dummy in range(200):
+        for _dummy in range(3000):
             assert self.process.poll() is None, (self.directory / "sshd.log").read_text()
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

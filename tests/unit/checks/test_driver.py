@@ -30,7 +30,7 @@ def machine(kept: Connection, tmp_path: Path, said: list[str]) -> Machine:
     return make(kept, tmp_path, said)
 
 
-def make(connection: Connection, results: Path, said: list[str], *, seconds: float = 120, name: str = NODE) -> Machine:
+def make(connection: Connection, results: Path, said: list[str], *, seconds: float = 300, name: str = NODE) -> Machine:
     return Machine(
         name,
         connection,
@@ -41,7 +41,7 @@ def make(connection: Connection, results: Path, said: list[str], *, seconds: flo
     )
 
 
-def run(text: str, *machines: Machine, seconds: float = 60, progress: str | None = None) -> list[Check]:
+def run(text: str, *machines: Machine, seconds: float = 300, progress: str | None = None) -> list[Check]:
     return TestScript(text, machines, Deadline(seconds), Progress(progress)).run()
 
 
@@ -71,7 +71,7 @@ def test_failed_command_keeps_output_and_error(machine: Machine) -> None:
 
 def test_execute(machine: Machine) -> None:
     assert machine.execute("echo x; exit 5") == (5, "x\n")
-    assert machine.execute("echo x; sleep 30", timeout=0.3) == (124, "x\n")
+    assert machine.execute("echo x; sleep 600", timeout=3) == (124, "x\n")
     assert machine.execute("echo x; exit 5", check_return=False) == (-1, "x\n")
     start = time.monotonic()
     assert machine.execute("sleep 30", check_output=False) == (-2, "")
@@ -86,20 +86,20 @@ def test_time_out_is_said(machine: Machine) -> None:
 def test_wait_until(machine: Machine, tmp_path: Path) -> None:
     path = tmp_path / "flag"
     machine.execute(f"sleep 0.5; echo yes > {path}", check_output=False)
-    assert machine.wait_until_succeeds(f"cat {path}", timeout=20) == "yes\n"
-    machine.wait_for_file(str(path), timeout=5)
+    assert machine.wait_until_succeeds(f"cat {path}", timeout=120) == "yes\n"
+    machine.wait_for_file(str(path), timeout=120)
     machine.execute(f"sleep 0.5; rm {path}", check_output=False)
-    machine.wait_until_fails(f"test -e {path}", timeout=20)
+    machine.wait_until_fails(f"test -e {path}", timeout=120)
     with pytest.raises(CheckFailed, match=r"did not succeed: timed out after .* \(exit code 1\)") as caught:
-        machine.wait_until_succeeds("echo why; false", timeout=0.5)
+        machine.wait_until_succeeds("echo why; false", timeout=3)
     assert caught.value.output == "why\n"
     with pytest.raises(CheckFailed, match="waiting for file /nowhere: timed out"):
         machine.wait_for_file("/nowhere", timeout=0.3)
 
 
 def test_ports(machine: Machine, server: Server) -> None:
-    machine.wait_for_open_port(server.port, addr="127.0.0.1", timeout=5)
-    machine.wait_for_closed_port(_free_port(), timeout=5)
+    machine.wait_for_open_port(server.port, addr="127.0.0.1", timeout=120)
+    machine.wait_for_closed_port(_free_port(), timeout=120)
     with pytest.raises(CheckFailed, match="waiting for TCP port .* on localhost: timed out"):
         machine.wait_for_open_port(_free_port(), timeout=0.3)
     with pytest.raises(CheckFailed, match="to be closed: timed out"):
@@ -107,7 +107,7 @@ def test_ports(machine: Machine, server: Server) -> None:
 
 
 def test_console(machine: Machine) -> None:
-    machine.wait_for_console_text("Reached target .*Multi-User", timeout=1)
+    machine.wait_for_console_text("Reached target .*Multi-User", timeout=120)
     with pytest.raises(CheckFailed, match="/panic/ on the console") as caught:
         machine.wait_for_console_text("panic", timeout=0.2)
     assert "Linux version" in caught.value.output
@@ -129,7 +129,7 @@ def test_waiting_survives_a_reboot(tmp_path: Path) -> None:
         machine.succeed("true")
         server.stop()
         server = Server(tmp_path, port=server.port)
-        assert machine.wait_until_succeeds("echo back", timeout=20) == "back\n"
+        assert machine.wait_until_succeeds("echo back", timeout=120) == "back\n"
         start = time.monotonic()
         with pytest.raises(SSHError, match="no SSH connection"):
             server.stop()
@@ -180,23 +180,23 @@ def test_unit_info(machine: Machine, systemctl: Path) -> None:
 
 def test_wait_for_unit(machine: Machine, systemctl: Path, tmp_path: Path) -> None:
     systemctl.write_text("activating activating active\n")
-    machine.wait_for_unit("web.service", timeout=10)
+    machine.wait_for_unit("web.service", timeout=120)
 
     systemctl.write_text("activating failed\n")
     with pytest.raises(CheckFailed, match='unit "web.service" reached state "failed"') as caught:
-        machine.wait_for_unit("web.service", timeout=10)
+        machine.wait_for_unit("web.service", timeout=120)
     assert caught.value.output == "web.service - failed because of X\n"
 
     systemctl.write_text("inactive\n")
     with pytest.raises(CheckFailed, match="is inactive and there are no pending jobs"):
-        machine.wait_for_unit("web.service", timeout=10)
+        machine.wait_for_unit("web.service", timeout=120)
 
     systemctl.write_text("inactive active\n")
-    machine.wait_for_unit("web.service", timeout=10)
+    machine.wait_for_unit("web.service", timeout=120)
 
     (tmp_path / "jobs").write_text("JOB UNIT TYPE STATE\n1 web.service start waiting\n")
     systemctl.write_text("inactive inactive activating active\n")
-    machine.wait_for_unit("web.service", timeout=10)
+    machine.wait_for_unit("web.service", timeout=120)
 
     systemctl.write_text("activating\n")
     with pytest.raises(CheckFailed, match='waiting for unit "web.service": timed out'):
@@ -275,11 +275,11 @@ def test_other_failures_belong_to_no_node(machine: Machine, text: str, message: 
 
 
 def test_deadline_ends_a_command(kept: Connection, tmp_path: Path) -> None:
-    machine = make(kept, tmp_path, [], seconds=0.5)
+    machine = make(kept, tmp_path, [], seconds=3)
     start = time.monotonic()
-    (check,) = run("machine.succeed('sleep 60')", machine, seconds=0.5)
+    (check,) = run("machine.succeed('sleep 60')", machine, seconds=3)
     assert time.monotonic() - start < 20
-    assert "longer than 0 s (verify_timeout)" in check.message and "sleep 60" in check.message
+    assert "longer than 3 s (verify_timeout)" in check.message and "sleep 60" in check.message
 
 
 def test_deadline_ends_a_script_that_never_asks(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,20 +287,23 @@ def test_deadline_ends_a_script_that_never_asks(machine: Machine, monkeypatch: p
 
     monkeypatch.setattr(driver, "PATIENCE", 0.1)
     stdout = sys.stdout
-    (check,) = run("import time\n\ntime.sleep(20)", machine, seconds=0.3)
+    (check,) = run("import time\n\ntime.sleep(60)", machine, seconds=3)
     assert not check.ok
-    assert check.message.startswith("line 3: time.sleep(20)\nthe verification took longer")
+    assert check.message.startswith("line 3: time.sleep(60)\nthe verification took longer")
     assert sys.stdout is stdout, "the result of the module goes there"
 
 
 def test_parallel_is_parallel_and_keeps_the_order(server: Server, tmp_path: Path) -> None:
     connections = [server.connection() for dummy in range(3)]
     machines = [make(connection, tmp_path, [], name=f"n{i}") for i, connection in enumerate(connections)]
-    start = time.monotonic()
+    all_there = " -a ".join(f"-e {tmp_path}/n{i}" for i in range(3))
     checks = run(
-        """
+        f"""
         start_all()
-        out = parallel(*[lambda m=m: m.succeed(f"sleep 4; echo {m.name}") for m in machines])
+        def meet(m):
+            touch = "touch {tmp_path}/" + m.name
+            return m.succeed(touch + "; until [ {all_there} ]; do sleep 0.1; done; echo " + m.name)
+        out = parallel(*[lambda m=m: meet(m) for m in machines])
         assert out == ["n0\\n", "n1\\n", "n2\\n"], out
         parallel(n0.start, lambda: n2.succeed("exit 9"))
         """,
@@ -308,7 +311,6 @@ def test_parallel_is_parallel_and_keeps_the_order(server: Server, tmp_path: Path
     )
     for connection in connections:
         connection.close()
-    assert time.monotonic() - start < 11
     assert checks[-1].node == "n2"
     assert checks[-1].details["returncode"] == 9
     assert parallel() == []

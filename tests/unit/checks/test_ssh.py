@@ -71,13 +71,14 @@ def test_death_by_signal_is_an_exit_code(kept: Connection) -> None:
 
 def test_command_that_is_over_its_time_is_killed_with_its_children(kept: Connection, tmp_path: Path) -> None:
     start = time.monotonic()
-    output = kept.run(f"echo before; (sleep 2; touch {tmp_path}/survivor) & sleep 60; echo after", timeout=0.5)
+    output = kept.run(f"echo before; sleep 600 & echo $! >{tmp_path}/child; sleep 600; echo after", timeout=3)
     assert output.timed_out
     assert output.stdout == b"before\n"
-    assert time.monotonic() - start < 20
+    child = Path("/proc", (tmp_path / "child").read_text().strip())
+    while child.exists():
+        assert time.monotonic() - start < 60
+        time.sleep(0.02)
     assert kept.run("echo usable").stdout == b"usable\n"
-    time.sleep(2)
-    assert not (tmp_path / "survivor").exists()
 
 
 def test_command_that_ignores_the_polite_signal_is_killed(kept: Connection) -> None:
@@ -116,7 +117,7 @@ def test_openssh_client_accepts_certificate_and_plain_key(server: Server, tmp_pa
 
     def ssh(*options: str) -> subprocess.CompletedProcess[str]:
         command = ["ssh", "-F", keys.ssh_config_file, "-o", "BatchMode=yes", *options, NODE, "echo", "$USER"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     assert ssh().stdout == "root\n"
     lines = Path(keys.known_hosts_file).read_text().splitlines(keepends=True)
@@ -139,7 +140,7 @@ def test_wrong_host_key_is_refused_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - start < 20
         impostor.keys.write_access({NODE: impostor.endpoint})
         command = ["ssh", "-F", impostor.keys.ssh_config_file, "-o", "BatchMode=yes", NODE, "true"]
-        refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert refused.returncode == 255 and "Host key verification failed" in refused.stderr
     finally:
         impostor.stop()

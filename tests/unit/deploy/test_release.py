@@ -84,7 +84,7 @@ def test_pruning_keeps_the_newest_and_the_current_with_their_roots(store: Releas
 def hold(state: str, held: multiprocessing.synchronize.Event) -> None:
     with deployment_lock(state, Progress()):
         held.set()
-        time.sleep(60)
+        time.sleep(600)
 
 
 def test_a_second_run_waits_then_says_who_holds_the_lock_and_a_killed_one_releases_it(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_second_run_waits_then_says_who_holds_the_lock_and_a_killed_one_releas
     holder = context.Process(target=hold, args=(str(tmp_path), held))
     holder.start()
     try:
-        assert held.wait(20)
+        assert held.wait(120)
         with (
             pytest.raises(ComposeError, match=f"process {holder.pid}"),
             deployment_lock(str(tmp_path), Progress(), 0.3),

@@ -82,7 +82,7 @@ class Site:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return Listed(done.returncode, done.stdout, done.stderr)

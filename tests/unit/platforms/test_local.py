@@ -211,7 +211,7 @@ def test_machine_that_was_killed_is_stopped(lab: Lab) -> None:
     with machine.handle(pid, platform.marker("node1"), platform.programs) as handle:
         assert handle is not None
         os.kill(pid, signal.SIGKILL)
-        assert machine.wait(handle, 5)
+        assert machine.wait(handle, 60)
     assert observed(platform) == Observation("stopped", "image-1", "d1")
 
 
