@@ -2,13 +2,14 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy lock check-reproducible bench test test-static test-unit test-sanity test-e2e test-tools clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible bench test test-static test-unit test-sanity test-e2e test-tools clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
 # Containers, Nix builds and network bridges need root.
 sudo = $(if $(filter 0,$(shell id -u)),,sudo)
 playbook = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" ansible-playbook -i inventories/demo
+proxmox = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" tests/tools/demo_proxmox.sh
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -18,6 +19,12 @@ demo: setup-demo ## build the demo composition, boot it as virtual machines on t
 
 destroy: setup-demo ## stop and remove the demo's machines
 	@$(playbook) playbooks/destroy.yml
+
+demo-proxmox: setup-demo ## deploy the example web on a simulated Proxmox VE whose virtual machines really boot
+	@$(proxmox) deploy
+
+destroy-proxmox: setup-demo ## stop and remove the machines of demo-proxmox, and the simulator
+	@$(proxmox) destroy
 
 lock: setup-demo ## pin the examples' packages to what the configured Debian mirror has now
 	@$(playbook) -i inventories/web playbooks/lock.yml
@@ -52,5 +59,6 @@ test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from
 setup-%:
 	@tests/tools/setup.sh $*
 
-clean: ## remove what the other commands left in this directory; running machines stay
+clean: ## remove what the other commands left in this directory; running machines stay, but for those of demo-proxmox
+	@[ ! -e .cache/proxmox-demo ] || $(proxmox) stop
 	$(sudo) rm -rf .cache tests/output
