@@ -97,16 +97,12 @@ class Machines:
         return vm
 
     def _make(self, name: str, vmid: int | None, making: Making) -> Vm:
-        nodes = self.cluster.nodes()
-        node = making.target_node or (nodes[0] if nodes else None)
-        if node is None:
-            raise ComposeError("no node of the cluster is online")
         record = Record(self.deployment, name, created=True)
         tags = {*self._tags(name), *making.tags}
         values = {"name": name, "description": record.into(""), "tags": ";".join(sorted(tags)), "pool": making.pool}
-        path = f"/nodes/{node}/qemu"
         given = {**making.values, **values}
-        number, upid = create(self.cluster, path, "vmid", given, number=vmid, tags=tags, node=node)
+        where = making.target_node
+        number, upid = create(self.cluster, "/nodes/{node}/qemu", "vmid", given, number=vmid, tags=tags, node=where)
         vm = self.at(number)
         vm.done(upid, "making")
         return vm

@@ -40,6 +40,8 @@ class Templates:
         self.patience = patience
         self._lock = threading.Lock()
         self._busy: dict[tuple[str, str], threading.Lock] = {}
+        #: Numbers of templates that were looked at.
+        self._sound: set[int] = set()
 
     def hand_over(self, vm: Vm, config: Config, image: Image, storage: Storage, serial: str) -> None:
         """Give a VM, which may run, a linked clone of an image in a free slot where it does not see it.
@@ -53,17 +55,21 @@ class Templates:
         path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
         target = node if node != template.node else None
         values = {"name": name, "target": target}
-        clone = create(self.cluster, path, "newid", values, tags=template.tags, node=node)  # they are copied
+        clone, upid = create(self.cluster, path, "newid", values, tags=template.tags, node=node)  # they are copied
+        temporary = self._at(clone)
         try:
-            temporary = Vm(self.cluster, clone[0], self.patience)
-            temporary.done(clone[1], f"clone of template {template.vmid}")
+            temporary.done(upid, f"clone of template {template.vmid}")
+        except BaseException:  # the number may be somebody else's by now, who was faster: nothing is removed
+            self.cluster.forget(clone)
+            raise
+        try:
             handed = {"target-vmid": vm.vmid, "target-disk": config.cold_slot(), "target-digest": config.digest}
             temporary.task("POST", "/move_disk", "hand-over of the disk", disk=_SLOT, **handed)
         except BaseException:
             with suppress(ComposeError):  # what went wrong before is more to the point
-                self._remove(clone[0])
+                self._remove(temporary)
             raise
-        self._remove(clone[0])
+        self._remove(temporary, empty=True)
 
     def _template(self, node: str, image: Image, storage: Storage, serial: str) -> Resource:
         """The template of an image; made if there is none. On a local storage each node needs its own."""
@@ -73,18 +79,27 @@ class Templates:
         with busy:
             for found in self._tagged(image.identity):
                 if found.template and where in ("", found.node):
-                    return found
+                    if self._is_sound(found):
+                        return found
+                    self._remove(self._at(found.vmid))
             tags = {deployment_tag(self.deployment), image_tag(image.identity)}
             source = self.uploads.image(node, image)
             drive = storage.imported(source, serial)
             name = f"compose-{self.deployment}-{image.role}"
             values = {"name": name, "tags": ";".join(sorted(tags)), "memory": 16, _SLOT: drive}
-            vmid, upid = create(self.cluster, f"/nodes/{node}/qemu", "vmid", values, tags=tags, node=node)
-            made = Vm(self.cluster, vmid, self.patience)
+            vmid, upid = create(self.cluster, "/nodes/{node}/qemu", "vmid", values, tags=tags, node=node)
+            made = self._at(vmid)
             made.done(upid, f"import of {image.identity} as a template")
             _make_template(made)
             self.cluster.add(vmid, node, tags, template=True)
+            self._sound.add(vmid)
             return self.cluster.vms()[vmid]
+
+    def _is_sound(self, template: Resource) -> bool:
+        """A template whose making failed half-way calls itself one, too, but cannot be cloned."""
+        if template.vmid not in self._sound and _is_template(self._at(template.vmid).config()):
+            self._sound.add(template.vmid)
+        return template.vmid in self._sound
 
     def prune(self, keep: t.Collection[str], progress: Progress) -> list[str]:
         """Remove templates of images (identities) that are not kept, and what a killed run left.
@@ -97,10 +112,10 @@ class Templates:
         for found in sorted(ours, key=lambda vm: vm.template):  # first what may be a clone of a template
             if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
                 try:
+                    vm = self._at(found.vmid)
                     # Somebody's own clone of a template has its tags, but not its name.
-                    name = Vm(self.cluster, found.vmid, self.patience).config().get("name")
-                    if name.startswith(f"compose-{self.deployment}-"):
-                        self._remove(found.vmid)
+                    if vm.config().get("name").startswith(f"compose-{self.deployment}-"):
+                        self._remove(vm)
                 except (Refusal, LostAnswer) as error:
                     words = f"VM {found.vmid}, which is no node, stays: {error.message}"
                     if "in use by linked clone" in error.message:
@@ -113,13 +128,23 @@ class Templates:
         ours = self.cluster.tagged(deployment_tag(self.deployment))
         return [vm for vm in ours if image_tag(identity) in vm.tags and _is_of_no_node(vm, self.deployment)]
 
-    def _remove(self, vmid: int) -> None:
+    def _at(self, vmid: int) -> Vm:
+        return Vm(self.cluster, vmid, self.patience)
+
+    def _remove(self, vm: Vm, *, empty: bool = False) -> None:
+        """Remove a VM that is no node; one that is gone is no error.
+
+        :param empty: it has no disk any more.
+        """
         try:
-            Vm(self.cluster, vmid, self.patience).task("DELETE", "", "removal", purge=1)
-        except ComposeError as error:
-            if not isinstance(error, ProxmoxError) or not error.missing:
+            # Proxmox removes a VM even if it cannot remove its disk, which nobody would know of then.
+            if not empty and _SLOT in vm.config().drives:
+                vm.task("POST", "/config", "removal of the disk", delete=_SLOT, force=1)
+            vm.task("DELETE", "", "removal", purge=1)
+        except ProxmoxError as error:
+            if not error.missing:
                 raise
-        self.cluster.forget(vmid)
+        self.cluster.forget(vm.vmid)
 
 
 def _make_template(vm: Vm) -> None:
@@ -132,7 +157,7 @@ def _make_template(vm: Vm) -> None:
 
 def _is_template(config: Config) -> bool:
     """The disk of a template gets a name of its own, last."""
-    return config.get("template") == "1" and "base-" in config.drives[_SLOT].volume
+    return config.get("template") == "1" and _SLOT in config.drives and "base-" in config.drives[_SLOT].volume
 
 
 def _is_of_no_node(vm: Resource, deployment: str) -> bool:
@@ -146,25 +171,33 @@ def create(
     values: t.Mapping[str, t.Any],
     *,
     tags: t.AbstractSet[str],
-    node: str,
+    node: str | None,
     number: int | None = None,
 ) -> tuple[int, str]:
     """Make a VM under a number that is free; the number, and the task that goes on with it.
 
     :param key: parameter for the number.
     :param tags: that it will have.
-    :param node: where it will be.
+    :param node: where it will be; ``None``: where the fewest are. ``{node}`` in the path is replaced by it.
     :param number: which it is to be, if that matters.
     """
     with cluster.creating:
+        place = node or next(iter(cluster.nodes()), None)
+        if place is None:
+            raise ComposeError("no node of the cluster is online")
+        tried: set[int] = set()
         for _attempt in range(_TRIES):
             vmid = number or int(cluster.client.get("/cluster/nextid"))
+            # A clone takes its number only when its task has begun.
+            while not number and (vmid in cluster.vms() or vmid in tried):
+                vmid += 1
+            tried.add(vmid)
             try:
-                upid = str(cluster.client.call("POST", path, **{**values, key: vmid}))
+                upid = str(cluster.client.call("POST", path.format(node=place), **{**values, key: vmid}))
             except ProxmoxError as error:
                 if number or not re.search(r"already (exists|in use)", error.text):
                     raise
                 continue
-            cluster.add(vmid, node, tags)
+            cluster.add(vmid, place, tags)
             return vmid, upid
     raise ComposeError(f"no free number for a VM was found in {_TRIES} tries")
