@@ -10,6 +10,7 @@ volumes the other way round.
 from __future__ import annotations
 
 import typing as t
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..composition.model import Volume
@@ -52,11 +53,12 @@ def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> None:
 
     :raises ComposeError: the VM was changed by someone else meanwhile, or does not start.
     """
-
     config = vm.free()
+    record = vm.known(config)
     for volume in (wanted.system, wanted.drive):
-        if volume not in config.volumes() and volume not in vm.known(config).volumes:
+        if volume not in config.volumes() and volume not in record.volumes:
             raise ComposeError(f"VM {vm.vmid} has no volume {volume} any more")
+    _require_data(vm, config, record, wishes)
     _while_stopped(vm, config, lambda record: _change(vm, config, record, wanted, wishes))
 
 
@@ -79,14 +81,27 @@ def _while_stopped(vm: Vm, config: Config, change: t.Callable[[Record], None]) -
         was_running = vm.stop()
         try:
             change(record)
-        except BaseException:
+        except BaseException as error:
             if was_running:
-                vm.start()
+                with _besides(error):
+                    vm.start()
             raise
         vm.start()
-    finally:
-        if record.ha:
-            ha.come_back(vm.cluster.client, vm.vmid, record.ha)
+    except BaseException as error:
+        with _besides(error):
+            _ha_on(vm, record)
+        raise
+    _ha_on(vm, record)
+
+
+@contextmanager
+def _besides(error: BaseException) -> t.Iterator[None]:
+    """What is still tried after an error does not hide that."""
+    try:
+        yield
+    except ComposeError as another:
+        if isinstance(error, ComposeError):
+            error.message += f"; besides: {another.message}"
 
 
 def _ha_off(vm: Vm, config: Config, record: Record) -> Record:
@@ -100,6 +115,23 @@ def _ha_off(vm: Vm, config: Config, record: Record) -> Record:
     vm.record(config, record)
     ha.keep_off(vm.cluster.client, vm.vmid)
     return record
+
+
+def _ha_on(vm: Vm, record: Record) -> None:
+    if record.ha:
+        ha.come_back(vm.cluster.client, vm.vmid, record.ha)
+
+
+def _require_data(vm: Vm, config: Config, record: Record, wishes: Wishes) -> None:
+    """Refuse to make a data volume where the one that there was may only be detached."""
+    known = {*record.volumes, *([Drive.parse(record.original[1]).volume] if record.original else [])}
+    detached = sorted(set(config.unused) - known)
+    for name in wishes.volumes:
+        if record.current and detached and config.with_serial(name) is None:
+            raise ComposeError(
+                f"VM {vm.vmid} has no disk with the serial number {name!r}, but keeps {', '.join(detached)} detached: "
+                f"attach that with serial={name}, or remove it"
+            )
 
 
 def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> None:
@@ -138,14 +170,26 @@ def _drives(
 
 def _grow(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> None:
     """A system disk is as large as the one before, a data disk at least as large as is said; none ever shrinks."""
-    key, old = before.boot_key, before.boot_drive
+    key, drive = before.boot_key, before.boot_drive
     content = record.volumes.get(wanted.system)
-    if key and old and content and content.size and old.size > content.size and old.volume != wanted.system:
-        vm.task("PUT", "/resize", "resize of the system disk", disk=key, size=f"{old.size >> 10}K")
+    if key and drive and content and content.size:
+        size = drive.size if drive.volume == wanted.system else content.size
+        needed = _size_before(vm, drive, record, wanted)
+        if needed > size:
+            vm.task("PUT", "/resize", "resize of the system disk", disk=key, size=f"{needed >> 10}K")
     for name, volume in wishes.volumes.items():
         disk = before.with_serial(name)
         if disk and 0 < before.drives[disk].size < volume.size << 20:
             vm.task("PUT", "/resize", f"resize of the volume {name!r}", disk=disk, size=f"{volume.size}M")
+
+
+def _size_before(vm: Vm, drive: Drive, record: Record, wanted: Boot) -> int:
+    """Bytes of the system disk that was there before the wanted one, which a killed run may have put into its place."""
+    if drive.volume != wanted.system:
+        return drive.size
+    if record.verified and record.verified.system != wanted.system:
+        return vm.volumes_on(record.verified.system.partition(":")[0]).get(record.verified.system, 0)
+    return Drive.parse(record.original[1]).size if record.original else 0
 
 
 # -- before the change -------------------------------------------------------------------------------------------------

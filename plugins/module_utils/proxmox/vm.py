@@ -73,6 +73,12 @@ class Vm:
         """The configuration as it was at the last start, but for what could be changed since."""
         return Config(self.call("GET", "/config", current=1))
 
+    def volumes_on(self, storage: str) -> dict[str, int]:
+        """The VM's volumes on a storage, and their sizes in bytes."""
+        path = f"/nodes/{self.node}/storage/{storage}/content"
+        entries = self.cluster.client.get(path, content="images", vmid=self.vmid)
+        return {str(entry["volid"]): int(entry.get("size") or 0) for entry in entries}
+
     def free(self) -> Config:
         """The configuration, once nothing else is being done to the VM.
 
