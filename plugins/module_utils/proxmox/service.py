@@ -80,7 +80,7 @@ class Service:
     @cached_property
     def staging(self) -> Staging:
         """What brings images and documents to VMs."""
-        return Staging(self.uploads, self.templates, config_drive)
+        return Staging(self.uploads, self.templates, config_drive, self.progress)
 
     def storage(self, node: Node) -> Storage:
         """Where a node's disks are."""

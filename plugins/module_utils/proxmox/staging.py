@@ -21,16 +21,20 @@ from dataclasses import dataclass, replace
 
 from ..errors import ComposeError, InputError
 from ..images.image import Image
+from ..progress import Progress
 from .client import LostAnswer, Refusal
 from .cluster import Storage
 from .config import Config, Drive
 from .record import STAGED_SERIAL, Content, Record, short
+from .tasks import TaskError
 from .templates import Templates
 from .uploads import Uploads
 from .vm import Vm
 
 #: How often a VM is looked at anew; six times if nothing comes between.
 _TRIES = 12
+#: How often of these because a task met a lock that somebody held for long.
+_BUSY = 2
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,16 @@ class Staging:
     """
 
     def __init__(
-        self, uploads: Uploads, templates: Templates, drive: t.Callable[[t.Mapping[str, t.Any]], bytes]
+        self,
+        uploads: Uploads,
+        templates: Templates,
+        drive: t.Callable[[t.Mapping[str, t.Any]], bytes],
+        progress: Progress,
     ) -> None:
         self.uploads = uploads
         self.templates = templates
         self._drive = drive
+        self._progress = progress
 
     def stage(self, vm: Vm, wanted: Wanted) -> bool:
         """Have image and document as volumes of a VM that has a record; whether anything had to be done.
@@ -84,9 +93,12 @@ class Staging:
         :raises ComposeError: the VM stays locked, was changed meanwhile, or something could not be made.
         """
         trouble: ComposeError | None = None
+        busy = 0
         for attempt in range(_TRIES):
             config = vm.free()
             record = vm.known(config)
+            if attempt == 0 and record.current and not record.tidy:
+                self._tell_lost(vm, config, record)
             if empty_slots(vm, config, record, wanted):
                 continue
             missing = _missing(config, record, wanted)
@@ -101,10 +113,22 @@ class Staging:
                 trouble = error
                 vm.cluster.vms(anew=True)  # what was asked for may be there
             except Refusal as error:
-                if not error.stale:
+                if isinstance(error, TaskError) and error.passing and busy < _BUSY:
+                    busy += 1
+                elif not error.stale:
                     raise
                 trouble = error
         raise trouble or ComposeError(f"VM {vm.vmid} changes all the time: left alone; run again")
+
+    def _tell_lost(self, vm: Vm, config: Config, record: Record) -> None:
+        """After a run that failed: what Proxmox made but could not enter into the configuration may be anybody's."""
+        named = config.volumes() | set(record.volumes)
+        for storage in sorted({volume.partition(":")[0] for volume in named}):
+            for volume in sorted(set(vm.volumes_on(storage)) - named):
+                self._progress.say(
+                    f"stage: {volume} is in no drive of VM {vm.vmid}; unless a snapshot has it, remove it as root on "
+                    f"{vm.node}: qm rescan --vmid {vm.vmid}, then qm set {vm.vmid} --delete unusedN"
+                )
 
     def _make(self, vm: Vm, config: Config, record: Record, wanted: Wanted, missing: t.Collection[str]) -> None:
         image = wanted.image if "system" in missing else None
@@ -133,9 +157,7 @@ class Staging:
         storage, colon, _rest = name.partition(":")
         if not colon:
             raise InputError(f"volume is {name!r}, expected STORAGE:VOLUME, for example ceph:vm-{{vmid}}-sys-{{image}}")
-        path = f"/nodes/{vm.node}/storage/{storage}/content"
-        listed = self.uploads.cluster.client.get(path, content="images", vmid=vm.vmid)
-        sizes = {str(entry["volid"]): int(entry.get("size") or 0) for entry in listed}
+        sizes = vm.volumes_on(storage)
         if name not in sizes:
             raise ComposeError(
                 f"volume {name} of VM {vm.vmid} does not exist; make it on a node from the image "
