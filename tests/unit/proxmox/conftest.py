@@ -220,8 +220,8 @@ def lab_of(cluster_of: t.Callable[..., World], monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(images, "qemu_img", QuickImages())
 
-    def make(staging: str, *names: str, **options: t.Any) -> Lab:
-        world = cluster_of()
+    def make(staging: str, *names: str, nodes: t.Sequence[str] = ("pve1",), **options: t.Any) -> Lab:
+        world = cluster_of(nodes=list(nodes))
         wire = Wire(world.server.cluster, "root@pam!sim")
         monkeypatch.setattr(client.Client, "_once", lambda _, verb, path, params: wire.call(verb, path, params))
         storage = "ceph" if staging == "clone" else "local"

@@ -47,6 +47,10 @@ class Lab:
         self.written = True
         self.began = {name: self._guest(name) for name in self.names}
         self.check(["one"], running=True)
+        self.begin_here()
+
+    def begin_here(self) -> None:
+        """What is there now is the beginning."""
         self._start = self.save()
 
     # -- runs ----------------------------------------------------------------------------------------------------
@@ -221,17 +225,19 @@ class Lab:
         """No VM was stopped since the beginning."""
         return all(self._guest(name) == self.began[name] for name in self.names)
 
-    def converge(self, identity: str = "two", document: str = "d2") -> None:
+    def converge(self, identity: str = "two", document: str = "d2", *, lost: t.Collection[str] = ()) -> bool:
         """The next run, to which nothing happens, ends well, and leaves what is needed and nothing else.
 
-        It is left out where the same was there already.
+        It is left out where the same was there already; false then.
+
+        :param lost: volumes that nobody could know of.
         """
         self.world.faults()
         self.wire.begin()
         quiet = all(task.ended.is_set() for task in self.cluster.tasks.all())
         key = f"{identity} {self.state()}" if quiet else ""
         if quiet and key in self.converged:
-            return
+            return False
         assert self.run(identity, document) == []
         self.vmids = self.vmids if self.written else self._vmids()
         self.check([identity], running=True)
@@ -239,10 +245,8 @@ class Lab:
         assert seen == dict.fromkeys(self.names, Observation("running", identity, document, identity)), seen
         files = {f"compose.lab.{short(identity)}.qcow2"}
         assert self.uploads() <= files, self.uploads()
-        named = {
-            str(value).partition(",")[0] for vmid in self.world.vmids() for value in self.world.config(vmid).values()
-        }
-        assert self.volumes() <= named, self.volumes() - named
+        named = self.world.named()
+        assert self.volumes() <= named | set(lost), self.volumes() - named
         superfluous = [key for name in self.names for key in self._config(name) if key.startswith(("unused", "parent"))]
         assert not superfluous, superfluous
         # What Proxmox itself left when it was interrupted while it made a VM: no volumes, and only root may remove it.
@@ -253,6 +257,7 @@ class Lab:
         assert self._plan(identity, document) == ([], True)
         if quiet:
             self.converged.add(key)
+        return True
 
 
 def _said(error: ComposeError, step: str) -> str:
