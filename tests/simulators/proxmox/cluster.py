@@ -54,7 +54,7 @@ class Cluster:
         self.volumes = Volumes(state, self.options.storages, self.locks, self.access)
         self.tasks = Tasks(state, self.options, self.clock, self.faults)
         self.locks.held = self.tasks.spend
-        self.volumes.copying = lambda: self.tasks.wait(self.options.copy_seconds)
+        self.volumes.copying = lambda size: self.tasks.wait(self.options.copy_seconds * size / (1 << 30))
         self.guests = Guests(state, self.options, self.clock, self.faults)
         known = self.schema.method("POST", "/nodes/{node}/qemu/{vmid}/config").properties
         drives.learn(known)

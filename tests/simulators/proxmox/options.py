@@ -28,7 +28,7 @@ class Options:
     pace: float = 1.0
     #: Simulated seconds that a task of a type takes, besides what it does.
     task_seconds: dict[str, float] = field(default_factory=dict)
-    #: Simulated seconds that copying a disk takes (import, full clone, move to another storage), besides what it does.
+    #: Simulated seconds that copying a GiB of a disk takes (import, full clone, move), besides what it does.
     copy_seconds: float = 0.0
     #: Simulated seconds until pvestatd tells ``/cluster/resources`` the state; 0 is always exact.
     resources_seconds: float = 10.0

@@ -25,8 +25,8 @@ class Volumes:
         self._state, self._locks, self._access = state, locks, access
         self._path = state / "etc" / "storage.json"
         self._known: tuple[tuple[int, ...], str] = (), ""
-        #: Called before the content of a volume is copied.
-        self.copying: t.Callable[[], object] = lambda: None
+        #: Called before so many bytes of a volume are copied.
+        self.copying: t.Callable[[int], object] = lambda size: None
         if not self._path.exists():
             self.write(storages)
 
@@ -197,9 +197,10 @@ class Volumes:
 
     def copy(self, node: str, source: str, target: str, snapshot: str | None = None) -> None:
         """Copies the content of a volume into another."""
-        self.copying()
         old, old_name = self.find(node, source)
         new, new_name = self.find(node, target)
+        told = old.info(old_name)
+        self.copying(told.size if told else 0)
         images.convert(
             old.file(old_name),
             old.file_format(old_name),

@@ -56,7 +56,7 @@ def test_tasks_take_their_time(simulate: Simulate) -> None:
 
 
 def test_copies_take_their_time(simulate: Simulate, image: bytes) -> None:
-    pve = simulate(copy_seconds=10)
+    pve = simulate(copy_seconds=10 * 128)  # the image has 8 MiB
     begin = time.monotonic()
     create_vm(pve, image)
     assert time.monotonic() - begin >= 0.2
