@@ -8,7 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from lab import ROOT
+from lab import PATIENCE, ROOT
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import FORMATS, Debian
 from ansible_collections.immutable.compose.plugins.module_utils.composition.document import (
@@ -28,7 +28,7 @@ COMPOSITION = str(ROOT / "compositions" / "nfs")
 
 
 class FromDisk(Qemu):
-    """The machine's own firmware finds boot loader, kernel and root on the disk."""
+    """The machine's own firmware finds boot loader, kernel and root on the disk, here one of SCSI."""
 
     def command(self, name: str, record: Record) -> list[str]:
         command = super().command(name, record)
@@ -36,7 +36,8 @@ class FromDisk(Qemu):
         del command[at : at + len(("-kernel", "FILE", "-initrd", "FILE", "-append", "TEXT"))]
         (root,) = (index for index, word in enumerate(command) if "id=disk-root,format=raw" in word)
         command[root] = f"if=none,id=disk-root,format=qcow2,snapshot=on,file={record.image.path('qcow2')}"
-        return command
+        command[command.index("virtio-blk-pci,drive=disk-root")] = "scsi-hd,drive=disk-root"
+        return [*command[: root - 1], "-device", "virtio-scsi-pci", *command[root - 1 :]]
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +78,15 @@ def test_a_disk_boots_by_itself(image: Image, platform: FromDisk) -> None:
     assert outcomes["server"].ok, outcomes["server"].message
     connection = connect(node.name, platform.endpoint(node), keys)
     try:
-        connection.open(180)
+        connection.open(PATIENCE)
         output = connection.run(
-            "cat /usr/lib/compose/identity; findmnt --noheadings --output FSTYPE /; ls /sys/block", 60
+            "cat /usr/lib/compose/identity; findmnt --noheadings --output FSTYPE /; ls /sys/block", PATIENCE
         )
     finally:
         connection.close()
     identity, root, *disks = output.stdout.decode().split()
     assert (identity, root) == (image.identity, "overlay")
-    assert "vda" in disks
+    assert "sda" in disks
 
 
 def test_the_archive_holds_the_same_tree(image: Image) -> None:

@@ -70,6 +70,7 @@ deploy() {
     # Images are built outside, where the Debian mirror is reached.
     ansible-playbook -i inventories/proxmox playbooks/build.yml -e '{"compose_formats": ["qcow2"]}'
     run ansible-playbook -i inventories/proxmox playbooks/deploy.yml
+    echo "The machines are in a network of their own: put '$PWD/tests/tools/demo_proxmox.sh run' before ssh, curl and the like."
 }
 
 # VMs outlive the server.
