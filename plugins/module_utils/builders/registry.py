@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import typing as t
 
+from ..registry import Registry
 from .base import Builder
-from .debian import Debian
-from .guix import GuixBuilder
-from .nixos import Nixos
-from .nxc import Nxc
 
-BUILDERS: t.Mapping[str, type[Builder]] = {builder.name: builder for builder in (Debian, GuixBuilder, Nixos, Nxc)}
+if t.TYPE_CHECKING:
+    from .debian import Debian  # noqa: F401
+    from .guix import GuixBuilder  # noqa: F401
+    from .nixos import Nixos  # noqa: F401
+    from .nxc import Nxc  # noqa: F401
+
+BUILDERS: t.Mapping[str, type[Builder]] = Registry(
+    __package__, {"debian": "Debian", "guix": "GuixBuilder", "nixos": "Nixos", "nxc": "Nxc"}
+)

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import typing as t
 
+from ..registry import Registry
 from .base import Platform
-from .nspawn import Nspawn
-from .podman import Podman
-from .proxmox import Proxmox
-from .qemu import Qemu
 
-PLATFORMS: t.Mapping[str, type[Platform]] = {platform.name: platform for platform in (Nspawn, Podman, Proxmox, Qemu)}
+if t.TYPE_CHECKING:
+    from .nspawn import Nspawn  # noqa: F401
+    from .podman import Podman  # noqa: F401
+    from .proxmox import Proxmox  # noqa: F401
+    from .qemu import Qemu  # noqa: F401
+
+PLATFORMS: t.Mapping[str, type[Platform]] = Registry(
+    __package__, {"nspawn": "Nspawn", "podman": "Podman", "proxmox": "Proxmox", "qemu": "Qemu"}
+)
