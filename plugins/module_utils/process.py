@@ -31,6 +31,7 @@ PACKAGES = {
     "mount": "mount",
     "nc": "netcat-openbsd",
     "nix-instantiate": "nix-bin",
+    "sh": "dash",
     "nix-store": "nix-bin",
     "nsenter": "util-linux",
     "podman": "podman",

@@ -42,7 +42,7 @@ DISTRIBUTIONS = {
 #: Comes with ansible-core.
 WITH_ANSIBLE = {"ansible", "ansible_collections", "jinja2", "packaging", "pyyaml"}
 #: Debian packages that no Debian is without, and systemd, which is asked for only where it manages the host.
-ESSENTIAL = {"apt", "coreutils", "dpkg", "mount", "systemd", "util-linux"}
+ESSENTIAL = {"apt", "coreutils", "dash", "dpkg", "mount", "systemd", "util-linux"}
 
 
 def tracked() -> list[Path]:

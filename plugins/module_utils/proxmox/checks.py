@@ -23,17 +23,17 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
     _check_options(service, nodes)
     service.cluster.check()
     needed = Privileges(service.cluster.client)
-    needed.need(f"/storage/{service.uploads.storage.name}", privileges.UPLOADS)
+    needed.demand(f"/storage/{service.uploads.storage.name}", privileges.UPLOADS)
     for node in nodes:
-        needed.need(f"/storage/{service.storage(node).name}", privileges.DISKS)
+        needed.demand(f"/storage/{service.storage(node).name}", privileges.DISKS)
         vm = service.find(node.name)
         if vm is None:
             _need_to_make(service, node, needed)
         else:
             _check_place(service, node, vm)
-            needed.need(f"/vms/{vm.vmid}", _privileges(service, node))
+            needed.demand(f"/vms/{vm.vmid}", _privileges(service, node))
     if any(service.option(node, "ha") for node in nodes):
-        needed.need("/", privileges.HA)
+        needed.demand("/", privileges.HA)
     needed.refuse()
 
 
@@ -78,8 +78,8 @@ def _privileges(service: Service, node: Node) -> tuple[str, ...]:
 
 def _need_to_make(service: Service, node: Node, needed: Privileges) -> None:
     pool = service.option(node, "pool")
-    needed.need(f"/pool/{pool}" if pool else "/vms", (*privileges.MAKING, *_privileges(service, node)))
+    needed.demand(f"/pool/{pool}" if pool else "/vms", (*privileges.MAKING, *_privileges(service, node)))
     for network in service.option(node, "networks"):
         options = dict(part.partition("=")[::2] for part in network.split(","))
         path = [options.get("bridge", ""), *([options["tag"]] if "tag" in options else [])]
-        needed.need(f"/sdn/zones/localnetwork/{'/'.join(path)}", privileges.NETWORK)
+        needed.demand(f"/sdn/zones/localnetwork/{'/'.join(path)}", privileges.NETWORK)

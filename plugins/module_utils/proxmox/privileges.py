@@ -37,7 +37,7 @@ class Privileges:
         self._paths: dict[str, dict[str, int]] | None = None
         self._missing: dict[str, set[str]] = {}
 
-    def need(self, path: str, privileges: t.Iterable[str]) -> None:
+    def demand(self, path: str, privileges: t.Iterable[str]) -> None:
         """Note what is missing on a path."""
         if self._paths is None:
             self._paths = self._client.get("/access/permissions") or {}

@@ -156,8 +156,8 @@ def test_a_vm_that_has_moved_is_found(fake: Fake) -> None:
 def test_missing_privileges_are_named(fake: Fake) -> None:
     fake.pve.grant("deploy@pve", "/vms", "VM.Audit", "VM.PowerMgmt")
     needed = Privileges(fake.client())
-    needed.need("/vms/100", ["VM.Audit", "VM.Config.Disk"])
-    needed.need("/storage/local", ["Datastore.AllocateSpace"])
+    needed.demand("/vms/100", ["VM.Audit", "VM.Config.Disk"])
+    needed.demand("/storage/local", ["Datastore.AllocateSpace"])
     told = (
         r"allow deploy@pve!ci what is needed: on /storage/local: Datastore.AllocateSpace; on /vms/100: VM.Config.Disk"
     )
