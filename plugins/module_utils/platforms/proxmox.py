@@ -205,9 +205,9 @@ class Proxmox(Platform):
             record = vm.known(config)
             wanted = Boot(
                 image=image.identity,
-                system=_volume(record, name, image=image.identity),
+                system=_volume(config, record, image=image.identity),
                 document=target.document_digest,
-                drive=_volume(record, name, document=target.document_digest),
+                drive=_volume(config, record, document=target.document_digest),
             )
             wishes = Wishes(
                 volumes=image.volumes,
@@ -304,7 +304,7 @@ class Proxmox(Platform):
         key = config.with_serial(DOCUMENT_SERIAL)
         if record.current is None or key is None:
             raise ComposeError("cannot take a new document: it was never started", node=node.name)
-        drive = _volume(record, node.name, document=document_digest)
+        drive = _volume(config, record, document=document_digest)
         new = replace(record.current, document=document_digest, drive=drive)
         verified = new if record.verified == record.current else record.verified
         # The drive is on a bus without hot-plugging: the running VM keeps the old one.
@@ -346,12 +346,13 @@ class Proxmox(Platform):
             raise ComposeError(f"run again: {'; '.join(left)}")
 
 
-def _volume(record: Record, node: str, *, image: str | None = None, document: str | None = None) -> str:
-    """The volume that was staged with an image or a document."""
-    for volume, content in record.volumes.items():
+def _volume(config: Config, record: Record, *, image: str | None = None, document: str | None = None) -> str:
+    """The volume that was staged with an image or a document, preferably one that is still with the VM."""
+    for volume, content in sorted(record.volumes.items(), key=lambda item: item[0] not in config.volumes()):
         if (image and content.image == image) or (document and content.document == document):
             return volume
-    raise ComposeError(f"the {'image' if image else 'node document'} is not staged any more; run again", node=node)
+    what = "image" if image else "node document"
+    raise ComposeError(f"the {what} is not staged any more; run again", node=record.node)
 
 
 def _require_snapshots(vm: Vm) -> None:

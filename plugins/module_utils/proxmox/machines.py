@@ -66,6 +66,9 @@ class Machines:
                     f"{node_tag(self.deployment, name)} off it if it no longer is to be"
                 )
             return self.at(tagged.vmid)
+        tag = node_tag(self.deployment, name)
+        for found in self.cluster.tagged(tag):
+            raise InputError(f"VM {found.vmid}, a template, has the tag {tag}: it cannot be a node", node=name)
         return self.at(vmid) if vmid is not None and vmid in self.cluster.vms() else None
 
     def at(self, vmid: int) -> Vm:

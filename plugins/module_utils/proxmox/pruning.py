@@ -18,7 +18,7 @@ from ..progress import Progress
 from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster
 from .config import Config
-from .record import Boot, Record
+from .record import Boot, Content, Record
 from .staging import empty_slots
 from .vm import Patience, Vm
 
@@ -80,15 +80,17 @@ def drop_volumes(vm: Vm, keep: t.Collection[str], references: References, progre
     if empty_slots(vm, config, record):  # of a run that was killed, and of which nothing is wanted any more
         config = vm.config()
         record = vm.known(config)
-    in_use = {drive.volume for drive in config.drives.values()} | _needed(record)
-    left = {volume: content for volume, content in record.volumes.items() if volume in in_use or content.image in keep}
+    left = _wanted(config, record, keep)
     superfluous = [volume for volume in record.volumes if volume not in left]
     unused = [volume for volume in superfluous if volume in config.unused]
     shared = {volume: others for volume in unused if (others := references.others(volume, vm.vmid))}
     for volume, others in shared.items():
         progress.say(f"prune: {volume} stays: VM {', '.join(map(str, sorted(others)))} uses it, too")
     gone = [volume for volume in unused if volume not in shared]
-    if gone:
+    if gone and config.get("protection") == "1":
+        progress.say(f"prune: {', '.join(gone)} of VM {vm.vmid} stays as long as that is protected")
+        left.update({volume: record.volumes[volume] for volume in gone})
+    elif gone:
         try:  # in a task: the removal of a large volume can take longer than a call may
             keys = ",".join(config.unused[volume] for volume in gone)
             vm.task("POST", "/config", "removal of volumes", digest=config.digest, delete=keys)
@@ -101,6 +103,16 @@ def drop_volumes(vm: Vm, keep: t.Collection[str], references: References, progre
     return None if shared else replace(record, volumes=left, tidy=True)
 
 
-def _needed(record: Record) -> set[str]:
+def _wanted(config: Config, record: Record, keep: t.Collection[str]) -> dict[str, Content]:
+    """The volumes that stay; of several with a kept image one is enough."""
     boots: t.Iterable[Boot | None] = (record.current, record.verified)
-    return {volume for boot in boots if boot for volume in (boot.system, boot.drive)}
+    in_use = {volume for boot in boots if boot for volume in (boot.system, boot.drive)}
+    in_use |= {drive.volume for drive in config.drives.values()}
+    wanted = {volume: content for volume, content in record.volumes.items() if volume in in_use}
+    there = {content.image for content in wanted.values()}
+    for volume in config.unused:
+        content = record.volumes.get(volume, Content())
+        if content.image in keep and content.image not in there:
+            wanted[volume] = content
+            there.add(content.image)
+    return wanted

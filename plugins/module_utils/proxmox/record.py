@@ -99,6 +99,8 @@ class Record:
     ha: str | None = None
     #: A snapshot that was made before the switch.
     snapshot: str | None = None
+    #: The VM is to be protected again, once a drive has been taken out of it.
+    protected: bool = False
     #: Nothing is left to be cleaned up.
     tidy: bool = False
 

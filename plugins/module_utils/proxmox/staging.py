@@ -173,7 +173,7 @@ def empty_slots(vm: Vm, config: Config, record: Record, wanted: Wanted | None = 
     if staged:
         contents = {drive.volume: _content(drive, wanted) if wanted else Content() for drive in staged.values()}
         new = replace(record, volumes={**record.volumes, **contents}, tidy=False)
-        vm.record(config, new, {"delete": ",".join(staged)})
+        vm.detach(config, new, staged)
     return bool(staged)
 
 

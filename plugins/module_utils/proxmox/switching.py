@@ -68,8 +68,11 @@ def boot_original(vm: Vm, key: str, value: str) -> None:
     def change(record: Record) -> None:
         config = vm.free()
         slot = config.with_serial(DOCUMENT_SERIAL)
-        values = {key: value, **({"delete": slot} if slot else {})}
-        vm.record(config, replace(record, current=None, tidy=False), values)
+        new = replace(record, current=None, tidy=False)
+        if slot:
+            vm.detach(config, new, [slot], {key: value})
+        else:
+            vm.record(config, new, {key: value})
 
     _while_stopped(vm, vm.free(), change)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ComposeError
 from .client import LostAnswer, ProxmoxError
@@ -145,6 +145,18 @@ class Vm:
         description = record.into(config.get("description"))
         tags = record.tags(set(config.get("tags").replace(",", ";").split(";")) - {"", " "})
         self.change(config, {"description": description, "tags": tags, **(more or {})})
+
+    def detach(
+        self, config: Config, record: Record, keys: t.Iterable[str], more: t.Mapping[str, t.Any] | None = None
+    ) -> None:
+        """:meth:`record`, and take out drives, whose volumes stay; protection forbids that, and is lifted so long."""
+        known = self.known(config)
+        if config.get("protection") == "1":
+            self.record(config, replace(known, protected=True, tidy=False), {"protection": 0})
+            config = self.config()
+            known = self.known(config)
+        again = {"protection": 1} if known.protected else {}
+        self.record(config, replace(record, protected=False), {**(more or {}), **again, "delete": ",".join(keys)})
 
     def rewrite(self, record: Record) -> None:
         """Write a record, whatever the rest of the configuration is now."""
