@@ -224,7 +224,7 @@ def lab_of(cluster_of: t.Callable[..., World], monkeypatch: pytest.MonkeyPatch) 
         world = cluster_of(nodes=list(nodes))
         wire = Wire(world.server.cluster, "root@pam!sim")
         monkeypatch.setattr(client.Client, "_once", lambda _, verb, path, params: wire.call(verb, path, params))
-        storage = "ceph" if staging == "clone" else "local"
-        return Lab(world, wire, *names, staging=staging, storage=storage, **options)
+        options.setdefault("storage", "ceph" if staging == "clone" else "local")
+        return Lab(world, wire, *names, staging=staging, **options)
 
     return make

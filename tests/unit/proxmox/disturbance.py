@@ -59,8 +59,11 @@ class Lab:
         """As a step has it that begins: it knows nothing."""
         return self.world.platform(*self.names, **self.options)
 
-    def run(self, identity: str, document: str) -> list[str]:
-        """A run as the engine makes it, each step for itself; what went wrong."""
+    def run(self, identity: str, document: str, keep: t.Collection[str] = ()) -> list[str]:
+        """A run as the engine makes it, each step for itself; what went wrong.
+
+        :param keep: images of former releases.
+        """
         step = "plan"
         try:
             targets, settled = self._plan(identity, document)
@@ -75,17 +78,19 @@ class Lab:
                 wrong = [outcome.message for outcome in outcomes.values() if not outcome.ok]
             except ComposeError as error:
                 wrong = [_said(error, "switch")]
+            # Stands for the verification.
+            strange = [name for name in self.names if self._guest(name).get("serial") != short(identity)]
+            wrong = wrong or [f"verify, {name}: another image" for name in strange]
             if wrong:
                 return [*wrong, *self._revert()]
-            for name in self.names:  # the verification
-                assert self._guest(name)["serial"] == short(identity), name
         try:
             if not settled:
                 platform = self.platform()
                 platform.observe(platform.deployment.nodes)
                 platform.commit(platform.deployment.nodes, 1)
                 seen = platform.observe(platform.deployment.nodes).values()
-                platform.prune({word for one in seen for word in (one.identity, one.verified) if word})
+                used = {word for one in seen for word in (one.identity, one.verified) if word}
+                platform.prune({*used, *keep})
         except ComposeError as error:
             return [_said(error, "commit")]
         return []
@@ -196,7 +201,8 @@ class Lab:
 
     def _guest(self, name: str) -> dict[str, t.Any]:
         """What runs; empty if nothing does."""
-        return self.cluster.guests.record(self.world.vmid(name)) or {}
+        tagged = [vmid for vmid in self.world.vmids() if f".{name}" in str(self.world.config(vmid).get("tags"))]
+        return (self.cluster.guests.record(tagged[0]) if tagged else None) or {}
 
     # -- what must hold ------------------------------------------------------------------------------------------
 
