@@ -58,7 +58,7 @@ class World:
             for index, each in enumerate(names or ("web1", "web2"), 1)
         )
         cluster = self.server.cluster
-        user, _, secret = cluster.access.root_token.removeprefix("token:").rpartition("=")
+        user, dummy, secret = cluster.access.root_token.removeprefix("token:").rpartition("=")
         credentials = {
             "host": f"127.0.0.1:{self.server.server_address[1]}",
             "token_id": user,
@@ -223,7 +223,7 @@ def lab_of(cluster_of: t.Callable[..., World], monkeypatch: pytest.MonkeyPatch) 
     def make(staging: str, *names: str, nodes: t.Sequence[str] = ("pve1",), **options: t.Any) -> Lab:
         world = cluster_of(nodes=list(nodes))
         wire = Wire(world.server.cluster, "root@pam!sim")
-        monkeypatch.setattr(client.Client, "_once", lambda _, verb, path, params: wire.call(verb, path, params))
+        monkeypatch.setattr(client.Client, "_once", lambda dummy, verb, path, params: wire.call(verb, path, params))
         options.setdefault("storage", "ceph" if staging == "clone" else "local")
         return Lab(world, wire, *names, staging=staging, **options)
 

@@ -44,7 +44,7 @@ class Fake:
     """A cluster that is served by a thread of its own."""
 
     def __init__(self, directory: Path) -> None:
-        self.ca_file, key, _ = make_cert(str(directory), hosts=("127.0.0.1",))
+        self.ca_file, key, dummy = make_cert(str(directory), hosts=("127.0.0.1",))
         self.pve = FakePve(host="127.0.0.1", port=0)
         self.pve.apitokens[TOKEN["token_id"]] = TOKEN["token_secret"]
         self._loop = asyncio.new_event_loop()
@@ -110,7 +110,7 @@ def test_a_wrong_token_and_a_wrong_password(fake: Fake) -> None:
 
 def test_a_certificate_of_somebody_else(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    other, _, _ = make_cert(str(tmp_path / "other"), hosts=("127.0.0.1",))
+    other, *dummy = make_cert(str(tmp_path / "other"), hosts=("127.0.0.1",))
     with pytest.raises(ComposeError, match="is not trusted; give the cluster's authority as ca_file"):
         fake.client(ca_file=other).get("/version")
 
@@ -198,14 +198,14 @@ def test_a_lock_that_somebody_holds_for_a_moment(fake: Fake) -> None:
     vm = fake.vm()
     vm.change(vm.config(), {"description": "x"})
     assert fake.pve.vm(100).config["description"] == "x"
-    assert [method for method, *_ in fake.pve.requests].count("PUT") == 3
+    assert [method for method, *dummy in fake.pve.requests].count("PUT") == 3
 
 
 def test_reads_survive_a_bad_network(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake.pve._random, "random", iter([0.1, 0.9] * 50).__next__)
     client = fake.client()
     fake.pve.flaky_network(drop_rate=0.5)
-    assert [client.get("/version")["version"] for _ in range(3)] == [fake.pve.version] * 3
+    assert [client.get("/version")["version"] for dummy in range(3)] == [fake.pve.version] * 3
     fake.pve.flaky_network(drop_rate=1.0)
     with pytest.raises(LostAnswer, match=r"broke \(POST /nodes/pve1/qemu/100/status/stop\)"):
         client.call("POST", "/nodes/pve1/qemu/100/status/stop")
