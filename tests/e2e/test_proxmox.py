@@ -27,7 +27,7 @@ class Cluster(Lab):
     """A backend and a database on a simulated cluster, in a network of its own."""
 
     def __init__(self, directory: Path) -> None:
-        platform = {"name": "proxmox", "storage": "local", "memory": 384}
+        platform = {"name": "proxmox", "storage": "local", "memory": 384, "shutdown_timeout": 300}
         roles = {"backend": ["backend"], "proxy": 0}
         super().__init__(directory, "web", {"platform": platform, "roles": roles, "boot_timeout": 900})
         self.drop_test_script()
@@ -104,6 +104,10 @@ def test_a_changed_role_is_replaced_and_its_data_stay(lab: Cluster) -> None:
     assert changed(boots, lab.boots()) == {"database"}
     assert changed(images, lab.images()) == {"database"}
     assert lab.visits() > visits > 0
+    # It was not switched off: it heard the power button.
+    tasks = lab.directory / "pve/tasks"
+    assert ":qmshutdown:" in (tasks / "index").read_text()
+    assert not [log.name for log in tasks.glob("*.log") if "terminating" in log.read_text()]
 
 
 def test_a_bad_image_is_taken_back(lab: Cluster) -> None:
