@@ -174,6 +174,7 @@ class Proxmox(Platform):
             document_digest=digest,
             storage=self.service.storage(node),
             method=self.service.method(node),
+            pool=self.option(node, "pool"),
             pattern=self.option(node, "volume") or "",
         )
 

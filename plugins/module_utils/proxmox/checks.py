@@ -27,6 +27,8 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
     for node in nodes:
         needed.demand(f"/storage/{service.storage(node).name}", privileges.DISKS)
         vm = service.find(node.name)
+        if service.method(node) == "clone":
+            _demand_where_made(service, node, needed, privileges.CLONING)
         if vm is None:
             _need_to_make(service, node, needed)
         else:
@@ -44,11 +46,7 @@ _NEEDED = (("storage", ""), ("volume", "staging=volume"), ("snapshot_command", "
 def _check_options(service: Service, nodes: t.Sequence[Node]) -> None:
     numbers: dict[int, str] = {}
     for node in nodes:
-        for name, when in (
-            ("storage", ""),
-            ("volume", "staging=volume"),
-            ("snapshot_command", "snapshot=node-command"),
-        ):
+        for name, when in _NEEDED:
             option, _equals, value = when.partition("=")
             if service.option(node, name) is None and (not when or service.option(node, option) == value):
                 raise InputError(f"node {node.name!r} has no {name}" + (f", which {when} needs" if when else ""))
@@ -71,14 +69,20 @@ def _privileges(service: Service, node: Node) -> tuple[str, ...]:
     needed = privileges.VM
     if service.option(node, "snapshot") == "vm":
         needed += privileges.SNAPSHOT
-    if service.method(node) == "clone":
-        needed += privileges.CLONING
+    if service.option(node, "address") == "agent":
+        needed += privileges.AGENT if service.cluster.version >= (9,) else privileges.AGENT_OF_8
     return needed
 
 
-def _need_to_make(service: Service, node: Node, needed: Privileges) -> None:
+def _demand_where_made(service: Service, node: Node, needed: Privileges, names: t.Iterable[str]) -> None:
     pool = service.option(node, "pool")
-    needed.demand(f"/pool/{pool}" if pool else "/vms", (*privileges.MAKING, *_privileges(service, node)))
+    needed.demand(f"/pool/{pool}" if pool else "/vms", names)
+    if pool:
+        needed.demand("/vms", privileges.TAGGING)
+
+
+def _need_to_make(service: Service, node: Node, needed: Privileges) -> None:
+    _demand_where_made(service, node, needed, (*privileges.MAKING, *_privileges(service, node)))
     for network in service.option(node, "networks"):
         options = dict(part.partition("=")[::2] for part in network.split(","))
         path = [options.get("bridge", ""), *([options["tag"]] if "tag" in options else [])]

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import ComposeError, InputError
-from .client import Client
+from .client import Client, ProxmoxError
 from .record import tags_of
 
 #: The first version that knows images to import.
@@ -84,6 +84,8 @@ class Cluster:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._lock = threading.Lock()
+        #: As :meth:`check` has read it.
+        self.version: tuple[int, ...] = ()
         #: Held from asking for a free number to the VM that takes it.
         self.creating = threading.Lock()
         self._nodes: dict[str, str] = {}
@@ -96,15 +98,24 @@ class Cluster:
         :raises ComposeError: says so.
         """
         version = str(self.client.get("/version")["version"])
-        numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
-        if numbers < OLDEST:
+        self.version = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+        if self.version < OLDEST:
             raise InputError(
                 f"Proxmox VE at {self.client.access.host} is version {version}; at least "
                 f"{OLDEST[0]}.{OLDEST[1]} is needed, older ones cannot import images through their API"
             )
-        for entry in self.client.get("/cluster/status"):
+        for entry in self._status():
             if entry["type"] == "cluster" and not int(entry.get("quorate", 1)):
                 raise ComposeError(f"cluster {entry.get('name')} has no quorum: nothing can be changed now")
+
+    def _status(self) -> t.Any:
+        """What is known of the cluster; nothing without Sys.Audit, which nothing else needs."""
+        try:
+            return self.client.get("/cluster/status")
+        except ProxmoxError as error:
+            if error.status != 403:
+                raise
+            return []
 
     def vms(self, *, anew: bool = False) -> dict[int, Resource]:
         """All VMs that the caller may see, by number."""
@@ -174,8 +185,8 @@ class Cluster:
         known = self.storages()
         if name not in known:
             raise InputError(
-                f"Proxmox has no storage {name!r} that {self.client.access.account} may see; there are: "
-                f"{', '.join(sorted(known)) or 'none'}"
+                f"Proxmox has no storage {name!r} that {self.client.access.account} may see (Datastore.AllocateSpace); "
+                f"there are: {', '.join(sorted(known)) or 'none'}"
             )
         return known[name]
 
@@ -195,7 +206,8 @@ class Cluster:
         fitting = [storage for storage in self.storages().values() if "import" in storage.content]
         if not fitting:
             raise InputError(
-                "no storage of Proxmox takes images to import; allow it for one that is a directory, for example: "
+                f"no storage of Proxmox that {self.client.access.account} may see (Datastore.AllocateSpace) takes "
+                "images to import; allow it for one that is a directory, for example: "
                 "pvesm set local --content backup,iso,vztmpl,import"
             )
         return min(fitting, key=lambda storage: (not storage.shared, storage.name))

@@ -17,9 +17,14 @@ from .client import Client
 VM: tuple[str, ...] = ("VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.Options")
 #: Besides, to set what a VM consists of, where VMs are made.
 MAKING = ("VM.Allocate", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.HWType", "VM.Config.Network")
+#: Where VMs are made in a pool: tags are checked before the VM is in it.
+TAGGING = ("VM.Config.Options",)
+#: To ask the guest agent for addresses.
+AGENT = ("VM.GuestAgent.Audit",)
+AGENT_OF_8 = ("VM.Monitor",)
 SNAPSHOT = ("VM.Snapshot",)
-#: Besides, for linked clones: on the template, which is a VM of the same place.
-CLONING = ("VM.Allocate", "VM.Clone")
+#: For linked clones, where VMs are made: on templates and clones.
+CLONING = ("VM.Audit", "VM.Allocate", "VM.Clone", "VM.Config.Disk", "VM.Config.Options")
 #: On the storage of the disks.
 DISKS = ("Datastore.AllocateSpace",)
 #: On the storage to which images are uploaded; the last one to remove them.

@@ -50,6 +50,8 @@ class Wanted:
     storage: Storage
     #: ``import``, ``clone`` or ``volume``.
     method: str
+    #: For ``clone``: of templates and clones, as of VMs that are made.
+    pool: str | None = None
     #: For ``volume``: which, with ``{vmid}``, ``{node}`` and ``{image}``.
     pattern: str = ""
 
@@ -135,7 +137,7 @@ class Staging:
         if image is None or wanted.method == "import":
             self._import(vm, config, wanted, image, document="document" in missing)
         elif wanted.method == "clone":
-            self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial)
+            self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial, wanted.pool)
         else:
             self._find(vm, config, record, wanted, image)
 

@@ -43,18 +43,19 @@ class Templates:
         #: Numbers of templates that were looked at.
         self._sound: set[int] = set()
 
-    def hand_over(self, vm: Vm, config: Config, image: Image, storage: Storage, serial: str) -> None:
+    def hand_over(self, vm: Vm, config: Config, image: Image, storage: Storage, serial: str, pool: str | None) -> None:
         """Give a VM, which may run, a linked clone of an image in a free slot where it does not see it.
 
         :param config: what the slot is chosen by.
         :param serial: serial number of the new drive.
+        :param pool: of what has to be made for it.
         """
         node = vm.node
-        template = self._template(node, image, storage, serial)
+        template = self._template(node, image, storage, serial, pool)
         name = f"compose-{self.deployment}-{short(image.identity)}"
         path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
         target = node if node != template.node else None
-        values = {"name": name, "target": target}
+        values = {"name": name, "target": target, "pool": pool}
         clone, upid = create(self.cluster, path, "newid", values, tags=template.tags, node=node)  # they are copied
         temporary = self._at(clone)
         try:
@@ -71,7 +72,7 @@ class Templates:
             raise
         self._remove(temporary, empty=True)
 
-    def _template(self, node: str, image: Image, storage: Storage, serial: str) -> Resource:
+    def _template(self, node: str, image: Image, storage: Storage, serial: str, pool: str | None) -> Resource:
         """The template of an image; made if there is none. On a local storage each node needs its own."""
         where = "" if storage.shared else node
         with self._lock:
@@ -86,7 +87,7 @@ class Templates:
             source = self.uploads.image(node, image)
             drive = storage.imported(source, serial)
             name = f"compose-{self.deployment}-{image.role}"
-            values = {"name": name, "tags": ";".join(sorted(tags)), "memory": 16, _SLOT: drive}
+            values = {"name": name, "tags": ";".join(sorted(tags)), "pool": pool, _SLOT: drive}
             vmid, upid = create(self.cluster, "/nodes/{node}/qemu", "vmid", values, tags=tags, node=node)
             made = self._at(vmid)
             made.done(upid, f"import of {image.identity} as a template")
