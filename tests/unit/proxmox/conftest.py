@@ -223,6 +223,7 @@ def lab_of(cluster_of: t.Callable[..., World], monkeypatch: pytest.MonkeyPatch) 
     def make(staging: str, *names: str, nodes: t.Sequence[str] = ("pve1",), **options: t.Any) -> Lab:
         world = cluster_of(nodes=list(nodes))
         wire = Wire(world.server.cluster, "root@pam!sim")
+        options.pop("prepare", lambda wire: None)(wire)
         monkeypatch.setattr(client.Client, "_once", lambda dummy, verb, path, params: wire.call(verb, path, params))
         options.setdefault("storage", "ceph" if staging == "clone" else "local")
         return Lab(world, wire, *names, staging=staging, **options)

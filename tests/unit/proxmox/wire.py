@@ -96,10 +96,12 @@ class Wire:
                 found.setdefault((name, changes), number)
         return sorted(found.values())
 
-    def ask(self, verb: str, path: str, **params: t.Any) -> t.Any:
+    def ask(self, verb: str, path: str, /, **params: t.Any) -> t.Any:
         """The cluster's answer."""
         given = {key: str(value) for key, value in params.items() if value is not None}
         if path.endswith("/upload"):
+            if not self.cluster.access.may(self.user, f"/storage/{path.split('/')[4]}", ["Datastore.AllocateTemplate"]):
+                raise ProxmoxError(verb, path, 403, "Permission check failed")
             given.update(self._received(params["filename"]))
         try:
             return self.cluster.handle(verb, path, given, self.user, token=True)[1]
