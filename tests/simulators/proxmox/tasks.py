@@ -180,8 +180,8 @@ class Tasks:
             say(f"TASK ERROR: {task_status}")
         task.endtime = int(self._clock.time())
         (self._directory / self._name(task)).write_text("\n".join(task.lines) + "\n")
+        self._append(f"{began:.3f} {time.time():.3f} {task.upid} {task_status}", "times")
         task.status = task_status
-        self._append(f"{began:.3f} {time.time():.3f} {task.upid} {task.status}", "times")
         self._append(f"{task.upid} {task.endtime:08X} {task.status}")
         task.ended.set()
 
