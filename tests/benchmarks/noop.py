@@ -49,8 +49,11 @@ TASKS = f"""
 """
 
 
-def collection_with(platform: Path, directory: Path) -> Path:
-    """A copy of the collection with one more platform: one file, and one line in the registry."""
+def collection_with(directory: Path, *parts: tuple[str, Path, str]) -> Path:
+    """A copy of the collection with more platforms or builders: each is one file, and one line in a registry.
+
+    :param parts: ``platforms`` or ``builders``, the file, and the class in it.
+    """
     copy = directory / "ansible_collections" / "immutable" / "compose"
     for part in ("plugins", "playbooks", "roles", "meta", "nix", "galaxy.yml"):
         source = ROOT / part
@@ -58,10 +61,11 @@ def collection_with(platform: Path, directory: Path) -> Path:
             shutil.copytree(source, copy / part)
         else:
             shutil.copy(source, copy / part)
-    platforms = copy / "plugins" / "module_utils" / "platforms"
-    shutil.copy(platform, platforms)
-    with open(platforms / "registry.py", "a", encoding="utf-8") as registry:
-        registry.write("\nfrom .answers import Answers  # noqa: E402\n\nPLATFORMS[Answers.name] = Answers\n")
+    for kind, file, name in parts:
+        room = copy / "plugins" / "module_utils" / kind
+        shutil.copy(file, room)
+        with open(room / "registry.py", "a", encoding="utf-8") as registry:
+            registry.write(f"\nfrom .{file.stem} import {name}  # noqa: E402\n\n{kind.upper()}[{name}.name] = {name}\n")
     return directory
 
 
@@ -85,7 +89,8 @@ def play(directory: Path, *args: str) -> tuple[float, str]:
 def main() -> int:
     """Print the result; 0 if the goal is met."""
     with tempfile.TemporaryDirectory() as name:
-        directory = collection_with(Path(__file__).parent / "platforms" / "answers.py", Path(name))
+        answers = Path(__file__).parent / "platforms" / "answers.py"
+        directory = collection_with(Path(name), ("platforms", answers, "Answers"))
         shutil.copytree(ROOT / "compositions" / "web", directory / "web")
         composition = directory / "web" / "composition.nix"
         composition.write_text(composition.read_text().partition("  testScript = ")[0] + "}\n")

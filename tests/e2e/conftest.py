@@ -6,7 +6,15 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from lab import Lab
+from lab import PATIENCE, Lab
+
+#: These files take longest: started last, one of them would leave the other processes of pytest without work.
+LONGEST = ("test_proxmox.py", "test_demo.py", "test_web.py", "test_killed.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="module")
@@ -22,5 +30,5 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..
     yield make
     for lab in labs:
         process = lab.start("destroy", "-e", '{"compose_data": true}')
-        output, _errors = process.communicate(timeout=300)
+        output, _errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output

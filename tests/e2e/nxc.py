@@ -9,7 +9,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from lab import ROOT, Lab
+from lab import PATIENCE, ROOT, Lab
 
 NXC = ROOT / ".cache/venv/nxc/bin"
 
@@ -34,6 +34,6 @@ def run_nxc(
         input=typed,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ansible_runner
 import pytest
-from lab import Lab, changed
+from lab import PATIENCE, Lab, changed
 from nxc import run_nxc
 
 NODES = {"server", "node1", "node2"}
@@ -27,7 +27,11 @@ def test_the_demo_passes_through_ansible_runner(lab: Lab, tmp_path: Path) -> Non
     (private / "env").mkdir()
     (private / "env" / "envvars").write_text(json.dumps(lab.environment()))
     run = ansible_runner.run(
-        private_data_dir=str(private), playbook="deploy.yml", inventory=str(lab.inventory), quiet=True, timeout=900
+        private_data_dir=str(private),
+        playbook="deploy.yml",
+        inventory=str(lab.inventory),
+        quiet=True,
+        timeout=2 * PATIENCE,
     )
     assert (run.status, run.rc) == ("successful", 0), run.stdout.read()
     reports = {

@@ -19,6 +19,7 @@ ROLE = "database"
 @pytest.fixture(scope="module")
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
     lab = lab_of("elsewhere", "web", platform="nspawn", roles={"proxy": 0, "backend": 0})
+    lab.drop_kernels()
     lab.drop_test_script()
     return lab
 
@@ -73,15 +74,13 @@ def git(lab: Lab, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def revisions(lab: Lab) -> list[str]:
-    """Two commits of the composition; the second is checked out."""
+    """Two commits of the composition: an image that other tests have built, too, and a new one; it is checked out."""
     git(lab, "init", "--quiet")
-    commits = []
-    for change in ("first", "second"):
-        lab.edit("appendonly", f"# {change} {NEW}\nappendonly", "redis.conf")
-        git(lab, "add", ".")
-        git(lab, "commit", "--quiet", "--message", change)
-        commits.append(git(lab, "rev-parse", "HEAD"))
-    return commits
+    git(lab, "add", ".")
+    git(lab, "commit", "--quiet", "--message", "first")
+    lab.edit("appendonly", f"# second {NEW}\nappendonly", "redis.conf")
+    git(lab, "commit", "--quiet", "--all", "--message", "second")
+    return [git(lab, "rev-parse", commit) for commit in ("HEAD~1", "HEAD")]
 
 
 def test_another_host_builds_and_runs_the_nodes(lab: Lab, host: str, revisions: list[str]) -> None:

@@ -24,6 +24,7 @@ STEPS = {
 @pytest.fixture(scope="module")
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
     lab = lab_of("killed", "web", platform="nspawn")
+    lab.drop_kernels()
     lab.play("deploy")
     return lab
 

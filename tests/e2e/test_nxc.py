@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab import COLLECTIONS, NEW, ROOT, Lab
+from lab import COLLECTIONS, NEW, PATIENCE, ROOT, Lab
 from nxc import NXC, run_nxc
 
 DATABASE = "database.wait_for_unit('redis-server'); database.succeed('redis-cli ping')"
@@ -23,6 +23,7 @@ DATABASE = "database.wait_for_unit('redis-server'); database.succeed('redis-cli 
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
     """One container of the example, whose image other tests have built, too."""
     lab = lab_of("nxc", "web", platform="nspawn", roles={"proxy": 0, "backend": 0})
+    lab.drop_kernels()
     lab.drop_test_script()
     path = lab.composition / "composition.nix"
     path.write_text(path.read_text().rstrip().removesuffix("}") + f"  testScript = ''\n    {DATABASE}\n  '';\n}}\n")
@@ -96,7 +97,7 @@ def play(tmp_path: Path, playbook: str, deployment: dict[str, t.Any], *arguments
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -128,7 +129,7 @@ def test_stub_outputs_for_docker_become_a_compose_file_that_is_valid(tmp_path: P
     play(tmp_path, "nxc_export", deployment)
     file = state / "nxc/artifact/composition/docker/docker-compose.json"
     command = ["docker-compose", "--file", str(file), "config"]
-    checked = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    checked = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
     services = yaml.safe_load(checked)["services"]
     assert sorted(services) == ["node1", "node2", "server"]
     assert services["node2"]["hostname"] == "node2" and services["node2"]["command"][0].endswith("/init")

@@ -9,7 +9,7 @@ import subprocess
 import typing as t
 
 import pytest
-from lab import NEW, Lab, changed
+from lab import NEW, PATIENCE, Lab, changed
 
 NODES = {"backend", "database", "proxy"}
 
@@ -20,7 +20,7 @@ def lab(lab_of: t.Callable[..., Lab]) -> Lab:
 
 
 def podman(*command: str) -> str:
-    return subprocess.run(["podman", *command], check=True, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(["podman", *command], check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
 def containers(lab: Lab) -> dict[str, dict[str, t.Any]]:

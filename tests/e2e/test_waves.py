@@ -32,6 +32,7 @@ BROKEN = f"""{PORT}
 @pytest.fixture(scope="module")
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
     lab = lab_of("waves", "web", platform="nspawn", roles={"proxy": 0, "database": 0}, at_most={"backend": 1})
+    lab.drop_kernels()
     lab.drop_test_script()
     lab.play("deploy")
     return lab

@@ -21,7 +21,9 @@ BROKEN = "no_such_directive on;"
 
 @pytest.fixture(scope="module")
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
-    return lab_of("web", "web", platform="nspawn")
+    lab = lab_of("web", "web", platform="nspawn")
+    lab.drop_kernels()
+    return lab
 
 
 def visits(lab: Lab) -> int:

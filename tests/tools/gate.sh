@@ -127,7 +127,7 @@ smoke() {
 }
 
 e2e() {
-    tests stage "e2e-${newest##*/}" "$newest" -n 2 --dist loadfile tests/e2e
+    tests stage "e2e-${newest##*/}" "$newest" -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
 }
 
 # Other versions of Nix, and Guix, from chroots.
