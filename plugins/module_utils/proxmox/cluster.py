@@ -88,6 +88,8 @@ class Cluster:
         self.version: tuple[int, ...] = ()
         #: Held from asking for a free number to the VM that takes it.
         self.creating = threading.Lock()
+        #: Numbers under which VMs were to be made.
+        self.asked_for: set[int] = set()
         self._nodes: dict[str, str] = {}
         self._vms: dict[int, Resource] = {}
         self._storages: dict[str, Storage] = {}

@@ -186,13 +186,12 @@ def create(
         place = node or next(iter(cluster.nodes()), None)
         if place is None:
             raise ComposeError("no node of the cluster is online")
-        tried: set[int] = set()
         for _attempt in range(_TRIES):
             vmid = number or int(cluster.client.get("/cluster/nextid"))
-            # A clone takes its number only when its task has begun.
-            while not number and (vmid in cluster.vms() or vmid in tried):
+            # A clone takes its number only when its task has begun; so may one of which no answer came.
+            while not number and (vmid in cluster.vms() or vmid in cluster.asked_for):
                 vmid += 1
-            tried.add(vmid)
+            cluster.asked_for.add(vmid)
             try:
                 upid = str(cluster.client.call("POST", path.format(node=place), **{**values, key: vmid}))
             except ProxmoxError as error:
