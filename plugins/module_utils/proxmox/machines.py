@@ -104,8 +104,8 @@ class Machines:
         tags = {*self._tags(name), *making.tags}
         values = {"name": name, "description": record.into(""), "tags": ";".join(sorted(tags)), "pool": making.pool}
         given = {**making.values, **values}
-        where = making.target_node
-        number, upid = create(self.cluster, "/nodes/{node}/qemu", "vmid", given, number=vmid, tags=tags, node=where)
+        path, where, seconds = "/nodes/{node}/qemu", making.target_node, self.patience.task
+        number, upid = create(self.cluster, path, "vmid", given, number=vmid, tags=tags, node=where, seconds=seconds)
         vm = self.at(number)
         vm.done(upid, "making")
         return vm

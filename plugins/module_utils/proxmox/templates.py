@@ -22,7 +22,7 @@ from .cluster import Cluster, Resource, Storage
 from .config import Config
 from .record import deployment_tag, image_tag, short
 from .uploads import Uploads
-from .vm import Patience, Vm
+from .vm import Patience, Vm, comes_to_be
 
 #: The drive of a template.
 _SLOT = "sata0"
@@ -56,7 +56,8 @@ class Templates:
         path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
         target = node if node != template.node else None
         values = {"name": name, "target": target, "pool": pool}
-        clone, upid = create(self.cluster, path, "newid", values, tags=template.tags, node=node)  # they are copied
+        tags = template.tags  # they are copied
+        clone, upid = create(self.cluster, path, "newid", values, tags=tags, node=node, seconds=self.patience.task)
         temporary = self._at(clone)
         try:
             temporary.done(upid, f"clone of template {template.vmid}")
@@ -88,7 +89,8 @@ class Templates:
             drive = storage.imported(source, serial)
             name = f"compose-{self.deployment}-{image.role}"
             values = {"name": name, "tags": ";".join(sorted(tags)), "pool": pool, _SLOT: drive}
-            vmid, upid = create(self.cluster, "/nodes/{node}/qemu", "vmid", values, tags=tags, node=node)
+            path, seconds = "/nodes/{node}/qemu", self.patience.task
+            vmid, upid = create(self.cluster, path, "vmid", values, tags=tags, node=node, seconds=seconds)
             made = self._at(vmid)
             made.done(upid, f"import of {image.identity} as a template")
             _make_template(made)
@@ -173,13 +175,15 @@ def create(
     *,
     tags: t.AbstractSet[str],
     node: str | None,
+    seconds: float,
     number: int | None = None,
 ) -> tuple[int, str]:
-    """Make a VM under a number that is free; the number, and the task that goes on with it.
+    """Make a VM under a number that is free; the number, and the task that goes on with it, if it is not done yet.
 
     :param key: parameter for the number.
     :param tags: that it will have.
     :param node: where it will be; ``None``: where the fewest are. ``{node}`` in the path is replaced by it.
+    :param seconds: deadline for its making, where that has to be waited for.
     :param number: which it is to be, if that matters.
     """
     with cluster.creating:
@@ -198,6 +202,10 @@ def create(
                 if number or not re.search(r"already (exists|in use)", error.text):
                     raise
                 continue
+            except LostAnswer:
+                if not comes_to_be(cluster, vmid, values["name"], seconds):
+                    raise
+                upid = ""
             cluster.add(vmid, place, tags)
             return vmid, upid
     raise ComposeError(f"no free number for a VM was found in {_TRIES} tries")

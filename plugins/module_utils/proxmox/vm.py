@@ -167,12 +167,12 @@ class Vm:
 
         :param what: is done, for messages.
         """
-        upid = self.call(verb, suffix, **params)
-        if upid:
-            self.done(str(upid), what)
+        self.done(str(self.call(verb, suffix, **params) or ""), what)
 
     def done(self, upid: str, what: str) -> None:
-        """Wait for the end of a task that was started for the VM."""
+        """Wait for the end of a task that was started for the VM; of none if it has no name."""
+        if not upid:
+            return
         wait_for(self.cluster.client, upid, f"{what} of VM {self.vmid}", self.patience.task)
 
     # -- power ---------------------------------------------------------------------------------------------------
@@ -236,3 +236,22 @@ class Vm:
 
 def _has(config: Config, values: t.Mapping[str, t.Any]) -> bool:
     return config.get("description").strip() == str(values["description"]).strip()
+
+
+def comes_to_be(cluster: Cluster, vmid: int, name: str, seconds: float) -> bool:
+    """Whether a VM is made under a number and a name, by a call of which no answer came; waits for the end of that.
+
+    :param seconds: deadline.
+    """
+    begin = time.monotonic()
+    while vmid not in cluster.vms(anew=True):
+        if time.monotonic() > begin + _LOOKS * _POLL:
+            return False
+        time.sleep(_POLL)
+    try:
+        config = Vm(cluster, vmid, Patience(lock=int(seconds))).free()
+    except ProxmoxError as error:
+        if not error.missing:
+            raise
+        return False  # its making failed
+    return config.get("name") == name
