@@ -29,7 +29,7 @@ from .record import STAGED_SERIAL, Content, Record, short
 from .tasks import TaskError
 from .templates import Templates
 from .uploads import Uploads
-from .vm import Vm
+from .vm import ChangedError, Vm
 
 #: How often a VM is looked at anew; six times if nothing comes between.
 _TRIES = 12
@@ -101,16 +101,19 @@ class Staging:
             record = vm.known(config)
             if attempt == 0 and record.current and not record.tidy:
                 self._tell_lost(vm, config, record)
-            if empty_slots(vm, config, record, wanted):
-                continue
             missing = _missing(config, record, wanted)
-            if not missing:
-                return attempt > 0
-            if record.tidy:  # before anything is made: what is left of it, should this run be killed, is looked for
-                vm.record(config, replace(record, tidy=False))
-                continue
             try:
+                if empty_slots(vm, config, record, wanted):
+                    continue
+                if not missing:
+                    return attempt > 0
+                if record.tidy:  # before anything is made: what is left of it, should this run be killed, is looked for
+                    vm.record(config, replace(record, tidy=False))
+                    continue
                 self._make(vm, config, record, wanted, missing)
+            except ChangedError as error:  # also by what a killed run began
+                self._progress.say(f"stage: VM {vm.vmid} was changed by someone else meanwhile: looking at it anew")
+                trouble = error
             except LostAnswer as error:
                 trouble = error
                 vm.cluster.vms(anew=True)  # what was asked for may be there

@@ -20,7 +20,7 @@ from . import ha
 from .cluster import Storage
 from .config import Config, Drive
 from .record import DOCUMENT_SERIAL, Boot, Record, short
-from .vm import Vm
+from .vm import ChangedError, Vm
 
 #: Where the system disk of a VM is that had none.
 SYSTEM_SLOT = "virtio0"
@@ -142,7 +142,7 @@ def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes
     config = vm.free()
     # The stop itself may have changed the configuration: what waited for it was applied. The rest must be as it was.
     if vm.known(config) != record or config.boot_drive != before.boot_drive:
-        raise ComposeError(f"VM {vm.vmid} was changed by someone else meanwhile: left as they made it; run again")
+        raise ChangedError(vm.vmid)
     record = _secured(vm, config, record, wishes)
     if record.snapshot:
         config = vm.free()

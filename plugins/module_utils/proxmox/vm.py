@@ -40,6 +40,13 @@ class Patience:
     lock: int = 60
 
 
+class ChangedError(ComposeError):
+    """A VM was changed between reading and changing its configuration."""
+
+    def __init__(self, vmid: int) -> None:
+        super().__init__(f"VM {vmid} was changed by someone else meanwhile: left as they made it; run again")
+
+
 class Vm:
     """A VM, wherever it is now."""
 
@@ -108,7 +115,7 @@ class Vm:
         """Change the configuration that was read; nothing is copied. A running VM may follow at its next start only.
 
         :param values: with ``description``, by which the change is known again.
-        :raises ComposeError: the VM was changed meanwhile.
+        :raises ChangedError: the VM was changed meanwhile.
         """
         for attempt in range(1, _TRIES + 1):
             try:
@@ -116,7 +123,7 @@ class Vm:
                 return
             except ProxmoxError as error:
                 if error.stale:
-                    raise self._changed() from None
+                    raise ChangedError(self.vmid) from None
                 # What cannot be plugged is refused, but stored all the same.
                 if "hotplug problem" not in error.text or not _has(self.config(), values):
                     raise
@@ -126,12 +133,9 @@ class Vm:
                 if now.digest != config.digest:
                     if _has(now, values):
                         return
-                    raise self._changed() from None
+                    raise ChangedError(self.vmid) from None
                 if attempt == _TRIES:
                     raise
-
-    def _changed(self) -> ComposeError:
-        return ComposeError(f"VM {self.vmid} was changed by someone else meanwhile: left as they made it; run again")
 
     def known(self, config: Config) -> Record:
         """The record in a configuration. :raises ComposeError: it is gone."""
