@@ -151,6 +151,10 @@ class Lab:
         booted = {vmid: (self.cluster.guests.record(vmid) or {}).get("serial") for vmid in configs}
         return json.dumps([configs, booted, sorted(self.volumes()), sorted(self.uploads())], sort_keys=True)
 
+    def told(self) -> str:
+        """All progress until now."""
+        return (self.world.directory / "progress").read_text()
+
     def volumes(self) -> set[str]:
         """All volumes of VMs."""
         return {volume for volume in self._content() if ":import/" not in volume}
@@ -244,7 +248,8 @@ class Lab:
         key = f"{identity} {self.state()}" if quiet else ""
         if quiet and key in self.converged:
             return False
-        assert self.run(identity, document) == []
+        wrong = self.run(identity, document)
+        assert wrong == [], wrong
         self.vmids = self.vmids if self.written else self._vmids()
         self.check([identity], running=True)
         seen = self.world.observed(self.platform())

@@ -61,8 +61,7 @@ def test_the_quorum_is_lost(lab_of: t.Callable[..., Lab], staging: str) -> None:
         # Proxmox makes a volume, and then cannot enter it into the configuration: it may be anybody's, so it is told.
         lost = lab.volumes() - lab.world.named()
         _must_hold(lab, wrong, "quorum", "Permission denied", lost=lost)
-        told = (lab.world.directory / "progress").read_text()
-        assert all(f"{volume} is in no drive of VM 100" in told for volume in lost), lost
+        assert all(f"{volume} is in no drive of VM 100" in lab.told() for volume in lost), lost
     assert failed > len(others) // 2
 
 
