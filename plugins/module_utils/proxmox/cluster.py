@@ -91,6 +91,7 @@ class Cluster:
         #: Numbers under which VMs were to be made.
         self.asked_for: set[int] = set()
         self._nodes: dict[str, str] = {}
+        #: Never changed, only replaced: other threads go through it.
         self._vms: dict[int, Resource] = {}
         self._storages: dict[str, Storage] = {}
 
@@ -168,12 +169,12 @@ class Cluster:
     def add(self, vmid: int, node: str, tags: t.Collection[str], *, template: bool = False) -> None:
         """A VM was made: no need to ask again."""
         with self._lock:
-            self._vms[vmid] = Resource(vmid, node, frozenset(tags), template)
+            self._vms = {**self._vms, vmid: Resource(vmid, node, frozenset(tags), template)}
 
     def forget(self, vmid: int) -> None:
         """A VM was removed."""
         with self._lock:
-            self._vms.pop(vmid, None)
+            self._vms = {number: vm for number, vm in self._vms.items() if number != vmid}
 
     def storages(self) -> dict[str, Storage]:
         """The storages that the caller may see, by name."""

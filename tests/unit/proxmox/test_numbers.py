@@ -34,3 +34,14 @@ def test_a_clone_under_a_number_that_somebody_was_faster_to_take(cluster_of: t.C
     assert world.config(number)["name"] == "other"
     world.deploy(world.platform("web1", **options), "two")
     assert world.config(number)["name"] == "other"
+
+
+def test_a_list_of_vms_stays_as_it_was_read(world: World) -> None:
+    """Other threads make and remove VMs while one goes through it."""
+    world.deploy(world.platform("web1"), "one")
+    cluster = world.platform("web1").service.cluster
+    listed = cluster.vms()
+    (number,) = listed
+    cluster.add(number + 1, "pve1", ["compose.lab"])
+    cluster.forget(number)
+    assert list(listed) == [number] and list(cluster.vms()) == [number + 1]
