@@ -144,13 +144,13 @@ class Handler(BaseHTTPRequestHandler):
         verb = self.command
         upload = UPLOAD.fullmatch(path) if verb == "POST" else None
         try:
-            stop_after = self._disturb(verb, path, ()) if upload else None
             user, token = self._authenticate(verb, path, upload)
         except Denied as error:
             self.server.cluster.clock.sleep(UNAUTHORIZED_SECONDS)
             self._refuse(error.status, error.message, b"", unread=UNREAD)
             return
         try:
+            stop_after = self._disturb(verb, path, ()) if upload else None
             parameters = self._parameters(query, upload, stop_after)
         except UploadError as error:
             self._refuse(error.status, error.message or "Bad Request", error.message.encode(), unread=UNREAD_UPLOAD)

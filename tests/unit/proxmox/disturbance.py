@@ -35,6 +35,8 @@ class Lab:
         self.cluster = world.server.cluster
         #: Data volumes that the image ``two`` has.
         self.volumes_of_two = DATA
+        #: Number of the call with which a step of the last run began.
+        self.steps: dict[str, int] = {}
         self.converged: set[str] = set()
         self.empty = self.save()
         for identity in ("one", "two"):
@@ -65,13 +67,16 @@ class Lab:
         :param keep: images of former releases.
         """
         step = "plan"
+        self.steps = {}
         try:
             targets, settled = self._plan(identity, document)
             step = "stage"
+            self.steps[step] = len(self.wire.calls)
             if targets:
                 self.platform().stage(targets)
         except ComposeError as error:
             return [_said(error, step)]
+        self.steps["switch"] = len(self.wire.calls)
         if targets:
             try:
                 outcomes = self.platform().switch(targets, self.world.tell)
@@ -83,6 +88,7 @@ class Lab:
             wrong = wrong or [f"verify, {name}: another image" for name in strange]
             if wrong:
                 return [*wrong, *self._revert()]
+        self.steps["commit"] = len(self.wire.calls)
         try:
             if not settled:
                 platform = self.platform()

@@ -82,8 +82,7 @@ def test_a_node_goes_down(lab_of: t.Callable[..., Lab]) -> None:
         lab.converge()
 
 
-@pytest.mark.parametrize("seconds", [DAY, -DAY])
-@pytest.mark.parametrize("staging", ["import", "clone"])
+@pytest.mark.parametrize(("staging", "seconds"), [("import", DAY), ("clone", -DAY)])
 def test_clocks_jump(lab_of: t.Callable[..., Lab], staging: str, seconds: int) -> None:
     lab = lab_of(staging)
     for number in _points(lab)[::2]:
@@ -94,11 +93,11 @@ def test_clocks_jump(lab_of: t.Callable[..., Lab], staging: str, seconds: int) -
 def test_somebody_holds_the_lock_of_a_vm_or_of_a_storage(lab_of: t.Callable[..., Lab]) -> None:
     lab = lab_of("clone")
     failed = 0
-    for index, number in enumerate(_points(lab)[1:]):
+    for index, number in enumerate(_points(lab)[1::2]):
         wrong = _from(lab, number, {"kind": "lock", **({"storage": "ceph"} if index % 3 == 2 else {"vmid": 100})})
         failed += bool(wrong)
         _must_hold(lab, wrong, "got timeout", "lock request timeout")
-    assert failed > 10
+    assert failed > 8
     assert _from(lab, _points(lab)[3], {"kind": "lock", "vmid": 100, "times": 1}) == []
     lab.converge()
 
