@@ -33,8 +33,8 @@ check-reproducible: setup-demo ## build every image of the examples a second tim
 	@set -o pipefail; $(playbook) -i inventories/web playbooks/check_reproducible.yml | tee .cache/reproducible; \
 		code=$$?; grep -o '[0-9]* images, [0-9]* reproducible' .cache/reproducible | tail -n 1; exit $$code
 
-bench: setup-test ## run the benchmarks, one line each
-	@code=0; for name in inventory driver noop boot audit; do \
+bench: setup-test ## run the benchmarks, one line each; takes half an hour
+	@code=0; for name in inventory driver noop boot audit proxmox proxmox_fleet; do \
 		$(sudo) env PYTHONPATH=.cache/collections:tests/e2e $(venv)/bin/python tests/benchmarks/$$name.py || code=1; \
 	done; exit $$code
 
