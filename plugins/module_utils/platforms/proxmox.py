@@ -218,8 +218,11 @@ class Proxmox(Platform):
                 command=self.option(node, "snapshot_command") or "",
                 command_deadline=self.service.patience.task,
             )
-            boot(vm, wanted, wishes)
-            return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} on {vm.node} boots {image.identity}")
+            also = boot(vm, wanted, wishes)
+            message = f"VM {vm.vmid} on {vm.node} boots {image.identity}"
+            if also:
+                message += f"; with that, what waited for its next start took effect: {', '.join(also)}"
+            return Outcome(ok=True, changed=True, message=message)
 
         return self._per_node("switch", by_name, act, tell)
 
@@ -315,15 +318,21 @@ class Proxmox(Platform):
     # -- the end -------------------------------------------------------------------------------------------------
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+        references = self._references()
+
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            return Outcome(ok=True, changed=vm is not None and self.service.machines.let_go(vm, data=data))
+            changed = vm is not None and self.service.machines.let_go(vm, references, data=data)
+            return Outcome(ok=True, changed=changed)
 
         return self._per_node("remove", names, act, tell)
 
+    def _references(self) -> References:
+        return References(self.service.cluster, self.service.patience, self.service.parallel)
+
     def prune(self, keep: t.Collection[str]) -> None:
         vms = self.service.machines.names()
-        references = References(self.service.cluster, self.service.patience, self.service.parallel)
+        references = self._references()
         machines = self.service.machines
         # The records say last that nothing is left: a run that is killed before, or fails, is finished by the next.
         names = sorted(vms)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from ..errors import ComposeError, InputError
 from .cluster import Cluster, Resource
 from .config import Config
+from .pruning import References
 from .record import Record, deployment_tag, foreign_tags, node_tag, tags_of, without_record
+from .staging import empty_slots
 from .templates import create
 from .vm import Patience, Vm
 
@@ -113,22 +115,32 @@ class Machines:
     def _tags(self, name: str) -> set[str]:
         return {deployment_tag(self.deployment), node_tag(self.deployment, name)}
 
-    def let_go(self, vm: Vm, *, data: bool) -> bool:
+    def let_go(self, vm: Vm, references: References, *, data: bool) -> bool:
         """A VM is a node no more: it is destroyed, if it was made for the node and no data stay; whether it was one.
 
         Else it stays, switched off, with its data, and with the disk it booted before it was adopted.
+
+        :raises ComposeError: it is protected, or another VM uses a disk that would be destroyed.
         """
         config = vm.free()
         record = self.record(config, vm.vmid)
         if record is None:
             return False
+        if config.get("protection") == "1":
+            raise ComposeError(f"VM {vm.vmid} is protected: take its protection off first")
+        for volume in sorted(config.volumes() if record.created and data else record.volumes):
+            for other in sorted(references.others(volume, vm.vmid)):
+                raise ComposeError(f"VM {other} uses {volume}, too: take it out there first")
         running = vm.stop()
         config = vm.free()
-        kept = {drive.volume for drive in config.drives.values() if drive.is_disk} - set(record.volumes)
+        record = vm.known(config)
+        if empty_slots(vm, config, record):  # of a run that was killed
+            config = vm.free()
+            record = vm.known(config)
+        disks = {drive.volume for drive in config.drives.values() if drive.is_disk}
+        kept = {*disks, *config.unused} - set(record.volumes)
         if record.created and (data or not kept):
-            if config.get("protection") == "1":
-                raise ComposeError(f"VM {vm.vmid} is protected: take its protection off to have it destroyed")
-            vm.task("DELETE", "", "removal", **{"purge": 1, "destroy-unreferenced-disks": 1})
+            vm.task("DELETE", "", "removal", **{"purge": 1, "destroy-unreferenced-disks": int(data)})
             self.cluster.forget(vm.vmid)
             return True
         if record.created and not record.current and not record.volumes:
@@ -144,10 +156,10 @@ class Machines:
         changes = {**back, **({"delete": ",".join(out)} if out else {})}
         vm.record(config, replace(record, current=None, verified=None, tidy=False), changes)
         config = vm.config()
-        for volume, key in config.unused.items():
-            if volume in record.volumes:
-                vm.call("PUT", "/unlink", idlist=key)
-        config = vm.config()
+        superfluous = [key for volume, key in config.unused.items() if volume in record.volumes]
+        if superfluous:
+            vm.task("POST", "/config", "removal of volumes", digest=config.digest, delete=",".join(superfluous))
+            config = vm.config()
         if record.created:  # its data wait for a node of that name
             vm.record(config, replace(record, current=None, verified=None, volumes={}, tidy=True))
         else:

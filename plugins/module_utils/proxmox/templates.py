@@ -43,10 +43,12 @@ class Templates:
         #: Numbers of templates that were looked at.
         self._sound: set[int] = set()
 
-    def hand_over(self, vm: Vm, config: Config, image: Image, storage: Storage, serial: str, pool: str | None) -> None:
+    def hand_over(
+        self, vm: Vm, config: Config, slot: str, image: Image, storage: Storage, serial: str, pool: str | None
+    ) -> None:
         """Give a VM, which may run, a linked clone of an image in a free slot where it does not see it.
 
-        :param config: what the slot is chosen by.
+        :param config: what the slot was chosen by.
         :param serial: serial number of the new drive.
         :param pool: of what has to be made for it.
         """
@@ -65,7 +67,7 @@ class Templates:
             self.cluster.forget(clone)
             raise
         try:
-            handed = {"target-vmid": vm.vmid, "target-disk": config.cold_slot(), "target-digest": config.digest}
+            handed = {"target-vmid": vm.vmid, "target-disk": slot, "target-digest": config.digest}
             temporary.task("POST", "/move_disk", "hand-over of the disk", disk=_SLOT, **handed)
         except BaseException:
             with suppress(ComposeError):  # what went wrong before is more to the point

@@ -86,6 +86,10 @@ class Vm:
         entries = self.cluster.client.get(path, content="images", vmid=self.vmid)
         return {str(entry["volid"]): int(entry.get("size") or 0) for entry in entries}
 
+    def has(self, volume: str) -> bool:
+        """A volume is there, and the VM's own, whether it is in a drive or not."""
+        return volume in self.volumes_on(volume.partition(":")[0])
+
     def free(self) -> Config:
         """The configuration, once nothing else is being done to the VM.
 
