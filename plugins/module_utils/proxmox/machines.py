@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ..errors import ComposeError, InputError
-from .cluster import Cluster, Resource
+from .cluster import Cluster, Resource, Storage
 from .config import Config
 from .pruning import References
 from .record import Record, deployment_tag, foreign_tags, node_tag, tags_of, without_record
@@ -22,8 +22,9 @@ from .vm import Patience, Vm
 class Making:
     """How a VM is made that does not exist yet."""
 
-    #: Node of the cluster; ``None``: the one with the fewest VMs.
+    #: Node of the cluster; ``None``: of those with these storages the one with the fewest VMs.
     target_node: str | None
+    storages: t.Sequence[Storage]
     pool: str | None
     tags: t.Collection[str]
     #: Further values of its configuration.
@@ -73,6 +74,15 @@ class Machines:
             raise InputError(f"VM {found.vmid}, a template, has the tag {tag}: it cannot be a node", node=name)
         return self.at(vmid) if vmid is not None and vmid in self.cluster.vms() else None
 
+    def lost(self, name: str) -> int | None:
+        """A VM that is a node by its name and its record, but has no tag any more."""
+        for vm in self.cluster.vms().values():
+            if vm.name == name and vm.node not in self.cluster.off():
+                record = Record.read(self.at(vm.vmid).config().get("description"), f"description of VM {vm.vmid}")
+                if record and (record.deployment, record.node) == (self.deployment, name):
+                    return vm.vmid
+        return None
+
     def at(self, vmid: int) -> Vm:
         """The VM with a number."""
         return Vm(self.cluster, vmid, self.patience)
@@ -106,8 +116,17 @@ class Machines:
         tags = {*self._tags(name), *making.tags}
         values = {"name": name, "description": record.into(""), "tags": ";".join(sorted(tags)), "pool": making.pool}
         given = {**making.values, **values}
-        path, where, seconds = "/nodes/{node}/qemu", making.target_node, self.patience.task
-        number, upid = create(self.cluster, path, "vmid", given, number=vmid, tags=tags, node=where, seconds=seconds)
+        number, upid = create(
+            self.cluster,
+            "/nodes/{node}/qemu",
+            "vmid",
+            given,
+            tags=tags,
+            node=making.target_node,
+            seconds=self.patience.task,
+            number=vmid,
+            storages=making.storages,
+        )
         vm = self.at(number)
         vm.done(upid, "making")
         return vm

@@ -19,7 +19,7 @@ import typing as t
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
 from .client import LostAnswer, Refusal
@@ -161,10 +161,7 @@ class Staging:
 
     def _find(self, vm: Vm, config: Config, record: Record, wanted: Wanted, image: Image) -> None:
         name = wanted.pattern.format(vmid=vm.vmid, node=wanted.node, image=short(image.identity))
-        storage, colon, _rest = name.partition(":")
-        if not colon:
-            raise InputError(f"volume is {name!r}, expected STORAGE:VOLUME, for example ceph:vm-{{vmid}}-sys-{{image}}")
-        sizes = vm.volumes_on(storage)
+        sizes = vm.volumes_on(name.partition(":")[0])
         if name not in sizes:
             raise ComposeError(
                 f"volume {name} of VM {vm.vmid} does not exist; make it on a node from the image "

@@ -179,6 +179,7 @@ def create(
     node: str | None,
     seconds: float,
     number: int | None = None,
+    storages: t.Sequence[Storage] = (),
 ) -> tuple[int, str]:
     """Make a VM under a number that is free; the number, and the task that goes on with it, if it is not done yet.
 
@@ -187,11 +188,12 @@ def create(
     :param node: where it will be; ``None``: where the fewest are. ``{node}`` in the path is replaced by it.
     :param seconds: deadline for its making, where that has to be waited for.
     :param number: which it is to be, if that matters.
+    :param storages: that a node must have on which it will be.
     """
     with cluster.creating:
-        place = node or next(iter(cluster.nodes()), None)
+        place = node or next(iter(cluster.nodes(*storages)), None)
         if place is None:
-            raise ComposeError("no node of the cluster is online")
+            raise ComposeError("no node of the cluster that is on has the storages")
         for _attempt in range(_TRIES):
             vmid = number or int(cluster.client.get("/cluster/nextid"))
             # A clone takes its number only when its task has begun; so may one of which no answer came.

@@ -112,7 +112,7 @@ def test_each_privilege_is_demanded_and_needed(minimal: Lab, monkeypatch: pytest
     ("options", "where"),
     [
         ({"address": "agent"}, "on /vms: VM.GuestAgent.Audit"),
-        ({"ha": True}, "on /: Sys.Console"),
+        ({"ha": True}, "on /: Sys.Audit, Sys.Console"),
         ({"pool": "web"}, "on /pool/web: "),
         ({"networks": ["bridge=vmbr0,tag=20"]}, "on /sdn/zones/localnetwork/vmbr0/20: SDN.Use"),
     ],
@@ -176,7 +176,7 @@ def test_a_server_that_does_not_answer(world: World) -> None:
 
 def test_an_old_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _tell_version(monkeypatch, "7.4-17")
-    words = "Proxmox VE at 127.0.0.1 is version 7.4-17; at least 8.3 is needed, older ones cannot import images"
+    words = "Proxmox VE at 127.0.0.1 is version 7.4-17; at least 8.4 is needed, disk images cannot be uploaded"
     assert _wrong(world).startswith(words)
 
 
