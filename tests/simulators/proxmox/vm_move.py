@@ -207,8 +207,7 @@ def _resize(cluster: Cluster, call: Call) -> None:
     if not config.values.get(disk):
         raise ApiError(f"disk '{disk}' does not exist")
     drive = parse_drive(disk, str(config.values[disk])) or {"file": ""}
-    if not drive["file"]:
-        raise ApiError(f"disk '{disk}' has no associated volume")
+    volume = cluster.volumes.parse(call.node, drive["file"])
     if is_cdrom(drive):
         raise ApiError("you can't resize a cdrom")
     storage = cluster.volumes.find(call.node, drive["file"])[0].name
@@ -221,6 +220,8 @@ def _resize(cluster: Cluster, call: Call) -> None:
     size = int(float(match[2]) * UNITS[match[3] or ""]) + (info.size if match[1] else 0)
     if size < info.size:
         raise ApiError("shrinking disks is not supported")
+    if size > info.size and volume.format not in ("raw", "qcow2"):
+        raise ApiError("can't resize this image format")
     if size > info.size:
         if not cluster.guests.on_disk(call.vmid, drive["file"], "block_resize", {"size": size}):
             cluster.volumes.resize(call.node, drive["file"], size)

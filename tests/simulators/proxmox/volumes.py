@@ -17,6 +17,9 @@ from .tasks import say
 if t.TYPE_CHECKING:
     from .access import Access
 
+#: Perl adds its place to a message without a line feed.
+ONLY_ROOT = "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651."
+
 
 class Volumes:
     """The storages of the cluster and the volumes on them."""
@@ -228,7 +231,7 @@ class Volumes:
         parts = storage_of(volid)
         if parts is None:
             if user != "root@pam":
-                raise ApiError("Only root can pass arbitrary filesystem paths.")
+                raise ApiError(ONLY_ROOT)
             return
         volume = self.parse(node, volid)
         if kind and volume.kind != kind:
