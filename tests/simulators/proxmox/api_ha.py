@@ -8,9 +8,8 @@ import re
 import typing as t
 
 from .calls import Call, answers
-from .errors import ApiError
+from .errors import MODIFIED, ApiError
 from .formats import split_list
-from .ha import MODIFIED
 from .ha_rules import remove_from_rules
 
 if t.TYPE_CHECKING:

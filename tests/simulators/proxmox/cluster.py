@@ -119,13 +119,14 @@ class Cluster:
             raise permission_error(f"URI '{path}' not available with API token, need proper ticket.\n")
         self.access.check_call(method.info.get("permissions"), user, given)
         if method.info.get("proxyto") == "node":
-            self._check_node(str(given.get("node")))
+            self.check_node(str(given.get("node")))
         if method.key == "PUT /cluster/ha/rules/{rule}" and "type" not in given:
             given.update({"type": rule["type"]} if (rule := self.ha.data["rules"].get(given["rule"])) else {})
         call = Call(user or "", method.validate(given))
         return call, self._answer(method, path, call)
 
-    def _check_node(self, node: str) -> None:
+    def check_node(self, node: str) -> None:
+        """Dies when a node is not known, or does not answer."""
         if node == "localhost":
             return
         if node not in self.options.nodes:

@@ -14,7 +14,6 @@ if t.TYPE_CHECKING:
     from .cluster import Cluster
 
 Record = dict[str, t.Any]
-MODIFIED = "detected modified configuration - file changed by other user? Try again."
 
 
 class Ha:

@@ -8,9 +8,8 @@ import typing as t
 from collections import defaultdict
 
 from .calls import Call, answers
-from .errors import ApiError
+from .errors import MODIFIED, ApiError
 from .formats import split_list
-from .ha import MODIFIED
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster

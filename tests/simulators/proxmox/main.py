@@ -15,6 +15,7 @@ from . import (  # noqa: F401  (they register what answers the calls)  # pylint:
     api_rights,
     api_storage,
     datacenter,
+    storage_config,
     vm_agent,
     vm_bulk,
     vm_clone,

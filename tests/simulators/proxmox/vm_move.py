@@ -8,7 +8,7 @@ import typing as t
 
 from .calls import Call, answers
 from .drives import Drive, boot_order, is_cdrom, is_drive, parse_drive, print_boot_order, print_drive, storage_of
-from .errors import ApiError, parameter_error
+from .errors import MODIFIED, ApiError, parameter_error
 from .formats import UNITS
 from .tasks import say
 from .vm_disks import copy_disk, in_use
@@ -17,8 +17,6 @@ from .vmconfig import VmConfig
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
-
-MODIFIED = "detected modified configuration - file changed by other user? Try again."
 
 
 @answers("POST /nodes/{node}/qemu/{vmid}/move_disk")

@@ -101,6 +101,7 @@ class Volumes:
     def activate(self, node: str, volid: str) -> None:
         """Dies when the volume does not exist."""
         storage, name = self.find(node, volid)
+        self.enabled(node, storage.name)
         if not storage.exists(name):
             raise ApiError(f"volume '{volid}' does not exist")
 
@@ -141,6 +142,7 @@ class Volumes:
     def free(self, node: str, volid: str) -> None:
         """Removes a volume; dies when linked clones need it."""
         storage, name = self.find(node, volid)
+        self.enabled(node, storage.name)
         with self._locks.storage(storage.name, shared=storage.shared):
             if self.is_used_base(node, volid):
                 raise ApiError(f"base volume '{name}' is still in use by linked clones")
