@@ -62,7 +62,9 @@ class Wire:
                 number = len(self.calls)
                 self.calls.append(name)
                 self._asked.add(path)
-        hit = number == self.number
+            hit = number == self.number
+            if hit and self.trouble == "error" and verb == "GET":  # would be made again: it meets the next call
+                self.number, hit = number + 1, False
         if hit and self.event:
             self.event()
         since = len(self.calls) > self.number

@@ -1,0 +1,50 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builder ``files`` of the benchmarks of Proxmox: images that are there already, named in ``images.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+from ..composition.model import Composition, Role
+from ..files import write_json
+from ..images.image import Image, ImageFile
+from .base import Builder
+
+
+class Files(Builder):
+    """See the module. The identity of an image is the name of its file without the extension."""
+
+    name = "files"
+
+    def _roles(self, path):
+        with open(os.path.join(path, "images.json"), encoding="utf-8") as stream:
+            return json.load(stream)
+
+    def evaluate(self, path, parameters):
+        roles = {name: Role(name, identity) for name, identity in self._roles(path).items()}
+        return Composition("files", self.name, path, json.dumps(self._roles(path)), roles)
+
+    def identify(self, path, parameters, roles, formats):
+        return {role: self._roles(path)[role] for role in roles}
+
+    def is_built(self, path, parameters, roles, formats):
+        return dict.fromkeys(roles, True)
+
+    def build(self, path, parameters, roles, formats, roots):
+        images = {}
+        for role in roles:
+            identity = self._roles(path)[role]
+            bundle = os.path.join(roots, identity)
+            os.makedirs(bundle, exist_ok=True)
+            shutil.copy(os.path.join(path, f"{identity}.qcow2"), os.path.join(bundle, "disk.qcow2"))
+            file = ImageFile("disk.qcow2", os.path.getsize(os.path.join(bundle, "disk.qcow2")), "")
+            images[role] = Image(role, self.name, identity, "amd64", {"qcow2": file}, bundle)
+            write_json(os.path.join(bundle, "image.json"), images[role].to_json())
+        return images
+
+    def check_reproducible(self, path, parameters, roles, formats):
+        return dict.fromkeys(roles, "")

@@ -1,0 +1,65 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Platform ``proxmox_unbooted`` of the benchmarks: ``proxmox`` with VMs that the simulator only pretends to run.
+
+There is no SSH to them, so the checks ask somebody who looks into the simulator: which disk was the VM started with?
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from ..proxmox.record import node_tag, short
+from ..ssh.connection import Output
+from ..ssh.endpoint import Endpoint
+from .proxmox import Proxmox
+
+
+class ProxmoxUnbooted(Proxmox):
+    """See the module; ``SIMULATOR`` in the environment is the simulator's directory."""
+
+    name = "proxmox_unbooted"
+
+    def endpoint(self, node):
+        return Endpoint("127.0.0.1")
+
+    def shell(self, node):
+        return Shell(node_tag(self.deployment.name, node.name), os.path.join(self.deployment.state, "roots"))
+
+
+class Shell:
+    """What a node that is well answers to the built-in checks.
+
+    :param tag: of its VM.
+    :param images: directory whose entries are the identities of the images that there are.
+    """
+
+    last_error = ""
+
+    def __init__(self, tag, images):
+        self.tag, self.images = tag, images
+
+    def open(self, timeout):
+        pass
+
+    def run(self, command, timeout):
+        booted = {short(identity): identity for identity in os.listdir(self.images)}.get(self._serial(), "nothing")
+        return Output(0, f"identity {booted}\nstate running\n".encode(), b"")
+
+    def _serial(self):
+        """Serial number of the disk that the VM was started with."""
+        state = os.environ["SIMULATOR"]
+        for folder, _folders, files in os.walk(os.path.join(state, "etc", "nodes")):
+            for file in files:
+                with open(os.path.join(folder, file), encoding="utf-8") as stream:
+                    tagged = re.search(rf"^tags: .*\b{re.escape(self.tag)}(;|$)", stream.read(), re.MULTILINE)
+                if tagged:
+                    with open(os.path.join(state, "run", file.replace(".conf", ".json")), encoding="utf-8") as stream:
+                        return json.load(stream)["serial"]
+        return None
+
+    def close(self):
+        pass
