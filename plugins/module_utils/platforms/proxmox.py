@@ -130,11 +130,10 @@ class Proxmox(Platform):
         if node is None:
             return {}
         wanted = {}
-        for option, key in (("memory", "memory"), ("cpus", "cores")):
+        for option, keys in (("memory", ("memory",)), ("cpus", ("cores", "sockets"))):
             if option in node.options or (record is not None and record.created):
-                value = str(self.option(node, option))
-                if (config.get(key) or {"memory": "512", "cores": "1"}[key]) != value:
-                    wanted[key] = value
+                values = (str(self.option(node, option)), "1")
+                wanted.update({key: value for key, value in zip(keys, values) if _value(config, key) != value})
         return wanted
 
     def _each(self, act: t.Callable[[str], T], names: t.Sequence[str]) -> list[T]:
@@ -377,6 +376,10 @@ def _volume(config: Config, record: Record, *, image: str | None = None, documen
             return volume
     what = "image" if image else "node document"
     raise ComposeError(f"the {what} is not staged any more; run again", node=record.node)
+
+
+def _value(config: Config, key: str) -> str:
+    return config.get(key) or {"memory": "512", "cores": "1", "sockets": "1"}[key]
 
 
 def _require_snapshots(vm: Vm) -> None:

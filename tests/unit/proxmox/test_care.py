@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 import pytest
 from proxmox.vm_power import start_vm, stop_vm
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox import vm
 
 from .conftest import World
 from .disturbance import Lab
@@ -199,6 +201,18 @@ def test_somebody_uses_the_power_button(lab_of: t.Callable[..., Lab], when: str)
         assert all("web1" in words for words in wrong), wrong
         lab.check(["one", "two"])
         lab.converge()
+
+
+def test_a_shutdown_that_hangs_is_not_waited_for_like_a_copy(
+    lab_of: t.Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm, "_GRACE", 1)
+    lab = lab_of("import", shutdown_timeout=0)
+    lab.world.faults({"kind": "task", "type": "qmshutdown", "hang": True})
+    begin = time.monotonic()
+    assert lab.run("two", "d2") == []
+    assert time.monotonic() - begin < 30
+    lab.converge()
 
 
 def test_what_waited_for_the_next_start_is_told(lab_of: t.Callable[..., Lab]) -> None:

@@ -13,6 +13,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.module_utils.proxmox import privileges
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import Access, Client
 
 from .conftest import World
 from .disturbance import Lab
@@ -156,6 +157,26 @@ def test_a_wrong_token(world: World) -> None:
     assert words.startswith("Proxmox refused GET /version: 401 ")
     assert words.endswith("(as root@pam!sim)")
     assert "6f2f9ac1" not in words
+
+
+def test_a_ticket_is_renewed_before_it_expires(world: World) -> None:
+    world.call("POST", "/access/users", userid="deploy@pve", password="open sesame")
+    access = Access(
+        *(world.deployment().credentials["host"].split(":")),
+        user="deploy@pve",
+        password="open sesame",
+        ca_file=str(world.state / "pve-root-ca.pem"),
+    )
+    client = Client(access)
+    client.get("/version")
+    auth = client._api._store["session"].auth
+    auth.birth_time -= 3700
+    client.get("/version")
+    assert world.calls().count("POST /api2/json/access/ticket") == 2
+    auth.birth_time -= 8000
+    auth.pve_auth_ticket = "expired"
+    with pytest.raises(ComposeError, match="does not let 'deploy@pve' in any more"):
+        client.get("/version")
 
 
 def test_a_certificate_that_is_not_trusted(world: World, cluster_of: t.Callable[..., World]) -> None:
