@@ -17,6 +17,7 @@ from ..composition.model import Volume
 from ..errors import ComposeError
 from ..process import run
 from . import ha
+from .client import Refusal
 from .cluster import Storage
 from .config import Config, Drive
 from .record import DOCUMENT_SERIAL, Boot, Record, short
@@ -191,11 +192,21 @@ def _grow(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) 
         size = drive.size if drive.volume == wanted.system else content.size
         needed = _size_before(vm, drive, record, wanted)
         if needed > size:
-            vm.task("PUT", "/resize", "resize of the system disk", disk=key, size=f"{needed >> 10}K")
+            _resize(vm, key, wanted.system, f"{needed >> 10}K", "the system disk")
     for name, volume in wishes.volumes.items():
         disk = before.with_serial(name)
         if disk and 0 < before.drives[disk].size < volume.size << 20:
-            vm.task("PUT", "/resize", f"resize of the volume {name!r}", disk=disk, size=f"{volume.size}M")
+            _resize(vm, disk, before.drives[disk].volume, f"{volume.size}M", f"the volume {name!r}")
+
+
+def _resize(vm: Vm, key: str, volume: str, size: str, what: str) -> None:
+    config = vm.config()
+    try:
+        if key not in config.drives or config.drives[key].volume != volume:
+            raise ChangedError(vm.vmid)
+        vm.task("PUT", "/resize", f"resize of {what}", disk=key, size=size, digest=config.digest)
+    except Refusal as error:
+        raise (ChangedError(vm.vmid) if error.stale else error) from None
 
 
 def _size_before(vm: Vm, drive: Drive, record: Record, wanted: Boot) -> int:

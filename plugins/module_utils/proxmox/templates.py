@@ -82,10 +82,11 @@ class Templates:
             busy = self._busy.setdefault((where, image.identity), threading.Lock())
         with busy:
             for found in self._tagged(image.identity):
-                if found.template and where in ("", found.node):
+                if where in ("", found.node):
                     if self._is_sound(found):
                         return found
-                    self._remove(self._at(found.vmid))
+                    if found.template:
+                        self._remove(self._at(found.vmid))
             tags = {deployment_tag(self.deployment), image_tag(image.identity)}
             source = self.uploads.image(node, image)
             drive = storage.imported(source, serial)
@@ -101,10 +102,21 @@ class Templates:
             return self.cluster.vms()[vmid]
 
     def _is_sound(self, template: Resource) -> bool:
-        """A template whose making failed half-way calls itself one, too, but cannot be cloned."""
-        if template.vmid not in self._sound and _is_template(self._at(template.vmid).config()):
-            self._sound.add(template.vmid)
-        return template.vmid in self._sound
+        """A template that can be cloned.
+
+        One whose making failed half-way calls itself one, too, and the list of VMs calls a new one so only later.
+        """
+        if template.vmid in self._sound:
+            return True
+        try:
+            if not _is_template(self._at(template.vmid).config()):
+                return False
+        except ProxmoxError as error:
+            if not error.missing:
+                raise
+            return False  # a clone that has handed over its disk meanwhile
+        self._sound.add(template.vmid)
+        return True
 
     def prune(self, keep: t.Collection[str], progress: Progress) -> list[str]:
         """Remove templates of images (identities) that are not kept, and what a killed run left.
@@ -118,8 +130,10 @@ class Templates:
             if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
                 try:
                     vm = self._at(found.vmid)
+                    config = vm.config()
+                    needed = _is_template(config) and found.tags & kept
                     # Somebody's own clone of a template has its tags, but not its name.
-                    if vm.config().get("name").startswith(f"compose-{self.deployment}-"):
+                    if not needed and config.get("name").startswith(f"compose-{self.deployment}-"):
                         self._remove(vm)
                 except (Refusal, LostAnswer) as error:
                     words = f"VM {found.vmid}, which is no node, stays: {error.message}"

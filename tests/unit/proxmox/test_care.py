@@ -8,6 +8,7 @@ import typing as t
 import pytest
 from proxmox.vm_power import start_vm, stop_vm
 
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.proxmox import vm
 
@@ -213,6 +214,27 @@ def test_a_shutdown_that_hangs_is_not_waited_for_like_a_copy(
     assert lab.run("two", "d2") == []
     assert time.monotonic() - begin < 30
     lab.converge()
+
+
+def test_a_vm_is_changed_while_its_disks_grow(lab_of: t.Callable[..., Lab]) -> None:
+    lab = lab_of("import")
+    lab.volumes_of_two = {"data": Volume("/data", 24)}
+    lab.wire.ask("PUT", f"{VM}/resize", disk="virtio0", size="12M")
+    lab.settle()
+    lab.begin_here()
+    lab.restore()
+    assert lab.run("two", "d2") == []
+    resizes = [number for number, call in enumerate(lab.wire.calls) if call.endswith("/resize")]
+    assert len(resizes) == 2
+    for number in resizes:
+        lab.restore()
+        lab.wire.begin(number=number, event=lambda: lab.wire.ask("PUT", f"{VM}/config", startup="order=3"))
+        (wrong,) = lab.run("two", "d2")
+        assert wrong.startswith("switch, web1: VM 100 was changed by someone else meanwhile"), wrong
+        lab.check(["one"], running=True)
+        assert lab.world.config(100)["startup"] == "order=3"
+        if lab.converge():  # else it is the same as the time before
+            assert "size=12M" in lab.world.config(100)["virtio0"] and "size=24M" in lab.world.config(100)["virtio1"]
 
 
 def test_what_waited_for_the_next_start_is_told(lab_of: t.Callable[..., Lab]) -> None:
