@@ -44,7 +44,9 @@ class Fleet(Lab):
     """Two nodes with data on a cluster, and a VM that is older than they are."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory, nodes=["pve1", "pve2"], pace=0.05, resources_seconds=0, guest={"shutdown": 2})
+        super().__init__(
+            directory, nodes=["pve1", "pve2"], pace=0.05, resources_seconds=0, ha_seconds=2, guest={"shutdown": 2}
+        )
         self.images = directory / "images"
         self.images.mkdir()
         (self.images / "volumes.json").write_text(json.dumps(VOLUMES))
