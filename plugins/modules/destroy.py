@@ -36,11 +36,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-failed_nodes:
-  description: Nodes for which the step failed.
-  type: list
-  elements: str
-  returned: success
 nodes:
   description: Outcome of each node, by name.
   type: dict

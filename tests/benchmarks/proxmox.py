@@ -88,7 +88,7 @@ def theirs(directory: Path) -> Side:
             image = path if path.exists() else lab.image(name, lab.directory)
             variables = json.dumps({"image": str(image), "ansible_python_interpreter": sys.executable})
             args = ("-i", "hosts.json", str(HERE / "community.yml"), "-e", variables)
-            side.runs.append(lab.play(*args, collections=collections))
+            side.runs.append(lab.play(*args, ANSIBLE_COLLECTIONS_PATH=str(collections)))
         orphans = lab.disks() - lab.drives(unused=False)
         side.left = f"{len(orphans)} disks, {len(lab.uploads()) - 1} upload"
         side.kept = "–"

@@ -100,37 +100,44 @@ class Lab:
         subprocess.run(["qemu-io", "-c", write, str(path)], check=True, stdout=subprocess.DEVNULL)
         return path
 
-    def play(self, *args: str, collections: Path | None = None, **environment: str) -> Run:
-        """One ``ansible-playbook``; it must end well."""
-        calls, tasks = len(self._lines("access.log")), len(self._lines("tasks/times"))
-        token, dummy, secret = self.token.removeprefix("token:").partition("=")
-        env = {
+    def environment(self) -> dict[str, str]:
+        """In which playbooks find the cluster."""
+        token, _equals, secret = self.token.removeprefix("token:").partition("=")
+        return {
             **os.environ,
             "PATH": f"{BIN}:{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(collections or self.directory),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.directory),
             "PROXMOX_HOST": self.url.removeprefix("https://"),
             "PROXMOX_TOKEN_ID": token,
             "PROXMOX_TOKEN_SECRET": secret,
             "PROXMOX_CA_FILE": str(self.state / "pve-root-ca.pem"),
             "SIMULATOR": str(self.state),
-            **environment,
         }
-        begin = time.time()
-        done = subprocess.run(
+
+    def start(self, *args: str, **environment: str) -> subprocess.Popen[str]:
+        """One ``ansible-playbook``."""
+        return subprocess.Popen(
             [str(BIN / "ansible-playbook"), *args],
             cwd=self.directory,
-            env=env,
+            env={**self.environment(), **environment},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
+
+    def play(self, *args: str, expect: int = 0, **environment: str) -> Run:
+        """One ``ansible-playbook``, to its end, with this exit code."""
+        calls, tasks = len(self._lines("access.log")), len(self._lines("tasks/times"))
+        begin = time.time()
+        process = self.start(*args, **environment)
+        output, _none = process.communicate()
         end = time.time()
-        if done.returncode:
-            raise SystemExit(done.stdout.partition("PLAY RECAP")[0][-6000:])
+        if process.returncode != expect:
+            raise SystemExit(f"exit code {process.returncode}\n{output.partition('PLAY RECAP')[0][-6000:]}")
         ended = [match for line in self._lines("tasks/times")[tasks:] if (match := TASK.fullmatch(line))]
         return Run(
-            done.stdout,
+            output,
             begin,
             end,
             [

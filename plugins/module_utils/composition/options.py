@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -22,6 +23,13 @@ class Option:
     description: str
     #: The words that a ``str`` may be; empty: any.
     choices: tuple[str, ...] = ()
+    #: The least that an ``int`` may be.
+    least: int | None = None
+    #: Of a ``str``, or of each word of a ``list``: what it looks like, a regular expression and in words.
+    pattern: str = ""
+    expected: str = ""
+    #: What a ``str`` may have in braces, to be replaced.
+    fields: tuple[str, ...] = ()
 
 
 class HasOptions(t.Protocol):
@@ -47,4 +55,20 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], wher
             raise InputError(f"{where}: {key} is {value!r}, expected a list of strings")
         if spec.choices and value not in spec.choices:
             raise InputError(f"{where}: {key} is {value!r}, expected a known word{nearest(str(value), spec.choices)}")
+        if spec.least is not None and t.cast(int, value) < spec.least:
+            raise InputError(f"{where}: {key} is {value}, expected {spec.least} or more")
+        words = value if isinstance(value, list) else [str(value)]
+        if spec.pattern and not all(re.fullmatch(spec.pattern, word) for word in words):
+            raise InputError(f"{where}: {key} is {value!r}, expected {spec.expected}")
+        if spec.fields and not _has_only(str(value), spec.fields):
+            known = ", ".join(f"{{{name}}}" for name in spec.fields)
+            raise InputError(f"{where}: {key} is {value!r}, expected no braces but {known}; write others twice: {{{{")
     return dict(given)
+
+
+def _has_only(text: str, fields: t.Iterable[str]) -> bool:
+    try:
+        text.format(**dict.fromkeys(fields, ""))
+    except (AttributeError, IndexError, KeyError, ValueError):
+        return False
+    return True

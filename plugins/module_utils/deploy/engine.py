@@ -315,6 +315,7 @@ class Engine:
             self.platform.commit(self.nodes, number)
             removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
             self._prune()
+            _require(removed)
         return {
             **_per_node(removed),
             "changed": bool(unmarked or retired or recorded),
@@ -366,6 +367,7 @@ class Engine:
         # A node that is gone may have left its data.
         names = sorted(name for name in acted_on if data or observed[name].state != "absent")
         outcomes = self.platform.remove(names, data=data, tell=self._teller("destroy"))
+        _require(outcomes)
         if whole:
             self.platform.teardown()
         return _per_node(outcomes)
@@ -383,6 +385,13 @@ def _used(observed: t.Mapping[str, Observation]) -> set[str]:
 
 def _bundles(images: t.Mapping[str, Image]) -> dict[str, str]:
     return {role: image.bundle for role, image in images.items()}
+
+
+def _require(outcomes: t.Mapping[str, Outcome]) -> None:
+    """:raises ComposeError: nodes could not be removed; they are no hosts that could fail by themselves."""
+    failed = [outcome.message for _name, outcome in sorted(outcomes.items()) if not outcome.ok]
+    if failed:
+        raise ComposeError("; ".join(failed))
 
 
 def _per_node(outcomes: t.Mapping[str, Outcome]) -> Result:

@@ -98,6 +98,8 @@ class Proxmox(Platform):
         vm = self.service.find(name)
         if vm is None:
             return Observation("absent")
+        if node is None and vm.node in self.service.cluster.off():
+            return Observation("stopped", verified="unknown")  # nothing is to be done to it, but it is missed
         config = vm.config()
         record = self.service.machines.record(config, vm.vmid)
         if record is not None and is_shell(record):
@@ -116,19 +118,22 @@ class Proxmox(Platform):
             tuple(
                 f"{key} {config.get(key)} → {value}" for key, value in self._differences(node, config, record).items()
             ),
-            leftovers=not record.tidy,
+            leftovers=not record.tidy or self._misses_ha(node, vm),
         )
+
+    def _misses_ha(self, node: Node | None, vm: Vm) -> bool:
+        """It is to be managed for high availability, and is not."""
+        return node is not None and self.option(node, "ha") and not self.service.cluster.vms()[vm.vmid].managed
 
     def _differences(self, node: Node | None, config: Config, record: Record | None) -> dict[str, str]:
         """Values of the configuration that are to be others: of VMs that were made, or where the file names them."""
         if node is None:
             return {}
         wanted = {}
-        for option, key in (("memory", "memory"), ("cpus", "cores")):
+        for option, keys in (("memory", ("memory",)), ("cpus", ("cores", "sockets"))):
             if option in node.options or (record is not None and record.created):
-                value = str(self.option(node, option))
-                if (config.get(key) or {"memory": "512", "cores": "1"}[key]) != value:
-                    wanted[key] = value
+                values = (str(self.option(node, option)), "1")
+                wanted.update({key: value for key, value in zip(keys, values) if _value(config, key) != value})
         return wanted
 
     def _each(self, act: t.Callable[[str], T], names: t.Sequence[str]) -> list[T]:
@@ -192,8 +197,13 @@ class Proxmox(Platform):
             "onboot": int(self.option(node, "onboot")),
             "agent": int(self.option(node, "address") == "agent"),
         }
-        place = (self.option(node, "target_node"), self.option(node, "pool"), self.option(node, "tags"))
-        return Making(*place, {**values, **networks})
+        return Making(
+            target_node=self.option(node, "target_node"),
+            storages=(self.service.storage(node), self.service.uploads.storage),
+            pool=self.option(node, "pool"),
+            tags=self.option(node, "tags"),
+            values={**values, **networks},
+        )
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         by_name = {target.node.name: target for target in targets}
@@ -218,8 +228,11 @@ class Proxmox(Platform):
                 command=self.option(node, "snapshot_command") or "",
                 command_deadline=self.service.patience.task,
             )
-            boot(vm, wanted, wishes)
-            return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} on {vm.node} boots {image.identity}")
+            also = boot(vm, wanted, wishes)
+            message = f"VM {vm.vmid} on {vm.node} boots {image.identity}"
+            if also:
+                message += f"; with that, what waited for its next start took effect: {', '.join(also)}"
+            return Outcome(ok=True, changed=True, message=message)
 
         return self._per_node("switch", by_name, act, tell)
 
@@ -244,10 +257,7 @@ class Proxmox(Platform):
     # -- after the switch ----------------------------------------------------------------------------------------
 
     def commit(self, nodes: t.Sequence[Node], release: int) -> None:
-        by_name = {node.name: node for node in nodes}
-        managed: t.Collection[int] = ()
-        if any(self.option(node, "ha") for node in nodes):
-            managed = ha.states(self.service.cluster.client)
+        client = self.service.cluster.client
 
         def act(name: str) -> None:
             vm = self._must_find(name)
@@ -257,14 +267,16 @@ class Proxmox(Platform):
                 drop_snapshot(vm, record)
                 config = vm.free()
             if record.ha:  # of a run that was killed before it could say so
-                ha.come_back(self.service.cluster.client, vm.vmid, record.ha)
-            if self.option(by_name[name], "ha") and vm.vmid not in managed:
-                ha.manage(self.service.cluster.client, vm.vmid, self.option(by_name[name], "ha_group"))
+                ha.come_back(client, vm.vmid, record.ha)
             new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
             if new != record:
                 vm.record(config, replace(new, tidy=False))
 
-        self._each(act, sorted(by_name))
+        self._each(act, [node.name for node in nodes])
+        wanted = [node for node in nodes if self.option(node, "ha")]
+        if wanted:
+            groups = {self._must_find(node.name).vmid: self.option(node, "ha_group") for node in wanted}
+            ha.manage(client, groups, self.service.cluster.version)
 
     def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
         def act(name: str) -> Outcome:
@@ -315,15 +327,25 @@ class Proxmox(Platform):
     # -- the end -------------------------------------------------------------------------------------------------
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+        references = self._references()
+
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            return Outcome(ok=True, changed=vm is not None and self.service.machines.let_go(vm, data=data))
+            changed = vm is not None and self.service.machines.let_go(vm, references, data=data)
+            return Outcome(ok=True, changed=changed)
 
         return self._per_node("remove", names, act, tell)
 
+    def _references(self) -> References:
+        return References(self.service.cluster, self.service.patience, self.service.parallel)
+
     def prune(self, keep: t.Collection[str]) -> None:
+        off = self.service.cluster.off()
+        if off:
+            self.progress.say(f"prune: all stays as long as {', '.join(off)} is off: VMs there may use it")
+            return
         vms = self.service.machines.names()
-        references = References(self.service.cluster, self.service.patience, self.service.parallel)
+        references = self._references()
         machines = self.service.machines
         # The records say last that nothing is left: a run that is killed before, or fails, is finished by the next.
         names = sorted(vms)
@@ -354,6 +376,10 @@ def _volume(config: Config, record: Record, *, image: str | None = None, documen
             return volume
     what = "image" if image else "node document"
     raise ComposeError(f"the {what} is not staged any more; run again", node=record.node)
+
+
+def _value(config: Config, key: str) -> str:
+    return config.get(key) or {"memory": "512", "cores": "1", "sockets": "1"}[key]
 
 
 def _require_snapshots(vm: Vm) -> None:

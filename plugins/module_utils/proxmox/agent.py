@@ -14,21 +14,22 @@ _POLL = 2.0
 
 
 def told_address(vm: Vm, seconds: int) -> str | None:
-    """The first IPv4 address of the guest; ``None`` if it does not run.
+    """The IPv4 address of the guest's first network interface; ``None`` if it does not run.
 
     :param seconds: so long after its start a guest is given time to have one.
     """
+    mac = vm.config().mac
     while True:
         status = vm.status()
         if status["status"] != "running":
             return None
-        address = _first(vm)
+        address = _of_interface(vm, mac)
         if address is not None or status["uptime"] > seconds:
             return address
         time.sleep(_POLL)
 
 
-def _first(vm: Vm) -> str | None:
+def _of_interface(vm: Vm, mac: str | None) -> str | None:
     try:
         told = vm.call("GET", "/agent/network-get-interfaces")["result"]
     except ProxmoxError as error:
@@ -36,7 +37,10 @@ def _first(vm: Vm) -> str | None:
             raise
         return None
     for interface in told:
-        for address in interface.get("ip-addresses", []):
-            if address["ip-address-type"] == "ipv4" and not address["ip-address"].startswith("127."):
+        # Bridges of containers and the like have addresses, too, and so has an interface that DHCP did not serve.
+        for address in (
+            interface.get("ip-addresses", []) if interface.get("hardware-address", "").lower() == mac else ()
+        ):
+            if address["ip-address-type"] == "ipv4" and not address["ip-address"].startswith("169.254."):
                 return str(address["ip-address"])
     return None

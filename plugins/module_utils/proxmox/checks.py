@@ -9,8 +9,9 @@ import typing as t
 
 from ..composition.model import Node
 from ..errors import ComposeError, InputError
-from . import privileges
+from . import ha, privileges
 from .privileges import Privileges
+from .record import node_tag
 from .service import Service
 from .vm import Vm
 
@@ -25,18 +26,29 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
     needed = Privileges(service.cluster.client)
     needed.demand(f"/storage/{service.uploads.storage.name}", privileges.UPLOADS)
     for node in nodes:
-        needed.demand(f"/storage/{service.storage(node).name}", privileges.DISKS)
+        storage = service.storage(node)
+        needed.demand(f"/storage/{storage.name}", privileges.DISKS)
+        if "images" not in storage.content:
+            content = ",".join(sorted({*storage.content, "images"}))
+            hint = f"allow it: pvesm set {storage.name} --content {content}"
+            raise InputError(f"storage {storage.name!r} takes no disks of VMs; {hint}", node=node.name)
         vm = service.find(node.name)
         if service.method(node) == "clone":
             _demand_where_made(service, node, needed, privileges.CLONING)
         if vm is None:
+            _refuse_to_make(service, node)
             _need_to_make(service, node, needed)
         else:
             _check_place(service, node, vm)
             needed.demand(f"/vms/{vm.vmid}", _privileges(service, node))
+            if service.cluster.vms()[vm.vmid].managed:
+                needed.demand("/", privileges.HA)
     if any(service.option(node, "ha") for node in nodes):
         needed.demand("/", privileges.HA)
     needed.refuse()
+    groups = {service.option(node, "ha_group") for node in nodes if service.option(node, "ha")} - {None}
+    for group in sorted(groups):
+        ha.check_group(service.cluster.client, service.cluster.version, group)
 
 
 #: Option that is needed, and when.
@@ -58,11 +70,30 @@ def _check_options(service: Service, nodes: t.Sequence[Node]) -> None:
 
 
 def _check_place(service: Service, node: Node, vm: Vm) -> None:
-    if service.cluster.offline(vm.node):
+    if vm.node in service.cluster.off():
         raise ComposeError(f"VM {vm.vmid} is on {vm.node}, which is off", node=node.name)
     for storage in (service.storage(node), service.uploads.storage):
         if not storage.on(vm.node):
             raise InputError(f"VM {vm.vmid} is on {vm.node}, which has no storage {storage.name!r}", node=node.name)
+
+
+def _refuse_to_make(service: Service, node: Node) -> None:
+    """Refuse a VM that would be a second one, or that no node of the cluster could have."""
+    lost = service.machines.lost(node.name)
+    if lost is not None:
+        tag = node_tag(service.deployment.name, node.name)
+        raise InputError(
+            f"VM {lost} says in its description that it is this node; give it the tag {tag} again", node=node.name
+        )
+    storages = (service.storage(node), service.uploads.storage)
+    fitting = service.cluster.nodes(*storages)
+    wanted = service.option(node, "target_node")
+    if wanted not in fitting if wanted else not fitting:
+        raise InputError(
+            f"target_node is {wanted!r}, expected a node that is on and has the storages {storages[0].name!r} and "
+            f"{storages[1].name!r}: {', '.join(sorted(fitting)) or 'none'}",
+            node=node.name,
+        )
 
 
 def _privileges(service: Service, node: Node) -> tuple[str, ...]:

@@ -233,6 +233,10 @@ class Client:
                 words.append(f"(as {self.access.token_id or self.access.account})")
             refused = ProxmoxError(verb, path, error.status_code, " ".join(words))
             raise LostAnswer(refused.message) if error.status_code in _UNANSWERED else refused from None
+        except proxmoxer.AuthenticationError:  # the ticket was to be renewed
+            raise ComposeError(
+                f"Proxmox at {self.access.host} does not let {self.access.account!r} in any more"
+            ) from None
         except requests.exceptions.RequestException as error:
             raise self._unreachable(error, f"{verb} {path}") from None
 

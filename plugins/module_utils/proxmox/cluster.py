@@ -9,13 +9,14 @@ import re
 import threading
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import ComposeError, InputError
 from .client import Client, ProxmoxError
 from .record import tags_of
 
-#: The first version that knows images to import.
-OLDEST = (8, 3)
+#: The first version to which disk images can be uploaded.
+OLDEST = (8, 4)
 #: Types of storages that are directories: they can hold uploaded images, and disks in files there.
 _FILES = ("dir", "nfs", "cifs", "cephfs", "btrfs", "glusterfs")
 #: Types of storages that make a copy-on-write clone of a disk, and hand it to another VM, at once.
@@ -34,6 +35,9 @@ class Resource:
     node: str
     tags: frozenset[str]
     template: bool
+    name: str = ""
+    #: High availability takes care of it.
+    managed: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,6 @@ class Cluster:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._lock = threading.Lock()
-        #: As :meth:`check` has read it.
-        self.version: tuple[int, ...] = ()
         #: Held from asking for a free number to the VM that takes it.
         self.creating = threading.Lock()
         #: Numbers under which VMs were to be made.
@@ -100,16 +102,23 @@ class Cluster:
 
         :raises ComposeError: says so.
         """
-        version = str(self.client.get("/version")["version"])
-        self.version = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
         if self.version < OLDEST:
             raise InputError(
-                f"Proxmox VE at {self.client.access.host} is version {version}; at least "
-                f"{OLDEST[0]}.{OLDEST[1]} is needed, older ones cannot import images through their API"
+                f"Proxmox VE at {self.client.access.host} is version {self._release}; at least "
+                f"{OLDEST[0]}.{OLDEST[1]} is needed, disk images cannot be uploaded to older ones"
             )
         for entry in self._status():
             if entry["type"] == "cluster" and not int(entry.get("quorate", 1)):
                 raise ComposeError(f"cluster {entry.get('name')} has no quorum: nothing can be changed now")
+
+    @cached_property
+    def _release(self) -> str:
+        return str(self.client.get("/version")["version"])
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Two numbers."""
+        return tuple(int(number) for number in re.findall(r"\d+", self._release)[:2])
 
     def _status(self) -> t.Any:
         """What is known of the cluster; nothing without Sys.Audit, which nothing else needs."""
@@ -135,19 +144,20 @@ class Cluster:
             elif entry["type"] == "qemu":
                 tags = frozenset(tags_of(entry.get("tags")))
                 vmid = int(entry["vmid"])
-                vms[vmid] = Resource(vmid, str(entry["node"]), tags, bool(int(entry.get("template") or 0)))
+                template, managed = bool(int(entry.get("template") or 0)), "hastate" in entry
+                vms[vmid] = Resource(vmid, str(entry["node"]), tags, template, str(entry.get("name", "")), managed)
         self._vms, self._nodes = vms, nodes
 
-    def nodes(self) -> list[str]:
-        """Nodes that are not known to be off, those with the fewest VMs first."""
-        vms = self.vms().values()
-        load = {name: sum(vm.node == name for vm in vms) for name, state in self._nodes.items() if state != "offline"}
-        return sorted(load, key=lambda name: (load[name], name))
+    def nodes(self, *storages: Storage) -> list[str]:
+        """Nodes that are not known to be off, and have these storages, those with the fewest VMs first."""
+        vms, off = self.vms().values(), self.off()
+        fitting = [node for node in self._nodes if node not in off and all(storage.on(node) for storage in storages)]
+        return sorted(fitting, key=lambda node: (sum(vm.node == node for vm in vms), node))
 
-    def offline(self, node: str) -> bool:
-        """A node is known to be off."""
+    def off(self) -> list[str]:
+        """Nodes that are known to be off."""
         self.vms()
-        return self._nodes.get(node) == "offline"
+        return sorted(node for node, state in self._nodes.items() if state == "offline")
 
     def node_of(self, vmid: int) -> str:
         """Where a VM is. :raises ComposeError: nowhere."""
@@ -180,7 +190,8 @@ class Cluster:
         """The storages that the caller may see, by name."""
         with self._lock:
             if not self._storages:
-                self._storages = {entry["storage"]: _storage(entry) for entry in self.client.get("/storage")}
+                entries = [entry for entry in self.client.get("/storage") if not int(entry.get("disable") or 0)]
+                self._storages = {entry["storage"]: _storage(entry) for entry in entries}
             return self._storages
 
     def storage(self, name: str) -> Storage:

@@ -18,6 +18,8 @@ _DRIVE = re.compile(r"(scsi|sata|virtio|ide)\d+")
 _UNUSED = re.compile(r"unused\d+")
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+#: The buses in the order in which Proxmox looks for a disk to boot where no order is given.
+_BUSES = ("ide", "scsi", "virtio", "sata")
 #: Disks on these buses are never plugged into a running VM: a change waits for its next start.
 _COLD_SLOTS = tuple(f"sata{number}" for number in range(5, -1, -1))
 #: Of these, the bus that every kernel drives with machine type i440fx: Debian's cloud kernels have nothing for SATA.
@@ -60,6 +62,11 @@ class Drive:
         return ",".join([volume, *(f"{key}={value}" for key, value in kept.items()), f"serial={serial}"])
 
 
+def _place(key: str) -> tuple[int, int]:
+    bus = key.rstrip("0123456789")
+    return _BUSES.index(bus), int(key[len(bus) :])
+
+
 def size_in_bytes(text: str) -> int:
     """``512M`` → bytes; 0 for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
@@ -89,10 +96,16 @@ class Config:
     def boot_key(self) -> str | None:
         """The disk that is booted from."""
         order = re.search(r"order=([^,]*)", self.get("boot"))
-        for key in order[1].split(";") if order else [self.get("bootdisk")]:
-            if key in self.drives and self.drives[key].is_disk:
-                return key
-        return None
+        return self._first_disk(order[1].split(";") if order else [self.get("bootdisk")])
+
+    @property
+    def first_disk(self) -> str | None:
+        """The disk that is booted from because nothing says which."""
+        ordered = "order=" in self.get("boot")
+        return None if ordered else self._first_disk(sorted(self.drives, key=_place))
+
+    def _first_disk(self, keys: t.Iterable[str]) -> str | None:
+        return next((key for key in keys if key in self.drives and self.drives[key].is_disk), None)
 
     @property
     def boot_drive(self) -> Drive | None:

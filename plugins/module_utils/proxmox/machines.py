@@ -9,9 +9,11 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ..errors import ComposeError, InputError
-from .cluster import Cluster, Resource
+from .cluster import Cluster, Resource, Storage
 from .config import Config
+from .pruning import References
 from .record import Record, deployment_tag, foreign_tags, node_tag, tags_of, without_record
+from .staging import empty_slots
 from .templates import create
 from .vm import Patience, Vm
 
@@ -20,8 +22,9 @@ from .vm import Patience, Vm
 class Making:
     """How a VM is made that does not exist yet."""
 
-    #: Node of the cluster; ``None``: the one with the fewest VMs.
+    #: Node of the cluster; ``None``: of those with these storages the one with the fewest VMs.
     target_node: str | None
+    storages: t.Sequence[Storage]
     pool: str | None
     tags: t.Collection[str]
     #: Further values of its configuration.
@@ -71,6 +74,15 @@ class Machines:
             raise InputError(f"VM {found.vmid}, a template, has the tag {tag}: it cannot be a node", node=name)
         return self.at(vmid) if vmid is not None and vmid in self.cluster.vms() else None
 
+    def lost(self, name: str) -> int | None:
+        """A VM that is a node by its name and its record, but has no tag any more."""
+        for vm in self.cluster.vms().values():
+            if vm.name == name and vm.node not in self.cluster.off():
+                record = Record.read(self.at(vm.vmid).config().get("description"), f"description of VM {vm.vmid}")
+                if record and (record.deployment, record.node) == (self.deployment, name):
+                    return vm.vmid
+        return None
+
     def at(self, vmid: int) -> Vm:
         """The VM with a number."""
         return Vm(self.cluster, vmid, self.patience)
@@ -104,8 +116,17 @@ class Machines:
         tags = {*self._tags(name), *making.tags}
         values = {"name": name, "description": record.into(""), "tags": ";".join(sorted(tags)), "pool": making.pool}
         given = {**making.values, **values}
-        path, where, seconds = "/nodes/{node}/qemu", making.target_node, self.patience.task
-        number, upid = create(self.cluster, path, "vmid", given, number=vmid, tags=tags, node=where, seconds=seconds)
+        number, upid = create(
+            self.cluster,
+            "/nodes/{node}/qemu",
+            "vmid",
+            given,
+            tags=tags,
+            node=making.target_node,
+            seconds=self.patience.task,
+            number=vmid,
+            storages=making.storages,
+        )
         vm = self.at(number)
         vm.done(upid, "making")
         return vm
@@ -113,22 +134,32 @@ class Machines:
     def _tags(self, name: str) -> set[str]:
         return {deployment_tag(self.deployment), node_tag(self.deployment, name)}
 
-    def let_go(self, vm: Vm, *, data: bool) -> bool:
+    def let_go(self, vm: Vm, references: References, *, data: bool) -> bool:
         """A VM is a node no more: it is destroyed, if it was made for the node and no data stay; whether it was one.
 
         Else it stays, switched off, with its data, and with the disk it booted before it was adopted.
+
+        :raises ComposeError: it is protected, or another VM uses a disk that would be destroyed.
         """
         config = vm.free()
         record = self.record(config, vm.vmid)
         if record is None:
             return False
+        if config.get("protection") == "1":
+            raise ComposeError(f"VM {vm.vmid} is protected: take its protection off first")
+        for volume in sorted(config.volumes() if record.created and data else record.volumes):
+            for other in sorted(references.others(volume, vm.vmid)):
+                raise ComposeError(f"VM {other} uses {volume}, too: take it out there first")
         running = vm.stop()
         config = vm.free()
-        kept = {drive.volume for drive in config.drives.values() if drive.is_disk} - set(record.volumes)
+        record = vm.known(config)
+        if empty_slots(vm, config, record):  # of a run that was killed
+            config = vm.free()
+            record = vm.known(config)
+        disks = {drive.volume for drive in config.drives.values() if drive.is_disk}
+        kept = {*disks, *config.unused} - set(record.volumes)
         if record.created and (data or not kept):
-            if config.get("protection") == "1":
-                raise ComposeError(f"VM {vm.vmid} is protected: take its protection off to have it destroyed")
-            vm.task("DELETE", "", "removal", **{"purge": 1, "destroy-unreferenced-disks": 1})
+            vm.task("DELETE", "", "removal", **{"purge": 1, "destroy-unreferenced-disks": int(data)})
             self.cluster.forget(vm.vmid)
             return True
         if record.created and not record.current and not record.volumes:
@@ -144,10 +175,10 @@ class Machines:
         changes = {**back, **({"delete": ",".join(out)} if out else {})}
         vm.record(config, replace(record, current=None, verified=None, tidy=False), changes)
         config = vm.config()
-        for volume, key in config.unused.items():
-            if volume in record.volumes:
-                vm.call("PUT", "/unlink", idlist=key)
-        config = vm.config()
+        superfluous = [key for volume, key in config.unused.items() if volume in record.volumes]
+        if superfluous:
+            vm.task("POST", "/config", "removal of volumes", digest=config.digest, delete=",".join(superfluous))
+            config = vm.config()
         if record.created:  # its data wait for a node of that name
             vm.record(config, replace(record, current=None, verified=None, volumes={}, tidy=True))
         else:

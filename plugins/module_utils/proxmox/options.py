@@ -11,7 +11,7 @@ from ..composition.options import Option
 
 OPTIONS: t.Mapping[str, Option] = {
     "host": Option(str, None, "Any node of the cluster, C(HOST) or C(HOST:PORT). Default: E(PROXMOX_HOST)."),
-    "port": Option(int, 8006, "Port of the API."),
+    "port": Option(int, 8006, "Port of the API.", least=1),
     "user": Option(str, None, "C(USER@REALM) that logs in with a password. Default: E(PROXMOX_USER)."),
     "token_id": Option(str, None, "API token, C(USER@REALM!NAME). Default: E(PROXMOX_TOKEN_ID)."),
     "ca_file": Option(
@@ -37,15 +37,22 @@ OPTIONS: t.Mapping[str, Option] = {
         str,
         None,
         "For O(staging=volume), the volume, with C({vmid}), C({node}) and C({image}), a hash of 16 characters.",
+        fields=("vmid", "node", "image"),
+        pattern="[^:]+:[^:]+",
+        expected="STORAGE:VOLUME, for example ceph:vm-{vmid}-sys-{image}",
     ),
-    "vmid": Option(int, None, "Number of the VM. One that exists is adopted; else the VM is made with it."),
+    "vmid": Option(int, None, "Number of the VM. One that exists is adopted; else the VM is made with it.", least=100),
     "target_node": Option(
         str, None, "Node of the cluster on which VMs are made. By default the one that has the fewest."
     ),
-    "memory": Option(int, 2048, "Memory of a VM that is made, in MiB."),
-    "cpus": Option(int, 1, "Processors of a VM that is made."),
+    "memory": Option(int, 2048, "Memory of a VM that is made, in MiB.", least=16),
+    "cpus": Option(int, 1, "Processors of a VM that is made.", least=1),
     "networks": Option(
-        list, ["bridge=vmbr0"], "Network interfaces of a VM that is made; the first one has the node's address."
+        list,
+        ["bridge=vmbr0"],
+        "Network interfaces of a VM that is made; the first one has the node's address.",
+        pattern=r"(\w+=[^,]+,)*bridge=[^,]+(,\w+=[^,]+)*",
+        expected="a list of interfaces as Proxmox writes them, for example bridge=vmbr0,tag=20",
     ),
     "gateway": Option(str, None, "Gateway on the node's network."),
     "address": Option(
@@ -56,10 +63,18 @@ OPTIONS: t.Mapping[str, Option] = {
         choices=("given", "agent"),
     ),
     "pool": Option(str, None, "Pool of VMs that are made."),
-    "tags": Option(list, [], "Further tags of VMs that are made."),
+    "tags": Option(
+        list,
+        [],
+        "Further tags of VMs that are made.",
+        pattern="[A-Za-z0-9_][A-Za-z0-9_+.-]*",
+        expected="letters, digits and _ + . - in each",
+    ),
     "onboot": Option(bool, True, "VMs that are made start with their node."),
     "ha": Option(bool, False, "The VM is managed for high availability once it is verified."),
-    "ha_group": Option(str, None, "Group for O(ha), of Proxmox VE 8; later versions have rules that name the VM."),
+    "ha_group": Option(
+        str, None, "For O(ha), group that the VM is in; from Proxmox VE 9 on, rule of node affinity that holds for it."
+    ),
     "snapshot": Option(
         str,
         "none",
@@ -72,9 +87,10 @@ OPTIONS: t.Mapping[str, Option] = {
         None,
         "Shell command for O(snapshot=node-command), on the host that deploys, with C({vmid}), C({node}), C({host}), "
         "where the VM is, and C({volumes}), the data volumes.",
+        fields=("vmid", "node", "host", "volumes"),
     ),
-    "shutdown_timeout": Option(int, 60, "Seconds for a guest to shut down before it is switched off."),
-    "lock_timeout": Option(int, 60, "Seconds for a lock on a VM, a backup for example, to go away."),
-    "task_timeout": Option(int, 1800, "Seconds for any task of Proxmox."),
-    "parallel": Option(int, 8, "VMs that are worked on, and calls that are made, at the same time."),
+    "shutdown_timeout": Option(int, 60, "Seconds for a guest to shut down before it is switched off.", least=0),
+    "lock_timeout": Option(int, 60, "Seconds for a lock on a VM, a backup for example, to go away.", least=0),
+    "task_timeout": Option(int, 1800, "Seconds for any task of Proxmox.", least=1),
+    "parallel": Option(int, 8, "VMs that are worked on, and calls that are made, at the same time.", least=1),
 }

@@ -29,7 +29,8 @@ CLONING = ("VM.Audit", "VM.Allocate", "VM.Clone", "VM.Config.Disk", "VM.Config.O
 DISKS = ("Datastore.AllocateSpace",)
 #: On the storage to which images are uploaded; the last one to remove them.
 UPLOADS = ("Datastore.AllocateTemplate", "Datastore.AllocateSpace", "Datastore.Allocate")
-HA = ("Sys.Console",)
+#: To see what is managed, and to change it.
+HA = ("Sys.Audit", "Sys.Console")
 #: On the bridge of a network interface.
 NETWORK = ("SDN.Use",)
 

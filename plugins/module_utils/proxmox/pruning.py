@@ -14,6 +14,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from ..errors import ComposeError
 from ..progress import Progress
 from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster
@@ -43,6 +44,9 @@ class References:
     def _all(self) -> dict[str, set[int]]:
         named: dict[str, set[int]] = {}
         vmids = sorted(self._cluster.vms(anew=True))
+        off = self._cluster.off()
+        if off:
+            raise ComposeError(f"{', '.join(off)} is off: VMs there may use disks of others; nothing is destroyed")
         with ThreadPoolExecutor(max_workers=self._parallel) as pool:
             for vmid, volumes in zip(vmids, pool.map(self._of, vmids)):
                 for volume in volumes:

@@ -19,7 +19,7 @@ import typing as t
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
 from .client import LostAnswer, Refusal
@@ -101,7 +101,7 @@ class Staging:
             record = vm.known(config)
             if attempt == 0 and record.current and not record.tidy:
                 self._tell_lost(vm, config, record)
-            missing = _missing(config, record, wanted)
+            missing = _missing(vm, config, record, wanted)
             try:
                 if empty_slots(vm, config, record, wanted):
                     continue
@@ -140,29 +140,28 @@ class Staging:
         if image is None or wanted.method == "import":
             self._import(vm, config, wanted, image, document="document" in missing)
         elif wanted.method == "clone":
-            self.templates.hand_over(vm, config, image, wanted.storage, wanted.image_serial, wanted.pool)
+            slot = config.cold_slot(vm.running_config().drives)
+            self.templates.hand_over(vm, config, slot, image, wanted.storage, wanted.image_serial, wanted.pool)
         else:
             self._find(vm, config, record, wanted, image)
 
     def _import(self, vm: Vm, config: Config, wanted: Wanted, image: Image | None, *, document: bool) -> None:
         node = vm.node
         slots: dict[str, str] = {}
+        seen = vm.running_config().drives  # by a guest that was started again while a slot was in use
         with ExitStack() as sent:  # the document holds the node's private key: it goes at once
             if image is not None:
                 source = self.uploads.image(node, image)
-                slots[config.cold_slot()] = wanted.storage.imported(source, wanted.image_serial)
+                slots[config.cold_slot(seen)] = wanted.storage.imported(source, wanted.image_serial)
             if document:
                 name = f"{wanted.node}.{wanted.document_digest}"
                 source = sent.enter_context(self.uploads.document(node, name, self._drive(wanted.document)))
-                slots[config.cold_slot(slots)] = wanted.storage.imported(source, wanted.document_serial)
+                slots[config.cold_slot({*seen, *slots})] = wanted.storage.imported(source, wanted.document_serial)
             vm.task("POST", "/config", "import", digest=config.digest, **slots)
 
     def _find(self, vm: Vm, config: Config, record: Record, wanted: Wanted, image: Image) -> None:
         name = wanted.pattern.format(vmid=vm.vmid, node=wanted.node, image=short(image.identity))
-        storage, colon, _rest = name.partition(":")
-        if not colon:
-            raise InputError(f"volume is {name!r}, expected STORAGE:VOLUME, for example ceph:vm-{{vmid}}-sys-{{image}}")
-        sizes = vm.volumes_on(storage)
+        sizes = vm.volumes_on(name.partition(":")[0])
         if name not in sizes:
             raise ComposeError(
                 f"volume {name} of VM {vm.vmid} does not exist; make it on a node from the image "
@@ -182,16 +181,16 @@ def empty_slots(vm: Vm, config: Config, record: Record, wanted: Wanted | None = 
     return bool(staged)
 
 
-def _missing(config: Config, record: Record, wanted: Wanted) -> set[str]:
-    there = [
-        content
-        for volume, content in record.volumes.items()
-        if volume in config.volumes() or (wanted.method == "volume" and content.image)
-    ]
+def _missing(vm: Vm, config: Config, record: Record, wanted: Wanted) -> set[str]:
+    def is_there(what: str, value: str) -> bool:
+        volumes = [volume for volume, content in record.volumes.items() if getattr(content, what) == value]
+        # A volume that somebody else made is in no drive yet; one in a slot that the guest has seen leaves it later.
+        return any(volume in config.volumes() or vm.has(volume) for volume in volumes)
+
     missing = set()
-    if wanted.image and wanted.image.identity not in [content.image for content in there]:
+    if wanted.image and not is_there("image", wanted.image.identity):
         missing.add("system")
-    if wanted.document_digest not in [content.document for content in there]:
+    if not is_there("document", wanted.document_digest):
         missing.add("document")
     return missing
 

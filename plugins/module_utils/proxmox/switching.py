@@ -17,6 +17,7 @@ from ..composition.model import Volume
 from ..errors import ComposeError
 from ..process import run
 from . import ha
+from .client import Refusal
 from .cluster import Storage
 from .config import Config, Drive
 from .record import DOCUMENT_SERIAL, Boot, Record, short
@@ -48,18 +49,23 @@ class Wishes:
 NOTHING_ELSE = Wishes({}, None, {})
 
 
-def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> None:
+def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> list[str]:
     """Have a VM boot volumes that were staged.
 
+    :returns: keys of what somebody else had changed to take effect with the next start, which this was.
     :raises ComposeError: the VM was changed by someone else meanwhile, or does not start.
     """
     config = vm.free()
     record = vm.known(config)
     for volume in (wanted.system, wanted.drive):
-        if volume not in config.volumes() and volume not in record.volumes:
-            raise ComposeError(f"VM {vm.vmid} has no volume {volume} any more")
-    _require_data(vm, config, record, wishes)
+        if volume not in config.volumes() and not vm.has(volume):
+            raise ComposeError(f"VM {vm.vmid} has no volume {volume} any more; run again to get it anew")
+    now = vm.running_config()
+    _require_data(vm, config, now, record, wishes)
     _while_stopped(vm, config, lambda record: _change(vm, config, record, wanted, wishes))
+    return sorted(
+        key for key in {*now.values, *config.values} - {*now.drives, *config.drives} if now.get(key) != config.get(key)
+    )
 
 
 def boot_original(vm: Vm, key: str, value: str) -> None:
@@ -125,10 +131,10 @@ def _ha_on(vm: Vm, record: Record) -> None:
         ha.come_back(vm.cluster.client, vm.vmid, record.ha)
 
 
-def _require_data(vm: Vm, config: Config, record: Record, wishes: Wishes) -> None:
-    """Refuse to make a data volume where the one that there was may only be detached."""
+def _require_data(vm: Vm, config: Config, now: Config, record: Record, wishes: Wishes) -> None:
+    """Refuse to make a data volume where the one that there was may only be detached, or will be when the VM stops."""
     known = {*record.volumes, *([Drive.parse(record.original[1]).volume] if record.original else [])}
-    detached = sorted(set(config.unused) - known)
+    detached = sorted(({*config.unused} | (now.volumes() - config.volumes())) - known)
     for name in wishes.volumes:
         if record.current and detached and config.with_serial(name) is None:
             raise ComposeError(
@@ -156,7 +162,7 @@ def _drives(
     config: Config, record: Record, wanted: Boot, wishes: Wishes
 ) -> tuple[dict[str, str], tuple[str, str] | None]:
     """Values of all drives that change, and the boot drive of a VM that boots something of ours for the first time."""
-    key = config.boot_key or (record.original[0] if record.original else SYSTEM_SLOT)
+    key = _system_slot(config, record)
     drive = config.drives.get(key) or Drive("", {})
     values = {key: drive.holding(wanted.system, short(wanted.image))}
     if config.boot_key is None:
@@ -171,19 +177,36 @@ def _drives(
     return values, (key, config.get(key)) if first else None
 
 
+def _system_slot(config: Config, record: Record) -> str:
+    """The drive that boots, or is to do so: never one that has something else."""
+    before = record.original[0] if record.original else None if record.created else config.first_disk
+    return config.boot_key or before or config.virtio_slot()
+
+
 def _grow(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes) -> None:
     """A system disk is as large as the one before, a data disk at least as large as is said; none ever shrinks."""
-    key, drive = before.boot_key, before.boot_drive
+    key = _system_slot(before, record)
+    drive = before.drives.get(key)
     content = record.volumes.get(wanted.system)
-    if key and drive and content and content.size:
+    if drive and content and content.size:
         size = drive.size if drive.volume == wanted.system else content.size
         needed = _size_before(vm, drive, record, wanted)
         if needed > size:
-            vm.task("PUT", "/resize", "resize of the system disk", disk=key, size=f"{needed >> 10}K")
+            _resize(vm, key, wanted.system, f"{needed >> 10}K", "the system disk")
     for name, volume in wishes.volumes.items():
         disk = before.with_serial(name)
         if disk and 0 < before.drives[disk].size < volume.size << 20:
-            vm.task("PUT", "/resize", f"resize of the volume {name!r}", disk=disk, size=f"{volume.size}M")
+            _resize(vm, disk, before.drives[disk].volume, f"{volume.size}M", f"the volume {name!r}")
+
+
+def _resize(vm: Vm, key: str, volume: str, size: str, what: str) -> None:
+    config = vm.config()
+    try:
+        if key not in config.drives or config.drives[key].volume != volume:
+            raise ChangedError(vm.vmid)
+        vm.task("PUT", "/resize", f"resize of {what}", disk=key, size=size, digest=config.digest)
+    except Refusal as error:
+        raise (ChangedError(vm.vmid) if error.stale else error) from None
 
 
 def _size_before(vm: Vm, drive: Drive, record: Record, wanted: Boot) -> int:

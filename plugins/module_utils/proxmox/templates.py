@@ -43,10 +43,12 @@ class Templates:
         #: Numbers of templates that were looked at.
         self._sound: set[int] = set()
 
-    def hand_over(self, vm: Vm, config: Config, image: Image, storage: Storage, serial: str, pool: str | None) -> None:
+    def hand_over(
+        self, vm: Vm, config: Config, slot: str, image: Image, storage: Storage, serial: str, pool: str | None
+    ) -> None:
         """Give a VM, which may run, a linked clone of an image in a free slot where it does not see it.
 
-        :param config: what the slot is chosen by.
+        :param config: what the slot was chosen by.
         :param serial: serial number of the new drive.
         :param pool: of what has to be made for it.
         """
@@ -65,7 +67,7 @@ class Templates:
             self.cluster.forget(clone)
             raise
         try:
-            handed = {"target-vmid": vm.vmid, "target-disk": config.cold_slot(), "target-digest": config.digest}
+            handed = {"target-vmid": vm.vmid, "target-disk": slot, "target-digest": config.digest}
             temporary.task("POST", "/move_disk", "hand-over of the disk", disk=_SLOT, **handed)
         except BaseException:
             with suppress(ComposeError):  # what went wrong before is more to the point
@@ -80,10 +82,11 @@ class Templates:
             busy = self._busy.setdefault((where, image.identity), threading.Lock())
         with busy:
             for found in self._tagged(image.identity):
-                if found.template and where in ("", found.node):
+                if where in ("", found.node):
                     if self._is_sound(found):
                         return found
-                    self._remove(self._at(found.vmid))
+                    if found.template:
+                        self._remove(self._at(found.vmid))
             tags = {deployment_tag(self.deployment), image_tag(image.identity)}
             source = self.uploads.image(node, image)
             drive = storage.imported(source, serial)
@@ -99,10 +102,21 @@ class Templates:
             return self.cluster.vms()[vmid]
 
     def _is_sound(self, template: Resource) -> bool:
-        """A template whose making failed half-way calls itself one, too, but cannot be cloned."""
-        if template.vmid not in self._sound and _is_template(self._at(template.vmid).config()):
-            self._sound.add(template.vmid)
-        return template.vmid in self._sound
+        """A template that can be cloned.
+
+        One whose making failed half-way calls itself one, too, and the list of VMs calls a new one so only later.
+        """
+        if template.vmid in self._sound:
+            return True
+        try:
+            if not _is_template(self._at(template.vmid).config()):
+                return False
+        except ProxmoxError as error:
+            if not error.missing:
+                raise
+            return False  # a clone that has handed over its disk meanwhile
+        self._sound.add(template.vmid)
+        return True
 
     def prune(self, keep: t.Collection[str], progress: Progress) -> list[str]:
         """Remove templates of images (identities) that are not kept, and what a killed run left.
@@ -116,8 +130,10 @@ class Templates:
             if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
                 try:
                     vm = self._at(found.vmid)
+                    config = vm.config()
+                    needed = _is_template(config) and found.tags & kept
                     # Somebody's own clone of a template has its tags, but not its name.
-                    if vm.config().get("name").startswith(f"compose-{self.deployment}-"):
+                    if not needed and config.get("name").startswith(f"compose-{self.deployment}-"):
                         self._remove(vm)
                 except (Refusal, LostAnswer) as error:
                     words = f"VM {found.vmid}, which is no node, stays: {error.message}"
@@ -177,6 +193,7 @@ def create(
     node: str | None,
     seconds: float,
     number: int | None = None,
+    storages: t.Sequence[Storage] = (),
 ) -> tuple[int, str]:
     """Make a VM under a number that is free; the number, and the task that goes on with it, if it is not done yet.
 
@@ -185,11 +202,12 @@ def create(
     :param node: where it will be; ``None``: where the fewest are. ``{node}`` in the path is replaced by it.
     :param seconds: deadline for its making, where that has to be waited for.
     :param number: which it is to be, if that matters.
+    :param storages: that a node must have on which it will be.
     """
     with cluster.creating:
-        place = node or next(iter(cluster.nodes()), None)
+        place = node or next(iter(cluster.nodes(*storages)), None)
         if place is None:
-            raise ComposeError("no node of the cluster is online")
+            raise ComposeError("no node of the cluster that is on has the storages")
         for _attempt in range(_TRIES):
             vmid = number or int(cluster.client.get("/cluster/nextid"))
             # A clone takes its number only when its task has begun; so may one of which no answer came.

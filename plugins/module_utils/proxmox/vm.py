@@ -26,6 +26,8 @@ _POLL = 1.0
 _TRIES = 4
 #: How often it is looked whether such a call has an effect.
 _LOOKS = 20
+#: Seconds that a shutdown may take beyond its deadline: for the guest to be killed, and its disks to be let go.
+_GRACE = 60
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ class Vm:
         path = f"/nodes/{self.node}/storage/{storage}/content"
         entries = self.cluster.client.get(path, content="images", vmid=self.vmid)
         return {str(entry["volid"]): int(entry.get("size") or 0) for entry in entries}
+
+    def has(self, volume: str) -> bool:
+        """A volume is there, and the VM's own, whether it is in a drive or not."""
+        return volume in self.volumes_on(volume.partition(":")[0])
 
     def free(self) -> Config:
         """The configuration, once nothing else is being done to the VM.
@@ -173,11 +179,14 @@ class Vm:
         """
         self.done(str(self.call(verb, suffix, **params) or ""), what)
 
-    def done(self, upid: str, what: str) -> None:
-        """Wait for the end of a task that was started for the VM; of none if it has no name."""
+    def done(self, upid: str, what: str, seconds: float | None = None) -> None:
+        """Wait for the end of a task that was started for the VM; of none if it has no name.
+
+        :param seconds: deadline, if it is not that of all tasks.
+        """
         if not upid:
             return
-        wait_for(self.cluster.client, upid, f"{what} of VM {self.vmid}", self.patience.task)
+        wait_for(self.cluster.client, upid, f"{what} of VM {self.vmid}", seconds or self.patience.task)
 
     # -- power ---------------------------------------------------------------------------------------------------
 
@@ -196,7 +205,8 @@ class Vm:
         if status["status"] != "running":
             return False
         try:
-            self._power("shutdown", "stopped", timeout=self.patience.shutdown, forceStop=1)
+            seconds = self.patience.shutdown + _GRACE
+            self._power("shutdown", "stopped", seconds, timeout=self.patience.shutdown, forceStop=1)
         except TaskError as error:
             if error.locked:
                 raise
@@ -208,10 +218,10 @@ class Vm:
         """Start it, unless it runs."""
         self._power("start", "running")
 
-    def _power(self, action: str, wanted: str, **params: t.Any) -> None:
+    def _power(self, action: str, wanted: str, seconds: float | None = None, **params: t.Any) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
-                self.task("POST", f"/status/{action}", action, **params)
+                self.done(str(self.call("POST", f"/status/{action}", **params) or ""), action, seconds)
             except LostAnswer:
                 if attempt == _TRIES:
                     raise

@@ -1,7 +1,10 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builder ``files`` of the benchmarks of Proxmox: images that are there already, named in ``images.json``."""
+"""Builder ``files``: images that are there already, named in ``images.json``. For benchmarks and tests of Proxmox.
+
+Roles that have data volumes have them in ``volumes.json``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import json
 import os
 import shutil
 
-from ..composition.model import Composition, Role
+from ..composition.model import Composition, Role, Volume
 from ..files import write_json
 from ..images.image import Image, ImageFile
 from .base import Builder
@@ -24,8 +27,18 @@ class Files(Builder):
         with open(os.path.join(path, "images.json"), encoding="utf-8") as stream:
             return json.load(stream)
 
+    def _volumes(self, path, role):
+        file = os.path.join(path, "volumes.json")
+        if not os.path.exists(file):
+            return {}
+        with open(file, encoding="utf-8") as stream:
+            return {name: Volume(**volume) for name, volume in json.load(stream).get(role, {}).items()}
+
     def evaluate(self, path, parameters):
-        roles = {name: Role(name, identity) for name, identity in self._roles(path).items()}
+        roles = {
+            name: Role(name, identity, volumes=self._volumes(path, name))
+            for name, identity in self._roles(path).items()
+        }
         return Composition("files", self.name, path, json.dumps(self._roles(path)), roles)
 
     def identify(self, path, parameters, roles, formats):
@@ -42,7 +55,8 @@ class Files(Builder):
             os.makedirs(bundle, exist_ok=True)
             shutil.copy(os.path.join(path, f"{identity}.qcow2"), os.path.join(bundle, "disk.qcow2"))
             file = ImageFile("disk.qcow2", os.path.getsize(os.path.join(bundle, "disk.qcow2")), "")
-            images[role] = Image(role, self.name, identity, "amd64", {"qcow2": file}, bundle)
+            volumes = self._volumes(path, role)
+            images[role] = Image(role, self.name, identity, "amd64", {"qcow2": file}, bundle, volumes=volumes)
             write_json(os.path.join(bundle, "image.json"), images[role].to_json())
         return images
 

@@ -1,9 +1,10 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Platform ``proxmox_unbooted`` of the benchmarks: ``proxmox`` with VMs that the simulator only pretends to run.
+"""Platform ``proxmox_unbooted``: ``proxmox`` with VMs that the simulator only pretends to run. For tests, too.
 
 There is no SSH to them, so the checks ask somebody who looks into the simulator: which disk was the VM started with?
+A system whose image is called ``bad…`` does not come up well.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Shell:
 
     def run(self, command, timeout):
         booted = {short(identity): identity for identity in os.listdir(self.images)}.get(self._serial(), "nothing")
-        return Output(0, f"identity {booted}\nstate running\n".encode(), b"")
+        state = "degraded" if booted.startswith("bad") else "running"
+        return Output(0, f"identity {booted}\nstate {state}\n".encode(), b"")
 
     def _serial(self):
         """Serial number of the disk that the VM was started with."""

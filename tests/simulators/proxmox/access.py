@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ApiError, permission_error
+from .formats import split_list
 from .privileges import PRIVILEGES, ROLES
 
 if t.TYPE_CHECKING:
@@ -42,16 +43,14 @@ class Access:
 
     @contextmanager
     def change(self, error: str) -> t.Iterator[Record]:
-        """Changes users; what goes wrong is told after ``error``, and nothing is changed then."""
+        """Changes users; what goes wrong is told after ``error``, as text (500), and nothing is changed then."""
         with self._lock:
             before = json.dumps(self.data)
             try:
                 yield self.data
             except ApiError as failure:
                 self.data = json.loads(before)
-                if failure.code:
-                    raise
-                raise ApiError(f"{error}: {failure.message}") from None
+                raise ApiError(f"{error}: {failure}") from None
             self._save()
 
     def _save(self) -> None:
@@ -123,14 +122,21 @@ class Access:
             "CSRFPreventionToken": f"{stamp}:{self._sign(f'csrf {user} {stamp}')}",
         }
 
+    def check_password(self, user: str, password: str) -> None:
+        """Dies when this is not the password of a user."""
+        known = self.user(user).get("password")
+        if not (known and hmac.compare_digest(known.encode(), password.encode())):
+            raise ApiError("invalid credentials" if known else "no password set")
+
     def login(self, user: str, password: str) -> Record:
-        """A ticket for a password (or for an older ticket); 401 where it is wrong."""
+        """A ticket for a password (or for an older ticket, of root for anybody); 401 where it is wrong."""
         try:
             self.check_enabled(user)
-            known = self.user(user).get("password")
-            if not (known and hmac.compare_digest(known.encode(), password.encode())) and self.ticket(password) != user:
+            if not password.startswith("PVE:"):
+                self.check_password(user, password)
+            elif self.ticket(password) not in (user, "root@pam"):
                 raise ApiError("invalid credentials")
-        except ApiError:
+        except (ApiError, ValueError):
             raise ApiError("authentication failure", 401) from None
         return self.new_ticket(user)
 
@@ -174,13 +180,13 @@ class Access:
             for pool, members in self.data["pools"].items():
                 kind, dummy, name = path[1:].partition("/")
                 if (kind == "vms" and name in members["vms"]) or (kind == "storage" and name in members["storage"]):
-                    for role in self._roles_on(user, f"/pool/{pool}"):
-                        roles.setdefault(role, 0)
+                    inherited = self._roles_on(user, f"/pool/{pool}")
+                    roles = {"NoAccess": 0} if "NoAccess" in inherited else {**dict.fromkeys(inherited, 0), **roles}
         known = self.roles()
         result: dict[str, int] = {}
-        for role, inherited in roles.items():
+        for role, propagated in roles.items():
             for privilege in known.get(role, ()):
-                result[privilege] = result.get(privilege, 0) or inherited
+                result[privilege] = result.get(privilege, 0) or propagated
         return result
 
     def _roles_on(self, user: str, path: str) -> dict[str, int]:
@@ -228,11 +234,11 @@ class Access:
 
     def may_modify(self, user: str, path: str) -> bool:
         """The user may change access rights of a path."""
-        if self.may(user, path, ["Permissions.Modify"]):
-            return True
-        kinds = {"vms": "VM.Allocate", "storage": "Datastore.Allocate", "pool": "Pool.Allocate"}
-        kind = path[1:].partition("/")[0]
-        return kind in kinds and path.count("/") > 1 and self.may(user, path, [kinds[kind]])
+        return self.may(user, path, _modifiers(path), any_of=True)
+
+    def check_modify(self, user: str, path: str) -> None:
+        """Dies when the user may not change access rights of a path."""
+        self.check_any(user, path, _modifiers(path))
 
     def check_call(self, permissions: Record | None, user: str | None, parameters: Record) -> None:
         """Dies when the schema does not permit a call to the user."""
@@ -265,15 +271,14 @@ class Access:
         elif kind == "perm":
             self._check_path(rest, user, parameters)
         elif kind == "perm-modify":
-            path = _filled(rest[0], parameters)
-            if not self.may_modify(user, path):
-                raise permission_error(f"{path}, Permissions.Modify")
+            modified = normal_path(_filled(rest[0], parameters))
+            if modified:
+                self.check_modify(user, modified)
         elif kind == "userid-param":
             self._check_user_parameter(rest[0], user, parameters)
         elif kind == "userid-group":
-            if rest[1:] != ["groups_param", "create"]:
-                self.user(str(parameters.get("userid")))
-            self._check_group(rest[0], user, parameters)
+            options = dict(zip(rest[1::2], rest[2::2], strict=True))
+            self._check_group(rest[0], user, parameters, options.get("groups_param"))
         return None
 
     def _check_path(self, rest: list[t.Any], user: str, parameters: Record) -> None:
@@ -292,14 +297,41 @@ class Access:
         else:
             self.check(user, f"/access/realm/{target.rpartition('@')[2]}", [test])
 
-    def _check_group(self, privileges: list[str], user: str, parameters: Record) -> None:
+    def _check_group(self, privileges: list[str], user: str, parameters: Record, new: str | None) -> None:
+        """Dies when the user has the privileges neither on all groups, nor on those that the call is about.
+
+        :param new: groups are given to a user that is made (``create``) or changed (``update``)
+        """
+        if new != "create":
+            self.user(str(parameters.get("userid")))
         if self.may(user, "/access/groups", privileges, any_of=True):
             return
-        for group, record in self.data["groups"].items():
-            mine = self.may(user, f"/access/groups/{group}", privileges, any_of=True)
-            if mine and parameters.get("userid") in record.get("users", []):
-                return
-        raise permission_error()
+        if new:
+            groups = split_list(parameters.get("groups"))
+            for path in [f"/access/groups/{group}" for group in groups] or ["/access/groups"]:
+                self.check_any(user, path, privileges)
+        if new != "create" and parameters.get("userid") not in self.members(user, privileges):
+            raise permission_error()
+
+    def members(self, user: str, privileges: list[str]) -> set[str]:
+        """Members of the groups on which the user has one of the privileges."""
+        groups = self.data["groups"].items()
+        mine = [one for name, one in groups if self.may(user, f"/access/groups/{name}", privileges, any_of=True)]
+        return {member for group in mine for member in group["users"]}
+
+
+def normal_path(path: str) -> str | None:
+    """A path of the access control list in its one form; ``None`` where it is none."""
+    path = re.sub("/+", "/", path).removesuffix("/") or "/"
+    path = path if path.startswith("/") else f"/{path}"
+    return path if re.fullmatch(r"[a-zA-Z0-9.\-_/]+", path) else None
+
+
+def _modifiers(path: str) -> list[str]:
+    """Privileges of which one is needed to change access rights of a path."""
+    kinds = {"vms": "VM.Allocate", "storage": "Datastore.Allocate", "pool": "Pool.Allocate"}
+    kind, slash, name = path[1:].partition("/")
+    return ["Permissions.Modify", *([kinds[kind]] if name and kind in kinds else [])]
 
 
 def _filled(path: str, parameters: Record) -> str:

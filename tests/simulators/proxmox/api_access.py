@@ -1,26 +1,17 @@
-"""Users, groups, roles, tokens, access control lists, tickets."""
+"""Users, tokens, tickets."""
 
 from __future__ import annotations
 
-import re
 import typing as t
 
-from .access import TOKEN
 from .calls import Call, answers
-from .errors import ApiError, parameter_error
+from .errors import ApiError, parameter_error, permission_error
 from .formats import split_list, user_name
-from .privileges import ROLES
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
 
 Record = dict[str, t.Any]
-PATH = re.compile(
-    r"/|/access(/groups(/[\w.\-]+)?|/realm(/[\w.\-]+)?)?|/nodes(/[\w.\-]+)?|/pool(/[\w.\-]+){0,3}"
-    r"|/sdn(/zones(/[\w.\-]+){0,3}|/(controllers|dns|fabrics|ipams|prefix-lists|route-maps)(/[\w\-]+)?)?"
-    r"|/storage(/[\w.\-]+)?|/vms(/[1-9][0-9]{2,})?|/mapping(/[\w.\-]+){0,2}",
-    re.ASCII,
-)
 
 
 @answers("GET /access/ticket")
@@ -74,9 +65,19 @@ def domains(cluster: Cluster, call: Call) -> list[Record]:
 @answers("PUT /access/password")
 def change_password(cluster: Cluster, call: Call) -> None:
     """Sets a password."""
-    with cluster.access.change("password change failed"):
-        cluster.access.user(str(call.get("userid")))
-        cluster.access.set_password(str(call.get("userid")), str(call.get("password")))
+    access, name = cluster.access, str(call.get("userid"))
+    access.user(name)
+    if call.user != "root@pam":
+        if name == "root@pam":
+            raise permission_error()
+        if call.get("confirmation-password") is None:
+            raise parameter_error({"confirmation-password": "password is required to modify user"})
+        access.check_password(call.user, str(call.get("confirmation-password")))
+        if name != call.user and name.endswith("@pam"):
+            raise permission_error()
+    _check_realm(name)
+    with access.change("password change failed"):
+        access.set_password(name, str(call.get("password")))
 
 
 def _user(name: str, record: Record, cluster: Cluster) -> Record:
@@ -94,10 +95,13 @@ def _token(record: Record) -> Record:
 def users(cluster: Cluster, call: Call) -> list[Record]:
     """The users that the user may see."""
     access = cluster.access
-    everybody = access.may(call.user, "/access/groups", ["User.Modify", "Sys.Audit"], any_of=True)
+    privileges = ["User.Modify", "Sys.Audit"]
+    everybody = access.may(call.user, "/access/groups", privileges, any_of=True)
+    seen = access.members(call.user, privileges) | {call.user}
+    wanted = call.get("enabled")
     result = []
     for name, record in sorted(access.data["users"].items()):
-        if not everybody and name != call.user:
+        if not (everybody or name in seen) or wanted not in (None, str(record.get("enable", 1))):
             continue
         told = _user(name, record, cluster)
         tokens = [{"tokenid": key, **one} for key, one in told.pop("tokens").items()]
@@ -121,6 +125,8 @@ def create_user(cluster: Cluster, call: Call) -> None:
     with cluster.access.change("create user failed") as data:
         if name in data["users"]:
             raise ApiError(f"user '{name}' already exists")
+        if call.get("password"):
+            _check_realm(name)
         record = call.rest("userid", "groups", "password")
         data["users"][name] = {"enable": 1, "expire": 0, **record, "tokens": {}}
         _join(data, name, call.get("groups"))
@@ -128,11 +134,18 @@ def create_user(cluster: Cluster, call: Call) -> None:
             cluster.access.set_password(name, str(call.get("password")))
 
 
+def _check_realm(name: str) -> None:
+    realm = name.rpartition("@")[2]
+    if realm not in ("pam", "pve"):
+        raise ApiError(f"auth domain '{realm}' does not exist")
+
+
 def _join(data: Record, name: str, groups: str | None) -> None:
     for group in split_list(groups):
         if group not in data["groups"]:
             raise ApiError(f"no such group '{group}'")
-        data["groups"][group]["users"].append(name)
+        users = data["groups"][group]["users"]
+        data["groups"][group]["users"] = sorted({*users, name})
 
 
 @answers("PUT /access/users/{userid}")
@@ -197,8 +210,9 @@ def create_token(cluster: Cluster, call: Call) -> Record:
 def update_token(cluster: Cluster, call: Call) -> Record:
     """Changes a token; answers a new secret when that is asked for."""
     user, token = str(call.get("userid")), str(call.get("tokenid"))
-    record = _known_token(cluster, call)
+    _known_token(cluster, call)
     with cluster.access.change("updating token info failed"):
+        record = _known_token(cluster, call)
         record.update(call.rest("userid", "tokenid", "regenerate", "delete"))
         for key in split_list(call.get("delete")):
             if key != "comment":
@@ -217,139 +231,3 @@ def delete_token(cluster: Cluster, call: Call) -> None:
     user, token = str(call.get("userid")), str(call.get("tokenid"))
     with cluster.access.change("deleting token failed") as data:
         del data["users"][user]["tokens"][token]
-
-
-@answers("GET /access/groups")
-def groups(cluster: Cluster, call: Call) -> list[Record]:
-    """Groups."""
-    found = sorted(cluster.access.data["groups"].items())
-    return [{"groupid": name, "users": ",".join(one["users"])} for name, one in found]
-
-
-@answers("POST /access/groups")
-def create_group(cluster: Cluster, call: Call) -> None:
-    """A new group."""
-    name = str(call.get("groupid"))
-    with cluster.access.change("create group failed") as data:
-        if name in data["groups"]:
-            raise ApiError(f"group '{name}' already exists")
-        data["groups"][name] = {"users": [], "comment": call.get("comment")}
-
-
-@answers("DELETE /access/groups/{groupid}")
-def delete_group(cluster: Cluster, call: Call) -> None:
-    """Removes a group."""
-    name = str(call.get("groupid"))
-    with cluster.access.change("delete group failed") as data:
-        if name not in data["groups"]:
-            raise ApiError(f"group '{name}' does not exist")
-        del data["groups"][name]
-        data["acl"] = [entry for entry in data["acl"] if (entry["type"], entry["ugid"]) != ("group", name)]
-
-
-@answers("GET /access/roles")
-def roles(cluster: Cluster, call: Call) -> list[Record]:
-    """Roles with their privileges."""
-    found = sorted(cluster.access.roles().items())
-    return [{"roleid": name, "privs": ",".join(sorted(has)), "special": int(name in ROLES)} for name, has in found]
-
-
-@answers("GET /access/roles/{roleid}")
-def read_role(cluster: Cluster, call: Call) -> Record:
-    """Privileges of a role."""
-    name = str(call.get("roleid"))
-    if name not in cluster.access.roles():
-        raise ApiError(f"role '{name}' does not exist")
-    return dict.fromkeys(sorted(cluster.access.roles()[name]), 1)
-
-
-@answers("POST /access/roles")
-def create_role(cluster: Cluster, call: Call) -> None:
-    """A new role."""
-    name = str(call.get("roleid"))
-    if name.startswith("PVE"):
-        told = "cannot use role ID starting with the (case-insensitive) 'PVE' namespace"
-        raise parameter_error({"roleid": told})
-    with cluster.access.change("create role failed") as data:
-        if name in cluster.access.roles():
-            raise ApiError(f"role '{name}' already exists")
-        data["roles"][name] = split_list(call.get("privs"))
-
-
-@answers("PUT /access/roles/{roleid}")
-def update_role(cluster: Cluster, call: Call) -> None:
-    """Changes the privileges of a role."""
-    name = str(call.get("roleid"))
-    if name in ROLES:
-        raise ApiError(f"auto-generated role '{name}' cannot be modified")
-    with cluster.access.change("update role failed") as data:
-        if name not in data["roles"]:
-            raise ApiError(f"role '{name}' does not exist")
-        kept = data["roles"][name] if call.flag("append") else []
-        data["roles"][name] = sorted({*kept, *split_list(call.get("privs"))})
-
-
-@answers("DELETE /access/roles/{roleid}")
-def delete_role(cluster: Cluster, call: Call) -> None:
-    """Removes a role."""
-    name = str(call.get("roleid"))
-    if name in ROLES:
-        raise ApiError(f"auto-generated role '{name}' cannot be deleted")
-    with cluster.access.change("delete role failed") as data:
-        if name not in data["roles"]:
-            raise ApiError(f"role '{name}' does not exist")
-        del data["roles"][name]
-
-
-@answers("GET /access/acl")
-def acl(cluster: Cluster, call: Call) -> list[Record]:
-    """The access control list, as far as the user may see it."""
-    everything = cluster.access.may(call.user, "/access", ["Sys.Audit"])
-    entries = cluster.access.data["acl"]
-    return [entry for entry in entries if everything or cluster.access.may_modify(call.user, entry["path"])]
-
-
-@answers("PUT /access/acl")
-def update_acl(cluster: Cluster, call: Call) -> None:
-    """Gives or takes roles on a path."""
-    kinds = {"users": "user", "groups": "group", "tokens": "token"}
-    if not any(call.get(kind) for kind in kinds):
-        raise parameter_error(dict.fromkeys(kinds, "either 'users', 'groups' or 'tokens' is required."))
-    path = "/" + "/".join(part for part in str(call.get("path")).split("/") if part)
-    if not str(call.get("path")).startswith("/") or not (call.flag("delete") or PATH.fullmatch(path)):
-        raise parameter_error({"path": f"invalid ACL path '{call.get('path')}'"})
-    with cluster.access.change("ACL update failed") as data:
-        for role in split_list(call.get("roles")):
-            if role not in cluster.access.roles():
-                raise ApiError(f"role '{role}' does not exist")
-            _check_grant(cluster, call, path, role)
-            for parameter, kind in kinds.items():
-                for name in split_list(call.get(parameter)):
-                    _check_grantee(cluster, kind, name)
-                    entry = {"path": path, "type": kind, "ugid": name, "roleid": role}
-                    data["acl"] = [one for one in data["acl"] if {**one, "propagate": 0} != {**entry, "propagate": 0}]
-                    if not call.flag("delete"):
-                        data["acl"].append({**entry, "propagate": int(call.flag("propagate", True))})
-
-
-def _check_grantee(cluster: Cluster, kind: str, name: str) -> None:
-    data = cluster.access.data
-    if kind == "group" and name not in data["groups"]:
-        raise ApiError(f"group '{name}' does not exist")
-    if kind == "user" and user_name(name) not in data["users"]:
-        raise ApiError(f"user '{name}' does not exist")
-    if kind == "token":
-        match = TOKEN.fullmatch(name)
-        if match is None:
-            raise ApiError(f"'{name}' is not a valid token ID - not able to split into user and token parts")
-        if match[2] not in cluster.access.user(match[1])["tokens"]:
-            raise ApiError(f"no such token '{match[2]}' for user '{match[1]}'")
-
-
-def _check_grant(cluster: Cluster, call: Call, path: str, role: str) -> None:
-    """Who may not change all rights gives only what he has."""
-    mine = cluster.access.permissions(call.user, path)
-    if "Permissions.Modify" not in mine and not set(cluster.access.roles()[role]) <= set(mine):
-        verb = "remove" if call.flag("delete") else "add"
-        told = f"Cannot {verb} role '{role}' - requires 'Permissions.Modify' or superset of privileges."
-        raise parameter_error({"role": told})

@@ -7,7 +7,7 @@ import typing as t
 from .calls import Call, answers
 from .errors import ApiError, parameter_error
 from .formats import split_list
-from .tasks import Task
+from .tasks import UPID, Task
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
@@ -73,7 +73,11 @@ def next_id(cluster: Cluster, call: Call) -> str:
         if int(wanted) in used:
             raise parameter_error({"vmid": f"VM {wanted} already exists"})
         return wanted
-    return str(next(vmid for vmid in range(100, 1000000) if vmid not in used))
+    lower, upper = cluster.datacenter.numbers()
+    free = next((vmid for vmid in range(lower, upper) if vmid not in used), None)
+    if free is None:
+        raise ApiError(f"unable to get any free VMID in range [{lower}, {upper}]")
+    return str(free)
 
 
 @answers("GET /cluster/tasks")
@@ -151,12 +155,21 @@ def task_status(cluster: Cluster, call: Call) -> Record:
     return {**task.describe(), "status": "stopped", "exitstatus": task.status}
 
 
+def _lines(cluster: Cluster, call: Call) -> list[str]:
+    """The log of a task; a task that never was has one, too."""
+    upid = str(call.get("upid"))
+    if UPID.fullmatch(upid) and not cluster.tasks.known(upid):
+        cluster.access.check(call.user, f"/nodes/{call.node}", ["Sys.Audit"])
+        return ["unable to open file - No such file or directory"]
+    return _task(cluster, call, "Sys.Audit").lines or ["no content"]
+
+
 @answers("GET /nodes/{node}/tasks/{upid}/log")
 def task_log(cluster: Cluster, call: Call) -> list[Record]:
     """Lines of a task's log."""
-    lines = _task(cluster, call, "Sys.Audit").lines or ["no content"]
-    call.total = len(lines)
     start, limit = call.number("start") or 0, call.number("limit")
+    lines = _lines(cluster, call)
+    call.total = len(lines)
     end = None if limit == 0 else start + (50 if limit is None else limit)
     return [{"n": number, "t": line} for number, line in list(enumerate(lines, 1))[start:end]]
 
@@ -167,95 +180,3 @@ def stop_task(cluster: Cluster, call: Call) -> None:
     task = _task(cluster, call, "Sys.Modify")
     task.stop.set()
     task.ended.wait(5)
-
-
-@answers("GET /pools")
-def pools(cluster: Cluster, call: Call) -> list[Record]:
-    """Pools, or one with its members."""
-    all_pools = cluster.access.data["pools"]
-    wanted = call.get("poolid")
-    if wanted is None:
-        seen = [name for name in sorted(all_pools) if cluster.access.may(call.user, f"/pool/{name}", ["Pool.Audit"])]
-        return [_pool(name, all_pools[name]) for name in seen]
-    if wanted not in all_pools:
-        raise ApiError(f"pool '{wanted}' does not exist")
-    nodes = cluster.files.find()
-    members = [
-        {"id": f"qemu/{vmid}", "vmid": int(vmid), "node": nodes[int(vmid)], "type": "qemu"}
-        for vmid in sorted(all_pools[wanted]["vms"])
-        if int(vmid) in nodes
-    ]
-    return [{**_pool(wanted, all_pools[wanted]), "members": members}]
-
-
-def _pool(name: str, pool: Record) -> Record:
-    return {"poolid": name, **({"comment": pool["comment"]} if pool.get("comment") else {})}
-
-
-@answers("GET /pools/{poolid}")
-def pool(cluster: Cluster, call: Call) -> Record:
-    """One pool with its members."""
-    return {key: value for key, value in pools(cluster, call)[0].items() if key != "poolid"}
-
-
-@answers("POST /pools")
-def add_pool(cluster: Cluster, call: Call) -> None:
-    """A pool."""
-    name = str(call.get("poolid"))
-    with cluster.access.change("create pool failed") as data:
-        if name in data["pools"]:
-            raise ApiError(f"pool '{name}' already exists")
-        parent, slash, leaf = name.rpartition("/")
-        if slash and parent not in data["pools"]:
-            raise ApiError(f"parent '{parent}' of pool '{name}' does not exist")
-        if not leaf[:1].isalpha():
-            raise ApiError("pool name must start with a letter")
-        data["pools"][name] = {"vms": [], "storage": [], "comment": call.get("comment")}
-
-
-@answers("PUT /pools", "PUT /pools/{poolid}")
-def change_pool(cluster: Cluster, call: Call) -> None:
-    """Members of a pool."""
-    name = str(call.get("poolid"))
-    with cluster.access.change("update pools failed") as data:
-        if name not in data["pools"]:
-            raise ApiError(f"pool '{name}' does not exist")
-        mine = data["pools"][name]
-        if call.get("comment") is not None:
-            mine["comment"] = call.get("comment")
-        for kind, label in (("vms", "VM "), ("storage", "Storage ")):
-            for one in split_list(call.get(kind)):
-                told = f"VM {one}" if label == "VM " else f"Storage '{one}'"
-                if call.flag("delete"):
-                    if one not in mine[kind]:
-                        raise ApiError(f"{told} is not a pool member")
-                    mine[kind].remove(one)
-                    continue
-                if one in mine[kind]:
-                    raise ApiError(f"{told} is already a pool member")
-                _leave(data["pools"], kind, one, call.flag("allow-move"))
-                mine[kind].append(one)
-
-
-def _leave(all_pools: Record, kind: str, member: str, allowed: bool) -> None:
-    for name, other in all_pools.items():
-        if kind == "vms" and member in other["vms"]:
-            if not allowed:
-                raise ApiError(f"VM {member} belongs already to pool '{name}' and 'allow-move' is not set")
-            other["vms"].remove(member)
-
-
-@answers("DELETE /pools", "DELETE /pools/{poolid}")
-def remove_pool(cluster: Cluster, call: Call) -> None:
-    """Removes an empty pool."""
-    name = str(call.get("poolid"))
-    with cluster.access.change("delete pool failed") as data:
-        if name not in data["pools"]:
-            raise ApiError(f"pool '{name}' does not exist")
-        for vmid in data["pools"][name]["vms"]:
-            if int(vmid) in cluster.files.find():
-                raise ApiError(f"pool '{name}' is not empty (contains VM {vmid})")
-        for storage in data["pools"][name]["storage"]:
-            if storage in cluster.volumes.all():
-                raise ApiError(f"pool '{name}' is not empty (contains storage '{storage}')")
-        del data["pools"][name]

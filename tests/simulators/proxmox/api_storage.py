@@ -1,9 +1,8 @@
-"""Storages: configuration, status, content, uploads and downloads."""
+"""Storages of a node: status, content, uploads and downloads."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import ssl
@@ -17,6 +16,7 @@ from . import images
 from .calls import Call, answers
 from .errors import ApiError, parameter_error
 from .formats import split_list
+from .storage_config import MAY_SEE
 from .storages import SUBDIRECTORIES, Storage
 from .tasks import say
 
@@ -24,95 +24,12 @@ if t.TYPE_CHECKING:
     from .cluster import Cluster
 
 Record = dict[str, t.Any]
-MAY_SEE = ["Datastore.Audit", "Datastore.AllocateSpace"]
 #: Kind of content → file names that may be uploaded.
 UPLOADS = {
     "iso": r"[^/]+\.(?i:iso|img)",
     "vztmpl": r"[^/]+\.(?i:tar|tar\.(?:gz|xz|zst|bz2))",
     "import": r"[a-zA-Z0-9\-.+=_]+\.(ova|qcow2|raw|vmdk)",
 }
-#: Kinds of content that a type can have; types with files have all.
-CONTENT = {"rbd": {"images", "rootdir"}, "lvmthin": {"images", "rootdir"}, "zfspool": {"images", "rootdir"}}
-
-
-def _digest(cluster: Cluster) -> str:
-    return hashlib.sha1(json.dumps(cluster.volumes.all(), sort_keys=True).encode()).hexdigest()
-
-
-def _shown(cluster: Cluster, name: str, config: Record) -> Record:
-    return {"storage": name, "digest": _digest(cluster), **config}
-
-
-@answers("GET /storage")
-def configurations(cluster: Cluster, call: Call) -> list[Record]:
-    """Configurations of the storages that the user may see."""
-    found = [
-        _shown(cluster, name, config)
-        for name, config in cluster.volumes.all().items()
-        if cluster.access.may(call.user, f"/storage/{name}", MAY_SEE, any_of=True)
-    ]
-    return [one for one in found if call.get("type") in (None, one["type"])]
-
-
-@answers("GET /storage/{storage}")
-def configuration(cluster: Cluster, call: Call) -> Record:
-    """Configuration of a storage."""
-    name = str(call.get("storage"))
-    return _shown(cluster, name, cluster.volumes.storage(cluster.options.nodes[0], name).config)
-
-
-def _check_content(kind: str, content: str | None) -> None:
-    for one in split_list(content):
-        if one not in CONTENT.get(kind, {*SUBDIRECTORIES, "none"}):
-            raise ApiError(f"storage does not support content type '{one}'")
-
-
-@answers("POST /storage")
-def create(cluster: Cluster, call: Call) -> Record:
-    """A new storage."""
-    name, kind = str(call.get("storage")), str(call.get("type"))
-    storages = cluster.volumes.all()
-    if kind == "dir" and not call.get("path"):
-        raise ApiError("missing value for required option 'path'")
-    _check_content(kind, call.get("content"))
-    if name in storages:
-        raise ApiError(f"create storage failed: storage ID '{name}' already defined")
-    config = {"type": kind, "content": "images,rootdir", **call.rest("storage")}
-    if kind in ("rbd", "nfs", "cifs", "cephfs"):
-        config["shared"] = 1
-    if kind in ("nfs", "cifs", "cephfs"):
-        config.setdefault("path", f"/mnt/pve/{name}")
-    cluster.volumes.write({**storages, name: config})
-    return {"storage": name, "type": kind}
-
-
-@answers("PUT /storage/{storage}")
-def update(cluster: Cluster, call: Call) -> Record:
-    """Changes a storage."""
-    name = str(call.get("storage"))
-    storages = cluster.volumes.all()
-    if call.get("digest") and call.get("digest") != _digest(cluster):
-        words = "detected modified configuration - file changed by other user? Try again."
-        raise ApiError(f"update storage failed: {words}")
-    if name not in storages:
-        raise ApiError(f"update storage failed: storage '{name}' does not exist")
-    _check_content(storages[name]["type"], call.get("content"))
-    storages[name].update(call.rest("storage", "digest", "delete"))
-    for key in split_list(call.get("delete")):
-        storages[name].pop(key, None)
-    cluster.volumes.write(storages)
-    return {"storage": name, "type": storages[name]["type"]}
-
-
-@answers("DELETE /storage/{storage}")
-def delete(cluster: Cluster, call: Call) -> None:
-    """Forgets a storage; its files stay."""
-    name = str(call.get("storage"))
-    storages = cluster.volumes.all()
-    if name not in storages:
-        raise ApiError(f"delete storage failed: storage '{name}' does not exist")
-    del storages[name]
-    cluster.volumes.write(storages)
 
 
 def _status(cluster: Cluster, node: str, name: str) -> Record:
@@ -128,20 +45,23 @@ def _status(cluster: Cluster, node: str, name: str) -> Record:
 @answers("GET /nodes/{node}/storage")
 def statuses(cluster: Cluster, call: Call) -> list[Record]:
     """The storages of a node that the user may see."""
-    if call.get("storage") and call.get("storage") not in cluster.volumes.all():
+    wanted, target = set(split_list(call.get("content"))), call.get("target")
+    found = {name: _status(cluster, call.node, name) for name in sorted(cluster.volumes.all())}
+    if call.get("content") is not None:
+        found = {name: one for name, one in found.items() if one["enabled"] and wanted & set(one["content"].split(","))}
+    if call.get("storage") and call.get("storage") not in found:
         raise parameter_error({"storage": "No such storage."})
     result = []
-    for name in sorted(cluster.volumes.all()):
-        told = _status(cluster, call.node, name)
-        wanted = split_list(call.get("content"))
+    for name, told in found.items():
         if not cluster.access.may(call.user, f"/storage/{name}", MAY_SEE, any_of=True):
             continue
         if call.get("storage") not in (None, name) or (call.flag("enabled") and not told["enabled"]):
             continue
-        if wanted and not (set(wanted) & set(told["content"].split(",")) and told["enabled"]):
+        if target not in (None, call.node) and not (told["shared"] and cluster.volumes.is_enabled(str(target), name)):
             continue
-        if call.get("target") not in (None, call.node) and not told["shared"]:
-            continue
+        if call.flag("format"):
+            storage = cluster.volumes.storage(call.node, name)
+            told["formats"] = {"supported": list(storage.formats), "default": storage.default_format}
         fraction = {"used_fraction": told["used"] / told["total"]} if told["total"] else {}
         result.append({"storage": name, **told, **fraction})
     return result
@@ -158,7 +78,7 @@ def status(cluster: Cluster, call: Call) -> Record:
 @answers("GET /nodes/{node}/storage/{storage}/content")
 def content(cluster: Cluster, call: Call) -> list[Record]:
     """Volumes that the user may use."""
-    storage = cluster.volumes.storage(call.node, str(call.get("storage")))
+    storage = cluster.volumes.enabled(call.node, str(call.get("storage")))
     wanted = [call.get("content")] if call.get("content") else list(SUBDIRECTORIES)
     entries: list[Record] = []
     for kind in wanted:
@@ -235,8 +155,23 @@ def volume_info(cluster: Cluster, call: Call) -> Record:
     info = cluster.volumes.info(call.node, volid)
     if info is None:
         raise ApiError(f"volume_size_info on '{volid}' failed - no format")
+    if not info.size:
+        raise ApiError(f"volume '{volid}' has size zero")
     path = cluster.volumes.path(call.node, volid)
     return {"path": path, "size": info.size, "used": info.used, "format": info.format}
+
+
+@answers("PUT /nodes/{node}/storage/{storage}/content/{volume}")
+def annotate(cluster: Cluster, call: Call) -> None:
+    """Notes and protection, which only backups have; there are none."""
+    volid, dummy = _volume(call)
+    cluster.volumes.check_access(call.user, call.node, None, volid)
+    if cluster.volumes.parse(call.node, volid).kind == "backup":
+        raise ApiError("backups are not implemented in the simulator")
+    if "notes" in call.parameters:
+        raise ApiError("only backups can have notes")
+    if "protected" in call.parameters:
+        raise ApiError("only backups support attribute 'protected'")
 
 
 @answers("DELETE /nodes/{node}/storage/{storage}/content/{volume}")
@@ -292,6 +227,7 @@ def upload(cluster: Cluster, call: Call) -> str:
     """Takes a file that the server has received; checks and copies it in a task."""
     received = Path(str(call.get("tmpfilename")))
     storage, target, image_format = _target(cluster, call, download=False)
+    cluster.check_node(call.node)
     temporary = cluster.state / "tmp" / received.name
     told = f"{storage.config['path']}/{target.relative_to(storage.root)}"
     algorithm, checksum = call.get("checksum-algorithm"), call.get("checksum") or ""

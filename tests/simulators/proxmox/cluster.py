@@ -11,6 +11,7 @@ from . import drives
 from .access import Access
 from .calls import ANSWERS, Call
 from .clock import Clock
+from .datacenter import Datacenter
 from .errors import ApiError, parameter_error, permission_error
 from .faults import Faults
 from .guests import Guests
@@ -51,6 +52,7 @@ class Cluster:
         self.clock = Clock(self.options.pace, self.faults)
         self.locks = Locks(self.clock, self.faults)
         self.access = Access(state, self.clock)
+        self.datacenter = Datacenter(state, self.schema.method("PUT", "/cluster/options").properties)
         self.volumes = Volumes(state, self.options.storages, self.locks, self.access)
         self.tasks = Tasks(state, self.options, self.clock, self.faults)
         self.locks.held = self.tasks.spend
@@ -92,6 +94,11 @@ class Cluster:
         """The configuration of the VM that is called."""
         return self.files.load(call.node, call.vmid)
 
+    def is_running(self, call: Call) -> bool:
+        """The VM that is called runs; dies where the node has no such VM."""
+        self.files.check(call.node, call.vmid)
+        return self.guests.running(call.vmid)
+
     def fork(self, call: Call, kind: str, identifier: object, work: t.Callable[[], object]) -> str:
         """Starts a task on the node that is called."""
         return self.tasks.fork(call.node, kind, identifier, call.user, work)
@@ -112,11 +119,14 @@ class Cluster:
             raise permission_error(f"URI '{path}' not available with API token, need proper ticket.\n")
         self.access.check_call(method.info.get("permissions"), user, given)
         if method.info.get("proxyto") == "node":
-            self._check_node(str(given.get("node")))
+            self.check_node(str(given.get("node")))
+        if method.key == "PUT /cluster/ha/rules/{rule}" and "type" not in given:
+            given.update({"type": rule["type"]} if (rule := self.ha.data["rules"].get(given["rule"])) else {})
         call = Call(user or "", method.validate(given))
         return call, self._answer(method, path, call)
 
-    def _check_node(self, node: str) -> None:
+    def check_node(self, node: str) -> None:
+        """Dies when a node is not known, or does not answer."""
         if node == "localhost":
             return
         if node not in self.options.nodes:

@@ -106,8 +106,11 @@ def print_boot_order(devices: list[str]) -> str:
     return f"order={';'.join(devices)}" if devices else ""
 
 
-def check_drives(parameters: dict[str, t.Any]) -> None:
-    """Refuses drives that cannot be; writes the others in Proxmox' order of keys."""
+def check_drives(parameters: dict[str, t.Any], kind_of: t.Callable[[str], str]) -> None:
+    """Refuses drives that cannot be; writes the others in Proxmox' order of keys.
+
+    :param kind_of: answers the kind of content that a volume is
+    """
     for key in sorted(key for key in parameters if is_drive(key)):
         drive = parse_drive(key, str(parameters[key]), allocate=True)
         if drive is None:
@@ -124,6 +127,10 @@ def check_drives(parameters: dict[str, t.Any]) -> None:
             raise parameter_error({key: f"unable to associate path '{drive['file']}' to any storage"})
         if drive["file"] in ("cdrom", "none"):
             drive.setdefault("media", "cdrom")
+        parts = storage_of(drive["file"])
+        kind = kind_of(drive["file"]) if parts and not new and parts[1] != "cloudinit" else None
+        if kind == "iso" and drive.get("media") != "cdrom":
+            raise parameter_error({key: "explicit 'media=cdrom' is required for iso images"})
         parameters[key] = print_drive(drive)
 
 

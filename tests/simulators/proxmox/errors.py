@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
+#: Answered where a digest is not that of the file.
+MODIFIED = "detected modified configuration - file changed by other user? Try again."
+
 
 class ApiError(Exception):
     """What a call or a task dies of.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import typing as t
 
-from .calls import Call, answers
+from .calls import Call
 from .errors import ApiError
-from .formats import split_list
 from .tasks import say
 
 if t.TYPE_CHECKING:
@@ -69,6 +67,11 @@ class Ha:
 
         return self._cluster.fork(call, kind, vmid, work)
 
+    def ask_to_move(self, vmid: int, node: str) -> None:
+        """Only records, too, where a VM is wanted."""
+        say(f"Requesting HA migration for VM {vmid} to node {node}")
+        self.change(lambda data: data.setdefault("moves", {}).update({f"vm:{vmid}": node}))
+
     def _manage(self) -> None:
         for sid, state, timeout in list(self.data["requests"]):
             self._accept(sid, state, timeout)
@@ -97,6 +100,13 @@ class Ha:
             cluster.guests.running(vmid)
             cluster.files.move(node, vmid, live[0])
             node = live[0]
+        asked = self.data.get("moves", {}).get(sid)
+        if asked in cluster.options.nodes and not cluster.faults.node_down(asked):
+            self.change(lambda data: data["moves"].pop(sid))
+            if asked != node:
+                cluster.guests.move(vmid, asked)
+                cluster.files.move(node, vmid, asked)
+                node = asked
         running = cluster.guests.running(vmid)
         if wanted == "started" and not running:
             cluster.tasks.fork(node, "qmstart", vmid, "root@pam", lambda: start_vm(cluster, node, vmid))
@@ -106,118 +116,3 @@ class Ha:
         told = {"started": "started", "stopped": "stopped", "disabled": "stopped"}[wanted]
         state = told if settled else "request_start" if wanted == "started" else "request_stop"
         self.change(lambda data: data["status"].update({sid: {"state": state, "node": node}}))
-
-
-def _sid(cluster: Cluster, text: str) -> str:
-    if not text.isdigit():
-        return text
-    if int(text) not in cluster.files.find():
-        raise ApiError(f"unable to detect SID from VMID - VM/CT {text} does not exist")
-    return f"vm:{text}"
-
-
-def _digest(cluster: Cluster) -> str:
-    return hashlib.sha1(json.dumps(cluster.ha.data["resources"], sort_keys=True).encode()).hexdigest()
-
-
-def _entry(cluster: Cluster, sid: str) -> Record:
-    if sid not in cluster.ha.data["resources"]:
-        raise ApiError(f"no such resource '{sid}'")
-    return {"sid": sid, "type": sid.partition(":")[0], "digest": _digest(cluster), **cluster.ha.data["resources"][sid]}
-
-
-@answers("GET /cluster/ha/resources")
-def resources(cluster: Cluster, call: Call) -> list[Record]:
-    """All resources."""
-    entries = [_entry(cluster, sid) for sid in cluster.ha.data["resources"]]
-    return [entry for entry in entries if call.get("type") in (None, entry["type"])]
-
-
-@answers("GET /cluster/ha/resources/{sid}")
-def resource(cluster: Cluster, call: Call) -> Record:
-    """One resource."""
-    return _entry(cluster, _sid(cluster, str(call.get("sid"))))
-
-
-@answers("POST /cluster/ha/resources")
-def add(cluster: Cluster, call: Call) -> None:
-    """A VM becomes a resource."""
-    cluster.check_quorum()
-    sid = _sid(cluster, str(call.get("sid")))
-    kind, dummy, name = sid.partition(":")
-    if call.get("type") not in (None, kind):
-        raise ApiError("types does not match")
-    if call.get("group"):
-        raise ApiError("invalid parameter 'group': ha groups have been migrated to rules")
-    if not name.isdigit() or int(name) not in cluster.files.find():
-        raise ApiError(f"resource '{sid}' does not exist in cluster")
-    if sid in cluster.ha.data["resources"]:
-        raise ApiError(f"create resource failed: resource ID '{sid}' already defined")
-    cluster.ha.change(lambda data: data["resources"].update({sid: call.rest("sid", "type")}))
-
-
-@answers("PUT /cluster/ha/resources/{sid}")
-def update(cluster: Cluster, call: Call) -> None:
-    """Changes what is wanted of a resource."""
-    sid = _sid(cluster, str(call.get("sid")))
-    if sid not in cluster.ha.data["resources"]:
-        raise ApiError(f"update resources config failed: no such resource '{sid}'")
-    if call.get("digest") and call.get("digest") != _digest(cluster):
-        raise ApiError(
-            "update resources config failed: detected modified configuration - file changed by other user? Try again."
-        )
-
-    def change(data: Record) -> None:
-        data["resources"][sid].update(call.rest("sid", "type", "digest", "delete"))
-        for key in split_list(call.get("delete")):
-            data["resources"][sid].pop(key, None)
-
-    cluster.ha.change(change)
-
-
-@answers("DELETE /cluster/ha/resources/{sid}")
-def remove(cluster: Cluster, call: Call) -> None:
-    """A VM is no resource any more."""
-    sid = _sid(cluster, str(call.get("sid")))
-    if sid not in cluster.ha.data["resources"]:
-        raise ApiError(f"cannot delete service '{sid}', not HA managed!")
-    cluster.ha.change(lambda data: (data["resources"].pop(sid), data["status"].pop(sid, None)))
-
-
-@answers("GET /cluster/ha/status/current")
-def current(cluster: Cluster, call: Call) -> list[Record]:
-    """Quorum, manager and services."""
-    quorate = int(cluster.quorate())
-    result: list[Record] = [
-        {"id": "quorum", "type": "quorum", "node": cluster.options.nodes[0], "quorate": quorate, "status": "OK"}
-    ]
-    for sid, one in cluster.ha.data["resources"].items():
-        status, wanted = cluster.ha.data["status"].get(sid, {}), one.get("state", "started")
-        entry = {"id": f"service:{sid}", "type": "service", "sid": sid, "request_state": wanted}
-        if "state" in status:
-            entry["crm_state"] = status["state"]
-        state = "ignored" if wanted == "ignored" else status.get("state", "queued")
-        result.append({**entry, "node": status.get("node"), "state": state, "status": "queued"})
-    return result
-
-
-@answers("GET /cluster/ha/rules")
-def rules(cluster: Cluster, call: Call) -> list[Record]:
-    """Affinity rules."""
-    found = [{"rule": name, **rule} for name, rule in cluster.ha.data["rules"].items()]
-    return [rule for rule in found if call.get("type") in (None, rule["type"])]
-
-
-@answers("POST /cluster/ha/rules")
-def add_rule(cluster: Cluster, call: Call) -> None:
-    """A rule."""
-    name = str(call.get("rule"))
-    if name in cluster.ha.data["rules"]:
-        raise ApiError(f"create ha rule failed: HA rule '{name}' already defined")
-    cluster.ha.change(lambda data: data["rules"].update({name: call.rest("rule")}))
-
-
-@answers("DELETE /cluster/ha/rules/{rule}")
-def remove_rule(cluster: Cluster, call: Call) -> None:
-    """Removes a rule."""
-    cluster.ha.change(lambda data: data["rules"].pop(str(call.get("rule")), None))

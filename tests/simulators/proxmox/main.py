@@ -10,11 +10,17 @@ from pathlib import Path
 from . import (  # noqa: F401  (they register what answers the calls)  # pylint: disable=unused-import
     api_access,
     api_cluster,
+    api_ha,
+    api_pools,
+    api_rights,
     api_storage,
+    datacenter,
+    storage_config,
     vm_agent,
     vm_bulk,
     vm_clone,
     vm_create,
+    vm_migrate,
     vm_move,
     vm_snapshots,
 )

@@ -36,8 +36,8 @@ class Method:
 
     @functools.cached_property
     def properties(self) -> Properties:
-        """Parameters, with ``scsi[n]`` written out."""
-        return expand(self.info.get("parameters", {}).get("properties", {}))
+        """Parameters, with ``scsi[n]`` written out; those of all variants."""
+        return expand(_all_properties(self.info.get("parameters", {})))
 
     def validate(self, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         """The parameters, with old ways to pass lists put right; 400 where they do not fit."""
@@ -48,8 +48,11 @@ class Method:
             elif isinstance(value, str) and value not in ("", "0") and wanted.get("type") == "array":
                 parameters[key] = [value]
         errors: dict[str, str] = {}
-        additional = self.info.get("parameters", {}).get("additionalProperties", 0)
-        check_object("", self.properties, parameters, bool(additional), errors)
+        schema = self.info.get("parameters", {})
+        if "allOf" in schema:
+            errors.update(dict.fromkeys(check_variants(schema, parameters, "", errors), UNDEFINED))
+        else:
+            check_object("", self.properties, parameters, bool(schema.get("additionalProperties")), errors)
         if errors:
             raise parameter_error(errors)
         return parameters
@@ -130,6 +133,31 @@ def expand(properties: Properties) -> Properties:
         highest = int(told[1]) if told else HIGHEST.get(name, 255)
         result.update({f"{name}{index}": schema for index in range(highest + 1)})
     return result
+
+
+def _all_properties(schema: dict[str, t.Any]) -> Properties:
+    result: Properties = dict(schema.get("properties", {}))
+    for part in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
+        result.update(_all_properties(part))
+    return result
+
+
+def check_variants(schema: dict[str, t.Any], value: dict[str, t.Any], path: str, errors: dict[str, str]) -> set[str]:
+    """Adds what is wrong with an object that has all parts of a schema, or the part of its type; its unknown keys."""
+    if "allOf" in schema:
+        return set.intersection(*[check_variants(part, value, path, errors) for part in schema["allOf"]])
+    if "oneOf" not in schema:
+        check_object(path, schema["properties"], value, True, errors)
+        return set(value) - set(schema["properties"])
+    key = schema["type-property"]
+    if value.get(key) is None and schema.get("optional"):
+        return set(value)
+    wrong = _errors_of(value.get(key), schema["type-property-schema"], key)
+    errors.update(wrong)
+    if wrong:
+        return set(value) - {key}
+    variant = next(one for one in schema["oneOf"] if one["instance-type"] == value[key])
+    return check_variants(variant, value, f"{path}oneOf[{value[key]}]", errors) - {key}
 
 
 def _is_list(schema: dict[str, t.Any]) -> bool:

@@ -21,7 +21,8 @@ from .cluster import Cluster
 from .errors import ApiError, permission_error
 from .uploads import Body, UploadError, receive
 
-BASE = "/api2/json"
+BASE = re.compile(r"/api2/+([a-z][a-z0-9]+)(/.*)?")
+METHODS = ("GET", "POST", "PUT", "DELETE")
 MAX_BODY = 512 * 1024
 #: A refusal is lost, with a reset, where more than so much of the body has not been read: of any call, of an upload
 #: whose beginning was read.
@@ -37,6 +38,7 @@ PUBLIC = {
     ("GET", "/access/domains"),
     ("GET", "/access/ticket"),
     ("POST", "/access/ticket"),
+    ("POST", "/access/vncticket"),
     ("POST", "/access/openid/login"),
     ("POST", "/access/openid/auth-url"),
 }
@@ -123,13 +125,18 @@ class Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         path = unquote(split.path)
         self.body = Body(t.cast(t.BinaryIO, self.rfile), int(self.headers.get("Content-Length") or 0))
+        base = BASE.fullmatch(path)
         try:
             if path.startswith("/control/"):
                 self._control(path)
-            elif not path.startswith(BASE):
-                self._answer(501, "no such uri", b"no such uri")
+            elif self.command not in METHODS:
+                self._refuse(501, f"method '{self.command}' not available", b"", unread=UNREAD)
+            elif self.headers.get("Transfer-Encoding"):
+                self._answer_encoding(self.headers["Transfer-Encoding"])
+            elif base is None:
+                self._answer_text(501, "no such uri")
             else:
-                self._call(path[len(BASE) :].rstrip("/") or "/", split.query)
+                self._call((base[2] or "/").rstrip("/") or "/", split.query, base[1])
         except (BrokenPipeError, ssl.SSLError, TimeoutError):
             self.close_connection = True
         except ConnectionResetError:
@@ -138,9 +145,20 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.connection.settimeout(IDLE_SECONDS)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _method
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = _method
 
-    def _call(self, path: str, query: str) -> None:
+    def _answer_text(self, status: int, text: str) -> None:
+        self._answer(status, text, text.encode())
+
+    def _answer_encoding(self, encoding: str) -> None:
+        """Only bodies of a known length are taken; what follows on the connection is not understood."""
+        self.close_connection = True
+        known = encoding.lower() == "chunked"
+        self._answer_text(
+            501, "chunked transfer encoding not supported" if known else f"Unknown transfer encoding '{encoding}'"
+        )
+
+    def _call(self, path: str, query: str, output: str) -> None:
         verb = self.command
         upload = UPLOAD.fullmatch(path) if verb == "POST" else None
         try:
@@ -149,6 +167,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.cluster.clock.sleep(UNAUTHORIZED_SECONDS)
             self._refuse(error.status, error.message, b"", unread=UNREAD)
             return
+        if output != "json":
+            self._answer_text(501, f"no formatter for uri {path}, {output}")
+            return
         try:
             stop_after = self._disturb(verb, path, ()) if upload else None
             parameters = self._parameters(query, upload, stop_after)
@@ -156,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(error.status, error.message or "Bad Request", error.message.encode(), unread=UNREAD_UPLOAD)
             return
         except ValueError as error:
-            self._answer(500, "decode failed", str(error).encode())
+            self._answer_text(500, f"malformed JSON string: {error}")
             return
         except ApiError as error:
             self._drain()
@@ -201,12 +222,12 @@ class Handler(BaseHTTPRequestHandler):
             return None, "PVEAPIToken" in header
         cookie = re.search(r"(?:^|;\s*)PVEAuthCookie=([^;]*)", self.headers.get("Cookie") or "")
         ticket = cookie[1] if cookie else header.partition("PVEAuthCookie=")[2]
-        given = re.fullmatch(r"PVEAPIToken[=:]\s*(\S+)", unquote(header))
+        given = re.search(r"(?:^|\s)PVEAPIToken[= ]([^;]*)", header)
         try:
             if ticket:
                 user = access.ticket(unquote(ticket))
             elif given:
-                user = access.token(given[1])
+                user = access.token(unquote(given[1]))
             else:
                 raise Denied(401, "No ticket")
         except (ApiError, ValueError):
@@ -237,6 +258,10 @@ class Handler(BaseHTTPRequestHandler):
             if self.body.left > MAX_BODY:
                 self._drain()
                 raise UploadError(501, "for data too large")
+            plain = kind.partition(";")[0].strip().lower()
+            if plain not in ("", "application/x-www-form-urlencoded", "application/json"):
+                self._drain()
+                raise UploadError(506, f"upload 'Content-Type '{kind}' not implemented")
             text = self.body.read(self.body.left).decode()
             parameters = decode_json(text) if kind.startswith("application/json") else decode_form(text)
         parameters.update(decode_form(query))

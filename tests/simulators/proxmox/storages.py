@@ -58,10 +58,10 @@ class Storage(ABC):
     """A storage, as one node sees it."""
 
     formats: t.ClassVar[tuple[str, ...]]
-    default_format = "raw"
 
     def __init__(self, name: str, config: dict[str, t.Any], root: Path) -> None:
         self.name, self.config, self.root = name, config, root
+        self.default_format = config.get("format") or "raw"
         self.shared = bool(int(config.get("shared", 0)))
 
     @property
@@ -161,7 +161,8 @@ class FileStorage(Storage):
             base_vmid = int(match[1]) if match[1] else None
             return Volume("images", match[4], image_format, int(match[3]), match[2], base_vmid, is_base)
         kind, slash, file = name.partition("/")
-        if slash and kind in EXTENSIONS and re.fullmatch(EXTENSIONS[kind], file, re.IGNORECASE):
+        flags = re.NOFLAG if kind in ("import", "backup") else re.IGNORECASE
+        if slash and kind in EXTENSIONS and re.fullmatch(EXTENSIONS[kind], file, flags):
             owner = re.match(r"vzdump-(?:openvz|lxc|qemu)-(\d+)-.+", file) if kind == "backup" else None
             image_format = file.rpartition(".")[2] if kind == "import" else "raw"
             return Volume(kind, file, image_format, int(owner[1]) if owner else None)
@@ -205,6 +206,8 @@ class FileStorage(Storage):
     def allocated_name(self, vmid: int, image_format: str, name: str | None) -> str:
         name = name or f"vm-{vmid}-disk-{self.free_number(vmid)}.{image_format}"
         found, dummy = _parse_file(name)
+        if image_format == "subvol":
+            raise ApiError("storage does not support subvol quotas")
         if found != image_format:
             raise ApiError(f"illegal name '{name}' - wrong extension for format ('{found} != '{image_format}')")
         if self.exists(f"{vmid}/{name}"):
@@ -228,6 +231,8 @@ class FileStorage(Storage):
 
 def _parse_file(name: str) -> tuple[str, bool]:
     """Format and being a base, of the name of an image file."""
+    if re.fullmatch(r"snap-.*\.qcow2", name):
+        raise ApiError(f"'{name}' is a snapshot filename, not a volume!")
     match = re.fullmatch(r"(base-)?[^/\s]+\.(raw|qcow2|vmdk|subvol)", name)
     if match is None:
         raise ApiError(f"unable to parse volume filename '{name}'")

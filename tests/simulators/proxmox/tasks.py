@@ -144,6 +144,10 @@ class Tasks:
             raise ApiError("Parameter verification failed.", 400, {"upid": "no such task"})
         return self._all[upid]
 
+    def known(self, upid: str) -> bool:
+        """There is, or was, a task of this name."""
+        return upid in self._all
+
     def all(self) -> list[Task]:
         """Every task, the newest first."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""VMs become templates, are cloned, and migrate."""
+"""VMs become templates and are cloned."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Clone:
         self.storage, self.format, self.snapshot = call.get("storage"), call.get("format"), call.get("snapname")
         target = call.get("target")
         self.target = None if target in (self.node, "localhost") else target
-        self.running = cluster.guests.running(self.vmid)
+        self.running = cluster.is_running(call)
 
     def check(self) -> _Plan:
         """The plan; dies where the clone is not possible."""
@@ -121,16 +121,26 @@ class _Clone:
         """Dies when the user may not allocate the copies; whether all volumes are on shared storages."""
         shared = True
         for _dummy, drive in VmConfig().drives(values):
-            parts = storage_of(drive["file"])
-            if parts is None or (is_cdrom(drive) and drive["file"] in ("none", "cdrom")):
+            if drive["file"] == "none":
                 continue
+            if is_cdrom(drive) and drive["file"] == "cdrom":
+                self.cluster.access.check(self.call.user, "/", ["Sys.Console"])
+                continue
+            parts = storage_of(drive["file"])
+            if parts is None:
+                raise ApiError(f"unable to parse volume ID '{drive['file']}'")
             name = self.storage or parts[0]
             if not is_cdrom(drive):
                 self.cluster.access.check(self.call.user, f"/storage/{name}", ["Datastore.AllocateSpace"])
             shared = shared and self.cluster.volumes.storage(self.node, parts[0]).shared
+        if values.get("vmstatestorage"):
+            path = f"/storage/{values['vmstatestorage']}"
+            self.cluster.access.check(self.call.user, path, ["Datastore.AllocateSpace"])
         return shared
 
     def _plan_option(self, plan: _Plan, key: str, value: t.Any, full: bool) -> None:
+        if key == "tpmstate0" and full and self.running and not self.snapshot:
+            raise ApiError("cannot clone TPM state while VM is running")
         if re.fullmatch(r"net\d+", key):
             schema = self.cluster.files.options["net0"]["format"]
             net = {**parse_properties(schema, str(value)), "macaddr": random_mac()}
@@ -208,34 +218,3 @@ def clone(cluster: Cluster, call: Call) -> str:
     one = _Clone(cluster, call)
     one.check()
     return cluster.fork(call, "qmclone", call.vmid, one.run)
-
-
-@answers("POST /nodes/{node}/qemu/{vmid}/migrate")
-def migrate(cluster: Cluster, call: Call) -> str:
-    """Moves a VM to another node, in a task; its volumes must be on shared storages."""
-    target = str(call.get("target"))
-    cluster.check_quorum()
-    if target == call.node:
-        raise parameter_error({"target": "target is local node."})
-    if target not in cluster.options.nodes:
-        raise ApiError(f"no such cluster node '{target}'")
-    running = cluster.guests.running(call.vmid)
-    config = cluster.load(call)
-    config.check_lock()
-    if running and not call.flag("online"):
-        raise ApiError("VM is running - use online migration")
-
-    def work() -> None:
-        with cluster.locks.config(call.vmid):
-            config = cluster.load(call)
-            config.check_lock()
-            for _dummy, drive in config.drives(unused=True):
-                parts = storage_of(drive["file"])
-                if parts and not cluster.volumes.storage(call.node, parts[0]).shared:
-                    raise ApiError("migration aborted - local disks are not implemented in the simulator")
-            if cluster.faults.node_down(target):
-                raise ApiError(f"Can't connect to destination address using public key\nnode {target} is down")
-            cluster.guests.move(call.vmid, target)
-            cluster.files.move(call.node, call.vmid, target)
-
-    return cluster.fork(call, "qmigrate", call.vmid, work)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import typing as t
 
 from .calls import Call, answers
-from .drives import is_cdrom, parse_drive, print_boot_order
+from .drives import is_cdrom, is_drive, parse_drive, print_boot_order, storage_of
 from .errors import ApiError, parameter_error, permission_error
 from .tasks import say, warn
 from .vm_disks import create_disks
 from .vm_power import start_vm
-from .vm_rights import check_bridges, check_device, check_options, check_storages, check_tags
-from .vm_update import check_keys, complete, new_uuid, resolve_cdrom, unique_tags
+from .vm_rights import check_bridges, check_cpu, check_device, check_options, check_storages, check_tags
+from .vm_update import check_keys, check_machine, check_vga, complete, new_uuid, resolve_cdrom
 from .vmconfig import Values, VmConfig, drive_order
 
 if t.TYPE_CHECKING:
@@ -40,14 +40,29 @@ def _check(cluster: Cluster, call: Call, values: Values) -> None:
     if not allowed and not (pool and access.may(call.user, f"/pool/{pool}", ["VM.Allocate"])):
         raise permission_error()
     if call.get("archive"):
-        raise ApiError("restoring is not implemented in the simulator")
+        _check_archive(cluster, call, values)
     resolve_cdrom(values)
     check_storages(cluster, call, vmid, values, storage)
     check_options(cluster, call, vmid, values, pool)
     for key in sorted(values):
         check_device(cluster, call, vmid, key, values[key], pool)
     check_bridges(cluster, call, values)
-    complete(cluster, values)
+    check_cpu(cluster, call, values.get("cpu"))
+    complete(cluster, call, values)
+
+
+def _check_archive(cluster: Cluster, call: Call, values: Values) -> None:
+    """There are no archives; only what is wrong with the call is told."""
+    archive = str(call.get("archive"))
+    for key in sorted(key for key in values if is_drive(key)):
+        raise parameter_error({key: "option conflicts with option 'archive'"})
+    if archive == "-":
+        raise ApiError("pipe requires cli environment")
+    cluster.volumes.check_access(call.user, call.node, call.vmid, archive, "backup")
+    if storage_of(archive) is None:
+        raise ApiError(f"can't find file '{archive}'")
+    cluster.volumes.activate(call.node, archive)
+    raise ApiError("restoring is not implemented in the simulator")
 
 
 @answers("POST /nodes/{node}/qemu")
@@ -94,13 +109,17 @@ def _fill(cluster: Cluster, call: Call, values: Values, failed: str) -> None:
         values.update(made)
         if not values.get("boot"):
             values["boot"] = print_boot_order(_default_order(values))
+        if values.get("vga"):
+            check_vga(str(values["vga"]))
+        if values.get("machine"):
+            check_machine(str(values["machine"]))
         if not values.get("smbios1"):
             values["smbios1"] = f"uuid={new_uuid()}"
         if values.get("vmgenid") in (None, "1"):
             values["vmgenid"] = new_uuid()
         if values.get("tags") is not None:
-            check_tags(cluster, call, vmid)
-            values["tags"] = unique_tags(values["tags"])
+            check_tags(cluster, call, vmid, None, values["tags"])
+            values["tags"] = cluster.datacenter.unique_tags(values["tags"])
         cluster.files.write(call.node, vmid, VmConfig(values))
     except ApiError as error:
         for volume in new:

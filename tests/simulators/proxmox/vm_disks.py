@@ -69,7 +69,8 @@ def _create(
     if source:
         volume, drive["size"] = _import(cluster, call, vmid, storage, source, drive.get("format"), new)
     else:
-        size = {"efidisk0": 528 << 10, "tpmstate0": 4 << 20}.get(key, int(float(match[2]) * (1 << 20)) << 10)
+        firmware = (528 if drive.get("efitype") == "4m" else 128) << 10
+        size = {"efidisk0": firmware, "tpmstate0": 4 << 20}.get(key, int(float(match[2]) * (1 << 20)) << 10)
         image_format = drive.get("format") or cluster.volumes.default_format(call.node, storage)
         volume = cluster.volumes.allocate(call.node, storage, vmid, image_format, size)
         drive["size"] = size
@@ -125,7 +126,8 @@ def _attach(cluster: Cluster, call: Call, vmid: int, config: VmConfig, key: str,
         raise ApiError(f"volume {file} does not exist")
     volume = cluster.volumes.parse(call.node, file)
     if volume.kind not in ("images", "iso"):
-        raise ApiError(f"cannot use volume {file} - content type needs to be 'images' or 'iso'")
+        place = "at /usr/share/perl5/PVE/API2/Qemu.pm line 688."
+        raise ApiError(f"cannot use volume {file} - content type needs to be 'images' or 'iso' {place}")
     if drive.get("format") and drive["format"] != volume.format:
         told = f"'format={drive['format']}' option different from storage format '{volume.format}'"
         raise ApiError(f"drive '{key}' - volume '{file}' - {told}")
@@ -153,6 +155,12 @@ def _import(
         place, name = cluster.volumes.find(call.node, source)
         images.info(place.file(name), place.file_format(name), place.names, untrusted=True)
     try:
+        if cluster.volumes.info(call.node, source) is None:
+            raise ApiError(f"could not get size of {source}")
+        if is_cloudinit({"file": source}):
+            raise ApiError("cannot import from cloudinit disk")
+        if owner is not None and cluster.files.find().get(owner, call.node) != call.node:
+            raise ApiError(f"owner VM {owner} not on local node")
         running = owner is not None and cluster.guests.running(owner)
         if volume.kind != "import" and not cluster.volumes.feature(call.node, "copy", source):
             raise ApiError(f"cannot import from '{source}' - full clone feature is not supported")

@@ -8,7 +8,7 @@ import typing as t
 
 from .calls import Call, answers
 from .drives import Drive, boot_order, is_cdrom, is_drive, parse_drive, print_boot_order, print_drive, storage_of
-from .errors import ApiError, parameter_error
+from .errors import MODIFIED, ApiError, parameter_error
 from .formats import UNITS
 from .tasks import say
 from .vm_disks import copy_disk, in_use
@@ -17,8 +17,6 @@ from .vmconfig import VmConfig
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
-
-MODIFIED = "detected modified configuration - file changed by other user? Try again."
 
 
 @answers("POST /nodes/{node}/qemu/{vmid}/move_disk")
@@ -207,8 +205,7 @@ def _resize(cluster: Cluster, call: Call) -> None:
     if not config.values.get(disk):
         raise ApiError(f"disk '{disk}' does not exist")
     drive = parse_drive(disk, str(config.values[disk])) or {"file": ""}
-    if not drive["file"]:
-        raise ApiError(f"disk '{disk}' has no associated volume")
+    volume = cluster.volumes.parse(call.node, drive["file"])
     if is_cdrom(drive):
         raise ApiError("you can't resize a cdrom")
     storage = cluster.volumes.find(call.node, drive["file"])[0].name
@@ -221,6 +218,8 @@ def _resize(cluster: Cluster, call: Call) -> None:
     size = int(float(match[2]) * UNITS[match[3] or ""]) + (info.size if match[1] else 0)
     if size < info.size:
         raise ApiError("shrinking disks is not supported")
+    if size > info.size and volume.format not in ("raw", "qcow2"):
+        raise ApiError("can't resize this image format")
     if size > info.size:
         if not cluster.guests.on_disk(call.vmid, drive["file"], "block_resize", {"size": size}):
             cluster.volumes.resize(call.node, drive["file"], size)

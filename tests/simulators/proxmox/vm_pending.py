@@ -11,7 +11,8 @@ from .errors import ApiError
 from .formats import hotplug_features
 from .tasks import say
 from .vm_disks import detach, register_unused
-from .vm_status import boot_disks
+from .vm_rights import CLOUDINIT
+from .vm_status import agent_options, boot_disks
 from .vmconfig import VmConfig
 
 if t.TYPE_CHECKING:
@@ -34,6 +35,10 @@ FAST = {
 }
 #: Options of a disk that only a new start changes.
 COLD = ("aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro")
+
+
+def _is_fast(key: str) -> bool:
+    return key in FAST or key in CLOUDINIT or re.fullmatch(r"ipconfig\d+", key) is not None
 
 
 class Skip(Exception):
@@ -74,7 +79,7 @@ def hotplug_pending(
 ) -> dict[str, str]:
     """Applies what a running VM takes and writes it; answers what went wrong."""
     errors: dict[str, str] = {}
-    for key in [key for key in config.pending if key in FAST]:
+    for key in [key for key in config.pending if _is_fast(key)]:
         config.values[key] = config.pending.pop(key)
     features = hotplug_features(str(config.values.get("hotplug", "1")))
     for key, force in sorted(config.pending_delete().items()):
@@ -105,7 +110,7 @@ def hotplug_pending(
 def _unplug(
     cluster: Cluster, call: Call, vmid: int, config: VmConfig, key: str, force: bool, features: set[str]
 ) -> None:
-    if key in FAST or key in ("cpuunits", "cpulimit"):
+    if _is_fast(key) or key in ("cpuunits", "cpulimit"):
         return
     if key == "hotplug" and not re.search("cpu|memory", str(config.values.get("hotplug"))):
         return
@@ -140,6 +145,8 @@ def _plug(cluster: Cluster, call: Call, vmid: int, config: VmConfig, key: str, f
         return
     if key == "balloon" and (old is None or bool(int(old))) == bool(int(new)):
         return
+    if key == "agent" and old and _same_agent(str(old), str(new)):
+        return
     if re.fullmatch(r"net\d+", key):
         _plug_net(str(old or ""), str(new), features)
         return
@@ -147,6 +154,12 @@ def _plug(cluster: Cluster, call: Call, vmid: int, config: VmConfig, key: str, f
     if drive is None:
         raise Skip
     _plug_drive(cluster, call, vmid, config, key, drive, features)
+
+
+def _same_agent(old: str, new: str) -> bool:
+    """Only whether disks are trimmed after a move differs."""
+    before, after = (agent_options({"agent": text}) for text in (old, new))
+    return all(before.get(key) == after.get(key) for key in {*before, *after} - {"fstrim_cloned_disks"})
 
 
 def _plug_net(old: str, new: str, features: set[str]) -> None:

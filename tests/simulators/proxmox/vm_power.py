@@ -74,6 +74,7 @@ def stop_vm(
     :param timeout: seconds that the guest has, by default those of ``startup``, or 60
     """
     with cluster.locks.config(vmid):
+        cluster.files.check(node, vmid)
         if not cluster.guests.running(vmid):
             return
         config = cluster.files.load(node, vmid)
@@ -156,7 +157,7 @@ def shutdown(cluster: Cluster, call: Call) -> str:
 
 
 def _check_running(cluster: Cluster, call: Call) -> None:
-    if not cluster.guests.running(call.vmid):
+    if not cluster.is_running(call):
         raise ApiError(f"VM {call.vmid} not running")
 
 
@@ -193,6 +194,8 @@ def suspend(cluster: Cluster, call: Call) -> str:
     """Pauses a VM."""
     _only_root(call, "skiplock")
     _check_running(cluster, call)
+    if call.flag("todisk") and cluster.ha.managed(call.vmid):
+        raise ApiError("Cannot suspend HA managed VM to disk")
     if call.flag("todisk"):
         raise ApiError("suspending to disk is not implemented in the simulator")
     return cluster.fork(call, "qmpause", call.vmid, lambda: _pause(cluster, call, True))

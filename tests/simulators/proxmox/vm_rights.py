@@ -52,24 +52,60 @@ def check_options(cluster: Cluster, call: Call, vmid: int, keys: t.Iterable[str]
             raise ApiError(f"only root can set '{key}' config")
 
 
-def check_device(cluster: Cluster, call: Call, vmid: int, key: str, value: str | None, pool: str | None = None) -> None:
-    """Dies when the user may not give a device of the node to a VM."""
+def check_device(
+    cluster: Cluster,
+    call: Call,
+    vmid: int,
+    key: str,
+    value: str | None,
+    pool: str | None = None,
+    *,
+    verb: str = "set",
+) -> None:
+    """Dies when the user may not give a device of the node to a VM.
+
+    :param verb: what is done to a serial port, as messages tell it
+    """
     if call.user == "root@pam" or value is None:
         return
-    if re.fullmatch(r"serial\d+", key) and value != "socket":
-        raise ApiError(f"only root can set '{key}' config for real devices")
-    if re.fullmatch(r"(usb|hostpci)\d+", key):
-        mapped = dict(part.split("=", 1) for part in value.split(",") if "=" in part).get("mapping")
-        kind = "usb" if key.startswith("usb") else "pci"
-        if mapped:
-            cluster.access.check(call.user, f"/mapping/{kind}/{mapped}", ["Mapping.Use"])
-        elif value.lower() not in ("spice", "host=spice"):
-            devices = "real" if kind == "usb" else "non-mapped"
-            raise ApiError(f"only root can set '{key}' config for {devices} devices")
-    if re.fullmatch(r"(serial|usb|hostpci|rng)\d+", key):
-        cluster.access.check_vm(call.user, vmid, ["VM.Config.HWType"], pool=pool)
-    if key.startswith("virtiofs"):
-        cluster.access.check_vm(call.user, vmid, ["VM.Config.Disk"], pool=pool)
+    access, kind = cluster.access, key.rstrip("0123456789")
+    if kind == "serial" and value != "socket":
+        raise ApiError(f"only root can {verb} '{key}' config for real devices")
+    if kind in ("serial", "usb", "rng"):
+        access.check_vm(call.user, vmid, ["VM.Config.HWType"], pool=pool)
+    if kind in ("usb", "hostpci"):
+        _check_mapping(cluster, call, kind, key, value)
+    if kind == "hostpci":
+        access.check_vm(call.user, vmid, ["VM.Config.HWType"], pool=pool)
+        if "romfile=" in value:
+            raise parameter_error({key: "only root@pam can set 'romfile' option"})
+    if kind == "rng" and "/dev/hwrng" in value:
+        access.check(call.user, "/mapping/hwrng", ["Mapping.Use"])
+    if kind == "virtiofs":
+        access.check_vm(call.user, vmid, ["VM.Config.Disk"], pool=pool)
+        directory = parse_properties(cluster.files.options[key]["format"], value).get("dirid")
+        access.check(call.user, f"/mapping/dir/{directory}", ["Mapping.Use"])
+
+
+def _check_mapping(cluster: Cluster, call: Call, kind: str, key: str, value: str) -> None:
+    """A device of the node is root's; one that is mapped may be used with a privilege."""
+    device = parse_properties(cluster.files.options[key]["format"], value)
+    host, mapped = device.get("host"), device.get("mapping")
+    if host and not (kind == "usb" and host.lower() == "spice"):
+        devices = "real" if kind == "usb" else "non-mapped"
+        raise ApiError(f"only root can set '{key}' config for {devices} devices")
+    if not host and not mapped:
+        raise ApiError("either 'host' or 'mapping' must be set.")
+    if mapped:
+        path = f"/mapping/{'usb' if kind == 'usb' else 'pci'}/{mapped}"
+        cluster.access.check(call.user, path, ["Mapping.Use"])
+
+
+def check_cpu(cluster: Cluster, call: Call, new: t.Any, old: t.Any = None) -> None:
+    """Dies when the user may not use a CPU model that somebody has made."""
+    model, known = (str(text or "").partition(",")[0].removeprefix("cputype=") for text in (new, old))
+    if model.startswith("custom-") and model != known:
+        cluster.access.check(call.user, f"/mapping/cpu/{model.removeprefix('custom-')}", ["Mapping.Use"])
 
 
 def check_drive(cluster: Cluster, call: Call, vmid: int, key: str, value: str) -> None:
@@ -83,9 +119,13 @@ def check_drive(cluster: Cluster, call: Call, vmid: int, key: str, value: str) -
         cluster.access.check_vm(call.user, vmid, ["VM.Config.Disk"])
 
 
-def check_tags(cluster: Cluster, call: Call, vmid: int) -> None:
-    """Dies when the user may not set tags."""
+def check_tags(cluster: Cluster, call: Call, vmid: int, old: str | None, new: str | None) -> None:
+    """Dies when the user may not change tags."""
     cluster.access.check_vm(call.user, vmid, ["VM.Config.Options"])
+    others = (
+        (one, str(cluster.files.load(node, one).values.get("tags") or "")) for one, node in cluster.files.find().items()
+    )
+    cluster.datacenter.check_tags(cluster.access, call.user, old, new, others)
 
 
 def check_bridges(cluster: Cluster, call: Call, values: t.Mapping[str, t.Any]) -> None:

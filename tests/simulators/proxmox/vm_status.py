@@ -136,6 +136,7 @@ def pending(cluster: Cluster, call: Call) -> list[Record]:
 @answers("GET /nodes/{node}/qemu/{vmid}/feature")
 def feature(cluster: Cluster, call: Call) -> Record:
     """Whether all disks can be snapshotted, cloned or copied."""
+    cluster.files.check(call.node, call.vmid)
     found = cluster.load(call)
     snapshot = call.get("snapname")
     if snapshot is not None and snapshot not in found.snapshots:

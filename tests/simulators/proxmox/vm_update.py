@@ -17,7 +17,7 @@ from .schema import print_properties
 from .tasks import say
 from .vm_disks import create_disks, deallocate, register_unused
 from .vm_pending import apply_pending, hotplug_pending
-from .vm_rights import check_bridges, check_device, check_drive, check_options, check_storages, check_tags
+from .vm_rights import check_bridges, check_cpu, check_device, check_drive, check_options, check_storages, check_tags
 from .vm_status import memory_of
 from .vmconfig import Values, VmConfig
 
@@ -30,19 +30,14 @@ CONTROL = (*SILENT, "skiplock", "delete", "revert", "force")
 DEVICE = re.compile(r"(serial|usb|hostpci|rng|virtiofs)\d+")
 
 
-def unique_tags(text: str | None) -> str:
-    """Tags in lower case, sorted, once."""
-    return ";".join(sorted({tag.lower() for tag in split_list(text)}))
-
-
 def random_mac() -> str:
     """An address of the default prefix."""
     return "BC:24:11:" + ":".join(f"{secrets.randbelow(256):02X}" for dummy in range(3))
 
 
-def complete(cluster: Cluster, values: Values) -> None:
+def complete(cluster: Cluster, call: Call, values: Values) -> None:
     """Puts drives and interfaces into the form in which they are written."""
-    check_drives(values)
+    check_drives(values, lambda volume: cluster.volumes.parse(call.node, volume).kind)
     schema = cluster.files.options["net0"]["format"]
     for key in [key for key in values if re.fullmatch(r"net\d+", key) and values[key]]:
         values[key] = print_properties(schema, parse_net(str(values[key]), random_mac, schema))
@@ -81,13 +76,28 @@ class Update:
         check_keys(self.values.get("sshkeys"))
         self._take_keys(parameters)
         resolve_cdrom(self.values)
-        complete(cluster, self.values)
+        complete(cluster, call, self.values)
+        self._check_script()
         if self.values.get("vmgenid") == "1":
             self.values["vmgenid"] = new_uuid()
         check_options(cluster, call, vmid, self.delete)
         check_options(cluster, call, vmid, self.values)
         check_storages(cluster, call, vmid, self.values)
         check_bridges(cluster, call, self.values)
+
+    def _check_script(self) -> None:
+        script = self.values.get("hookscript")
+        if script is None:
+            return
+        try:
+            volume = self.cluster.volumes.parse(self.call.node, script)
+            if volume.kind != "snippets":
+                raise ApiError(f"'{script}' is not in the snippets directory")
+            place, name = self.cluster.volumes.find(self.call.node, script)
+            if not place.exists(name):
+                raise ApiError(f"script '{script}' does not exist")
+        except ApiError as error:
+            raise parameter_error({"hookscript": error.message}) from None
 
     def _take_keys(self, parameters: Values) -> None:
         delete, revert = parameters.get("delete"), parameters.get("revert")
@@ -116,6 +126,7 @@ class Update:
         config = self.cluster.files.load(self.call.node, self.vmid)
         if self.digest and self.digest != config.digest:
             raise ApiError("checksum mismatch (file change by other user?)")
+        check_cpu(self.cluster, self.call, self.values.get("cpu"), config.values.get("cpu"))
         if not self.skiplock and not ("vmstate" in self.delete and config.values.get("lock") == "suspended"):
             config.check_lock()
         for key in self.revert:
@@ -185,11 +196,11 @@ class Update:
                 register_unused(self.cluster, self.call.node, self.vmid, config, parse_drive(key, str(value)))
             config.add_pending_delete(key, self.force)
         elif key == "tags":
-            check_tags(self.cluster, self.call, self.vmid)
+            check_tags(self.cluster, self.call, self.vmid, str(value), None)
             config.values.pop(key, None)
         else:
             if DEVICE.fullmatch(key):
-                check_device(self.cluster, self.call, self.vmid, key, str(value))
+                check_device(self.cluster, self.call, self.vmid, key, str(value), verb="delete")
             if re.fullmatch(r"net\d+", key) and config.values.get(key):
                 check_bridges(self.cluster, self.call, {key: config.values[key]})
             config.add_pending_delete(key, self.force)
@@ -209,8 +220,8 @@ class Update:
         if is_drive(key):
             self._set_drive(config, key, str(value), order)
         elif key == "tags":
-            check_tags(self.cluster, self.call, self.vmid)
-            config.pending[key] = unique_tags(value)
+            check_tags(self.cluster, self.call, self.vmid, config.values.get(key), value)
+            config.pending[key] = self.cluster.datacenter.unique_tags(value)
         elif key == "cipassword":
             config.values[key] = value if str(value).startswith("$") else f"$5$sim${secrets.token_hex(16)}"
         elif key == "boot" and value is not None and (devices := boot_order(value)):
@@ -223,8 +234,12 @@ class Update:
                 config.add_pending_delete("bootdisk")
         else:
             if DEVICE.fullmatch(key):
-                check_device(self.cluster, self.call, self.vmid, key, config.values.get(key))
-                check_device(self.cluster, self.call, self.vmid, key, value)
+                check_device(self.cluster, self.call, self.vmid, key, config.values.get(key), verb="modify")
+                check_device(self.cluster, self.call, self.vmid, key, value, verb="modify")
+            if key == "machine":
+                check_machine(str(value))
+            if key == "vga":
+                check_vga(str(value))
             if re.fullmatch(r"net\d+", key) and config.values.get(key):
                 check_bridges(self.cluster, self.call, {key: config.values[key]})
             config.pending[key] = value
@@ -233,6 +248,8 @@ class Update:
         if config.values.get(key):
             check_drive(self.cluster, self.call, self.vmid, key, str(config.values[key]))
         check_drive(self.cluster, self.call, self.vmid, key, value)
+        if key == "tpmstate0" and config.values.get(key):
+            _check_tpm(str(config.values[key]), value)
         if config.pending.get(key) is not None:
             waiting = parse_drive(key, str(config.pending[key]))
             register_unused(self.cluster, self.call.node, self.vmid, config, waiting)
@@ -242,6 +259,34 @@ class Update:
         if order and drive and is_cdrom(drive, but_cloudinit=True) and key not in order:
             order.append(key)
             config.pending["boot"] = print_boot_order(order)
+
+
+def _check_tpm(old: str, new: str) -> None:
+    before, after = parse_drive("tpmstate0", old), parse_drive("tpmstate0", new)
+    if before and after and before["file"] == after["file"]:
+        versions = {drive.get("version", "v1.2") for drive in (before, after)}
+        if len(versions) > 1:
+            raise ApiError("cannot change TPM state version after creation")
+
+
+def check_machine(text: str) -> None:
+    """Dies when an IOMMU does not fit the type of the machine."""
+    parts = dict(part.split("=", 1) if "=" in part else ("type", part) for part in text.split(","))
+    if parts.get("viommu") == "intel":
+        if "q35" not in parts.get("type", ""):
+            raise ApiError("to use Intel vIOMMU please set the machine type to q35")
+        if parts.get("aw-bits") not in (None, "0", "39", "48"):
+            raise ApiError("Intel vIOMMU supports only 39 or 48 bits as address width")
+    if parts.get("aw-bits") not in (None, "0") and "viommu" not in parts:
+        raise ApiError("cannot set aw-bits if no vIOMMU is configured")
+
+
+def check_vga(text: str) -> None:
+    """Dies when the clipboard does not fit the display."""
+    parts = dict(part.split("=", 1) if "=" in part else ("type", part) for part in text.split(","))
+    kind = parts.get("type")
+    if parts.get("clipboard") == "vnc" and kind and not re.match("std|cirrus|vmware|virtio|qxl", kind):
+        raise ApiError(f"vga type {kind} is not compatible with VNC clipboard")
 
 
 def new_uuid() -> str:

@@ -225,6 +225,11 @@ class ConfigFiles:
         """The VM belongs to the node."""
         return (self._root / self.name(node, vmid)).exists()
 
+    def check(self, node: str, vmid: int) -> None:
+        """Dies when the VM does not belong to the node."""
+        if not self.exists(node, vmid):
+            raise ApiError(f"unable to find configuration file for VM {vmid} on node '{node}'")
+
     def load(self, node: str, vmid: int) -> VmConfig:
         """The configuration of a VM of a node; dies where there is none."""
         try:

@@ -17,6 +17,9 @@ from .tasks import say
 if t.TYPE_CHECKING:
     from .access import Access
 
+#: Perl adds its place to a message without a line feed.
+ONLY_ROOT = "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651."
+
 
 class Volumes:
     """The storages of the cluster and the volumes on them."""
@@ -98,6 +101,7 @@ class Volumes:
     def activate(self, node: str, volid: str) -> None:
         """Dies when the volume does not exist."""
         storage, name = self.find(node, volid)
+        self.enabled(node, storage.name)
         if not storage.exists(name):
             raise ApiError(f"volume '{volid}' does not exist")
 
@@ -138,6 +142,7 @@ class Volumes:
     def free(self, node: str, volid: str) -> None:
         """Removes a volume; dies when linked clones need it."""
         storage, name = self.find(node, volid)
+        self.enabled(node, storage.name)
         with self._locks.storage(storage.name, shared=storage.shared):
             if self.is_used_base(node, volid):
                 raise ApiError(f"base volume '{name}' is still in use by linked clones")
@@ -228,7 +233,7 @@ class Volumes:
         parts = storage_of(volid)
         if parts is None:
             if user != "root@pam":
-                raise ApiError("Only root can pass arbitrary filesystem paths.")
+                raise ApiError(ONLY_ROOT)
             return
         volume = self.parse(node, volid)
         if kind and volume.kind != kind:

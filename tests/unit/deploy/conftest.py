@@ -59,6 +59,8 @@ class Site:
     #: Identities of images that boot, but are not well; and of those that cannot even be started.
     ill: set[str] = field(default_factory=set)
     unbootable: set[str] = field(default_factory=set)
+    #: Nodes that cannot be removed.
+    stuck: set[str] = field(default_factory=set)
     #: Nodes with something to clean up.
     leftovers: set[str] = field(default_factory=set)
     #: Every call of the platform, with the nodes that it was about.
@@ -212,7 +214,10 @@ class Rack(Platform):
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         self._note("remove", names)
-        return {name: Outcome(ok=True, changed=self.site.machines.pop(name, None) is not None) for name in names}
+        stuck = {name: Outcome(ok=False, message=f"remove, {name}: stuck") for name in names if name in self.site.stuck}
+        free = [name for name in names if name not in stuck]
+        gone = {name: Outcome(ok=True, changed=self.site.machines.pop(name, None) is not None) for name in free}
+        return {**gone, **stuck}
 
     def console(self, node: Node, lines: int = 50) -> str:
         return ""

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+
 from .conftest import Site
 
 
@@ -54,6 +58,23 @@ def test_a_node_to_be_retired_is_not_settled(rack: Site) -> None:
     assert not rack.deploy()["plan"]["settled"]
     assert list(rack.machines) == ["web1", "web2"]
     assert rack.deploy()["plan"]["settled"]
+
+
+def test_what_cannot_be_removed_is_no_success(rack: Site) -> None:
+    """It is no host that could fail by itself; the next run removes it."""
+    rack.deploy()
+    rack.stuck = {"web2", "web3"}
+    with pytest.raises(ComposeError, match="^remove, web2: stuck; remove, web3: stuck$"):
+        rack.engine().destroy(data=False)
+    assert list(rack.machines) == ["web2", "web3"]
+    rack.set(nodes=rack.deployment.nodes[:2])
+    with pytest.raises(ComposeError, match="^remove, web3: stuck$"):
+        rack.deploy()
+    assert rack.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"} and rack.machines["web1"].verified
+    rack.stuck = set()
+    assert rack.deploy()["commit"]["retired"] == ["web3"]
+    rack.engine().destroy(data=False)
+    assert rack.machines == {}
 
 
 def test_another_test_script_is_another_release_and_old_ones_go_with_the_next_run(rack: Site) -> None:

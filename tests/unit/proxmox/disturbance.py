@@ -35,6 +35,8 @@ class Lab:
         self.cluster = world.server.cluster
         #: Data volumes that the image ``two`` has.
         self.volumes_of_two = DATA
+        #: Images that no verification lets pass.
+        self.rejected: set[str] = set()
         #: Number of the call with which a step of the last run began.
         self.steps: dict[str, int] = {}
         self.converged: set[str] = set()
@@ -86,7 +88,10 @@ class Lab:
             # Stands for the verification.
             strange = [name for name in self.names if self._guest(name).get("serial") != short(identity)]
             wrong = wrong or [f"verify, {name}: another image" for name in strange]
+            if identity in self.rejected:
+                wrong = wrong or [f"verify, {name}: rejected" for name in self.names]
             if wrong:
+                self.steps["revert"] = len(self.wire.calls)
                 return [*wrong, *self._revert()]
         self.steps["commit"] = len(self.wire.calls)
         try:

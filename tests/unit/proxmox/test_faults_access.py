@@ -13,6 +13,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.module_utils.proxmox import privileges
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import Access, Client
 
 from .conftest import World
 from .disturbance import Lab
@@ -112,7 +113,7 @@ def test_each_privilege_is_demanded_and_needed(minimal: Lab, monkeypatch: pytest
     ("options", "where"),
     [
         ({"address": "agent"}, "on /vms: VM.GuestAgent.Audit"),
-        ({"ha": True}, "on /: Sys.Console"),
+        ({"ha": True}, "on /: Sys.Audit, Sys.Console"),
         ({"pool": "web"}, "on /pool/web: "),
         ({"networks": ["bridge=vmbr0,tag=20"]}, "on /sdn/zones/localnetwork/vmbr0/20: SDN.Use"),
     ],
@@ -158,6 +159,26 @@ def test_a_wrong_token(world: World) -> None:
     assert "6f2f9ac1" not in words
 
 
+def test_a_ticket_is_renewed_before_it_expires(world: World) -> None:
+    world.call("POST", "/access/users", userid="deploy@pve", password="open sesame")
+    access = Access(
+        *(world.deployment().credentials["host"].split(":")),
+        user="deploy@pve",
+        password="open sesame",
+        ca_file=str(world.state / "pve-root-ca.pem"),
+    )
+    client = Client(access)
+    client.get("/version")
+    auth = client._api._store["session"].auth
+    auth.birth_time -= 3700
+    client.get("/version")
+    assert world.calls().count("POST /api2/json/access/ticket") == 2
+    auth.birth_time -= 8000
+    auth.pve_auth_ticket = "expired"
+    with pytest.raises(ComposeError, match="does not let 'deploy@pve' in any more"):
+        client.get("/version")
+
+
 def test_a_certificate_that_is_not_trusted(world: World, cluster_of: t.Callable[..., World]) -> None:
     authority = cluster_of().state / "pve-root-ca.pem"
     for credentials in (
@@ -176,7 +197,7 @@ def test_a_server_that_does_not_answer(world: World) -> None:
 
 def test_an_old_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _tell_version(monkeypatch, "7.4-17")
-    words = "Proxmox VE at 127.0.0.1 is version 7.4-17; at least 8.3 is needed, older ones cannot import images"
+    words = "Proxmox VE at 127.0.0.1 is version 7.4-17; at least 8.4 is needed, disk images cannot be uploaded"
     assert _wrong(world).startswith(words)
 
 

@@ -233,11 +233,31 @@ def test_memory_and_processors_follow_the_file(world: World) -> None:
     assert (world.config(world.vmid())["memory"], world.config(world.vmid())["cores"]) == ("2048", 2)
 
 
+def test_processors_of_a_vm_with_two_sockets(world: World) -> None:
+    world.call("POST", "/nodes/pve1/qemu", vmid=300, name="old", cores=2, sockets=2, scsi0="local:1,format=qcow2")
+    world.settle()
+    world.deploy(world.platform("web1", vmid=300), "one")
+    assert world.config(300)["sockets"] == 2  # nothing is said
+    larger = world.platform("web1", vmid=300, cpus=4)
+    assert world.observed(larger)["web1"].differs == ("cores 2 → 4", "sockets 2 → 1")
+    world.deploy(larger, "one")
+    assert world.observed(larger)["web1"].differs == ()
+
+
+def _interface(name: str, mac: str, *addresses: str) -> dict[str, t.Any]:
+    told = [{"ip-address": address, "ip-address-type": "ipv4", "prefix": 24} for address in addresses]
+    return {"name": name, "hardware-address": mac, "ip-addresses": told}
+
+
 def test_the_guest_agent_tells_an_address(cluster_of: t.Callable[..., World]) -> None:
-    address = {"name": "eth0", "ip-addresses": [{"ip-address": "192.0.2.7", "ip-address-type": "ipv4", "prefix": 24}]}
-    world = cluster_of(guest={"agent": 20, "shutdown": 1, "interfaces": [address]})
+    world = cluster_of()
     platform = world.platform("web1", address="agent")
     node = platform.deployment.nodes[0]
+    mac = platform.interfaces(node)[0]["match"]["mac"]
+    bridge = _interface("docker0", "02:42:00:00:00:01", "172.17.0.1")
+    world.server.cluster.options.guest.update(
+        agent=20, interfaces=[bridge, _interface("eth0", mac.upper(), "169.254.7.7", "192.0.2.7")]
+    )
     assert endpoints(platform) == {}
     assert platform.interfaces(node)[0]["dhcp"] is True
     world.deploy(platform, "one")

@@ -36,6 +36,19 @@ def test_a_clone_under_a_number_that_somebody_was_faster_to_take(cluster_of: t.C
     assert world.config(number)["name"] == "other"
 
 
+def test_a_template_is_known_before_the_list_of_vms_tells_so(cluster_of: t.Callable[..., World]) -> None:
+    """What the list says of states and the like is up to ten seconds old."""
+    world = cluster_of(resources_seconds=100_000)
+    options = {"storage": "ceph", "staging": "clone"}
+    for names in (["web1"], ["web1", "web2"]):
+        world.deploy(world.platform(*names, **options), "one")
+        world.platform(*names, **options).commit(world.platform(*names, **options).deployment.nodes, 1)
+    assert len(world.vmids()) == 3  # with one template
+    before = len(world.calls())
+    world.platform("web1", "web2", **options).prune(["one"])
+    assert not [call for call in world.calls()[before:] if call.startswith("DELETE")]
+
+
 def test_a_list_of_vms_stays_as_it_was_read(world: World) -> None:
     """Other threads make and remove VMs while one goes through it."""
     world.deploy(world.platform("web1"), "one")
