@@ -8,8 +8,10 @@ let
   kernel = { derivation = config.system.build.kernel; file = config.system.boot.loader.kernelFile; };
   initrd = { derivation = config.system.build.initialRamdisk; file = config.system.boot.loader.initrdFile; };
 
+  # Another disk may carry another image: Proxmox copies one to a SATA drive before it takes the place of the old one.
   findRoot = ''
     SUBSYSTEM=="block", ENV{ID_FS_TYPE}=="squashfs", SYMLINK+="compose-root"
+    SUBSYSTEM=="block", ENV{ID_FS_TYPE}=="squashfs", ENV{ID_BUS}=="ata", OPTIONS+="link_priority=-1"
   '';
 
   efi = hostPlatform.efiArch;
