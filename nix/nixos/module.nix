@@ -82,6 +82,7 @@ in
       useDHCP = weak false;
       useHostResolvConf = weak false;  # systemd-resolved comes with networkd, and cannot have it
     };
+    networking.networkmanager.enable = mkForce false;  # would take the interfaces for its own
     systemd.network.enable = mkForce true;
     systemd.network.wait-online.anyInterface = weak true;
 

@@ -29,6 +29,13 @@ def test_every_format_evaluates_to_derivations(formats: str, example: str, nixpk
     assert builder.is_built(example, {}, ROLES, formats.split()) == dict.fromkeys(ROLES, False)
 
 
+@pytest.mark.parametrize("formats", FORMATS)
+def test_a_configuration_of_another_machine_goes_into_every_format(formats: str, nixpkgs: str) -> None:
+    builder = Nixos(str(ROOT / "nix"), Progress(), {"nixpkgs": nixpkgs})
+    machine = str(Path(__file__).with_name("machine"))
+    assert builder.is_built(machine, {}, ["web"], formats.split()) == {"web": False}
+
+
 @pytest.mark.parametrize("initrd", INITRDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_counts_at_boot(variant: str, initrd: str, nixpkgs: str) -> None:
