@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible bench test test-static test-unit test-sanity test-e2e test-tools clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible bench test test-static test-unit test-sanity test-e2e test-tools test-nixpkgs clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -55,6 +55,9 @@ test-e2e: ## end-to-end tests
 
 test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`
 	@tests/tools/gate.sh tools
+
+test-nixpkgs: ## as root: what of the builders needs a Nixpkgs, with NIXPKGS=/path/to/one; not part of `test`
+	@NIXPKGS=$(NIXPKGS) tests/tools/gate.sh nixpkgs
 
 setup-%:
 	@tests/tools/setup.sh $*

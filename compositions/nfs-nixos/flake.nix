@@ -12,6 +12,8 @@
       packages.${system} = nxc.lib.compose {
         inherit nixpkgs system;
         composition = ./composition.nix;
+        # What NixOS Compose adds to the initrd is for the scripted one, which is not the default of NixOS from 26.05 on.
+        extraConfigurations = [{ boot.initrd.systemd.enable = false; }];
       };
       devShells.${system}.default = nxc.devShells.${system}.nxcShell;
     };

@@ -33,7 +33,11 @@ let
   isOnDisk = fs: lib.elem fs.fsType [ "bcachefs" "zfs" ]
     || (fs.device != null && builtins.match "/dev/.*|(PART)?(LABEL|UUID)=.*|ID=.*" fs.device != null);
   others = lib.filterAttrs (_: fs: !(lib.elem fs.mountPoint ours)) base.config.fileSystems;
-  volatile = {
+  # networkd has no use for a gateway of no interface, which is that of the machine's network; NixOS refuses it.
+  isLost = gateway: base.config.networking.useNetworkd && gateway != null && gateway.interface == null;
+  elsewhere = {
+    networking = lib.genAttrs [ "defaultGateway" "defaultGateway6" ]
+      (name: lib.mkIf (isLost base.config.networking.${name}) (lib.mkForce null));
     fileSystems =
       if variant == "container"
       # A container has its root, and systemd is to look for no other.
@@ -50,7 +54,7 @@ let
     if base.config.boot.isContainer && variant != "container"
     then throw "role '${role}' is a container (boot.isContainer): it has the formats oci and, alone, root"
     else machine;
-  machine = base.extendModules { modules = [ volatile (./variants + "/${variant}.nix") ]; };
+  machine = base.extendModules { modules = [ elsewhere (./variants + "/${variant}.nix") ]; };
   inherit (system) config pkgs;
   inherit (config.system.build) toplevel;
   inherit (config.compose) files;

@@ -43,7 +43,7 @@ let
 in
 {
   options.compose = {
-    role = mkOption { type = types.str; description = "Role of the node."; };
+    role = mkOption { type = types.str; default = ""; description = "Role that the system is named after; empty: it keeps its name."; };
     ports = mkOption { type = types.listOf types.port; default = [ ]; description = "TCP ports that a node must answer on."; };
     volumes = mkOption { type = types.attrsOf volume; default = { }; description = "Data volumes, by name."; };
     # For the variants:
@@ -54,7 +54,7 @@ in
   };
 
   config = {
-    system.name = weak cfg.role;
+    system.name = mkIf (cfg.role != "") (weak cfg.role);
     system.stateVersion = mkDefault lib.trivial.release;
 
     # --- the node document
@@ -80,7 +80,9 @@ in
       hostName = weak "";
       useNetworkd = weak true;
       useDHCP = weak false;
+      useHostResolvConf = weak false;  # systemd-resolved comes with networkd, and cannot have it
     };
+    networking.networkmanager.enable = mkForce false;  # would take the interfaces for its own
     systemd.network.enable = mkForce true;
     systemd.network.wait-online.anyInterface = weak true;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [e2e] [tools]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [e2e] [tools] [nixpkgs]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -140,6 +140,12 @@ tools() {
     stage guix tests/tools/with_guix.sh python -m pytest --junit-xml="$output/guix.xml" tests/tools_versions
 }
 
+# A Nixpkgs, which the newest Nix of the chroots evaluates.
+nixpkgs() {
+    stage chroots tests/tools/chroots.sh forky
+    stage nixpkgs tests/tools/with_nix.sh forky python -m pytest --junit-xml="$output/nixpkgs.xml" -n 2 tests/nixpkgs
+}
+
 stage setup tests/tools/setup.sh test
 mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
 newest=${environments[0]}
@@ -153,6 +159,7 @@ for part in "$@"; do
         smoke) smoke && continue ;;  # beside the next part
         e2e) e2e ;;
         tools) tools ;;
+        nixpkgs) nixpkgs ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

@@ -45,7 +45,7 @@ def test_a_build(tool: Guix, derive: Derive, said: Path) -> None:
     derivation = derive("echo content > $out")
     output = tool.output(derivation)
     assert not tool.is_valid(output)
-    tool.realise("build it", derivation)
+    tool.realise("build it", [derivation])
     assert tool.is_valid(output)
     assert Path(output).read_text() == "content\n"
     assert tool.closure(output) == [output]
@@ -54,13 +54,13 @@ def test_a_build(tool: Guix, derive: Derive, said: Path) -> None:
 
 def test_reproducible(tool: Guix, derive: Derive) -> None:
     derivation = derive("echo content > $out")
-    tool.realise("build it", derivation)
+    tool.realise("build it", [derivation])
     assert tool.rebuild("again", derivation) == ""
 
 
 def test_not_reproducible(tool: Guix, derive: Derive) -> None:
     derivation = derive("read -r x < /proc/sys/kernel/random/uuid; echo $x > $out")
-    tool.realise("build it", derivation)
+    tool.realise("build it", [derivation])
     assert "may not be deterministic" in tool.rebuild("again", derivation)
 
 
@@ -76,7 +76,7 @@ FAILURES: dict[str, tuple[str, str, tuple[str, ...], str]] = {
 def test_failures(kind: str, commands: str, options: tuple[str, ...], message: str, tool: Guix, derive: Derive) -> None:
     derivation = derive(commands)
     with pytest.raises(ComposeError) as error:
-        tool.realise("build it", derivation, *options)
+        tool.realise("build it", [derivation], *options)
     assert error.value.failure is not None
     assert (error.value.failure["kind"], error.value.failure["tool"]) == (kind, "guix")
     assert message in error.value.failure["message"]
@@ -84,7 +84,7 @@ def test_failures(kind: str, commands: str, options: tuple[str, ...], message: s
 
 def test_another_hash(tool: Guix, derive: Derive) -> None:
     with pytest.raises(ComposeError, match=r"actual hash") as error:
-        tool.realise("build it", derive("echo content > $out", fixed="00" * 32))
+        tool.realise("build it", [derive("echo content > $out", fixed="00" * 32)])
     assert error.value.failure is not None
     assert error.value.failure["kind"] == "hash-mismatch"
 
@@ -92,14 +92,14 @@ def test_another_hash(tool: Guix, derive: Derive) -> None:
 def test_roots_keep_what_was_built(tool: Guix, derive: Derive, tmp_path: Path) -> None:
     derivation = derive("echo content > $out")
     root = tmp_path / "root"
-    tool.realise("build it", derivation, f"--root={root}")
+    tool.realise("build it", [derivation], f"--root={root}")
     assert os.readlink(root) == tool.output(derivation)
     assert str(root) in guix("gc", "--list-roots")
 
 
 def test_damage_in_the_store_is_found(tool: Guix, derive: Derive) -> None:
     derivation = derive("echo content > $out")
-    tool.realise("build it", derivation)
+    tool.realise("build it", [derivation])
     output = Path(tool.output(derivation))
     output.write_text("other\n")
     with pytest.raises(AssertionError, match="was modified! expected hash"):

@@ -79,7 +79,7 @@ def tool(said: Path) -> Guix:
 @pytest.fixture
 def server(tmp_path: Path, tool: Guix) -> t.Iterator[Server]:
     derivation = derivation_of(tmp_path, f"echo content {secrets.token_hex(4)} > $out")
-    tool.realise("build", derivation)
+    tool.realise("build", [derivation])
     secret, public = tmp_path / "secret", tmp_path / "public"
     guix("repl", "--", str(DATA / "generate_key.scm"), str(secret), str(public))
     with socket.socket() as free:
@@ -118,15 +118,15 @@ def kind_of(error: pytest.ExceptionInfo[ComposeError]) -> str:
 
 
 def test_what_an_authorized_key_signed_is_fetched(server: Server, authorized: None, tool: Guix) -> None:
-    tool.realise("fetch", server.derivation, server.url, NO_BUILDS)
+    tool.realise("fetch", [server.derivation], server.url, NO_BUILDS)
     assert Path(server.output).read_text().startswith("content ")
 
 
 def test_what_another_key_signed_is_not_fetched(server: Server, tool: Guix) -> None:
     with pytest.raises(ComposeError) as error:
-        tool.realise("fetch", server.derivation, server.url, NO_BUILDS)
+        tool.realise("fetch", [server.derivation], server.url, NO_BUILDS)
     assert kind_of(error) == "system"
-    tool.realise("build", server.derivation, server.url)
+    tool.realise("build", [server.derivation], server.url)
     assert tool.is_valid(server.output)
 
 
@@ -134,7 +134,7 @@ def test_tampering_is_found(server: Server, authorized: None, tool: Guix) -> Non
     (archive,) = (server.directory / "cache").rglob("*.nar")
     archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()).replace(b"content ", b"CONTENT ")))
     with pytest.raises(ComposeError) as error:
-        tool.realise("fetch", server.derivation, server.url, NO_BUILDS)
+        tool.realise("fetch", [server.derivation], server.url, NO_BUILDS)
     assert kind_of(error) == "cache-damaged", error.value.failure
     assert not tool.is_valid(server.output)
 
@@ -142,9 +142,9 @@ def test_tampering_is_found(server: Server, authorized: None, tool: Guix) -> Non
 def test_a_server_that_is_gone_is_told_or_done_without(server: Server, authorized: None, tool: Guix) -> None:
     server.stop()
     with pytest.raises(ComposeError) as error:
-        tool.realise("fetch", server.derivation, server.url, NO_BUILDS)
+        tool.realise("fetch", [server.derivation], server.url, NO_BUILDS)
     assert kind_of(error) == "cache-unreachable"
-    tool.realise("build", server.derivation, server.url, "--fallback")
+    tool.realise("build", [server.derivation], server.url, "--fallback")
     assert tool.is_valid(server.output)
 
 

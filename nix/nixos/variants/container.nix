@@ -34,6 +34,5 @@ in
     oci = { derivation = pkgs.runCommand "${config.compose.role}-oci" { } "mkdir $out; ln -s ${oci} $out/oci.tar.gz"; file = "oci.tar.gz"; };
   };
 
-  networking.useHostResolvConf = false;
   services.openssh.startWhenNeeded = lib.mkForce false;
 }

@@ -8,6 +8,12 @@ let
   kernel = { derivation = config.system.build.kernel; file = config.system.boot.loader.kernelFile; };
   initrd = { derivation = config.system.build.initialRamdisk; file = config.system.boot.loader.initrdFile; };
 
+  # Another disk may carry another image: Proxmox copies one to a SATA drive before it takes the place of the old one.
+  findRoot = ''
+    SUBSYSTEM=="block", ENV{ID_FS_TYPE}=="squashfs", SYMLINK+="compose-root"
+    SUBSYSTEM=="block", ENV{ID_FS_TYPE}=="squashfs", ENV{ID_BUS}=="ata", OPTIONS+="link_priority=-1"
+  '';
+
   efi = hostPlatform.efiArch;
   raw = pkgs.runCommand "${config.compose.role}-raw"
     {
@@ -65,11 +71,10 @@ in
       neededForBoot = true;
     };
   };
+  # It stands in /etc/fstab: without the link, systemd would wait for the device that is mounted already, and give up.
+  services.udev.extraRules = findRoot;
   boot = {
-    # Both kinds of initrd have it.
-    initrd.services.udev.rules = ''
-      SUBSYSTEM=="block", ENV{ID_FS_TYPE}=="squashfs", SYMLINK+="compose-root"
-    '';
+    initrd.services.udev.rules = findRoot;  # in both kinds of initrd
     initrd.availableKernelModules = [ "squashfs" "overlay" "ahci" "ata_piix" "nvme" "sd_mod" "virtio_blk" "virtio_pci" "virtio_scsi" ];
     initrd.kernelModules = [ "loop" "overlay" ];
     kernelParams = [ "console=tty0" "console=ttyS0" "panic=10" ];

@@ -252,6 +252,7 @@ class GuixBuilder(Builder):
         composition, guix, planned = self._plan(path, parameters, roles, formats)
         self._check_keys(composition)
         os.makedirs(roots, exist_ok=True)
+        self._build_together(guix, planned)
         built = {}
         for role, images in planned.items():
             first = next(iter(images.values()))
@@ -268,9 +269,22 @@ class GuixBuilder(Builder):
             built[role] = write_bundle(bundle, self._describe(composition, guix, role, first), files)
         return built
 
+    def _build_together(self, guix: Guix, planned: t.Mapping[str, t.Mapping[str, _Planned]]) -> None:
+        """Build what is missing at the same time, for `guix system image` takes one system only."""
+        missing = {
+            image.derivation: role
+            for role, images in planned.items()
+            for image in images.values()
+            if not guix.is_valid(image.output)
+        }
+        if len(missing) > 1:
+            jobs = f"--max-jobs={min(len(missing), os.cpu_count() or 1)}"
+            roles = ", ".join(dict.fromkeys(missing.values()))
+            guix.realise(f"build {roles}", list(missing), jobs, *self._build_arguments())
+
     def _describe(self, composition: GuixComposition, guix: Guix, role: str, image: _Planned) -> Image:
         # Where the image was fetched, the store need not have the system that is in it.
-        guix.realise(f"build {role}: system", image.system, *self._build_arguments())
+        guix.realise(f"build {role}: system", [image.system], *self._build_arguments())
         machine = self.option("target").split("-")[0] or platform.machine()
         return Image(
             role=role,

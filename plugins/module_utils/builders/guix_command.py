@@ -72,9 +72,9 @@ class Guix:
             return str((error.failure or {})["message"])
         return ""
 
-    def realise(self, what: str, derivation: str, *arguments: str) -> None:
-        """Build or fetch the output of a derivation."""
-        self._follow(["guix", "build", *arguments, derivation], what)
+    def realise(self, what: str, derivations: t.Sequence[str], *arguments: str) -> None:
+        """Build or fetch the outputs of derivations."""
+        self._follow(["guix", "build", *arguments, *derivations], what)
 
     def closure(self, path: str) -> list[str]:
         """A path of the store, and all that it refers to."""

@@ -10,7 +10,8 @@
                        (map (lambda (name) (add-text-to-store store name "")) names))))
      (unless (file-exists? output)
        (copy-recursively payload output #:log #f))
-     (with-database (store-database-file) database
+     ;; The daemon has set the mode already. Asking for it again fails at once while it writes, instead of waiting.
+     (with-database (store-database-file) database #:wal-mode? #f
        (register-items database (list (store-info output derivation references))))
      (display output)
      (newline))))

@@ -63,8 +63,13 @@ if arguments[:2] == ["system", "image"]:
         os.symlink(output(image), root[len("--root=") :])
         print(output(image))
 elif arguments[0] == "build":
-    Path(output(arguments[-1])).mkdir(exist_ok=True)
-    print(output(arguments[-1]))
+    for each in arguments:
+        if each.endswith("-system.drv"):
+            Path(output(each)).mkdir(exist_ok=True)
+            print(output(each))
+        elif each.endswith(".drv"):
+            Path(output(each)).write_text("image")
+            print(output(each))
 elif arguments[0] == "describe":
     print(os.environ["CHANNELS"])
 else:

@@ -131,6 +131,21 @@ def test_what_is_built_is_not_built_again(lab: str, progress: Path, guix: StandI
     assert builds() == 2
 
 
+def test_images_of_several_roles_are_built_together(lab: str, progress: Path, guix: StandIn, tmp_path: Path) -> None:
+    make = builder(progress, timeout=7200)
+    images = make.build(lab, {}, ["server", "client"], ["qcow2"], str(tmp_path / "roots"))
+    assert sorted(images) == ["client", "server"]
+    together = [command for command in guix.commands() if any(word.startswith("--max-jobs=") for word in command)]
+    assert len(together) == 1
+    assert together[0][0] == "build" and "--timeout=7200" in together[0]
+    assert sum(word.endswith("-image.qcow2.drv") for word in together[0]) == 2
+    assert guix.commands().index(together[0]) < min(
+        index for index, command in enumerate(guix.commands()) if "image" in command and "-d" not in command
+    )
+    make.build(lab, {}, ["server", "client"], ["qcow2"], str(tmp_path / "roots"))
+    assert sum("--max-jobs=" in " ".join(command) for command in guix.commands()) == 1
+
+
 def test_keys_of_servers_must_be_authorized(lab: str, progress: Path, guix: StandIn, tmp_path: Path) -> None:
     Path(lab, "key.pub").write_text("(public-key (ecc (curve Ed25519) (q #AB12\n CD#)))")
     Path(lab, "none.pub").write_text("ssh-ed25519 AAAA")

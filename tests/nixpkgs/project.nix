@@ -1,0 +1,14 @@
+# What `nxc.lib.compose` of NixOS Compose itself makes of the example.
+{ nixpkgs, nxc, flavour, extra }:
+let
+  system = "x86_64-linux";
+  pkgs = import nixpkgs { inherit system; };
+  compose = import "${nxc}/compose.nix" {
+    inherit system;
+    nixpkgs = { inherit (pkgs) lib; legacyPackages.${system} = pkgs; outPath = nixpkgs; };
+    composition = ../../compositions/nfs-nixos/composition.nix;
+    # As in the flake.nix of the example.
+    extraConfigurations = [ { boot.initrd.systemd.enable = false; } ] ++ (if extra == "" then [ ] else [ extra ]);
+  };
+in
+{ info = compose."composition::${flavour}"; }

@@ -1,0 +1,63 @@
+"""The builder nixos with a real Nixpkgs: every format, both kinds of initrd."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos import Nixos
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+from .conftest import INITRDS, ROOT
+
+ROLES = ["node", "server"]
+#: By the formats of a build: one of each system, and all of a disk.
+FORMATS = ("root", "oci", "root kernel initrd raw qcow2", "kexec", "tar", "iso", "vma")
+VARIANTS = ("disk", "memory", "installed", "iso", "proxmox")
+
+
+@pytest.mark.parametrize("formats", FORMATS)
+def test_every_format_evaluates_to_derivations(formats: str, example: str, nixpkgs: str) -> None:
+    builder = Nixos(str(ROOT / "nix"), Progress(), {"nixpkgs": nixpkgs})
+    identities = builder.identify(example, {}, ROLES, formats.split())
+    assert sorted(identities) == ROLES
+    for role, identity in identities.items():
+        assert identity[33:].startswith(f"nixos-system-{role}-")
+    assert builder.is_built(example, {}, ROLES, formats.split()) == dict.fromkeys(ROLES, False)
+
+
+@pytest.mark.parametrize("formats", FORMATS)
+def test_a_configuration_of_another_machine_goes_into_every_format(formats: str, nixpkgs: str) -> None:
+    builder = Nixos(str(ROOT / "nix"), Progress(), {"nixpkgs": nixpkgs})
+    machine = str(Path(__file__).with_name("machine"))
+    assert builder.is_built(machine, {}, ["web"], formats.split()) == {"web": False}
+
+
+@pytest.mark.parametrize("initrd", INITRDS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_counts_at_boot(variant: str, initrd: str, nixpkgs: str) -> None:
+    arguments = {"nixpkgs": nixpkgs, "variant": variant, "initrd": initrd}
+    found: dict[str, t.Any] = Nix(Progress()).evaluate(
+        str(Path(__file__).with_name("config.nix")), "config", arguments, store=True
+    )
+    assert found["failed"] == []
+    assert found["hostKeys"] == []
+    assert "HostKey /run/compose/ssh/host_key\nHostCertificate /run/compose/ssh/host_key-cert.pub\n" in found["sshd"]
+    modules, mounts = found["initrdModules"], found["fileSystems"]
+    assert {"virtio_blk", "virtio_pci", "sd_mod", "ahci"} <= set(modules)
+    if variant in ("disk", "proxmox"):
+        assert mounts["/srv/shared"] == "/dev/disk/by-id/virtio-shared ext4"
+    else:
+        assert "/srv/shared" not in mounts
+        assert any(rule.startswith("d /srv/shared ") for rule in found["tmpfiles"])
+    if variant == "disk":
+        # The link must be there before and after the change of the root, for /etc/fstab has it.
+        assert 'SYMLINK+="compose-root"' in found["udev"]
+        assert 'SYMLINK+="compose-root"' in found["udevOfInitrd"]
+        assert {"squashfs", "overlay"} <= set(modules)
+        assert mounts["/nix/.ro-store"] == "/dev/compose-root squashfs"
+    if variant != "installed" and variant != "proxmox":
+        assert mounts["/"] == "tmpfs tmpfs"
