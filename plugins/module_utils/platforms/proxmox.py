@@ -36,6 +36,9 @@ from .nxc_handover import is_nxc
 
 T = t.TypeVar("T")
 
+#: Of the machines that Proxmox VE runs on, and of its VMs, unless root has set another one.
+ARCHITECTURE = "amd64"
+
 
 class Proxmox(Platform):
     """Virtual machines of a cluster, found by tag or number, or made."""
@@ -155,6 +158,11 @@ class Proxmox(Platform):
         for target in targets:
             if is_nxc(target.image):
                 raise InputError(f"role {target.image.role!r}: 'proxmox' does not start images of NixOS Compose")
+            if target.image.architecture != ARCHITECTURE:
+                raise InputError(
+                    f"role {target.image.role!r}: image {target.image.identity} is for {target.image.architecture}, "
+                    f"but virtual machines of Proxmox VE are {ARCHITECTURE}"
+                )
         by_name = {target.node.name: target for target in targets}
         left = set(by_name)
         staging = self.service.staging

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_storages_that_cannot_have_disks_are_refused(cluster_of: Clusters) -> No
     words = "web1: storage 'local' takes no disks of VMs; allow it: pvesm set local --content images,import"
     assert _refused(world, storage="local") == words
     assert _refused(world, storage="off").startswith("Proxmox has no storage 'off' that root@pam may see")
+
+
+def test_an_image_for_other_processors_is_refused(world: World) -> None:
+    platform = world.platform("web1")
+    (target,) = world.targets(platform, "one")
+    other = replace(target, image=replace(target.image, architecture="arm64"))
+    with pytest.raises(ComposeError, match="image one is for arm64, but virtual machines of Proxmox VE are amd64"):
+        platform.stage([other])
+    assert world.vmids() == []
 
 
 def test_a_vm_that_lost_its_tag_is_not_made_again(world: World) -> None:
