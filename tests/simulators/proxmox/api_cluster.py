@@ -21,6 +21,16 @@ def version(cluster: Cluster, call: Call) -> Record:
     return {"release": "9.2", "repoid": "14a22df3", "version": "9.2.11"}
 
 
+@answers(
+    *(f"GET /cluster/{name}" for name in ("backup", "replication", "log", "mapping/pci", "mapping/usb", "mapping/dir")),
+    *(f"GET /nodes/{{node}}/{name}" for name in ("lxc", "replication", "storage/{storage}/prunebackups")),
+    "GET /cluster/qemu/custom-cpu-models",
+)
+def nothing(cluster: Cluster, call: Call) -> list[Record]:
+    """There are none of these."""
+    return []
+
+
 @answers("GET /nodes/{node}/status")
 def node_status(cluster: Cluster, call: Call) -> Record:
     """The state of a node."""

@@ -27,6 +27,7 @@ def learn(options: Properties) -> None:
     """Takes the formats of drives from the parameters of the call that changes a VM."""
     for kind in HIGHEST:
         FORMATS[kind] = options[f"{kind}0"]["format"]
+    PROPERTIES["pve-qm-ide"] = {key: wanted for key, wanted in FORMATS["ide"].items() if key != "import-from"}
 
 
 def is_drive(key: str) -> bool:

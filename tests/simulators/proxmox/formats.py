@@ -144,6 +144,11 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     "pve-node": _pattern(NAME, LIKE + "node name"),
     "pve-ha-node": _pattern(rf"{NAME}(:\d+)?", LIKE + "ha node"),
     "mac-addr": _pattern(r"[a-f0-9][02468ace](?::[a-f0-9]{2}){5}", LIKE + "unicast MAC address", re.IGNORECASE),
+    "mac-prefix": _pattern(
+        r"[a-f0-9][02468ace](?::[a-f0-9]{2}){0,2}(?::[a-f0-9]?)?",
+        "value is not a valid unicast MAC address prefix",
+        re.IGNORECASE,
+    ),
     "ipv4": _rule(lambda text: _is_address(text, 4), LIKE + "IPv4 address"),
     "ipv6": _rule(lambda text: _is_address(text, 6), LIKE + "IPv6 address"),
     "ip": _rule(_is_address, LIKE + "IP address"),

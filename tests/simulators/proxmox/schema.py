@@ -18,6 +18,9 @@ FILE = Path(__file__).with_name("api-9.2.json")
 #: Highest index of ``name[n]`` where the description does not tell it.
 HIGHEST = {"net": 31, "unused": 255, "hostpci": 15, "usb": 13, "numa": 7, "ipconfig": 31, "virtiofs": 9, "link": 7}
 
+#: Name of a format → what its keys have to be, too.
+VALIDATORS: dict[str, t.Callable[[dict[str, str]], None]] = {}
+
 UNDEFINED = "property is not defined in schema and the schema does not allow additional properties"
 
 
@@ -289,7 +292,9 @@ def check_format(wanted: str | Properties, text: str, path: str = "") -> None:
         if wanted.endswith(suffix):
             name, kind = wanted.removesuffix(suffix), suffix
     if name in PROPERTIES:
-        parse_properties(PROPERTIES[name], text, path)
+        found = parse_properties(PROPERTIES[name], text, path)
+        if name in VALIDATORS:
+            VALIDATORS[name](found)
     elif name in CHECKS and not (kind == "-opt" and not text):
         for item in split_list(text) if kind == "-list" else [text]:
             CHECKS[name](item)
@@ -305,6 +310,12 @@ def parse_boolean(text: str) -> str:
 def default_key(schema: Properties) -> str | None:
     """The key whose value may be written without the key."""
     return next((key for key, wanted in schema.items() if wanted.get("default_key")), None)
+
+
+def properties_of(schema: dict[str, t.Any]) -> Properties:
+    """The keys of an option that is a property string; many formats are only named."""
+    wanted = schema["format"]
+    return wanted if isinstance(wanted, dict) else PROPERTIES[wanted]
 
 
 def parse_properties(schema: Properties, text: str, path: str = "", skip: t.Collection[str] = ()) -> dict[str, str]:

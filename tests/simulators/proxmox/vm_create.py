@@ -10,7 +10,7 @@ from .errors import ApiError, parameter_error, permission_error
 from .tasks import say, warn
 from .vm_disks import create_disks
 from .vm_power import start_vm
-from .vm_rights import check_bridges, check_cpu, check_device, check_options, check_storages, check_tags
+from .vm_rights import check_bridges, check_device, check_options, check_storages, check_tags
 from .vm_update import check_keys, check_machine, check_vga, complete, new_uuid, resolve_cdrom
 from .vmconfig import Values, VmConfig, drive_order
 
@@ -47,7 +47,6 @@ def _check(cluster: Cluster, call: Call, values: Values) -> None:
     for key in sorted(values):
         check_device(cluster, call, vmid, key, values[key], pool)
     check_bridges(cluster, call, values)
-    check_cpu(cluster, call, values.get("cpu"))
     complete(cluster, call, values)
 
 

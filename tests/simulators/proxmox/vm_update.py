@@ -17,7 +17,7 @@ from .schema import print_properties
 from .tasks import say
 from .vm_disks import create_disks, deallocate, register_unused
 from .vm_pending import apply_pending, hotplug_pending
-from .vm_rights import check_bridges, check_cpu, check_device, check_drive, check_options, check_storages, check_tags
+from .vm_rights import check_bridges, check_device, check_drive, check_options, check_storages, check_tags
 from .vm_status import memory_of
 from .vmconfig import Values, VmConfig
 
@@ -126,7 +126,6 @@ class Update:
         config = self.cluster.files.load(self.call.node, self.vmid)
         if self.digest and self.digest != config.digest:
             raise ApiError("checksum mismatch (file change by other user?)")
-        check_cpu(self.cluster, self.call, self.values.get("cpu"), config.values.get("cpu"))
         if not self.skiplock and not ("vmstate" in self.delete and config.values.get("lock") == "suspended"):
             config.check_lock()
         for key in self.revert:
@@ -311,13 +310,6 @@ def update_sync(cluster: Cluster, call: Call) -> None:
 def unlink(cluster: Cluster, call: Call) -> None:
     """Detaches or destroys disks."""
     update_now(cluster, call, call.vmid, {**call.rest("idlist"), "delete": call.get("idlist")})
-
-
-@answers("PUT /nodes/{node}/qemu/{vmid}/cloudinit")
-def regenerate(cluster: Cluster, call: Call) -> None:
-    """Makes the cloud-init drive anew."""
-    with cluster.locks.config(call.vmid):
-        cluster.load(call).check_lock()
 
 
 @answers("POST /nodes/{node}/qemu/{vmid}/config")
