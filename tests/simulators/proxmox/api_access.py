@@ -62,6 +62,15 @@ def domains(cluster: Cluster, call: Call) -> list[Record]:
     return [{"realm": "pam", "type": "pam", "comment": "Linux PAM"}, {"realm": "pve", "type": "pve", "default": 1}]
 
 
+@answers("GET /access/domains/{realm}")
+def domain(cluster: Cluster, call: Call) -> Record:
+    """One realm."""
+    known = {record["realm"]: record for record in domains(cluster, call)}
+    if call.get("realm") not in known:
+        raise ApiError(f"domain '{call.get('realm')}' does not exist")
+    return {key: value for key, value in known[str(call.get("realm"))].items() if key != "realm"}
+
+
 @answers("PUT /access/password")
 def change_password(cluster: Cluster, call: Call) -> None:
     """Sets a password."""

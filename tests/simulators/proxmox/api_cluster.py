@@ -22,7 +22,10 @@ def version(cluster: Cluster, call: Call) -> Record:
 
 
 @answers(
-    *(f"GET /cluster/{name}" for name in ("backup", "replication", "log", "mapping/pci", "mapping/usb", "mapping/dir")),
+    *(
+        f"GET /cluster/{name}"
+        for name in ("backup", "replication", "log", "config/nodes", "mapping/pci", "mapping/usb", "mapping/dir")
+    ),
     *(f"GET /nodes/{{node}}/{name}" for name in ("lxc", "replication", "storage/{storage}/prunebackups")),
     "GET /cluster/qemu/custom-cpu-models",
 )
@@ -48,6 +51,15 @@ def node_time(cluster: Cluster, call: Call) -> Record:
 def network(cluster: Cluster, call: Call) -> list[Record]:
     """The bridge that every node has."""
     return [{"iface": "vmbr0", "type": "bridge", "active": 1, "autostart": 1, "method": "manual", "priority": 1}]
+
+
+@answers("GET /nodes/{node}/network/{iface}")
+def interface(cluster: Cluster, call: Call) -> Record:
+    """One interface."""
+    known = {record["iface"]: record for record in network(cluster, call)}
+    if call.get("iface") not in known:
+        raise parameter_error({"iface": "interface does not exist"})
+    return {key: value for key, value in known[str(call.get("iface"))].items() if key != "iface"}
 
 
 @answers("GET /cluster/status")

@@ -18,6 +18,12 @@ FILE = Path(__file__).with_name("api-9.2.json")
 #: Highest index of ``name[n]`` where the description does not tell it.
 HIGHEST = {"net": 31, "unused": 255, "hostpci": 15, "usb": 13, "numa": 7, "ipconfig": 31, "virtiofs": 9, "link": 7}
 
+#: The index of everything, which the published schema leaves out.
+INDEX: dict[str, t.Any] = {
+    "allowtoken": 1,
+    "permissions": {"user": "all"},
+    "returns": {"links": [{"href": "{subdir}"}]},
+}
 #: Name of a format → what its keys have to be, too.
 VALIDATORS: dict[str, t.Callable[[dict[str, str]], None]] = {}
 
@@ -80,6 +86,7 @@ class Schema:
         self._root = _Node()
         for top in json.loads(FILE.read_text()):
             self._add(top)
+        self._root.methods["GET"] = Method("GET", "/", INDEX)
 
     def _add(self, item: dict[str, t.Any]) -> None:
         node = self._root
