@@ -161,7 +161,7 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     "pve-ipv6-config": _rule(
         lambda text: text in ("auto", "dhcp", "manual") or _is_cidr(text, 6), LIKE + "ipv6 network configuration"
     ),
-    "email": _pattern(r"[^@\s]+@[^@\s]+", LIKE + "email address"),
+    "email": _pattern(r"[\w+\-~]+(\.[\w+\-~]+)*@[a-zA-Z0-9\-]+(\.[a-zA-Z0-9\-]+)*", LIKE + "email address"),
     "dns-name": _rule(_is_name, LIKE + "DNS name"),
     "address": _rule(lambda text: _is_address(text) or _is_name(text), LIKE + "address: {}"),
     "pve-iface": _pattern(r"[a-zA-Z][a-zA-Z0-9_]{1,20}([:.]\d+)?", "invalid network interface name '{}'"),
@@ -180,8 +180,11 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     ),
     "pve-storage-content": _rule(lambda text: text in CONTENT, "invalid content type '{}'"),
     "pve-storage-format": _rule(lambda text: text in ("raw", "qcow2", "vmdk", "subvol"), "invalid format '{}'"),
-    "pve-storage-path": _pattern(r"/[-/a-zA-Z0-9_.@]+", LIKE + "file system path"),
-    "pve-storage-vgname": _pattern(r"[a-zA-Z0-9.+\-_]+", "lvm name '{}' contains illegal characters"),
+    "pve-storage-path": _pattern(r"/[^;()]+.*", LIKE + "absolute path"),
+    "pve-storage-server": _rule(lambda text: _is_address(text) or _is_name(text), LIKE + "server name or IP address"),
+    "pve-storage-vgname": _pattern(
+        r"[a-zA-Z0-9][a-zA-Z0-9\-_.]*[a-zA-Z0-9]", "lvm name '{}' contains illegal characters"
+    ),
     "pve-storage-options": _pattern(r"[^\s,=]+=?[^\s,=]*", LIKE + "mount options"),
     "pve-groupid": _pattern(r"[A-Za-z0-9.\-_]+", "group name '{}' contains invalid characters"),
     "pve-roleid": _pattern(r"[A-Za-z0-9.\-_]+", "role name '{}' contains invalid characters"),
@@ -201,7 +204,7 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
         r"ide[0-3]|sata[0-5]|scsi([12]?\d|30)|virtio(\d|1[0-5])|efidisk0|tpmstate0", "invalid boot disk '{}'"
     ),
     "pve-cpuset": _pattern(r"\d+(-\d+)?(,\d+(-\d+)?)*", "unable to parse cpuset option"),
-    "pve-phys-bits": _pattern(r"host|\d+", LIKE + "phys-bits"),
+    "pve-phys-bits": _pattern(r"host|[89]|[1-5]\d|6[0-4]", "value must be an integer between 8 and 64 or 'host'"),
 }
 
 

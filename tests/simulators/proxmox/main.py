@@ -25,6 +25,7 @@ from . import (  # noqa: F401  (they register what answers the calls)  # pylint:
     vm_migrate,
     vm_move,
     vm_snapshots,
+    vm_suspend,
 )
 from .certificate import context
 from .cluster import Cluster

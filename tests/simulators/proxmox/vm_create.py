@@ -182,8 +182,9 @@ def _free_all(cluster: Cluster, node: str, vmid: int, config: VmConfig, unrefere
         for volume in volumes:
             if cluster.volumes.is_used_base(node, volume):
                 raise ApiError(f"base volume '{volume}' is still in use by linked cloned")
-    snapshots = [str(values["vmstate"]) for values in config.snapshots.values() if values.get("vmstate")]
-    owned = [volume for volume in [*volumes, *snapshots] if cluster.volumes.is_owner(node, vmid, volume)]
+    kept = (config.values, *config.snapshots.values())
+    memories = [str(values["vmstate"]) for values in kept if values.get("vmstate")]
+    owned = [volume for volume in [*volumes, *memories] if cluster.volumes.is_owner(node, vmid, volume)]
     if unreferenced:
         for name in cluster.volumes.all():
             if cluster.volumes.is_enabled(node, name):

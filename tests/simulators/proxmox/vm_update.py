@@ -128,6 +128,10 @@ class Update:
             raise ApiError("checksum mismatch (file change by other user?)")
         if not self.skiplock and not ("vmstate" in self.delete and config.values.get("lock") == "suspended"):
             config.check_lock()
+        if "vmstate" in self.delete and final:
+            internal = ("runningmachine", "runningcpu")
+            locked = ("lock",) if config.values.get("lock") == "suspended" else ()
+            self.delete += [*locked, *(key for key in internal if key in config.values)]
         for key in self.revert:
             if config.values.get(key) is not None:
                 self.values[key] = config.values[key]
