@@ -193,7 +193,9 @@ def check_object(
         if key in schema:
             requires = schema[key].get("requires")
             if isinstance(requires, str) and value.get(requires) is None:
-                errors[prefix + requires] = f"missing property required by '{prefix}{key}'"
+                told = f"missing property required by '{prefix}{key}'"
+                before = errors.get(prefix + requires)
+                errors[prefix + requires] = rf"{before}\n{told}" if before else told
         elif not additional:
             errors[prefix + key] = UNDEFINED
 
@@ -333,8 +335,8 @@ def parse_properties(schema: Properties, text: str, path: str = "", skip: t.Coll
     for part in text.split(","):
         if not part.strip():
             continue
-        key, equals, value = part.partition("=")
-        if equals and key and value:
+        if pair := re.match("([^=]+)=(.+)$", part):
+            key, value = pair.groups()
             if key in skip:
                 continue
             if key in result:
@@ -349,20 +351,18 @@ def parse_properties(schema: Properties, text: str, path: str = "", skip: t.Coll
                 wanted = schema.get(key)
                 if key in result:
                     raise FormatError(f"key '{key}' is already defined (via alias)")
-            if wanted is None:
-                raise FormatError(f"invalid key in comma-separated list property: {key}")
-        elif not equals:
+        elif "=" not in part:
             if used:
                 raise FormatError(duplicate.format(default))
             if default is None:
                 raise FormatError("value without key, but schema does not define a default key")
-            if result.get(default):
+            if result.get(default, "0") not in ("", "0"):
                 raise FormatError(duplicate.format(default))
             key, value, used = default, part, True
             wanted = schema[default]
         else:
             raise FormatError("missing key in comma-separated list property")
-        result[key] = parse_boolean(value) if wanted.get("type") == "boolean" else value
+        result[key] = parse_boolean(value) if wanted and wanted.get("type") == "boolean" else value
     errors: dict[str, str] = {}
     check_object(path, schema, result, False, errors)
     if errors:

@@ -137,3 +137,10 @@ def test_options_of_cloud_init_and_of_the_agent_reach_a_running_vm(vm: Client) -
     assert vm.task("POST", f"{VM}/status/start") == "OK"
     vm.do("PUT", f"{VM}/config", ciuser="me", ipconfig0="ip=dhcp", agent="1,fstrim_cloned_disks=1", cores=2)
     assert [one["key"] for one in vm.get(f"{VM}/pending") if "pending" in one] == ["cores"]
+
+
+@pytest.mark.parametrize("limits", ["mbps_max=5", "mbps=1,mbps_rd=1", "iops_max_length=2", "bps=1000,mbps=1"])
+def test_limits_of_a_drive_belong_together(vm: Client, limits: str) -> None:
+    """Drive.pm: parse_drive; the schema cannot say it."""
+    answer = vm.call("POST", "/nodes/pve1/qemu/100/config", scsi1=f"local:1,{limits}")
+    assert answer.body["errors"] == {"scsi1": "unable to parse drive options"}
