@@ -168,9 +168,12 @@ def current(cluster: Cluster, call: Call) -> list[Record]:
     ]
     for sid, one in cluster.ha.data["resources"].items():
         status, wanted = cluster.ha.data["status"].get(sid, {}), one.get("state", "started")
+        told = {"failback": 1, "max_restart": 1, "max_relocate": 1, **one}
         entry = {"id": f"service:{sid}", "type": "service", "sid": sid, "request_state": wanted}
+        entry.update({key: told[key] for key in OPTIONS if key != "state" and key in told})
         if "state" in status:
             entry["crm_state"] = status["state"]
         state = "ignored" if wanted == "ignored" else status.get("state", "queued")
-        result.append({**entry, "node": status.get("node"), "state": state, "status": "queued"})
+        node = status.get("node") or cluster.files.find().get(int(sid.partition(":")[2]))
+        result.append({**entry, "node": node, "state": state, "status": f"{sid} ({node}, {state})"})
     return result

@@ -6,6 +6,7 @@ import re
 import typing as t
 
 from .calls import Call
+from .datacenter import tags_of_all
 from .drives import NEW_DISK, is_cdrom, is_cloudinit, is_drive, parse_drive, storage_of
 from .errors import ApiError, parameter_error
 from .formats import split_list
@@ -115,10 +116,7 @@ def check_drive(cluster: Cluster, call: Call, vmid: int, key: str, value: str) -
 def check_tags(cluster: Cluster, call: Call, vmid: int, old: str | None, new: str | None) -> None:
     """Dies when the user may not change tags."""
     cluster.access.check_vm(call.user, vmid, ["VM.Config.Options"])
-    others = (
-        (one, str(cluster.files.load(node, one).values.get("tags") or "")) for one, node in cluster.files.find().items()
-    )
-    cluster.datacenter.check_tags(cluster.access, call.user, old, new, others)
+    cluster.datacenter.check_tags(cluster.access, call.user, old, new, tags_of_all(cluster))
 
 
 def check_bridges(cluster: Cluster, call: Call, values: t.Mapping[str, t.Any]) -> None:
