@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import typing as t
 
 from . import images
@@ -70,7 +71,7 @@ def _create(
         volume, drive["size"] = _import(cluster, call, vmid, storage, source, drive.get("format"), new)
     else:
         firmware = (528 if drive.get("efitype") == "4m" else 128) << 10
-        size = {"efidisk0": firmware, "tpmstate0": 4 << 20}.get(key, int(float(match[2]) * (1 << 20)) << 10)
+        size = {"efidisk0": firmware, "tpmstate0": 4 << 20}.get(key, math.ceil(float(match[2]) * (1 << 20)) << 10)
         image_format = drive.get("format") or cluster.volumes.default_format(call.node, storage)
         volume = cluster.volumes.allocate(call.node, storage, vmid, image_format, size)
         drive["size"] = size

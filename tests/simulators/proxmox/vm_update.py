@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import secrets
 import typing as t
@@ -13,7 +14,8 @@ from .calls import Call, answers
 from .drives import boot_order, check_drives, is_cdrom, is_drive, parse_drive, parse_net, print_boot_order
 from .errors import ApiError, parameter_error
 from .formats import split_list
-from .schema import print_properties
+from .images import qemu_version
+from .schema import parse_properties, print_properties
 from .tasks import say
 from .vm_disks import create_disks, deallocate, register_unused
 from .vm_pending import apply_pending, hotplug_pending
@@ -245,6 +247,10 @@ class Update:
                 check_vga(str(value))
             if re.fullmatch(r"net\d+", key) and config.values.get(key):
                 check_bridges(self.cluster, self.call, {key: config.values[key]})
+            chosen = self.values.get("machine") is not None or config.pending.get("machine") is not None
+            if key == "ostype" and not chosen and "machine" not in self.delete:
+                with contextlib.suppress(ApiError):
+                    pin_machine(self.cluster, config.pending, config.values.get("machine"), value)
             config.pending[key] = value
 
     def _set_drive(self, config: VmConfig, key: str, value: str, order: list[str]) -> None:
@@ -270,6 +276,19 @@ def _check_tpm(old: str, new: str) -> None:
         versions = {drive.get("version", "v1.2") for drive in (before, after)}
         if len(versions) > 1:
             raise ApiError("cannot change TPM state version after creation")
+
+
+def pin_machine(cluster: Cluster, values: Values, text: t.Any, system: t.Any) -> None:
+    """Sets the machine; that of a Windows stays at its version, whatever QEMU comes."""
+    schema = cluster.files.options["machine"]["format"]
+    machine = parse_properties(schema, str(text or ""))
+    if re.match("w[2x]|wvista|win", str(system or "")) and machine.get("type", "pc") in ("pc", "q35"):
+        version = ".".join(qemu_version().split(".")[:2])
+        machine["type"] = f"pc-{'q35' if machine.get('type') == 'q35' else 'i440fx'}-{version}"
+    printed = print_properties(schema, machine)
+    if printed:
+        check_machine(printed)
+        values["machine"] = printed
 
 
 def check_machine(text: str) -> None:

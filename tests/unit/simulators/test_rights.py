@@ -32,6 +32,8 @@ REFUSED: list[tuple[str, str, dict[str, object], tuple[int, str]]] = [
     ("GET", "/access/domains/ldap", {}, (500, "domain 'ldap' does not exist")),
     ("PUT", ACL, {"path": "/vms/x", "users": "ann@pve", "roles": "Deployer"}, (400, "path: invalid ACL path '/vms/x'")),
     ("PUT", ACL, {"path": "/", "users": "bob@pve", "roles": "Deployer"}, (500, "ACL update failed: user 'bob@pve'")),
+    ("POST", USERS, {"userid": "bob"}, (500, "value 'bob' does not look like a valid user name")),
+    ("POST", "/pools", {"poolid": "a b"}, (403, "Permission check failed (, Pool.Allocate)")),
     ("POST", "/pools", {"poolid": "1st"}, (500, "create pool failed: pool name must start with a letter")),
     ("POST", "/pools", {"poolid": "a/b"}, (500, "create pool failed: parent 'a' of pool 'a/b' does not exist")),
     ("GET", "/pools", {"type": "qemu"}, (400, "poolid: missing property required by 'type'")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -144,3 +145,15 @@ def test_limits_of_a_drive_belong_together(vm: Client, limits: str) -> None:
     """Drive.pm: parse_drive; the schema cannot say it."""
     answer = vm.call("POST", "/nodes/pve1/qemu/100/config", scsi1=f"local:1,{limits}")
     assert answer.body["errors"] == {"scsi1": "unable to parse drive options"}
+
+
+def test_the_machine_of_a_windows_is_pinned(pve: Client) -> None:
+    """Machine.pm: check_and_pin_machine_string, of new VMs and where the system changes."""
+    path = "/nodes/pve1/qemu"
+    assert pve.task("POST", path, vmid=100, ostype="win11", machine="q35,viommu=virtio") == "OK"
+    assert re.fullmatch(r"pc-q35-\d+\.\d+,viommu=virtio", pve.config()["machine"])
+    assert pve.task("POST", path, vmid=101, ostype="l26", scsi0="local:0.1") == "OK"
+    pve.do("PUT", f"{path}/101/config", ostype="win10")
+    config = pve.config(101)
+    assert re.fullmatch(r"pc-i440fx-\d+\.\d+", config["machine"])
+    assert config["scsi0"].endswith("size=104858K")
