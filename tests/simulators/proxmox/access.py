@@ -13,8 +13,8 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import ApiError, permission_error
-from .formats import split_list
+from .errors import ApiError, FormatError, permission_error
+from .formats import split_list, user_name
 from .privileges import PRIVILEGES, ROLES
 
 if t.TYPE_CHECKING:
@@ -265,6 +265,8 @@ class Access:
             for one in rest:
                 try:
                     return self._check_tree(one, user, parameters)
+                except FormatError:
+                    raise
                 except ApiError:
                     continue
             raise permission_error()
@@ -286,10 +288,13 @@ class Access:
         options = dict(zip(more[::2], more[1::2], strict=True))
         if "require_param" in options and parameters.get(options["require_param"]) is None:
             raise permission_error()
-        (self.check_any if options.get("any") else self.check)(user, _filled(path, parameters), privileges)
+        normal = normal_path(_filled(path, parameters))
+        if normal is None:
+            raise permission_error(f", {'|'.join(privileges if options.get('any') else privileges[:1])}")
+        (self.check_any if options.get("any") else self.check)(user, normal, privileges)
 
     def _check_user_parameter(self, test: str, user: str, parameters: Record) -> None:
-        target = str(parameters.get("userid"))
+        target = user_name(str(parameters.get("userid") or ""))
         if test == "self":
             self.user(target)
             if user != target:

@@ -59,7 +59,19 @@ def permissions(cluster: Cluster, call: Call) -> Record:
 @answers("GET /access/domains")
 def domains(cluster: Cluster, call: Call) -> list[Record]:
     """Realms."""
-    return [{"realm": "pam", "type": "pam", "comment": "Linux PAM"}, {"realm": "pve", "type": "pve", "default": 1}]
+    return [
+        {"realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication"},
+        {"realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"},
+    ]
+
+
+@answers("GET /access/domains/{realm}")
+def domain(cluster: Cluster, call: Call) -> Record:
+    """One realm."""
+    known = {record["realm"]: record for record in domains(cluster, call)}
+    if call.get("realm") not in known:
+        raise ApiError(f"domain '{call.get('realm')}' does not exist")
+    return {key: value for key, value in known[str(call.get("realm"))].items() if key != "realm"}
 
 
 @answers("PUT /access/password")
@@ -84,11 +96,11 @@ def _user(name: str, record: Record, cluster: Cluster) -> Record:
     shown = ("enable", "expire", "firstname", "lastname", "email", "comment", "keys")
     told = {key: record[key] for key in shown if record.get(key) is not None}
     groups = sorted(group for group, one in cluster.access.data["groups"].items() if name in one["users"])
-    return {**told, "groups": groups, "tokens": {key: _token(one) for key, one in record["tokens"].items()}}
+    return {**told, "groups": groups, "tokens": {key: _token(one) for key, one in record["tokens"].items()} or None}
 
 
 def _token(record: Record) -> Record:
-    return {key: value for key, value in record.items() if key != "secret" and value is not None}
+    return {"expire": 0, **{key: value for key, value in record.items() if key != "secret" and value is not None}}
 
 
 @answers("GET /access/users")
@@ -104,7 +116,7 @@ def users(cluster: Cluster, call: Call) -> list[Record]:
         if not (everybody or name in seen) or wanted not in (None, str(record.get("enable", 1))):
             continue
         told = _user(name, record, cluster)
-        tokens = [{"tokenid": key, **one} for key, one in told.pop("tokens").items()]
+        tokens = [{"tokenid": key, **one} for key, one in (told.pop("tokens") or {}).items()]
         groups = told.pop("groups")
         full = {"tokens": tokens, "groups": ",".join(groups)} if call.flag("full") else {}
         result.append({**told, **full, "userid": name, "realm-type": name.rpartition("@")[2]})

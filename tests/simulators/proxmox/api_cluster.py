@@ -21,6 +21,19 @@ def version(cluster: Cluster, call: Call) -> Record:
     return {"release": "9.2", "repoid": "14a22df3", "version": "9.2.11"}
 
 
+@answers(
+    *(
+        f"GET /cluster/{name}"
+        for name in ("backup", "replication", "log", "config/nodes", "mapping/pci", "mapping/usb", "mapping/dir")
+    ),
+    *(f"GET /nodes/{{node}}/{name}" for name in ("lxc", "replication", "storage/{storage}/prunebackups")),
+    "GET /cluster/qemu/custom-cpu-models",
+)
+def nothing(cluster: Cluster, call: Call) -> list[Record]:
+    """There are none of these."""
+    return []
+
+
 @answers("GET /nodes/{node}/status")
 def node_status(cluster: Cluster, call: Call) -> Record:
     """The state of a node."""
@@ -38,6 +51,15 @@ def node_time(cluster: Cluster, call: Call) -> Record:
 def network(cluster: Cluster, call: Call) -> list[Record]:
     """The bridge that every node has."""
     return [{"iface": "vmbr0", "type": "bridge", "active": 1, "autostart": 1, "method": "manual", "priority": 1}]
+
+
+@answers("GET /nodes/{node}/network/{iface}")
+def interface(cluster: Cluster, call: Call) -> Record:
+    """One interface."""
+    known = {record["iface"]: record for record in network(cluster, call)}
+    if call.get("iface") not in known:
+        raise parameter_error({"iface": "interface does not exist"})
+    return {key: value for key, value in known[str(call.get("iface"))].items() if key != "iface"}
 
 
 @answers("GET /cluster/status")

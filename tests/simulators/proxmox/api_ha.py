@@ -68,10 +68,14 @@ def add(cluster: Cluster, call: Call) -> None:
         raise ApiError("types does not match")
     if call.get("group"):
         raise ApiError("invalid parameter 'group': ha groups have been migrated to rules")
+    if kind not in ("vm", "ct"):
+        raise ApiError(f"unknown section type '{kind}'")
     if not re.fullmatch("[1-9][0-9]+", name):
         raise ApiError("invalid VMID")
     if int(name) not in cluster.files.find():
         raise ApiError(f"resource '{sid}' does not exist in cluster")
+    if kind == "ct":
+        raise ApiError(f"resource '{sid}' - guest with ID {name} is not a container")
     _check_values(call)
     if sid in cluster.ha.data["resources"]:
         raise ApiError(f"create resource failed: resource ID '{sid}' already defined")
@@ -147,6 +151,14 @@ for _method, _verb in {"POST": "create", "GET": "read", "PUT": "update", "DELETE
     answers(f"{_method} /cluster/ha/groups" + ("" if _method == "POST" else "/{group}"))(_no_group(_verb))
 
 
+@answers("GET /cluster/ha/status/manager_status")
+def manager(cluster: Cluster, call: Call) -> Record:
+    """Quorum, and what the manager has written down."""
+    quorum = {"quorate": int(cluster.quorate()), "node": cluster.options.nodes[0]}
+    known = {"service_status": cluster.ha.data["status"]} if cluster.options.ha_seconds is not None else {}
+    return {"manager_status": known, "quorum": quorum, "lrm_status": {}}
+
+
 @answers("GET /cluster/ha/status/current")
 def current(cluster: Cluster, call: Call) -> list[Record]:
     """Quorum, manager and services."""
@@ -156,9 +168,12 @@ def current(cluster: Cluster, call: Call) -> list[Record]:
     ]
     for sid, one in cluster.ha.data["resources"].items():
         status, wanted = cluster.ha.data["status"].get(sid, {}), one.get("state", "started")
+        told = {"failback": 1, "max_restart": 1, "max_relocate": 1, **one}
         entry = {"id": f"service:{sid}", "type": "service", "sid": sid, "request_state": wanted}
+        entry.update({key: told[key] for key in OPTIONS if key != "state" and key in told})
         if "state" in status:
             entry["crm_state"] = status["state"]
         state = "ignored" if wanted == "ignored" else status.get("state", "queued")
-        result.append({**entry, "node": status.get("node"), "state": state, "status": "queued"})
+        node = status.get("node") or cluster.files.find().get(int(sid.partition(":")[2]))
+        result.append({**entry, "node": node, "state": state, "status": f"{sid} ({node}, {state})"})
     return result

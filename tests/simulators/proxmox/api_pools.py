@@ -7,6 +7,7 @@ import typing as t
 from .calls import Call, answers
 from .errors import ApiError
 from .formats import split_list
+from .resources import resources
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
@@ -24,19 +25,16 @@ def pools(cluster: Cluster, call: Call) -> list[Record]:
         return [_pool(name, all_pools[name]) for name in seen]
     if wanted not in all_pools:
         raise ApiError(f"pool '{wanted}' does not exist")
-    nodes = cluster.files.find()
-    members: list[Record] = [
-        {"id": f"qemu/{vmid}", "vmid": int(vmid), "node": nodes[int(vmid)], "type": "qemu"}
-        for vmid in sorted(all_pools[wanted]["vms"])
-        if int(vmid) in nodes
+    node = cluster.options.nodes[0]
+    vms = [f"qemu/{vmid}" for vmid in sorted(all_pools[wanted]["vms"])]
+    storages = [f"storage/{node}/{name}" for name in sorted(all_pools[wanted]["storage"])]
+    known = {one["id"]: one for one in resources(cluster, Call("root@pam", {}))}
+    members = [known[name] for name in (*vms, *storages) if name in known]
+    members = [
+        {key: value for key, value in one.items() if key not in ("pool", "tags", "hastate")}
+        for one in members
+        if call.get("type") in (None, one["type"])
     ]
-    node, storages = cluster.options.nodes[0], cluster.volumes.all()
-    members += [
-        {"id": f"storage/{node}/{name}", "storage": name, "node": node, "type": "storage"}
-        for name in sorted(all_pools[wanted]["storage"])
-        if name in storages
-    ]
-    members = [one for one in members if call.get("type") in (None, one["type"])]
     return [{**_pool(wanted, all_pools[wanted]), "members": members}]
 
 

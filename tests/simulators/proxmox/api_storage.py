@@ -55,7 +55,9 @@ def statuses(cluster: Cluster, call: Call) -> list[Record]:
     for name, told in found.items():
         if not cluster.access.may(call.user, f"/storage/{name}", MAY_SEE, any_of=True):
             continue
-        if call.get("storage") not in (None, name) or (call.flag("enabled") and not told["enabled"]):
+        if call.get("storage") not in (None, name) or (
+            call.flag("enabled") and cluster.volumes.all()[name].get("disable")
+        ):
             continue
         if target not in (None, call.node) and not (told["shared"] and cluster.volumes.is_enabled(str(target), name)):
             continue

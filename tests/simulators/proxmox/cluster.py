@@ -7,7 +7,7 @@ import traceback
 import typing as t
 from pathlib import Path
 
-from . import drives
+from . import cpus, drives
 from .access import Access
 from .calls import ANSWERS, Call
 from .clock import Clock
@@ -19,7 +19,7 @@ from .ha import Ha
 from .locks import Locks
 from .options import Options
 from .resources import Resources
-from .schema import Method, load
+from .schema import VALIDATORS, Method, load
 from .tasks import Tasks
 from .vmconfig import ConfigFiles, VmConfig
 from .volumes import Volumes
@@ -60,6 +60,8 @@ class Cluster:
         self.guests = Guests(state, self.options, self.clock, self.faults)
         known = self.schema.method("POST", "/nodes/{node}/qemu/{vmid}/config").properties
         drives.learn(known)
+        custom = self.schema.method("POST", "/cluster/qemu/custom-cpu-models").properties
+        VALIDATORS["pve-vm-cpu-conf"] = cpus.checker(custom)
         vm_options = {key: wanted for key, wanted in known.items() if key not in NO_OPTIONS}
         self.files = ConfigFiles(state / "etc", vm_options, self.quorate)
         self.closed = threading.Event()

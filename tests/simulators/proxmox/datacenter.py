@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 from pathlib import Path
@@ -78,25 +79,43 @@ class Datacenter:
         changed = set(split_list(old)) ^ set(split_list(new))
         if access.may(user, "/", ["Sys.Modify"]):
             return
-        rules = self.parts("user-tag-access")
+        free = self.parts("user-tag-access").get("user-allow", "free") == "free"
+        refused = changed & self._registered if free else changed - self.allowed_tags(access, user, others)
+        for tag in sorted(refused):
+            raise permission_error(f"/, Sys.Modify for modifying tag '{tag}'")
+
+    @property
+    def _registered(self) -> set[str]:
+        """Tags for administrators."""
+        return set(split_list(self.texts().get("registered-tags")))
+
+    def allowed_tags(self, access: Access, user: str, others: t.Iterable[tuple[int, str]]) -> set[str]:
+        """Tags that are known to the user, who may give them."""
+        rules, privileged = self.parts("user-tag-access"), access.may(user, "/", ["Sys.Modify"])
         allow = rules.get("user-allow", "free")
-        allowed = set(split_list(rules.get("user-allow-list"))) if allow != "none" else set()
-        if allow == "existing":
+        found = set(split_list(rules.get("user-allow-list"))) if allow != "none" or privileged else set()
+        if allow in ("free", "existing") or privileged:
             for vmid, tags in others:
-                allowed |= set(split_list(tags)) if access.may(user, f"/vms/{vmid}", ["VM.Audit"]) else set()
-        privileged = set(split_list(self.texts().get("registered-tags")))
-        for tag in sorted(changed):
-            if tag in privileged or (allow != "free" and tag not in allowed):
-                raise permission_error(f"/, Sys.Modify for modifying tag '{tag}'")
+                seen = privileged or access.may(user, f"/vms/{vmid}", ["VM.Audit"])
+                found |= set(split_list(tags)) if seen else set()
+        return found | self._registered if privileged else found - self._registered
+
+
+def tags_of_all(cluster: Cluster) -> t.Iterator[tuple[int, str]]:
+    """VM → its tags."""
+    for vmid, node in cluster.files.find().items():
+        with contextlib.suppress(ApiError):  # it may be gone by now
+            yield vmid, str(cluster.files.load(node, vmid).values.get("tags") or "")
 
 
 @answers("GET /cluster/options")
 def options(cluster: Cluster, call: Call) -> Record:
     """The options, or what everybody may know of them."""
     found = cluster.datacenter.all()
-    if cluster.access.may(call.user, "/", ["Sys.Audit"]):
-        return found
-    return {key: found[key] for key in ("console", "tag-style") if key in found}
+    if not cluster.access.may(call.user, "/", ["Sys.Audit"]):
+        found = {key: found[key] for key in ("console", "tag-style") if key in found}
+    known = cluster.datacenter.allowed_tags(cluster.access, call.user, tags_of_all(cluster))
+    return {**found, "allowed-tags": sorted(known)}
 
 
 @answers("PUT /cluster/options")

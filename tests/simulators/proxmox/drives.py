@@ -27,6 +27,7 @@ def learn(options: Properties) -> None:
     """Takes the formats of drives from the parameters of the call that changes a VM."""
     for kind in HIGHEST:
         FORMATS[kind] = options[f"{kind}0"]["format"]
+    PROPERTIES["pve-qm-ide"] = {key: wanted for key, wanted in FORMATS["ide"].items() if key != "import-from"}
 
 
 def is_drive(key: str) -> bool:
@@ -59,11 +60,17 @@ def parse_drive(key: str, text: str, *, allocate: bool = False) -> Drive | None:
 
 def _consistent(drive: Drive, kind: str) -> bool:
     for name in ("bps", "bps_rd", "bps_wr"):
-        if name in drive:
+        if drive.pop(name, None) is not None:
             if f"m{name}" in drive:
                 return False
-            drive[f"m{name}"] = f"{int(drive.pop(name)) / 1048576:.3f}"
-    if any(f"{name}_{way}" in drive and name in drive for name in ("mbps", "iops") for way in ("rd", "wr")):
+            drive[f"m{name}"] = "0.000"  # the daemon forgets the number, too
+    given = {name for name, value in drive.items() if value not in ("", "0")}
+    for way in ("", "_rd", "_wr"):
+        burst = f"mbps{way}_max"
+        needs = {burst: f"mbps{way}", f"bps{way}_max_length": burst, f"iops{way}_max_length": f"iops{way}_max"}
+        if any(name in given and needed not in given for name, needed in needs.items()):
+            return False
+    if any({f"{name}_{way}", name} <= given for name in ("mbps", "iops") for way in ("rd", "wr")):
         return False
     return not (is_cdrom(drive) and (drive.get("snapshot") or drive.get("format") or kind == "virtio"))
 

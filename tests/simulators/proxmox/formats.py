@@ -76,13 +76,55 @@ def _is_name(text: str) -> bool:
 
 
 def _is_startup(text: str) -> bool:
-    return bool(text) and all(
+    return text not in ("", "0") and all(
         re.fullmatch(r"\s*|(order=)?\d+|up=\d+|down=\d+", part) is not None for part in text.split(",")
     )
 
 
+def _is_cpuset(text: str) -> bool:
+    ranges = [re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part) for part in text.rstrip(",").split(",") if text.strip(",")]
+    return all(found and int(found[1]) <= int(found[2] or found[1]) for found in ranges)
+
+
+def _is_portal(text: str) -> bool:
+    found = re.fullmatch(r"[a-zA-Z0-9\-.]+(:\d+)?|\[([a-zA-Z0-9\-.:]+)\](:\d+)?|([^.]+)(\.\d+)?", text)
+    return found is not None and (found[4] is None or _is_address(found[4], 6))
+
+
+def _is_override(text: str) -> bool:
+    kind, _, path = text.partition("=")
+    return kind in CONTENT and path != "" and ".." not in path and not path.endswith(".")
+
+
 def _is_volume(text: str) -> bool:
     return VOLUME_ID.match(text) is not None
+
+
+def _pair(kind: str) -> t.Callable[[str], object]:
+    """An item of a map of storages or bridges: 1, a target, or source:target."""
+
+    def check(text: str) -> None:
+        pair = re.fullmatch("([^:]+):([^:]+)", text)
+        try:
+            for item in pair.groups() if pair else [text] if text != "1" else []:
+                CHECKS[kind](item)
+        except FormatError as error:
+            raise FormatError(f"entry '{text}' contains invalid ID - {error}\n\n") from None
+
+    return check
+
+
+def _block_size(text: str) -> None:
+    found = re.fullmatch("([1-9][0-9]*)([km]?)", text, re.IGNORECASE)
+    if not text:
+        return
+    if not found:
+        told = "Use a positive number (no leading zeros) with an optional 'k' or 'm' suffix."
+        raise FormatError(f"invalid ZFS blocksize format '{text}'. {told}")
+    size = int(found[1]) * UNITS[found[2].upper()]
+    if not 512 <= size <= 16 * UNITS["M"] or size & (size - 1):
+        told = "Must be a power of 2 between 512B and 16MiB (e.g., 4k, 8k, 16k, 64k, 1m)."
+        raise FormatError(f"value '{text}' is not a valid ZFS blocksize. {told}")
 
 
 def user_name(text: str) -> str:
@@ -144,6 +186,11 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     "pve-node": _pattern(NAME, LIKE + "node name"),
     "pve-ha-node": _pattern(rf"{NAME}(:\d+)?", LIKE + "ha node"),
     "mac-addr": _pattern(r"[a-f0-9][02468ace](?::[a-f0-9]{2}){5}", LIKE + "unicast MAC address", re.IGNORECASE),
+    "mac-prefix": _pattern(
+        r"[a-f0-9][02468ace](?::[a-f0-9]{2}){0,2}(?::[a-f0-9]?)?",
+        "value is not a valid unicast MAC address prefix",
+        re.IGNORECASE,
+    ),
     "ipv4": _rule(lambda text: _is_address(text, 4), LIKE + "IPv4 address"),
     "ipv6": _rule(lambda text: _is_address(text, 6), LIKE + "IPv6 address"),
     "ip": _rule(_is_address, LIKE + "IP address"),
@@ -156,7 +203,7 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     "pve-ipv6-config": _rule(
         lambda text: text in ("auto", "dhcp", "manual") or _is_cidr(text, 6), LIKE + "ipv6 network configuration"
     ),
-    "email": _pattern(r"[^@\s]+@[^@\s]+", LIKE + "email address"),
+    "email": _pattern(r"[\w+\-~]+(\.[\w+\-~]+)*@[a-zA-Z0-9\-]+(\.[a-zA-Z0-9\-]+)*", LIKE + "email address"),
     "dns-name": _rule(_is_name, LIKE + "DNS name"),
     "address": _rule(lambda text: _is_address(text) or _is_name(text), LIKE + "address: {}"),
     "pve-iface": _pattern(r"[a-zA-Z][a-zA-Z0-9_]{1,20}([:.]\d+)?", "invalid network interface name '{}'"),
@@ -175,9 +222,14 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     ),
     "pve-storage-content": _rule(lambda text: text in CONTENT, "invalid content type '{}'"),
     "pve-storage-format": _rule(lambda text: text in ("raw", "qcow2", "vmdk", "subvol"), "invalid format '{}'"),
-    "pve-storage-path": _pattern(r"/[-/a-zA-Z0-9_.@]+", LIKE + "file system path"),
-    "pve-storage-vgname": _pattern(r"[a-zA-Z0-9.+\-_]+", "lvm name '{}' contains illegal characters"),
-    "pve-storage-options": _pattern(r"[^\s,=]+=?[^\s,=]*", LIKE + "mount options"),
+    "pve-storage-path": _pattern(r"/[^;()]+.*", LIKE + "absolute path"),
+    "pve-storage-server": _rule(lambda text: _is_address(text) or _is_name(text), LIKE + "server name or IP address"),
+    "pve-storage-vgname": _pattern(
+        r"[a-zA-Z0-9][a-zA-Z0-9\-_.]*[a-zA-Z0-9]", "lvm name '{}' contains illegal characters"
+    ),
+    "pve-storage-options": _pattern(r"\S+", "invalid options '{}'"),
+    "pve-storage-portal-dns": _rule(_is_portal, LIKE + "portal address"),
+    "pve-dir-override": _rule(_is_override, "invalid override '{}'"),
     "pve-groupid": _pattern(r"[A-Za-z0-9.\-_]+", "group name '{}' contains invalid characters"),
     "pve-roleid": _pattern(r"[A-Za-z0-9.\-_]+", "role name '{}' contains invalid characters"),
     "pve-poolid": pool_name,
@@ -195,8 +247,11 @@ CHECKS: dict[str, t.Callable[[str], object]] = {
     "pve-qm-bootdisk": _pattern(
         r"ide[0-3]|sata[0-5]|scsi([12]?\d|30)|virtio(\d|1[0-5])|efidisk0|tpmstate0", "invalid boot disk '{}'"
     ),
-    "pve-cpuset": _pattern(r"\d+(-\d+)?(,\d+(-\d+)?)*", "unable to parse cpuset option"),
-    "pve-phys-bits": _pattern(r"host|\d+", LIKE + "phys-bits"),
+    "pve-cpuset": _rule(_is_cpuset, "unable to parse cpuset option"),
+    "storage-pair": _pair("pve-storage-id"),
+    "bridge-pair": _pair("pve-bridge-id"),
+    "pve-storage-zfs-blocksize": _block_size,
+    "pve-phys-bits": _pattern(r"host|[89]|[1-5]\d|6[0-4]", "value must be an integer between 8 and 64 or 'host'"),
 }
 
 
@@ -247,6 +302,21 @@ PROPERTIES: dict[str, Properties] = {
         **{key: _text(pattern="0x[0-9a-fA-F]{4}") for key in ("vendor-id", "device-id", "sub-vendor-id")},
         "sub-device-id": _text(pattern="0x[0-9a-fA-F]{4}"),
         "driver": _text(enum=["vfio", "keep"]),
+    },
+    "pve-node-location": {
+        "name": _text(maxLength=128),
+        "latitude": {"type": "number", "minimum": -90, "maximum": 90},
+        "longitude": {"type": "number", "minimum": -180, "maximum": 180},
+    },
+    "pve-qemu-sev-fmt": {
+        "type": {"type": "string", "default_key": 1, "enum": ["std", "es", "snp"], "maxLength": 3},
+        **dict.fromkeys(("no-debug", "no-key-sharing", "allow-smt", "kernel-hashes"), _BOOL),
+    },
+    "pve-qemu-tdx-fmt": {
+        "type": {"type": "string", "default_key": 1, "enum": ["tdx"]},
+        "attestation": {"type": "boolean"},
+        "vsock-cid": {"type": "integer", "minimum": 2, "optional": 1},
+        "vsock-port": {"type": "integer", "minimum": 0, "optional": 1},
     },
     "pve-vm-cpu-conf": {
         "cputype": _text(default_key=1),

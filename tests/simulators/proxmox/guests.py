@@ -111,6 +111,13 @@ class Guests:
             Machine(record["machine"]).qmp("system_reset")
         self._write(vmid, {**record, "since": time.time()})
 
+    def monitor(self, vmid: int, command: str) -> str:
+        """What QEMU's monitor answers to a command; nothing, where no QEMU runs."""
+        record = self.record(vmid) or {}
+        if not record.get("machine"):
+            return ""
+        return str(Machine(record["machine"]).qmp("human-monitor-command", {"command-line": command}))
+
     def on_disk(self, vmid: int, volume: str, command: str, arguments: Record) -> bool:
         """Lets QEMU do something with a disk that a booted VM has; false where no booted VM has it."""
         record = self.record(vmid)

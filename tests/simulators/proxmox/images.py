@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +30,13 @@ class ImageInfo:
     format: str
     parent: str | None
     ctime: int
+
+
+@functools.cache
+def qemu_version() -> str:
+    """The version of the QEMU at hand."""
+    told = subprocess.run(["qemu-img", "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"version ([\d.]+)", told)[1]  # type: ignore[index]
 
 
 def qemu_img(arguments: list[str], names: Names, directory: Path | None = None) -> str:

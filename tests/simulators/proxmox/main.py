@@ -19,10 +19,13 @@ from . import (  # noqa: F401  (they register what answers the calls)  # pylint:
     vm_agent,
     vm_bulk,
     vm_clone,
+    vm_cloudinit,
+    vm_console,
     vm_create,
     vm_migrate,
     vm_move,
     vm_snapshots,
+    vm_suspend,
 )
 from .certificate import context
 from .cluster import Cluster

@@ -18,6 +18,15 @@ FILE = Path(__file__).with_name("api-9.2.json")
 #: Highest index of ``name[n]`` where the description does not tell it.
 HIGHEST = {"net": 31, "unused": 255, "hostpci": 15, "usb": 13, "numa": 7, "ipconfig": 31, "virtiofs": 9, "link": 7}
 
+#: The index of everything, which the published schema leaves out.
+INDEX: dict[str, t.Any] = {
+    "allowtoken": 1,
+    "permissions": {"user": "all"},
+    "returns": {"links": [{"href": "{subdir}"}]},
+}
+#: Name of a format → what its keys have to be, too.
+VALIDATORS: dict[str, t.Callable[[dict[str, str]], None]] = {}
+
 UNDEFINED = "property is not defined in schema and the schema does not allow additional properties"
 
 
@@ -77,6 +86,7 @@ class Schema:
         self._root = _Node()
         for top in json.loads(FILE.read_text()):
             self._add(top)
+        self._root.methods["GET"] = Method("GET", "/", INDEX)
 
     def _add(self, item: dict[str, t.Any]) -> None:
         node = self._root
@@ -183,7 +193,9 @@ def check_object(
         if key in schema:
             requires = schema[key].get("requires")
             if isinstance(requires, str) and value.get(requires) is None:
-                errors[prefix + requires] = f"missing property required by '{prefix}{key}'"
+                told = f"missing property required by '{prefix}{key}'"
+                before = errors.get(prefix + requires)
+                errors[prefix + requires] = rf"{before}\n{told}" if before else told
         elif not additional:
             errors[prefix + key] = UNDEFINED
 
@@ -289,7 +301,9 @@ def check_format(wanted: str | Properties, text: str, path: str = "") -> None:
         if wanted.endswith(suffix):
             name, kind = wanted.removesuffix(suffix), suffix
     if name in PROPERTIES:
-        parse_properties(PROPERTIES[name], text, path)
+        found = parse_properties(PROPERTIES[name], text, path)
+        if name in VALIDATORS:
+            VALIDATORS[name](found)
     elif name in CHECKS and not (kind == "-opt" and not text):
         for item in split_list(text) if kind == "-list" else [text]:
             CHECKS[name](item)
@@ -307,6 +321,12 @@ def default_key(schema: Properties) -> str | None:
     return next((key for key, wanted in schema.items() if wanted.get("default_key")), None)
 
 
+def properties_of(schema: dict[str, t.Any]) -> Properties:
+    """The keys of an option that is a property string; many formats are only named."""
+    wanted = schema["format"]
+    return wanted if isinstance(wanted, dict) else PROPERTIES[wanted]
+
+
 def parse_properties(schema: Properties, text: str, path: str = "", skip: t.Collection[str] = ()) -> dict[str, str]:
     """The keys of ``file,key=value,…``."""
     result: dict[str, str] = {}
@@ -315,8 +335,8 @@ def parse_properties(schema: Properties, text: str, path: str = "", skip: t.Coll
     for part in text.split(","):
         if not part.strip():
             continue
-        key, equals, value = part.partition("=")
-        if equals and key and value:
+        if pair := re.match("([^=]+)=(.+)$", part):
+            key, value = pair.groups()
             if key in skip:
                 continue
             if key in result:
@@ -331,20 +351,18 @@ def parse_properties(schema: Properties, text: str, path: str = "", skip: t.Coll
                 wanted = schema.get(key)
                 if key in result:
                     raise FormatError(f"key '{key}' is already defined (via alias)")
-            if wanted is None:
-                raise FormatError(f"invalid key in comma-separated list property: {key}")
-        elif not equals:
+        elif "=" not in part:
             if used:
                 raise FormatError(duplicate.format(default))
             if default is None:
                 raise FormatError("value without key, but schema does not define a default key")
-            if result.get(default):
+            if result.get(default, "0") not in ("", "0"):
                 raise FormatError(duplicate.format(default))
             key, value, used = default, part, True
             wanted = schema[default]
         else:
             raise FormatError("missing key in comma-separated list property")
-        result[key] = parse_boolean(value) if wanted.get("type") == "boolean" else value
+        result[key] = parse_boolean(value) if wanted and wanted.get("type") == "boolean" else value
     errors: dict[str, str] = {}
     check_object(path, schema, result, False, errors)
     if errors:

@@ -12,6 +12,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 import typing as t
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,6 +88,11 @@ def vmids_of(path: str, parameters: t.Mapping[str, t.Any]) -> set[int]:
     """The VMs that a call is about: in its path, and those that it makes or gives something to."""
     found = [*re.findall(r"/qemu/(\d+)", path), *(parameters.get(key) for key in ("vmid", "newid", "target-vmid"))]
     return {int(one) for one in found if isinstance(one, str) and one.isdigit()}
+
+
+def _unexpected(failure: Exception) -> ApiError:
+    traceback.print_exception(failure)
+    return ApiError(f"simulator: {type(failure).__name__}: {failure}")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -248,8 +254,8 @@ class Handler(BaseHTTPRequestHandler):
         parameters: dict[str, t.Any] = {}
         if upload:
             boundary = re.search(r'multipart/form-data;.*?boundary="?([^";]+)"?', kind)
-            if not boundary or not self.body.left:
-                raise UploadError(501, f"upload 'Content-Type '{kind}' not implemented")
+            if not boundary or not self.body.left:  # the daemon dies of it, and answers nothing
+                raise TimeoutError
             self.close_connection = True
             parameters = receive(self.body, boundary[1].encode(), self.server.cluster.state / "tmp", stop_after)
         elif self.body.left:
@@ -281,7 +287,10 @@ class Handler(BaseHTTPRequestHandler):
             finally:
                 self._fault("reset", verb, path, self.vmids, answer=True)
                 self._fault("http", verb, path, self.vmids, answer=True)
-        except ApiError as error:
+        except ConnectionError:
+            raise
+        except Exception as failure:  # a fault of the simulator must be seen, not cut the connection
+            error = failure if isinstance(failure, ApiError) else _unexpected(failure)
             if error.status == 401:
                 cluster.clock.sleep(UNAUTHORIZED_SECONDS)
             self._fail(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import typing as t
 
 from .calls import Call, answers
@@ -125,6 +126,8 @@ def create(cluster: Cluster, call: Call) -> Record:
     for key in OPTIONS[kind][0].split():
         if key not in config:
             raise ApiError(f"missing value for required option '{key}'")
+    if kind == "dir" and not re.fullmatch(r"/[-/a-zA-Z0-9_.@]+", config["path"]):
+        raise ApiError(f"illegal path for directory storage: {config['path']}")
     storages = cluster.volumes.all()
     if name in storages:
         raise ApiError(f"create storage failed: storage ID '{name}' already defined")

@@ -53,6 +53,15 @@ def any_command(cluster: Cluster, call: Call) -> t.Any:
     return _command(str(call.get("command")))(cluster, call)
 
 
+@answers(f"POST {PATH}/set-user-password")
+def set_password(cluster: Cluster, call: Call) -> t.Any:
+    """Sets the password of a user in the guest."""
+    _check(cluster, call)
+    password = base64.b64encode(str(call.get("password")).encode()).decode()
+    arguments = {"username": call.get("username"), "password": password, "crypted": call.flag("crypted")}
+    return {"result": cluster.guests.agent(call.vmid, "set-user-password", arguments)}
+
+
 @answers(f"POST {PATH}/exec")
 def execute(cluster: Cluster, call: Call) -> t.Any:
     """Starts a program in the guest."""

@@ -7,11 +7,12 @@ import typing as t
 from .calls import Call, answers
 from .drives import is_cdrom, is_drive, parse_drive, print_boot_order, storage_of
 from .errors import ApiError, parameter_error, permission_error
+from .images import qemu_version
 from .tasks import say, warn
 from .vm_disks import create_disks
 from .vm_power import start_vm
-from .vm_rights import check_bridges, check_cpu, check_device, check_options, check_storages, check_tags
-from .vm_update import check_keys, check_machine, check_vga, complete, new_uuid, resolve_cdrom
+from .vm_rights import check_bridges, check_device, check_options, check_storages, check_tags
+from .vm_update import check_keys, check_vga, complete, new_uuid, pin_machine, resolve_cdrom
 from .vmconfig import Values, VmConfig, drive_order
 
 if t.TYPE_CHECKING:
@@ -47,7 +48,6 @@ def _check(cluster: Cluster, call: Call, values: Values) -> None:
     for key in sorted(values):
         check_device(cluster, call, vmid, key, values[key], pool)
     check_bridges(cluster, call, values)
-    check_cpu(cluster, call, values.get("cpu"))
     complete(cluster, call, values)
 
 
@@ -103,7 +103,7 @@ def _fill(cluster: Cluster, call: Call, values: Values, failed: str) -> None:
     vmid = call.vmid
     new: list[str] = []
     try:
-        values["meta"] = f"creation-qemu=10.1.2,ctime={int(cluster.clock.time())}"
+        values["meta"] = f"creation-qemu={qemu_version()},ctime={int(cluster.clock.time())}"
         config = VmConfig()
         made, new = create_disks(cluster, call, vmid, config, values, call.get("storage"))
         values.update(made)
@@ -111,8 +111,7 @@ def _fill(cluster: Cluster, call: Call, values: Values, failed: str) -> None:
             values["boot"] = print_boot_order(_default_order(values))
         if values.get("vga"):
             check_vga(str(values["vga"]))
-        if values.get("machine"):
-            check_machine(str(values["machine"]))
+        pin_machine(cluster, values, values.get("machine"), values.get("ostype"))
         if not values.get("smbios1"):
             values["smbios1"] = f"uuid={new_uuid()}"
         if values.get("vmgenid") in (None, "1"):
@@ -183,8 +182,9 @@ def _free_all(cluster: Cluster, node: str, vmid: int, config: VmConfig, unrefere
         for volume in volumes:
             if cluster.volumes.is_used_base(node, volume):
                 raise ApiError(f"base volume '{volume}' is still in use by linked cloned")
-    snapshots = [str(values["vmstate"]) for values in config.snapshots.values() if values.get("vmstate")]
-    owned = [volume for volume in [*volumes, *snapshots] if cluster.volumes.is_owner(node, vmid, volume)]
+    kept = (config.values, *config.snapshots.values())
+    memories = [str(values["vmstate"]) for values in kept if values.get("vmstate")]
+    owned = [volume for volume in [*volumes, *memories] if cluster.volumes.is_owner(node, vmid, volume)]
     if unreferenced:
         for name in cluster.volumes.all():
             if cluster.volumes.is_enabled(node, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import typing as t
 
 from . import images
@@ -70,7 +71,7 @@ def _create(
         volume, drive["size"] = _import(cluster, call, vmid, storage, source, drive.get("format"), new)
     else:
         firmware = (528 if drive.get("efitype") == "4m" else 128) << 10
-        size = {"efidisk0": firmware, "tpmstate0": 4 << 20}.get(key, int(float(match[2]) * (1 << 20)) << 10)
+        size = {"efidisk0": firmware, "tpmstate0": 4 << 20}.get(key, math.ceil(float(match[2]) * (1 << 20)) << 10)
         image_format = drive.get("format") or cluster.volumes.default_format(call.node, storage)
         volume = cluster.volumes.allocate(call.node, storage, vmid, image_format, size)
         drive["size"] = size
@@ -109,13 +110,18 @@ def _cloudinit(
         raise ApiError(f"{key} - cloud-init drive is already attached at '{other}'")
     has_files = cluster.volumes.storage(call.node, storage).has_files
     image_format = drive.pop("format", None) or ("qcow2" if has_files else "raw")
-    name = f"vm-{vmid}-cloudinit" + (f".{image_format}" if has_files else "")
-    drive["file"] = cluster.volumes.allocate(call.node, storage, vmid, image_format, CLOUDINIT_SIZE, name)
+    drive["file"] = _allocate_cloudinit(cluster, call.node, storage, vmid, image_format)
     drive["media"] = "cdrom"
     new.append(drive["file"])
     text = print_drive(drive)
     say(f"{key}: successfully created disk '{text}'")
     return text
+
+
+def _allocate_cloudinit(cluster: Cluster, node: str, storage: str, vmid: int, image_format: str) -> str:
+    extension = f".{image_format}" if cluster.volumes.storage(node, storage).has_files else ""
+    name = f"vm-{vmid}-cloudinit{extension}"
+    return cluster.volumes.allocate(node, storage, vmid, image_format, CLOUDINIT_SIZE, name)
 
 
 def _attach(cluster: Cluster, call: Call, vmid: int, config: VmConfig, key: str, drive: Drive, made: Values) -> str:
@@ -194,17 +200,20 @@ def copy_disk(
     resolved = cluster.volumes.resolve_format(node, target, wanted)
     if image_format and image_format != resolved:
         say(f"format '{image_format}' is not supported by the target storage '{target}' - using '{resolved}' instead")
+    copied = {key: value for key, value in drive.items() if key != "format"}
+    if is_cloudinit(drive):  # it is made anew, whatever is cloned
+        volume = _allocate_cloudinit(cluster, node, target, vmid, resolved)
+        new.append(volume)
+        return {**copied, "file": volume, "size": CLOUDINIT_SIZE}
     info = cluster.volumes.info(node, drive["file"])
     if info is None:
         raise ApiError(f"volume '{drive['file']}' does not exist")
-    chosen = f"vm-{vmid}-cloudinit.{resolved}" if is_cloudinit(drive) else None
-    volume = cluster.volumes.allocate(node, target, vmid, resolved, info.size, chosen)
+    volume = cluster.volumes.allocate(node, target, vmid, resolved, info.size)
     new.append(volume)
     say(f"allocated target volume '{volume}'")
     cluster.volumes.copy(node, drive["file"], volume, snapshot)
     told = f"{info.size / (1 << 20):.1f} MiB"
     say(f"transferred 0.0 B of {told} (0.00%)\ntransferred {told} of {told} (100.00%)")
-    copied = {key: value for key, value in drive.items() if key != "format"}
     return {**copied, "file": volume, "size": info.size}
 
 

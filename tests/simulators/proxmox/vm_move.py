@@ -7,7 +7,17 @@ import re
 import typing as t
 
 from .calls import Call, answers
-from .drives import Drive, boot_order, is_cdrom, is_drive, parse_drive, print_boot_order, print_drive, storage_of
+from .drives import (
+    Drive,
+    boot_order,
+    is_cdrom,
+    is_cloudinit,
+    is_drive,
+    parse_drive,
+    print_boot_order,
+    print_drive,
+    storage_of,
+)
 from .errors import MODIFIED, ApiError, parameter_error
 from .formats import UNITS
 from .tasks import say
@@ -84,7 +94,10 @@ def _move(cluster: Cluster, call: Call, storage: str) -> None:
         if disk.startswith("unused"):
             moved.pop("size", None)
         config.values[disk] = print_drive(moved)
-        if not call.flag("delete"):
+        if not call.flag("delete") and is_cloudinit(drive):
+            say(f"found unused cloudinit disk '{source}', removing it")
+            cluster.volumes.free(call.node, source)
+        elif not call.flag("delete"):
             key = config.add_unused(source)
             say(f"adding source volume '{source}' as '{key}' to config")
         if config.is_template:

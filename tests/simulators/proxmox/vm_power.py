@@ -31,11 +31,14 @@ def start_vm(cluster: Cluster, node: str, vmid: int) -> None:
         config = cluster.files.load(node, vmid)
         if config.is_template:
             raise ApiError("you can't start a vm if it's a template")
-        if config.values.get("lock") != "suspended":
+        suspended = config.values.get("lock") == "suspended"
+        if not suspended:
             config.check_lock()
         if cluster.guests.running(vmid):
             raise ApiError(f"VM {vmid} already running")
-        apply_pending(cluster, _service(node, vmid), vmid, config)
+        saved = config.values.get("vmstate")
+        if not suspended and not saved:
+            apply_pending(cluster, _service(node, vmid), vmid, config)
         disks = []
         for key, drive in config.drives():
             if storage_of(drive["file"]) is None or key in ("efidisk0", "tpmstate0"):
@@ -45,6 +48,12 @@ def start_vm(cluster: Cluster, node: str, vmid: int) -> None:
             disks.append((key, drive, storage.file(name), storage.file_format(name)))
         first = [one for one in disks if one[0] in str(config.values.get("boot")) and not is_cdrom(one[1])]
         cluster.guests.start(node, vmid, config.values, first + [one for one in disks if one not in first])
+        if suspended or saved:  # it runs on from where it was put away
+            if saved:
+                cluster.volumes.free(node, str(saved))
+            for key in ("lock", "vmstate", "runningmachine", "runningcpu"):
+                config.values.pop(key, None)
+            cluster.files.write(node, vmid, config)
 
 
 def _wait_stopped(cluster: Cluster, vmid: int, timeout: float) -> bool:
@@ -98,7 +107,8 @@ def stop_vm(
             apply_pending(cluster, _service(node, vmid), vmid, cluster.files.load(node, vmid))
 
 
-def _only_root(call: Call, *keys: str) -> None:
+def only_root(call: Call, *keys: str) -> None:
+    """Dies when somebody else gives a parameter that is root's."""
     for key in keys:
         if call.parameters.get(key) not in (None, "0", 0) and call.user != "root@pam":
             raise parameter_error({key: "Only root may use this option."})
@@ -107,8 +117,8 @@ def _only_root(call: Call, *keys: str) -> None:
 @answers(PATH + "start")
 def start(cluster: Cluster, call: Call) -> str:
     """Starts a VM in a task (or asks the HA manager)."""
-    _only_root(call, "stateuri", "skiplock", "migratedfrom", "migration_type", "migration_network", "targetstorage")
-    _only_root(call, "force-cpu", "with-conntrack-state", "nets-host-mtu")
+    only_root(call, "stateuri", "skiplock", "migratedfrom", "migration_type", "migration_network", "targetstorage")
+    only_root(call, "force-cpu", "with-conntrack-state", "nets-host-mtu")
     cluster.check_quorum()
     if cluster.ha.managed(call.vmid):
         return cluster.ha.request(call, "hastart", call.vmid, "started")
@@ -118,7 +128,7 @@ def start(cluster: Cluster, call: Call) -> str:
 @answers(PATH + "stop")
 def stop(cluster: Cluster, call: Call) -> str:
     """Switches a VM off in a task (or asks the HA manager)."""
-    _only_root(call, "skiplock", "keepActive", "migratedfrom")
+    only_root(call, "skiplock", "keepActive", "migratedfrom")
     if cluster.ha.managed(call.vmid):
         if call.flag("overrule-shutdown"):
             raise parameter_error({"overrule-shutdown": "Not applicable for HA resources."})
@@ -139,7 +149,7 @@ def stop(cluster: Cluster, call: Call) -> str:
 @answers(PATH + "shutdown")
 def shutdown(cluster: Cluster, call: Call) -> str:
     """Asks the guest to shut down, in a task (or asks the HA manager)."""
-    _only_root(call, "skiplock", "keepActive")
+    only_root(call, "skiplock", "keepActive")
     hard, force, timeout = False, call.flag("forceStop"), call.number("timeout")
     if cluster.guests.paused(call.vmid):
         if not force:
@@ -156,7 +166,8 @@ def shutdown(cluster: Cluster, call: Call) -> str:
     return cluster.fork(call, "qmshutdown", call.vmid, work)
 
 
-def _check_running(cluster: Cluster, call: Call) -> None:
+def check_running(cluster: Cluster, call: Call) -> None:
+    """Dies when the VM does not run."""
     if not cluster.is_running(call):
         raise ApiError(f"VM {call.vmid} not running")
 
@@ -166,7 +177,7 @@ def reboot(cluster: Cluster, call: Call) -> str:
     """Shuts a VM down and starts it again, with its pending changes."""
     if cluster.guests.paused(call.vmid):
         raise ApiError("VM is paused - cannot shutdown")
-    _check_running(cluster, call)
+    check_running(cluster, call)
 
     def work() -> None:
         stop_vm(cluster, call.node, call.vmid, hard=False, timeout=call.number("timeout"))
@@ -178,8 +189,8 @@ def reboot(cluster: Cluster, call: Call) -> str:
 @answers(PATH + "reset")
 def reset(cluster: Cluster, call: Call) -> str:
     """Resets a VM."""
-    _only_root(call, "skiplock")
-    _check_running(cluster, call)
+    only_root(call, "skiplock")
+    check_running(cluster, call)
 
     def work() -> None:
         with cluster.locks.config(call.vmid):
@@ -187,29 +198,3 @@ def reset(cluster: Cluster, call: Call) -> str:
             cluster.guests.reset(call.vmid)
 
     return cluster.fork(call, "qmreset", call.vmid, work)
-
-
-@answers(PATH + "suspend")
-def suspend(cluster: Cluster, call: Call) -> str:
-    """Pauses a VM."""
-    _only_root(call, "skiplock")
-    _check_running(cluster, call)
-    if call.flag("todisk") and cluster.ha.managed(call.vmid):
-        raise ApiError("Cannot suspend HA managed VM to disk")
-    if call.flag("todisk"):
-        raise ApiError("suspending to disk is not implemented in the simulator")
-    return cluster.fork(call, "qmpause", call.vmid, lambda: _pause(cluster, call, True))
-
-
-@answers(PATH + "resume")
-def resume(cluster: Cluster, call: Call) -> str:
-    """Lets a paused VM run on."""
-    _only_root(call, "skiplock", "nocheck")
-    _check_running(cluster, call)
-    return cluster.fork(call, "qmresume", call.vmid, lambda: _pause(cluster, call, False))
-
-
-def _pause(cluster: Cluster, call: Call, paused: bool) -> None:
-    with cluster.locks.config(call.vmid):
-        cluster.load(call).check_lock()
-        cluster.guests.pause(call.vmid, paused)

@@ -6,10 +6,11 @@ import re
 import typing as t
 
 from .calls import Call
+from .datacenter import tags_of_all
 from .drives import NEW_DISK, is_cdrom, is_cloudinit, is_drive, parse_drive, storage_of
 from .errors import ApiError, parameter_error
 from .formats import split_list
-from .schema import parse_properties
+from .schema import parse_properties, properties_of
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
@@ -83,13 +84,13 @@ def check_device(
         access.check(call.user, "/mapping/hwrng", ["Mapping.Use"])
     if kind == "virtiofs":
         access.check_vm(call.user, vmid, ["VM.Config.Disk"], pool=pool)
-        directory = parse_properties(cluster.files.options[key]["format"], value).get("dirid")
+        directory = parse_properties(properties_of(cluster.files.options[key]), value).get("dirid")
         access.check(call.user, f"/mapping/dir/{directory}", ["Mapping.Use"])
 
 
 def _check_mapping(cluster: Cluster, call: Call, kind: str, key: str, value: str) -> None:
     """A device of the node is root's; one that is mapped may be used with a privilege."""
-    device = parse_properties(cluster.files.options[key]["format"], value)
+    device = parse_properties(properties_of(cluster.files.options[key]), value)
     host, mapped = device.get("host"), device.get("mapping")
     if host and not (kind == "usb" and host.lower() == "spice"):
         devices = "real" if kind == "usb" else "non-mapped"
@@ -99,13 +100,6 @@ def _check_mapping(cluster: Cluster, call: Call, kind: str, key: str, value: str
     if mapped:
         path = f"/mapping/{'usb' if kind == 'usb' else 'pci'}/{mapped}"
         cluster.access.check(call.user, path, ["Mapping.Use"])
-
-
-def check_cpu(cluster: Cluster, call: Call, new: t.Any, old: t.Any = None) -> None:
-    """Dies when the user may not use a CPU model that somebody has made."""
-    model, known = (str(text or "").partition(",")[0].removeprefix("cputype=") for text in (new, old))
-    if model.startswith("custom-") and model != known:
-        cluster.access.check(call.user, f"/mapping/cpu/{model.removeprefix('custom-')}", ["Mapping.Use"])
 
 
 def check_drive(cluster: Cluster, call: Call, vmid: int, key: str, value: str) -> None:
@@ -122,10 +116,7 @@ def check_drive(cluster: Cluster, call: Call, vmid: int, key: str, value: str) -
 def check_tags(cluster: Cluster, call: Call, vmid: int, old: str | None, new: str | None) -> None:
     """Dies when the user may not change tags."""
     cluster.access.check_vm(call.user, vmid, ["VM.Config.Options"])
-    others = (
-        (one, str(cluster.files.load(node, one).values.get("tags") or "")) for one, node in cluster.files.find().items()
-    )
-    cluster.datacenter.check_tags(cluster.access, call.user, old, new, others)
+    cluster.datacenter.check_tags(cluster.access, call.user, old, new, tags_of_all(cluster))
 
 
 def check_bridges(cluster: Cluster, call: Call, values: t.Mapping[str, t.Any]) -> None:

@@ -6,11 +6,12 @@ import re
 import typing as t
 
 from .calls import Call, answers
-from .drives import Drive, is_cdrom, storage_of
+from .drives import Drive, is_cdrom
 from .errors import ApiError
 from .tasks import say
 from .vm_power import start_vm, stop_vm
-from .vm_status import agent_options, memory_of
+from .vm_status import agent_options
+from .vm_suspend import save_memory
 from .vm_update import new_uuid
 from .vmconfig import Values, VmConfig
 
@@ -104,7 +105,7 @@ def _create(cluster: Cluster, call: Call, name: str) -> None:
         if call.get("description"):
             values["description"] = call.get("description")
         if call.flag("vmstate") and cluster.guests.running(vmid):
-            values.update(_save_memory(cluster, node, vmid, config, name))
+            values.update(save_memory(cluster, node, vmid, config, name, None))
         config.snapshots[name] = values
         cluster.files.write(node, vmid, config)
     if cluster.guests.running(vmid) and agent_options(config.values) and not cluster.guests.agent_answers(vmid):
@@ -133,16 +134,6 @@ def _create(cluster: Cluster, call: Call, name: str) -> None:
         del _snapshot(config, name)["snapstate"]
         config.values["parent"] = name
         cluster.files.write(node, vmid, config)
-
-
-def _save_memory(cluster: Cluster, node: str, vmid: int, config: VmConfig, name: str) -> Values:
-    """A volume for the state of memory and processors, on the storage that is told, or that of the first disk."""
-    first = next((storage_of(drive["file"]) for dummy, drive in _disks(config, config.values)), None)
-    storage = config.values.get("vmstatestorage") or (first[0] if first else "local")
-    suffix = ".raw" if cluster.volumes.storage(node, storage).has_files else ""
-    size = (memory_of(config.values) * 2 + 500) << 20
-    volume = cluster.volumes.allocate(node, storage, vmid, "raw", size, f"vm-{vmid}-state-{name}{suffix}")
-    return {"vmstate": volume, "runningmachine": "pc-i440fx-10.1+pve0", "runningcpu": "qemu64"}
 
 
 @answers(f"DELETE {PATH}/{{snapname}}")

@@ -84,6 +84,13 @@ def vms(cluster: Cluster, call: Call) -> list[Record]:
     return result
 
 
+@answers("GET /nodes/{node}/qemu/{vmid}/status")
+def states(cluster: Cluster, call: Call) -> list[Record]:
+    """What can be asked or wanted of a VM that exists."""
+    cluster.load(call)
+    return [{"subdir": name} for name in ("current", "start", "stop", "reset", "shutdown", "suspend", "reboot")]
+
+
 @answers("GET /nodes/{node}/qemu/{vmid}/status/current")
 def current(cluster: Cluster, call: Call) -> Record:
     """The exact state of a VM."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import secrets
 import typing as t
@@ -13,11 +14,12 @@ from .calls import Call, answers
 from .drives import boot_order, check_drives, is_cdrom, is_drive, parse_drive, parse_net, print_boot_order
 from .errors import ApiError, parameter_error
 from .formats import split_list
-from .schema import print_properties
+from .images import qemu_version
+from .schema import parse_properties, print_properties
 from .tasks import say
 from .vm_disks import create_disks, deallocate, register_unused
 from .vm_pending import apply_pending, hotplug_pending
-from .vm_rights import check_bridges, check_cpu, check_device, check_drive, check_options, check_storages, check_tags
+from .vm_rights import check_bridges, check_device, check_drive, check_options, check_storages, check_tags
 from .vm_status import memory_of
 from .vmconfig import Values, VmConfig
 
@@ -126,9 +128,12 @@ class Update:
         config = self.cluster.files.load(self.call.node, self.vmid)
         if self.digest and self.digest != config.digest:
             raise ApiError("checksum mismatch (file change by other user?)")
-        check_cpu(self.cluster, self.call, self.values.get("cpu"), config.values.get("cpu"))
         if not self.skiplock and not ("vmstate" in self.delete and config.values.get("lock") == "suspended"):
             config.check_lock()
+        if "vmstate" in self.delete and final:
+            internal = ("runningmachine", "runningcpu")
+            locked = ("lock",) if config.values.get("lock") == "suspended" else ()
+            self.delete += [*locked, *(key for key in internal if key in config.values)]
         for key in self.revert:
             if config.values.get(key) is not None:
                 self.values[key] = config.values[key]
@@ -242,6 +247,10 @@ class Update:
                 check_vga(str(value))
             if re.fullmatch(r"net\d+", key) and config.values.get(key):
                 check_bridges(self.cluster, self.call, {key: config.values[key]})
+            chosen = self.values.get("machine") is not None or config.pending.get("machine") is not None
+            if key == "ostype" and not chosen and "machine" not in self.delete:
+                with contextlib.suppress(ApiError):
+                    pin_machine(self.cluster, config.pending, config.values.get("machine"), value)
             config.pending[key] = value
 
     def _set_drive(self, config: VmConfig, key: str, value: str, order: list[str]) -> None:
@@ -267,6 +276,19 @@ def _check_tpm(old: str, new: str) -> None:
         versions = {drive.get("version", "v1.2") for drive in (before, after)}
         if len(versions) > 1:
             raise ApiError("cannot change TPM state version after creation")
+
+
+def pin_machine(cluster: Cluster, values: Values, text: t.Any, system: t.Any) -> None:
+    """Sets the machine; that of a Windows stays at its version, whatever QEMU comes."""
+    schema = cluster.files.options["machine"]["format"]
+    machine = parse_properties(schema, str(text or ""))
+    if re.match("w[2x]|wvista|win", str(system or "")) and machine.get("type", "pc") in ("pc", "q35"):
+        version = ".".join(qemu_version().split(".")[:2])
+        machine["type"] = f"pc-{'q35' if machine.get('type') == 'q35' else 'i440fx'}-{version}"
+    printed = print_properties(schema, machine)
+    if printed:
+        check_machine(printed)
+        values["machine"] = printed
 
 
 def check_machine(text: str) -> None:
@@ -311,13 +333,6 @@ def update_sync(cluster: Cluster, call: Call) -> None:
 def unlink(cluster: Cluster, call: Call) -> None:
     """Detaches or destroys disks."""
     update_now(cluster, call, call.vmid, {**call.rest("idlist"), "delete": call.get("idlist")})
-
-
-@answers("PUT /nodes/{node}/qemu/{vmid}/cloudinit")
-def regenerate(cluster: Cluster, call: Call) -> None:
-    """Makes the cloud-init drive anew."""
-    with cluster.locks.config(call.vmid):
-        cluster.load(call).check_lock()
 
 
 @answers("POST /nodes/{node}/qemu/{vmid}/config")

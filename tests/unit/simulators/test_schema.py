@@ -7,6 +7,7 @@ import pytest
 from .conftest import Client
 
 BAD = "invalid format - format error\n"
+UNDEFINED = "property is not defined in schema and the schema does not allow additional properties"
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ BAD = "invalid format - format error\n"
         ({"vmid": 100, "cores": 0}, {"cores": "value must have a minimum value of 1"}),
         (
             {"vmid": 100, "scsi31": "local:1"},
-            {"scsi31": "property is not defined in schema and the schema does not allow additional properties"},
+            {"scsi31": UNDEFINED},
         ),
         (
             {"vmid": 100, "ostype": "os2"},
@@ -31,7 +32,7 @@ BAD = "invalid format - format error\n"
         ({"vmid": 100, "tags": "a b;c!"}, {"tags": "invalid format - invalid characters in tag\n"}),
         (
             {"vmid": 100, "scsi0": "local:1,nonsense=1"},
-            {"scsi0": "invalid format - invalid key in comma-separated list property: nonsense\n"},
+            {"scsi0": f"{BAD}scsi0.nonsense: {UNDEFINED}\n"},
         ),
         (
             {"vmid": 100, "scsi0": "local:1,cache=hot"},
@@ -45,6 +46,12 @@ BAD = "invalid format - format error\n"
             {"boot": BAD + "boot.order: invalid format - invalid boot device 'disk1'\n\n"},
         ),
         ({"vmid": 100, "force": 1}, {"archive": "missing property required by 'force'"}),
+        ({"vmid": 100, "startup": "0"}, {"startup": "invalid format - unable to parse startup options\n"}),
+        ({"vmid": 100, "affinity": "3-1"}, {"affinity": "invalid format - unable to parse cpuset option\n"}),
+        (
+            {"vmid": 100, "cdrom": "0"},
+            {"cdrom": BAD + "cdrom.file: invalid format - unable to parse volume ID '0'\n\n"},
+        ),
         ({"vmid": 100, "description": "x" * 8193}, {"description": "value may only be 8192 characters long"}),
     ],
 )
