@@ -92,7 +92,7 @@ def _is_portal(text: str) -> bool:
 
 
 def _is_override(text: str) -> bool:
-    kind, _, path = text.partition("=")
+    kind, _equals, path = text.partition("=")
     return kind in CONTENT and path != "" and ".." not in path and not path.endswith(".")
 
 
