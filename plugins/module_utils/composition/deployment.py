@@ -18,6 +18,7 @@ from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits
+from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_node_name, nearest
 from .options import HasOptions, validate_options
@@ -319,6 +320,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_members": to_members(deployment.nodes),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
@@ -337,12 +339,14 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
 def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
+    Its nodes are all members, also those whose hosts are not given: these have no parameters and no secrets.
+
     :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
     """
-    members = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
-    if not members:
+    given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
+    if not given:
         raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
-    first, shared = next(iter(members.items()))
+    first, shared = next(iter(given.items()))
 
     def of(host: str, held: Data, key: str) -> t.Any:
         try:
@@ -352,18 +356,26 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
                 f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
             ) from None
 
+    members = {node.name: node for node in from_members(of(first, shared, "members"))}
+    strangers = sorted(set(given) - set(members))
+    if strangers:
+        raise InputError(
+            f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
+        )
     parameters = of(first, shared, "parameters")
     nodes = [
         Node(
             name=host,
-            role=of(host, held, "role"),
-            index=of(host, held, "index"),
-            address=of(host, held, "address"),
-            parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
-            secrets=values.plain(held.get("compose_secrets", {})),
-            options=values.plain(held.get("compose_options", {})),
+            role=of(host, given[host], "role"),
+            index=of(host, given[host], "index"),
+            address=of(host, given[host], "address"),
+            parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
+            secrets=values.plain(given[host].get("compose_secrets", {})),
+            options=values.plain(given[host].get("compose_options", {})),
         )
-        for host, held in members.items()
+        if host in given
+        else member
+        for host, member in members.items()
     ]
     return Deployment(
         name=name,
