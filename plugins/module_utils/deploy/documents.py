@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ..composition.document import document_digest, node_document
 from ..composition.model import Deployment, Node
@@ -13,6 +14,7 @@ from ..errors import ComposeError
 from ..images.image import Image
 from ..platforms.base import Outcome, Platform, Target
 from ..ssh.keys import Keys
+from .release import Release
 
 
 class Documents:
@@ -39,6 +41,13 @@ class Documents:
         """The node with the image and the document that it is to boot with."""
         document = self.of(node)
         return Target(node, image, document, document_digest(document))
+
+    def take_back(self, nodes: t.Iterable[Node], before: Release | None) -> dict[str, Outcome]:
+        """Tell nodes, which a run that failed told their new peers, those of the release before."""
+        if before is None:
+            return {}
+        peers = tuple(node for node in self.deployment.nodes if node.name in before.nodes)
+        return Documents(replace(self.deployment, nodes=peers), self.platform, self.keys).refresh(nodes)
 
     def refresh(self, nodes: t.Iterable[Node]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""

@@ -55,6 +55,8 @@ class Target:
     #: The node document; see docs/formats.md.
     document: t.Mapping[str, t.Any]
     document_digest: str
+    #: Boot it even if it runs just that: a fresh start is what is asked for.
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Platform(ABC):
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
 
+        A node that runs what its target says already is left alone, unless a fresh start is asked for.
         Called once for each wave of nodes that may be down together; the same holds for :meth:`revert`.
         Returns when each node was started (not: when it answers). ``tell`` is called as each node is done.
         """
@@ -167,6 +170,10 @@ class Platform(ABC):
     @abstractmethod
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
+
+    def volumes(self, names: t.Sequence[str]) -> dict[str, list[str]]:
+        """Data volumes that nodes have, or have left, in words for people."""
+        return {}
 
     @abstractmethod
     def console(self, node: Node, lines: int = 50) -> str:

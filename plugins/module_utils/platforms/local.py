@@ -128,6 +128,9 @@ class LocalPlatform(Platform):
             target = by_name[name]
             options = self.effective_options(target.node)
             record = Record(self.name, target.image, target.document, target.document_digest, options)
+            current = self.node_state(name).current()
+            if not target.fresh and current is not None and current.boots_like(record) and self.running([name]):
+                return Outcome(ok=True, message=f"runs {record.image.identity}")
             return self._boot(name, record, "switch")
 
         return self._per_node("switch", by_name, act, tell)

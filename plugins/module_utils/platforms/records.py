@@ -96,13 +96,11 @@ class NodeState:
         return True
 
     def refresh(self, document: t.Mapping[str, t.Any], digest: str) -> None:
-        """Keep a new document for the next boot, of what runs and of the same thing verified."""
-        record, verified = self.current(), self.verified()
+        """Keep a new document for the next boot of what runs. What was verified stays what was verified."""
+        record = self.current()
         if record is None:
             raise ComposeError("cannot take a new document: it was never started", node=self.name)
         write_json(self.document, document)
-        if verified is not None and verified.boots_like(record):
-            self._write(self._verified, replace(verified, document=document, document_digest=digest))
         self._write(self._current, replace(record, document=document, document_digest=digest))
 
     def mounts(self, volumes: t.Mapping[str, Volume]) -> list[tuple[str, str]]:
