@@ -11,8 +11,11 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 notes:
-  - Runs once per batch (C(run_once)), on the host that runs the deployment (C(delegate_to), usually C(localhost)), for
-    all nodes of the batch at once. The action plugin of the same name fills in the options below from the inventory.
+  - Runs once per batch on the host that runs the deployment (C(delegate_to), usually C(localhost)), for all nodes of the
+    batch at once. Without C(run_once), or under a strategy that does not know it, it is refused.
+  - Each deployment of the batch is worked on by itself. A result of each is in RV(ignore:deployments), by name; RV(ignore:nodes) and
+    RV(ignore:failed_nodes) are about all of them. The task fails if it failed for every deployment.
+  - An action plugin fills in the options below from the inventory.
 requirements:
   - paramiko
   - cryptography
@@ -44,6 +47,15 @@ options:
     description: Names of the nodes to act on. Filled in by the action plugin.
     type: list
     elements: str
+    required: true
+  absent:
+    description: Members of the deployment whose hosts the inventory of this run lacks. Filled in by the action plugin.
+    type: list
+    elements: str
+    default: []
+  run:
+    description: The run that the module is part of. Filled in by the action plugin.
+    type: dict
     required: true
   support:
     description: Data files of the collection. Filled in by the action plugin.

@@ -41,7 +41,14 @@ def from_members(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[Node]:
     nodes = []
     try:
         for entry in entries:
-            first = Node(entry["nodes"], entry["role"], entry["index"], entry["address"], options=entry["options"])
+            first = Node(
+                name=entry["nodes"],
+                role=entry["role"],
+                index=entry["index"],
+                address=entry["address"],
+                address_given=entry.get("address_given", False),
+                options=entry["options"],
+            )
             match = _RANGE.match(entry["nodes"])
             if match is None:
                 nodes.append(first)
@@ -60,12 +67,14 @@ def _entry(first: Node, last: Node) -> dict[str, t.Any]:
     if first is not last:
         begin, end = _counted(first.name), _counted(last.name)
         name = f"{begin['stem']}[{begin['number']}:{end['number']}]{begin['rest']}"
+    given = {"address_given": True} if first.address_given else {}
     return {
         "nodes": name,
         "role": first.role,
         "index": first.index,
         "address": first.address,
         "options": dict(first.options),
+        **given,
     }
 
 
@@ -80,7 +89,7 @@ def _follows(before: Node, node: Node) -> bool:
 
 def _later(node: Node, name: str, steps: int) -> Node:
     address = None if node.address is None else str(ipaddress.IPv4Address(node.address) + steps)
-    return Node(name, node.role, node.index + steps, address, options=node.options)
+    return replace(node, name=name, index=node.index + steps, address=address)
 
 
 def _counted(name: str) -> re.Match[str]:

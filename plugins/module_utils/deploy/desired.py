@@ -19,6 +19,10 @@ from .plan import Meaning, Step
 from .release import Release, ReleaseStore
 
 
+#: What every question to the builder about images begins with: composition, parameters, roles, formats.
+What = tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]
+
+
 @dataclass(frozen=True)
 class Meant:
     """What roles should run, and what *verified* means for them."""
@@ -103,8 +107,8 @@ class Desired:
             self._source = source_at(self.deployment.composition, self.deployment.revision)
         return self._source
 
-    def what(self, roles: t.Sequence[str]) -> tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]:
-        """What every question to the builder about images begins with: composition, parameters, roles, formats."""
+    def what(self, roles: t.Sequence[str]) -> What:
+        """What the builder is to be asked about these roles."""
         return self.source.path, self.deployment.setup, roles, self.formats
 
     def _packages(self, role: Role, identity: str | None) -> dict[str, str]:

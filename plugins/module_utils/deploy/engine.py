@@ -13,19 +13,20 @@ import typing as t
 from dataclasses import replace
 
 from ..builders.base import Builder
+from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Deployment
 from ..composition.names import nearest
-from ..errors import InputError
+from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
 from ..images.image import FORMATS, Image
 from ..platforms.base import Observation, Outcome, Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
-from .desired import Desired
+from .desired import Desired, What
 from .documents import Documents
 from .plan import Meaning
 from .release import ReleaseStore
@@ -53,7 +54,7 @@ class Engine:
         source: Source | None = None,
     ) -> None:
         self.deployment = deployment
-        self.nodes = [node for node in deployment.nodes if node.name in set(batch)]
+        self.act_on(batch)
         self.progress = progress
         self.state = deployment.state
         self.platform: Platform = _lookup(PLATFORMS, deployment.platform, "platform")(deployment, progress)
@@ -64,6 +65,10 @@ class Engine:
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
+
+    def act_on(self, batch: t.Collection[str]) -> None:
+        """Another batch, which the run has planned for."""
+        self.nodes = [node for node in self.deployment.nodes if node.name in set(batch)]
 
     # -- compositions and images ---------------------------------------------------------------------------------
 
@@ -83,10 +88,11 @@ class Engine:
         diff = {"before_header": path, "after_header": path, "before": old, "after": new}
         return {"changed": old != new, "path": path, "diff": [diff] if old != new else []}
 
-    def build_formats(self, formats: t.Sequence[str]) -> Result:
+    def build(self, formats: t.Sequence[str], *, reproducible: bool) -> Result:
         """Build the images of all roles of the batch.
 
         :param formats: that a person asks for; by default those that the platform needs.
+        :param reproducible: build each of them a second time; one that differs is an error.
         """
         unknown = [format_ for format_ in formats if format_ not in FORMATS]
         if unknown:
@@ -95,8 +101,20 @@ class Engine:
         what = (self.desired.source.path, self.deployment.setup, roles, formats or self.platform.formats)
         before = self.builder.is_built(*what)
         images = self.builder.build(*what, self.releases.roots)
+        if reproducible:
+            self.require_reproducible(what)
         built = [role for role in images if not before[role]]
         return {"changed": bool(built), "built": built, "bundles": bundles(images)}
+
+    def require_reproducible(self, what: What) -> None:
+        """:raises ComposeError: an image that is built a second time differs from the first."""
+        differences = self.builder.check_reproducible(*what)
+        different = {role: text for role, text in differences.items() if text}
+        if different:
+            error = ComposeError(
+                "; ".join(f"the image of role {role!r} differs: {different[role]}" for role in different)
+            )
+            raise with_failure(error, Failure("not-reproducible", self.builder.name, error.message))
 
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
@@ -168,7 +186,9 @@ class Engine:
         failed = [check for check in report.checks if not check.ok]
         nodes = {}
         for node in meant:
-            messages = [f"{check.name}: {check.message}" for check in failed if check.node == node and check.name != NAME]
+            messages = [
+                f"{check.name}: {check.message}" for check in failed if check.node == node and check.name != NAME
+            ]
             nodes[node] = NodeResult(not messages, False, "\n".join(messages) + (where if messages else ""))
         script = [check for check in failed if check.name == NAME]
         return Verified(

@@ -10,7 +10,6 @@ back. The journal belongs to the run that holds the lease.
 from __future__ import annotations
 
 import os
-import typing as t
 from dataclasses import dataclass, field
 
 from ..errors import ComposeError
@@ -29,8 +28,8 @@ class Journal:
     #: What was wrong, before anything was touched, with nodes that stay as they are.
     ill_before: dict[str, str] = field(default_factory=dict)
     #: By node; ``None`` as long as nothing was switched.
-    switched: t.Optional[dict[str, NodeResult]] = None
-    verified: t.Optional[Verified] = None
+    switched: dict[str, NodeResult] | None = None
+    verified: Verified | None = None
 
 
 class JournalFile:

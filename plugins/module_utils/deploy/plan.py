@@ -30,8 +30,8 @@ class Step:
 
     action: str
     role: str
-    image: t.Optional[str]
-    running: t.Optional[str] = None
+    image: str | None
+    running: str | None = None
     why: list[str] = field(default_factory=list)
     #: Whether what the node runs was verified.
     verified: bool = True
@@ -43,7 +43,7 @@ class Meaning:
 
     #: Digest of the composition, and its git revision if there is one.
     digest: str
-    revision: t.Optional[str]
+    revision: str | None
     #: TCP ports by role.
     ports: dict[str, list[int]]
     test_script: str
@@ -65,7 +65,7 @@ class Plan:
     #: Role → package → version, as far as that is known before the build.
     packages: dict[str, dict[str, str]]
     #: Number of the kept release that is gone back to; ``None`` for what the composition means now.
-    release: t.Optional[int] = None
+    release: int | None = None
     #: Nothing has to happen, and there is nothing to mark as verified and nothing to clean up.
     settled: bool = False
 

@@ -36,10 +36,14 @@ def destroy(engine: Engine, *, data: bool, absent: t.Sequence[str] = (), pretend
     volumes = engine.platform.volumes([*named, *gone])
     for name in named:
         for volume in volumes.get(name, ()):
-            engine.progress.say(f"destroy {name}: {'removes' if data else 'keeps'} its data volume {volume}")
+            engine.progress.say(
+                f"destroy {name}: {'removes' if data else 'keeps'} its data volume {volume.name!r} ({volume.place})"
+            )
     for name in strangers:
         for volume in volumes.get(name, ()):
-            engine.progress.say(f"destroy {name}: keeps its data volume {volume}: the node was not named")
+            engine.progress.say(
+                f"destroy {name}: keeps its data volume {volume.name!r} ({volume.place}): the node was not named"
+            )
     if pretend:
         for name in (*named, *gone):
             engine.progress.say(f"destroy {name}: would be removed")

@@ -27,7 +27,7 @@ class NodeResult:
     #: Whether it does not answer: then nobody knows what it is like.
     silent: bool = False
     #: Identity of the image that it was taken back to.
-    back_on: t.Optional[str] = None
+    back_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Verified:
     #: Why the test script failed; empty if it did not.
     script: str = ""
     #: The node at which the test script failed, if it was at one.
-    script_node: t.Optional[str] = None
+    script_node: str | None = None
     #: Nodes that were booted again because they were ill.
     healed: list[str] = field(default_factory=list)
 

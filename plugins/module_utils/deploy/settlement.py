@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from ..errors import ComposeError
 from ..platforms.base import Observation, Outcome
@@ -184,9 +184,7 @@ class Settlement:
         engine.write_access()
         return {**to_result(results), "release": None, "summary": [], "veto": veto}
 
-    def _taken_back(
-        self, name: str, outcome: Outcome, back_on: str | None, seen: Observation, veto: str
-    ) -> NodeResult:
+    def _taken_back(self, name: str, outcome: Outcome, back_on: str | None, seen: Observation, veto: str) -> NodeResult:
         """The word on a node that was not proven, from what it runs now."""
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
@@ -205,7 +203,8 @@ class Settlement:
         results = self._results({})
         for name in self.plan.unproven:
             own = self.failures.get(name) or f"not released, because {veto}"
-            way = f"left as it is (compose_keep_failed). Log in: ssh -F {access} {name}; go back: immutable.compose.rollback"
+            login = f"ssh -F {access} {name}"
+            way = f"left as it is (compose_keep_failed). Log in: {login}; go back: immutable.compose.rollback"
             results[name] = replace(results[name], ok=False, message=f"{own}; {way}")
         return {**to_result(results), "release": None, "summary": [], "veto": veto}
 

@@ -13,7 +13,6 @@ import typing as t
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ..builders.failures import Failure, with_failure
 from ..composition.document import document_digest
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
@@ -33,7 +32,7 @@ class Wish:
     """What a run is asked for besides bringing its batch to what the composition means."""
 
     #: Instead: the number of a kept release, ``current``, or ``previous``.
-    release: t.Optional[str] = None
+    release: str | None = None
     #: Nodes to be replaced in any case.
     replace: t.Sequence[str] = ()
     #: Nodes that exist but are no longer part of the deployment have to go.
@@ -123,9 +122,7 @@ class Transaction:
                 return current
         return releases.find(wanted)
 
-    def _steps(
-        self, images: t.Mapping[str, str], observed: t.Mapping[str, Observation], wish: Wish
-    ) -> dict[str, Step]:
+    def _steps(self, images: t.Mapping[str, str], observed: t.Mapping[str, Observation], wish: Wish) -> dict[str, Step]:
         engine = self.engine
         steps: dict[str, Step] = {}
         for node in engine.nodes:
@@ -165,9 +162,10 @@ class Transaction:
 
         :param reproducible: build each of them a second time; one that differs is an error.
         """
-        engine, plan = self.engine, self.journal.read().plan
+        engine, journal = self.engine, self.journal.read()
+        plan = journal.plan
         roles = sorted({plan.steps[name].role for name in plan.names(*SWITCHED)})
-        if plan.release is not None or not roles:
+        if journal.problem or plan.release is not None or not roles:
             return {"changed": False, "built": [], "bundles": {}}
         before = engine.builder.is_built(*engine.desired.what(roles))
         images = engine.builder.build(*engine.desired.what(roles), engine.releases.roots)
@@ -179,7 +177,7 @@ class Transaction:
                 )
         built = [role for role in roles if not before[role]]
         if reproducible:
-            self._require_reproducible(roles)
+            engine.require_reproducible(engine.desired.what(roles))
         # Some builders tell only now what is inside; the plan has shown the rest.
         now = {role: versions(image.packages) for role, image in images.items() if not plan.packages.get(role)}
         changes = engine.desired.package_changes(plan.steps.values(), now)
@@ -191,19 +189,10 @@ class Transaction:
             "diff": render({}, changes),
         }
 
-    def _require_reproducible(self, roles: t.Sequence[str]) -> None:
-        builder = self.engine.builder
-        differences = builder.check_reproducible(*self.engine.desired.what(roles))
-        different = {role: text for role, text in differences.items() if text}
-        if different:
-            error = ComposeError(
-                "; ".join(f"the image of role {role!r} differs: {different[role]}" for role in different)
-            )
-            raise with_failure(error, Failure("not-reproducible", builder.name, error.message))
-
     def stage(self) -> Result:
         """Bring to the platform what the nodes to be switched are going to boot."""
-        targets = self._targets(self.journal.read().plan)
+        journal = self.journal.read()
+        targets = [] if journal.problem else self._targets(journal.plan)
         return {"changed": self.engine.platform.stage(targets) if targets else False}
 
     def _targets(self, plan: Plan) -> list[Target]:
@@ -219,6 +208,8 @@ class Transaction:
         """Boot the planned images; tell running nodes their new peers."""
         engine, journal = self.engine, self.journal.read()
         plan = journal.plan
+        if journal.problem:
+            return to_result({})
         targets = {target.node.name: target for target in self._targets(plan)}
         if targets:
             # What is ill already must not be laid at the door of this run.
@@ -249,6 +240,8 @@ class Transaction:
         """Identity, units, ports of the batch, then the test script. What is ill without our doing boots once more."""
         journal = self.journal.read()
         plan = journal.plan
+        if journal.problem:
+            return to_result({})
         skip = [name for name, result in (journal.switched or {}).items() if not result.ok]
         names = [name for name in plan.batch if name not in skip]
         script = "" if skip else plan.composition.test_script
@@ -278,7 +271,9 @@ class Transaction:
     def _heal(self, plan: Plan, ill: t.Sequence[str], names: t.Sequence[str], script: str) -> Verified:
         """Boot nodes again as they are meant to be, once: a fresh start is the point of a machine that forgets."""
         engine = self.engine
-        self.progress.say(f"verify: booting again, because they run what they should and are not well: {', '.join(ill)}")
+        self.progress.say(
+            f"verify: booting again, because they run what they should and are not well: {', '.join(ill)}"
+        )
         targets = {name: self._again(plan, name) for name in ill}
         waves = Waves(engine.deployment.at_most).cut([], list(ill), ())
         outcomes = engine.rollout(plan.composition).switch([[targets[name] for name in wave] for wave in waves])
@@ -289,7 +284,9 @@ class Transaction:
             if not outcome.ok:
                 nodes[name] = NodeResult(ok=False, changed=True, message=f"booted again: {outcome.message}")
             elif not nodes[name].ok:
-                nodes[name] = replace(nodes[name], changed=True, message=f"booted again, and still: {nodes[name].message}")
+                nodes[name] = replace(
+                    nodes[name], changed=True, message=f"booted again, and still: {nodes[name].message}"
+                )
             else:
                 nodes[name] = replace(nodes[name], changed=True, message="was not well: booted again")
         return replace(verified, nodes=nodes, healed=list(ill))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from ..composition.model import Deployment, Node
 from ..composition.options import Option
+from ..composition.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
@@ -171,8 +172,8 @@ class Platform(ABC):
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
 
-    def volumes(self, names: t.Sequence[str]) -> dict[str, list[str]]:
-        """Data volumes that nodes have, or have left, in words for people."""
+    def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
+        """Data volumes that exist of nodes that exist or existed: what :meth:`remove` with ``data`` takes with it."""
         return {}
 
     @abstractmethod

@@ -26,6 +26,7 @@ COUNTED = tuple(Node(f"web{index}", "web", index, f"10.87.0.{index}") for index 
         ([Node("a1", "node", 1, "10.87.0.9"), Node("a2", "node", 2, "10.87.0.11")], 2),
         ([Node("a1", "node", 1, "10.87.0.9"), Node("a2", "node", 2, "10.87.0.10", options={"memory": 1})], 2),
         ([Node("a1", "node", 1), Node("a2", "node", 2)], 2),
+        ([Node("a1", "node", 1, "10.87.0.9", address_given=True), Node("a2", "node", 2, "10.87.0.10")], 2),
         ([Node("n1.example.org", "node", 1, "10.87.0.9"), Node("n2.example.org", "node", 2, "10.87.0.10")], 1),
         ([Node("a1", "node", 1, "10.87.0.9"), Node("a2", "other", 1, "10.87.0.10")], 2),
         ([Node("a9", "node", 9, "10.87.0.9"), Node("a10", "node", 10, "10.87.0.10")], 1),
@@ -38,7 +39,7 @@ def test_nodes_that_count_on_are_one_entry_and_all_come_back(nodes: list[Node], 
 
 
 def test_what_only_the_host_knows_does_not_travel() -> None:
-    node = Node("a", "node", 1, "10.87.0.1", {"x": 1}, {"password": "p"})
+    node = Node("a", "node", 1, "10.87.0.1", parameters={"x": 1}, secrets={"password": "p"})
     assert from_members(to_members([node])) == [replace(node, parameters={}, secrets={})]
 
 

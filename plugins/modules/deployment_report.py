@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: report
+module: deployment_report
 short_description: Report each host's own result of the fleet steps
 version_added: 0.1.0
 description:
@@ -26,28 +26,22 @@ attributes:
     support: full
 options:
   plan:
-    description: This host's entry in C(steps) of what M(immutable.compose.plan) returned.
-    type: dict
-    required: true
-  switch:
-    description: This host's entry in C(nodes) of what M(immutable.compose.switch) returned; empty if it did not run.
+    description: This host's entry in C(nodes) of what M(immutable.compose.deployment_plan) returned.
     type: dict
     default: {}
-  verify:
-    description: This host's entry in C(nodes) of what M(immutable.compose.verify) returned; empty if it did not run.
-    type: dict
-    default: {}
-  revert:
-    description: This host's entry in C(nodes) of what M(immutable.compose.revert) returned; empty if it did not run.
+  result:
+    description:
+      - This host's entry in C(nodes) of what M(immutable.compose.deployment_settle) or
+        M(immutable.compose.deployment_verify) returned; empty if neither ran.
     type: dict
     default: {}
 """
 
 EXAMPLES = r"""
 - name: Report
-  immutable.compose.report:
-    plan: "{{ compose_plan.steps[inventory_hostname] | default({}) }}"
-    verify: "{{ compose_verify.nodes[inventory_hostname] | default({}) }}"
+  immutable.compose.deployment_report:
+    plan: "{{ compose_plan.nodes[inventory_hostname] }}"
+    result: "{{ compose_settled.nodes[inventory_hostname] }}"
 """
 
 RETURN = r"""
@@ -66,7 +60,7 @@ running:
 reverted_to:
   description: Image that the node is back on.
   type: str
-  returned: when the batch was reverted
+  returned: when the node was taken back
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -74,12 +68,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 def main() -> None:
     """Everything is done by the action plugin."""
-    steps = ("plan", "switch", "verify", "revert")
     module = AnsibleModule(
-        {
-            step: {"type": "dict", "required": True} if step == "plan" else {"type": "dict", "default": {}}
-            for step in steps
-        },
+        {"plan": {"type": "dict", "default": {}}, "result": {"type": "dict", "default": {}}},
         supports_check_mode=True,
     )
     module.fail_json(msg="the action plugin of this module did not run")

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: switch
+module: deployment_switch
 short_description: Boot the planned images
 version_added: 0.1.0
 description:
   - Creates or replaces the nodes of the batch, and tells running nodes their new peers.
   - A node that cannot be switched does not end the task; it is listed in RV(failed_nodes).
+  - A node that runs already what is meant is left alone.
   - Where C(at_most) of the deployment makes the plan have several C(waves), each but the last is verified, without the
     test script, before the next. After a wave with a failed node, all others are left alone.
 author: immutable.compose contributors (@immutable-compose)
@@ -26,14 +27,16 @@ attributes:
     support: full
 options:
   plan:
-    description: What M(immutable.compose.plan) returned.
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - A deployment whose plan failed is left alone; its hosts have failed results.
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
 - name: Switch
-  immutable.compose.switch:
+  immutable.compose.deployment_switch:
     plan: "{{ compose_plan }}"
   register: compose_switch
   run_once: true
@@ -53,15 +56,17 @@ nodes:
   sample: {"node1": {"ok": true, "changed": true, "message": ""}}
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 
 
 def main() -> None:
-    """Wire the module's arguments to the engine."""
+    """Wire the module's arguments to the transaction."""
     run_step(
         "switch",
-        lambda engine, module: engine.switch(module.params["plan"]),
+        lambda engine, module: Transaction(engine).switch(),
         {"plan": {"type": "dict", "required": True}},
+        claim=lambda params: Claim.GO_ON,
     )
 
 

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: build
-short_description: Build the images that a plan needs
+module: image_build
+short_description: Build the images of a deployment
 version_added: 0.1.0
 description:
-  - Builds the images of the roles whose nodes are to be created or replaced, in the formats that the platform needs.
+  - Builds the images of the roles of the batch, in the formats that the platform needs; with O(plan), of those roles
+    whose nodes are to be created or replaced.
   - What is built already is not built again.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
@@ -24,25 +25,27 @@ attributes:
     support: none
 options:
   plan:
-    description: What M(immutable.compose.plan) returned; or O(formats) is given.
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - What fails is told by M(immutable.compose.deployment_settle) then, and does not end the task.
     type: dict
   formats:
     description:
-      - Build the images of all roles of the batch in these formats, instead of what the plan needs.
+      - Build in these formats, instead of those that the platform needs. Not with O(plan).
       - The formats are V(root), V(kernel), V(initrd), V(qcow2), V(raw), V(tar), V(oci), V(iso), V(vma) and V(kexec).
         Which of them there are depends on the builder.
     type: list
     elements: str
     default: []
   reproducible:
-    description: Build each image of the plan a second time, and fail if the two differ.
+    description: Build each image a second time, and fail if the two differ.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
 - name: Build
-  immutable.compose.build:
+  immutable.compose.image_build:
     plan: "{{ compose_plan }}"
   run_once: true
   delegate_to: localhost
@@ -60,24 +63,25 @@ bundles:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 
 
 def main() -> None:
-    """Wire the module's arguments to the engine."""
+    """Wire the module's arguments to the transaction, or to the engine."""
     run_step(
         "build",
         lambda engine, module: (
-            engine.build_formats(module.params["formats"])
-            if module.params["formats"]
-            else engine.build(module.params["plan"], reproducible=module.params["reproducible"])
+            engine.build(module.params["formats"], reproducible=module.params["reproducible"])
+            if module.params["plan"] is None
+            else Transaction(engine).build(reproducible=module.params["reproducible"])
         ),
         {
             "plan": {"type": "dict"},
             "formats": {"type": "list", "elements": "str", "default": []},
             "reproducible": {"type": "bool", "default": False},
         },
-        required_one_of=[("plan", "formats")],
+        claim=lambda params: Claim.STEP if params["plan"] is None else Claim.GO_ON,
     )
 
 

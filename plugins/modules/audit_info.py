@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: audit
+module: audit_info
 short_description: Find what contains affected packages
 version_added: 0.1.0
 description:
@@ -37,7 +37,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Look for a vulnerable package
-  immutable.compose.audit:
+  immutable.compose.audit_info:
     advisories:
       - id: CVE-2023-41915
         package: [openpmix, pmix, libpmix2]
@@ -47,7 +47,7 @@ EXAMPLES = r"""
   delegate_to: localhost
 
 - name: Look for all that a file lists
-  immutable.compose.audit:
+  immutable.compose.audit_info:
     advisories: advisories.json
   run_once: true
   delegate_to: localhost
@@ -94,7 +94,7 @@ table:
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
         "audit",
         lambda engine, module: audit(engine, module.params["advisories"]),
         {"advisories": {"type": "raw", "required": True}},
-        changes=False,
+        claim=lambda params: Claim.NONE,
     )
 
 

@@ -5,53 +5,48 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: stage
-short_description: Bring images to where the platform needs them
+module: composition_evaluate
+short_description: Write what is known of a composition without building it
 version_added: 0.1.0
 description:
-  - Touches nothing that runs.
+  - Reads the composition, checks its attributes and its test script; needs no network and builds nothing.
+  - Writes C(composition.json) into the composition's directory, for inventories on hosts without Nix.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
-    support: partial
-    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
+    support: full
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
-options:
-  plan:
-    description: What M(immutable.compose.plan) returned.
-    type: dict
-    required: true
+    support: full
+options: {}
 """
 
 EXAMPLES = r"""
-- name: Stage
-  immutable.compose.stage:
-    plan: "{{ compose_plan }}"
+- name: Evaluate
+  immutable.compose.composition_evaluate:
   run_once: true
   delegate_to: localhost
 """
 
 RETURN = r"""
-changed:
-  description: Whether anything was staged.
-  type: bool
-  returned: always
+composition:
+  description: The content of C(composition.json).
+  type: dict
+  returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the engine."""
     run_step(
-        "stage",
-        lambda engine, module: engine.stage(module.params["plan"]),
-        {"plan": {"type": "dict", "required": True}},
+        "evaluate",
+        lambda engine, module: engine.evaluated(write=not module.check_mode),
+        claim=lambda params: Claim.NONE,
     )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: plan
+module: deployment_plan
 short_description: Say what has to happen to each node of a deployment
 version_added: 0.1.0
 description:
@@ -28,15 +28,29 @@ options:
       - Plan the way to a kept release instead of to what the composition means now.
       - A number, V(current), or V(previous).
     type: str
+  replace:
+    description: Nodes to be replaced in any case, even if they run what they should. Those of other batches are ignored.
+    type: list
+    elements: str
+    default: []
   retire:
-    description: Also list nodes that exist but are no longer part of the deployment.
+    description:
+      - Also list nodes that exist but are no longer part of the deployment.
+      - Only in the last batch of a run that is not limited, and whose inventory has every host of the deployment.
+    type: bool
+    default: false
+  hold:
+    description:
+      - The steps that follow do what is planned. Until M(immutable.compose.deployment_settle) the deployment belongs to
+        this run; another run that would change it is refused, and told who is at work.
+      - Not in check mode.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
 - name: Plan
-  immutable.compose.plan:
+  immutable.compose.deployment_plan:
   register: compose_plan
   run_once: true
   delegate_to: localhost
@@ -52,11 +66,13 @@ settled:
     the platform alone.
   type: bool
   returned: success
-steps:
-  description: What has to happen to each node, by name.
+nodes:
+  description:
+    - What has to happen to each node, by name. Its C(action) is V(keep), V(refresh), V(create), V(replace) or V(retire).
   type: dict
   returned: success
-  sample: {"node1": {"action": "replace", "role": "node", "why": ["another image"]}}
+  sample: {"node1": {"ok": true, "action": "replace", "role": "node", "image": "s3k1…-web-proxy", "running": "9x2a…-web-proxy",
+                     "why": ["another image"]}}
 waves:
   description: Nodes to be created or replaced, as they go down together; see C(at_most) of the deployment.
   type: list
@@ -71,24 +87,34 @@ packages:
   description: Package differences (old and new version) of each role whose image changes.
   type: dict
   returned: success
-current_release:
-  description: The release that runs now; null before the first.
-  type: dict
-  returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 
 
 def main() -> None:
-    """Wire the module's arguments to the engine."""
+    """Wire the module's arguments to the transaction."""
     run_step(
         "plan",
-        lambda engine, module: engine.plan(
-            release=module.params["release"], retire=module.params["retire"], predict=module.check_mode
+        lambda engine, module: Transaction(engine).plan(
+            Wish(
+                release=module.params["release"],
+                replace=module.params["replace"],
+                retire=module.params["retire"],
+                absent=module.params["absent"],
+            ),
+            hold=module.params["hold"] and not module.check_mode,
+            predict=module.check_mode,
         ),
-        {"release": {"type": "str"}, "retire": {"type": "bool", "default": False}},
-        changes=False,
+        {
+            "release": {"type": "str"},
+            "replace": {"type": "list", "elements": "str", "default": []},
+            "retire": {"type": "bool", "default": False},
+            "hold": {"type": "bool", "default": False},
+        },
+        claim=lambda params: Claim.BEGIN if params["hold"] else Claim.NONE,
+        predicts=True,
     )
 
 

@@ -5,50 +5,45 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: reproduce
-short_description: Build every image a second time and compare
+module: composition_info
+short_description: Evaluate the composition of a deployment without building it
 version_added: 0.1.0
 description:
-  - Builds the image of every role of the composition in the formats that the platform needs, then again.
-  - A difference does not end the task; RV(images) says what differs.
+  - Reads the composition, checks its attributes and its test script; needs no network and builds nothing.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
-    support: partial
-    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
+    support: full
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
+    support: full
 options: {}
 """
 
 EXAMPLES = r"""
-- name: Check that every image is reproducible
-  immutable.compose.reproduce:
+- name: Evaluate
+  immutable.compose.composition_info:
+  register: compose_composition
   run_once: true
   delegate_to: localhost
 """
 
 RETURN = r"""
-images:
-  description: What differs in each image, by composition and role; empty if it is bit-identical.
+composition:
+  description: The content of C(composition.json).
   type: dict
   returned: success
-  sample: {"nfs/server": ""}
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the engine."""
-    run_step(
-        "reproduce",
-        lambda engine, module: engine.reproduce(),
-    )
+    run_step("evaluate", lambda engine, module: engine.evaluated(write=False), claim=lambda params: Claim.NONE)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: destroy
-short_description: Stop and forget nodes
+module: image_stage
+short_description: Bring images to where the platform needs them
 version_added: 0.1.0
 description:
-  - Stops the nodes of the batch and removes what was made for them; data volumes only if asked for.
+  - Touches nothing that runs.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet
@@ -22,36 +22,40 @@ attributes:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: none
 options:
-  data:
-    description: Remove the data volumes too.
-    type: bool
-    default: false
+  plan:
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - A deployment whose plan failed is left alone; its hosts have failed results.
+    type: dict
+    required: true
 """
 
 EXAMPLES = r"""
-- name: Destroy, but keep the data volumes
-  immutable.compose.destroy:
+- name: Stage
+  immutable.compose.image_stage:
+    plan: "{{ compose_plan }}"
   run_once: true
   delegate_to: localhost
 """
 
 RETURN = r"""
-nodes:
-  description: Outcome of each node, by name.
-  type: dict
-  returned: success
-  sample: {"node1": {"ok": true, "changed": true, "message": ""}}
+changed:
+  description: Whether anything was staged.
+  type: bool
+  returned: always
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 
 
 def main() -> None:
-    """Wire the module's arguments to the engine."""
+    """Wire the module's arguments to the transaction."""
     run_step(
-        "destroy",
-        lambda engine, module: engine.destroy(data=module.params["data"]),
-        {"data": {"type": "bool", "default": False}},
+        "stage",
+        lambda engine, module: Transaction(engine).stage(),
+        {"plan": {"type": "dict", "required": True}},
+        claim=lambda params: Claim.GO_ON,
     )
 
 

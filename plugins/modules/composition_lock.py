@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: lock
+module: composition_lock
 short_description: Pin the packages of a composition
 version_added: 0.1.0
 description:
@@ -26,7 +26,7 @@ options: {}
 
 EXAMPLES = r"""
 - name: Pin the packages
-  immutable.compose.lock:
+  immutable.compose.composition_lock:
   run_once: true
   delegate_to: localhost
 """
@@ -38,7 +38,7 @@ path:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
 
 
 def main() -> None:
@@ -46,7 +46,8 @@ def main() -> None:
     run_step(
         "lock",
         lambda engine, module: engine.lock(write=not module.check_mode),
-        changes=False,
+        claim=lambda params: Claim.STEP,
+        predicts=True,
     )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: sbom
+module: image_sbom
 short_description: Write the software bill of materials of an image
 version_added: 0.1.0
 description:
@@ -48,7 +48,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Write what is in an image
-  immutable.compose.sbom:
+  immutable.compose.image_sbom:
     path: /var/lib/immutable-compose/web/roots/{{ identity }}
     dest: "{{ playbook_dir }}/{{ identity }}.spdx.json"
     format: spdx

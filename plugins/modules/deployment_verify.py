@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: verify
+module: deployment_verify
 short_description: Check that nodes run what they should, and work
 version_added: 0.1.0
 description:
@@ -25,20 +25,25 @@ attributes:
     support: none
 options:
   plan:
-    description: What M(immutable.compose.plan) returned.
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - Nodes that run a verified image and are not well, though nothing was changed that could be the reason, are booted
+        again once.
     type: dict
-    required: true
-  skip:
-    description: Nodes that could not even be switched; the test script does not run then.
-    type: list
-    elements: str
-    default: []
+  release:
+    description:
+      - Instead of a plan, check what runs against this kept release. A number, V(current), or V(previous).
+      - Changes nothing but the results.
+    type: str
+  script:
+    description: A test script, to run instead of that of O(release). Its results are C(results/script) then.
+    type: str
 """
 
 EXAMPLES = r"""
 - name: Verify
-  immutable.compose.verify:
-    plan: "{{ compose_plan }}"
+  immutable.compose.deployment_verify:
+    release: current
   register: compose_verify
   run_once: true
   delegate_to: localhost
@@ -65,15 +70,23 @@ message:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 
 
 def main() -> None:
-    """Wire the module's arguments to the engine."""
+    """Wire the module's arguments to the transaction, or to the engine."""
     run_step(
         "verify",
-        lambda engine, module: engine.verify(module.params["plan"], skip=module.params["skip"]),
-        {"plan": {"type": "dict", "required": True}, "skip": {"type": "list", "elements": "str", "default": []}},
+        lambda engine, module: (
+            engine.verify(module.params["release"], module.params["script"])
+            if module.params["plan"] is None
+            else Transaction(engine).verify()
+        ),
+        {"plan": {"type": "dict"}, "release": {"type": "str"}, "script": {"type": "str"}},
+        claim=lambda params: Claim.NONE if params["plan"] is None else Claim.GO_ON,
+        required_one_of=[("plan", "release")],
+        mutually_exclusive=[("plan", "release"), ("plan", "script")],
     )
 
 

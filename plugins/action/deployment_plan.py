@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action plugin of the module of the same name."""
+"""Action plugin of every fleet module: meta/runtime.yml leads those of the others here."""
 
 from __future__ import annotations
 
@@ -10,5 +10,3 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import Fle
 
 class ActionModule(FleetAction):
     """See :class:`FleetAction`."""
-
-    boots_nodes = True
