@@ -9,6 +9,7 @@ import typing as t
 
 import yaml
 
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import FleetAction
 
@@ -17,9 +18,9 @@ class ActionModule(FleetAction):
     """See :class:`FleetAction`."""
 
     def _arguments(
-        self, name: str, hosts: list[str], batch: list[str], task_vars: dict[str, t.Any]
+        self, name: str, hosts: list[str], batch: list[str], deployment: Deployment, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        args = super()._arguments(name, hosts, batch, task_vars)
+        args = super()._arguments(name, hosts, batch, deployment, task_vars)
         if isinstance(args.get("advisories"), str):
             args["advisories"] = read(args["advisories"])
         return args

@@ -14,6 +14,7 @@ class ActionModule(FleetAction):
     """See :class:`FleetAction`."""
 
     boots_nodes = True
+    needs_secrets = True
 
     def _batch(self, task_vars: dict[str, t.Any]) -> list[str]:
         """Hosts of the plan: those that failed meanwhile do not count as Ansible's batch any more."""

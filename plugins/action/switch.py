@@ -12,3 +12,4 @@ class ActionModule(FleetAction):
     """See :class:`FleetAction`."""
 
     boots_nodes = True
+    needs_secrets = True

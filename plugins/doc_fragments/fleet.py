@@ -27,32 +27,8 @@ attributes:
       no change.
     support: full
 options:
-  deployment:
-    description: The deployment, as the inventory says it. Filled in by the action plugin.
-    type: dict
-    required: true
-  secrets:
-    description: Secrets of each node, by name. Filled in by the action plugin.
-    type: dict
-    default: {}
-  credentials:
-    description: What logs in to the platform's own service. Filled in by the action plugin, from the environment of the
-      controller and the variable C(compose_credentials).
-    type: dict
-    default: {}
-  batch:
-    description: Names of the nodes to act on. Filled in by the action plugin.
-    type: list
-    elements: str
-    required: true
-  support:
-    description: Data files of the collection. Filled in by the action plugin.
-    type: dict
-    required: true
-  composition_source:
-    description: The composition, where this host does not have it. Filled in by the action plugin.
-    type: dict
-  progress_file:
-    description: File for lines of progress. Filled in by the action plugin.
+  parcel:
+    description: File with what the inventory says about the deployment. Filled in by the action plugin.
     type: path
+    required: true
 """

@@ -1,38 +1,25 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's side of the fleet modules: arguments, progress. PRIVATE to the collection."""
+"""The controller's side of the fleet modules: which deployments, and what they are told. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import tempfile
-import threading
 import typing as t
-import uuid
-from pathlib import Path
+from dataclasses import replace
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
 from ansible_collections.immutable.compose.plugins.module_utils.composition import values
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import pack
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
-
-display = Display()
-
-#: Seconds between two looks at a module's progress.
-POLL = 0.1
-#: The same where each look is a command on another host.
-REMOTE_POLL = 3.0
-
-NIX = Path(__file__).resolve().parents[2] / "nix"
+from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
+from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
 
 
 class FleetAction(ActionBase):
@@ -44,6 +31,10 @@ class FleetAction(ActionBase):
     _requires_connection = True
     #: Nodes may be other machines afterwards than they were before.
     boots_nodes: t.ClassVar[bool] = False
+    #: Makes node documents, or says what nodes said, in which their secrets must be masked.
+    needs_secrets: t.ClassVar[bool] = False
+    #: Asks or tells the platform something.
+    needs_credentials: t.ClassVar[bool] = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
@@ -51,12 +42,13 @@ class FleetAction(ActionBase):
         deployments: dict[str, dict[str, t.Any]] = {}
         for name, (hosts, batch) in self._deployments(task_vars).items():
             try:
-                args = self._arguments(name, hosts, batch, task_vars)
+                deployment = self._deployment(name, hosts, task_vars)
+                args = self._arguments(name, hosts, batch, deployment, task_vars)
+                deployments[name] = Transport(self, task_vars).run(deployment, batch, args)
             except ComposeError as error:
                 return {**result, "failed": True, "msg": str(error)}
-            deployments[name] = self._run_module(args, task_vars)
             if self.boots_nodes:
-                forget(args["deployment"]["state"])
+                forget(deployment.state)
             if deployments[name].get("failed"):
                 return {**result, **deployments[name]}
         if not deployments:
@@ -81,100 +73,30 @@ class FleetAction(ActionBase):
     def _batch(self, task_vars: dict[str, t.Any]) -> list[str]:
         return list(task_vars["ansible_play_batch"])
 
-    def _arguments(
-        self, name: str, hosts: list[str], batch: list[str], task_vars: dict[str, t.Any]
-    ) -> dict[str, t.Any]:
+    def _deployment(self, name: str, hosts: list[str], task_vars: dict[str, t.Any]) -> Deployment:
+        """With what only some steps need if this is one of them."""
         hostvars = task_vars["hostvars"]
-        deployment = from_hostvars(name, {host: hostvars[host] for host in hosts}).to_json()
-        secrets = {node["name"]: node.pop("secrets") for node in deployment["nodes"]}
-        # Those that are no secrets travel with the deployment: a masked host name would spoil every result.
-        deployment["credentials"], credentials = credentials_of(
-            deployment["platform"], os.environ, hostvars[hosts[0]].get("compose_credentials", {})
-        )
+        deployment = from_hostvars(name, {host: hostvars[host] for host in hosts})
+        if self.needs_secrets:
+            deployment = with_secrets(deployment, hostvars, self._templar)
+        if self.needs_credentials:
+            variable = read(hosts[0], "compose_credentials", hostvars, self._templar)
+            deployment = replace(deployment, credentials=credentials_of(deployment.platform, os.environ, variable))
+        return deployment
+
+    def _arguments(
+        self, name: str, hosts: list[str], batch: list[str], deployment: Deployment, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """What the task gives to the module, as it is for one deployment."""
         args = dict(self._task.args)
         if "plan" in args:
             args["plan"] = args["plan"]["deployments"][name]
         if "retire" in args:
             # A limited run must not take hosts that it does not know for hosts that are gone.
-            last_batch = deployment["nodes"][-1]["name"] in batch
+            last_batch = deployment.nodes[-1].name in batch
             whole = set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
-        if self._connection.transport != "local":
-            source = source_at(deployment["composition"], deployment["revision"])
-            revision = source.revision or git_revision(source.path)
-            args["composition_source"] = {**pack(source.path), "revision": revision}
-        return {
-            **args,
-            "deployment": deployment,
-            "secrets": {node: values for node, values in secrets.items() if values},
-            "credentials": credentials,
-            "batch": batch,
-            "support": self._support(),
-        }
-
-    def _support(self) -> dict[str, t.Any]:
-        if self._connection.transport == "local":
-            return {"path": str(NIX)}
-        return dict(pack(str(NIX)))
-
-    def _run_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        path = os.path.join(tempfile.gettempdir(), f"compose-progress-{uuid.uuid4().hex}")
-        args["progress_file"] = path
-        outcome: dict[str, t.Any] = {}
-
-        def work() -> None:
-            try:
-                outcome.update(
-                    self._execute_module(module_name=self._task.action, module_args=args, task_vars=task_vars)
-                )
-            except Exception as error:  # shown as the task's own failure, from the main thread
-                outcome.update(failed=True, msg=f"{type(error).__name__}: {error}")
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        local = self._connection.transport == "local"
-        follower = _Follower(path, _read_here if local else self._read_there)
-        while worker.is_alive():
-            worker.join(POLL if local else REMOTE_POLL)
-            follower.show()
-        follower.show()
-        if not local:
-            self._low_level_execute_command(f"rm -f {shlex.quote(path)}")
-        elif os.path.exists(path):
-            os.unlink(path)
-        return outcome
-
-    def _read_there(self, path: str, offset: int) -> bytes:
-        shown = self._low_level_execute_command(f"tail -c +{offset + 1} {shlex.quote(path)} 2>/dev/null || :")
-        return str(shown["stdout"]).encode()
-
-
-class _Follower:
-    """Shows the lines that are appended to a progress file.
-
-    :param read: path and offset → what the file has from there on.
-    """
-
-    def __init__(self, path: str, read: t.Callable[[str, int], bytes]) -> None:
-        self.path = path
-        self.read = read
-        self.offset = 0
-
-    def show(self) -> None:
-        text = self.read(self.path, self.offset)
-        complete = text[: text.rfind(b"\n") + 1]
-        self.offset += len(complete)
-        for line in complete.decode("utf-8", "replace").splitlines():
-            display.display(f"  compose | {line}")
-
-
-def _read_here(path: str, offset: int) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(offset)
-            return stream.read()
-    except FileNotFoundError:
-        return b""
+        return args
 
 
 def group_of(deployment: str) -> str:
@@ -182,10 +104,8 @@ def group_of(deployment: str) -> str:
     return f"deployment_{deployment.replace('-', '_')}"
 
 
-def credentials_of(
-    platform: str, environment: t.Mapping[str, str], variable: t.Any
-) -> tuple[dict[str, str], dict[str, str]]:
-    """What logs in to a platform: what is no secret, and what is one.
+def credentials_of(platform: str, environment: t.Mapping[str, str], variable: t.Any) -> dict[str, str]:
+    """What logs in to a platform.
 
     :param environment: of the controller.
     :param variable: the value of ``compose_credentials``, which wins.
@@ -197,8 +117,7 @@ def credentials_of(
     values.known(variable, owner.environment, "compose_credentials", f"credential of platform {platform!r}")
     given = {name: environment[key] for name, key in owner.environment.items() if environment.get(key)}
     given.update((name, str(value)) for name, value in values.secrets(variable, "compose_credentials").items())
-    public = {name: value for name, value in given.items() if name in owner.public_credentials}
-    return public, {name: value for name, value in given.items() if name not in public}
+    return given
 
 
 def _combine(deployments: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:

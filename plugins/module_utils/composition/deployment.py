@@ -337,6 +337,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
 def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
+    Without secrets: these are read where they are needed, see plugin_utils/secrets.py.
+
     :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
     """
     members = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
@@ -360,7 +362,6 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
             index=of(host, held, "index"),
             address=of(host, held, "address"),
             parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
-            secrets=values.plain(held.get("compose_secrets", {})),
             options=values.plain(held.get("compose_options", {})),
         )
         for host, held in members.items()

@@ -86,18 +86,24 @@ class Engine:
         self.platform.check(self.nodes)
         observed = self.platform.observe(self.nodes)
         steps: dict[str, Step] = {}
+        unreadable = [node for node in self.nodes if node.name in self.deployment.unreadable]
         for node in self.nodes:
             seen = observed[node.name]
             # Only nodes that exist have a document to compare with: planning a new node writes no key.
-            digest = document_digest(self.documents.of(node)) if seen.state != "absent" else ""
+            known = seen.state != "absent" and node.name not in self.deployment.unreadable
+            digest = document_digest(self.documents.of(node)) if known else seen.document or ""
             steps[node.name] = plan_node(node, desired["images"][node.role], digest, seen)
+        for node in unreadable:
+            self.progress.say(
+                f"plan {node.name}: its document is not compared: {self.deployment.unreadable[node.name]}"
+            )
         if retire:
             members = {node.name for node in self.deployment.nodes}
             for name, seen in sorted(observed.items()):
                 if name not in members and seen.state != "absent":
                     steps[name] = Step("retire", "", None, seen.identity, ["not part of the deployment any more"])
         changes = self.desired.package_changes(steps.values(), desired["packages"])
-        pending = any(step.action != "keep" for step in steps.values())
+        pending = any(step.action != "keep" for step in steps.values()) or bool(unreadable)
         return {
             "changed": predict and pending,
             "images": desired["images"],
@@ -201,6 +207,8 @@ class Engine:
 
     def stage(self, plan: t.Mapping[str, t.Any]) -> Result:
         """Bring to the platform what the nodes to be switched are going to boot."""
+        for node in self.nodes:
+            self.documents.require_secrets(node)
         targets = self._targets(plan)
         return {"changed": self.platform.stage(targets) if targets else False}
 

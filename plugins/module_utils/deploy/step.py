@@ -10,27 +10,22 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.parameters import remove_values
 
-from ..builders.revision import Source
 from ..composition.model import Deployment
 from ..errors import ComposeError
+from ..masking import Mask
+from ..platforms.base import Platform
+from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .engine import Engine
 from .lock import deployment_lock
-from .shipped import unpack
+from .parcel import Parcel
 
 Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
 
 #: Filled in by the action plugin of the same name from the inventory and the batch.
 FLEET_SPEC: dict[str, t.Any] = {
-    "deployment": {"type": "dict", "required": True},
-    "secrets": {"type": "dict", "no_log": True, "default": {}},
-    "credentials": {"type": "dict", "no_log": True, "default": {}},
-    "batch": {"type": "list", "elements": "str", "required": True},
-    "support": {"type": "dict", "required": True},
-    "composition_source": {"type": "dict"},
-    "progress_file": {"type": "path"},
+    "parcel": {"type": "path", "required": True},
 }
 
 
@@ -46,42 +41,36 @@ def run_step(
     :param changes: the step changes something: it is not run in check mode, and holds the deployment's lock.
     """
     module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True, **rules)
+    try:
+        parcel = Parcel.take(module.params["parcel"])
+    except ComposeError as error:
+        module.fail_json(msg=f"{step}: {error}")
+    deployment = parcel.deployment
+    mask = Mask.of(deployment, _secret_credentials(deployment))
     if changes and module.check_mode:
         module.exit_json(changed=False, skipped_reason="check mode")
-    deployment = _deployment(module)
-    progress = Progress(module.params["progress_file"], lambda text: remove_values(text, module.no_log_values))
     os.umask(0o077)
-    try:
-        support = _local(module.params["support"], deployment.state)
-        engine = Engine(deployment, module.params["batch"], support, progress, _source(module, deployment.state))
-        if changes:
-            with deployment_lock(deployment.state, progress):
+    with Progress(parcel.progress_file, mask.text) as progress:
+        try:
+            engine = Engine(deployment, parcel.batch, parcel.support.directory(), progress, parcel.source())
+            if changes:
+                with deployment_lock(deployment.state, progress):
+                    result = act(engine, module)
+            else:
                 result = act(engine, module)
+        except ComposeError as error:
+            error.step = error.step or step
+            failed = {"msg": str(error), "failure": error.failure}
+        except OSError as error:
+            failed = {"msg": f"{step}: {error}", "exception": traceback.format_exc()}
         else:
-            result = act(engine, module)
-    except ComposeError as error:
-        error.step = error.step or step
-        module.fail_json(msg=str(error), failure=error.failure)
-    except OSError as error:
-        module.fail_json(msg=f"{step}: {error}", exception=traceback.format_exc())
-    result.setdefault("changed", False)
-    module.exit_json(**result)
+            failed = {}
+            result.setdefault("changed", False)
+    if failed:
+        module.fail_json(**mask.result(failed))
+    module.exit_json(**mask.result(result))
 
 
-def _deployment(module: AnsibleModule) -> Deployment:
-    data = dict(module.params["deployment"])
-    secrets = module.params["secrets"]
-    data["nodes"] = [{**node, "secrets": secrets.get(node["name"], {})} for node in data["nodes"]]
-    data["credentials"] = {**data.get("credentials", {}), **module.params["credentials"]}
-    return Deployment.from_json(data)
-
-
-def _local(directory: t.Mapping[str, t.Any], state: str) -> str:
-    """A directory of the controller on this host, which may be another one."""
-    return str(directory["path"]) if directory.get("path") else unpack(directory, os.path.join(state, "shipped"))
-
-
-def _source(module: AnsibleModule, state: str) -> Source | None:
-    """The composition, if it came along."""
-    packed = module.params["composition_source"]
-    return Source(_local(packed, state), packed["revision"]) if packed else None
+def _secret_credentials(deployment: Deployment) -> list[str]:
+    public = PLATFORMS.get(deployment.platform, Platform).public_credentials
+    return [value for name, value in deployment.credentials.items() if name not in public]
