@@ -55,7 +55,6 @@ def main() -> None:
         lambda engine, module: destroy(
             engine,
             data=module.params["data"],
-            absent=module.params["absent"],
             pretend=module.check_mode,
         ),
         {"data": {"type": "bool", "default": False}},

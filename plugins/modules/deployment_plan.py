@@ -29,7 +29,8 @@ options:
       - A number, V(current), or V(previous).
     type: str
   replace:
-    description: Nodes to be replaced in any case, even if they run what they should. Those of other batches are ignored.
+    description: Nodes to be replaced in any case, even if they run what they should. Those of other batches are
+      ignored.
     type: list
     elements: str
     default: []
@@ -68,11 +69,12 @@ settled:
   returned: success
 nodes:
   description:
-    - What has to happen to each node, by name. Its C(action) is V(keep), V(refresh), V(create), V(replace) or V(retire).
+    - What has to happen to each node, by name. Its C(action) is V(keep), V(refresh), V(create), V(replace) or
+      V(retire).
   type: dict
   returned: success
-  sample: {"node1": {"ok": true, "action": "replace", "role": "node", "image": "s3k1…-web-proxy", "running": "9x2a…-web-proxy",
-                     "why": ["another image"]}}
+  sample: {"node1": {"ok": true, "action": "replace", "role": "node", "image": "s3k1…-web-proxy",
+                     "running": "9x2a…-web-proxy", "why": ["another image"]}}
 waves:
   description: Nodes to be created or replaced, as they go down together; see C(at_most) of the deployment.
   type: list
@@ -102,7 +104,6 @@ def main() -> None:
                 release=module.params["release"],
                 replace=module.params["replace"],
                 retire=module.params["retire"],
-                absent=module.params["absent"],
             ),
             hold=module.params["hold"] and not module.check_mode,
             predict=module.check_mode,

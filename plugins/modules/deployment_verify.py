@@ -27,8 +27,8 @@ options:
   plan:
     description:
       - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
-      - Nodes that run a verified image and are not well, though nothing was changed that could be the reason, are booted
-        again once.
+      - Nodes that run a verified image and are not well, though nothing was changed that could be the reason, are
+        booted again once.
     type: dict
   release:
     description:

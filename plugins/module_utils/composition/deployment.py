@@ -364,7 +364,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
 def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
-    Its nodes are all members, also those whose hosts are not given: these have no parameters and no secrets.
+    Its nodes are all members; those whose hosts are not given have no parameters. Secrets are read where they are
+    needed, see plugin_utils/secrets.py.
 
     :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
     """
@@ -396,7 +397,6 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
             address=of(host, given[host], "address"),
             address_given=bool(given[host].get("compose_address_given", False)),
             parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
-            secrets=values.plain(given[host].get("compose_secrets", {})),
             options=values.plain(given[host].get("compose_options", {})),
         )
         if host in given

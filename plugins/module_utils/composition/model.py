@@ -155,6 +155,8 @@ class Deployment:
     adopt_data: tuple[str, ...] = ()
     #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
     credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Nodes whose secrets cannot be read, for want of a vault password → why: their documents cannot be made.
+    unreadable: t.Mapping[str, str] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """The node of that name. :raises KeyError: there is none."""

@@ -18,7 +18,6 @@ from ..images.packages import package_changes, versions
 from .plan import Meaning, Step
 from .release import Release, ReleaseStore
 
-
 #: What every question to the builder about images begins with: composition, parameters, roles, formats.
 What = tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..composition.document import document_digest, node_document
 from ..composition.model import Deployment, Node
-from ..errors import ComposeError
+from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..platforms.base import Outcome, Platform, Target
 from ..ssh.keys import Keys
@@ -26,7 +26,8 @@ class Documents:
         self.keys = keys
 
     def of(self, node: Node) -> dict[str, t.Any]:
-        """The document of one node."""
+        """The document of one node. :raises InputError: its secrets cannot be read."""
+        self.require_secrets(node)
         host = self.keys.host_key(node.name)
         return node_document(
             self.deployment,
@@ -36,6 +37,11 @@ class Documents:
             host_certificate=host.certificate,
             authorized_keys=[self.keys.login_public_key(), *self.deployment.authorized_keys],
         )
+
+    def require_secrets(self, node: Node) -> None:
+        """:raises InputError: the secrets of a node cannot be read; says which, and where they stand."""
+        if node.name in self.deployment.unreadable:
+            raise InputError(self.deployment.unreadable[node.name])
 
     def target(self, node: Node, image: Image) -> Target:
         """The node with the image and the document that it is to boot with."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import typing as t
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from ..builders.base import Builder
@@ -43,6 +44,7 @@ class Engine:
     :param batch: names of the nodes to act on; the others are peers.
     :param support: directory of the collection's data files (``nix/``) on this host.
     :param source: the composition, where it is not in the directory that the deployment names.
+    :param absent: members of the deployment whose hosts the inventory of the run lacks.
     """
 
     def __init__(
@@ -52,8 +54,12 @@ class Engine:
         support: str,
         progress: Progress,
         source: Source | None = None,
+        absent: t.Sequence[str] = (),
     ) -> None:
         self.deployment = deployment
+        self.absent = absent
+        #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
+        self.claim: AbstractContextManager[t.Any] = nullcontext()
         self.act_on(batch)
         self.progress = progress
         self.state = deployment.state

@@ -12,55 +12,23 @@ ends: on the run's own host its process is looked for; from elsewhere it must ha
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
-import socket
 import threading
 import time
 import typing as t
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 from ..errors import ComposeError
 from ..files import read_json, write_json
 from ..progress import Progress
+from .lock import deployment_lock
+from .run import Run
 
 #: Seconds after which a run of another host that nothing was heard of has ended.
 PATIENCE = 60.0
 #: Seconds between two signs of life.
 BEAT = 1.0
-
-
-@dataclass(frozen=True)
-class Run:
-    """One ``ansible-playbook``: its process, on whatever host."""
-
-    #: For people: user, host, process.
-    who: str
-    #: Identifies kernel and process namespace that ``pid`` belongs to.
-    host: str
-    pid: int
-    #: When the process was started, in the kernel's own unit: process ids are used again.
-    started: str
-    since: str = field(default="", compare=False)
-
-    @classmethod
-    def of_process(cls, pid: int) -> Run:
-        """The run whose main process that is, on this host."""
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):  # a container may run as a user that it does not know
-            user = f"user {os.getuid()}"
-        job = f", job {os.environ['JOB_ID']}" if os.environ.get("JOB_ID") else ""
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return cls(f"{user}@{socket.gethostname()}, process {pid}{job}", _host(), pid, _started(pid) or "", since)
-
-    @property
-    def alive(self) -> bool | None:
-        """Whether the process exists; ``None`` where that cannot be seen from here."""
-        if self.host != _host():
-            return None
-        return _started(self.pid) == self.started
 
 
 class Lease:
@@ -72,6 +40,7 @@ class Lease:
     def __init__(self, state: str, run: Run, progress: Progress) -> None:
         self.run = run
         self.progress = progress
+        self._state = state
         self._path = os.path.join(state, "lease.json")
         self._guard = os.path.join(state, "lease.lock")
 
@@ -106,8 +75,30 @@ class Lease:
                 os.unlink(self._path)
 
     @contextmanager
-    def kept(self) -> t.Iterator[None]:
-        """Give signs of life while the body runs, and end this process when the run has ended: nobody waits for it."""
+    def begun(self) -> t.Iterator[None]:
+        """Take the deployment and act on it; it stays this run's unless the body fails."""
+        self.take()
+        try:
+            with self.kept():
+                yield
+        except BaseException:
+            self.end()
+            raise
+
+    @contextmanager
+    def taken(self) -> t.Iterator[None]:
+        """Take the deployment, act on it, and give it free, unless it was this run's before."""
+        with self.kept(ends=self.take()):
+            yield
+
+    @contextmanager
+    def kept(self, *, ends: bool = False) -> t.Iterator[None]:
+        """Act on the deployment: nobody else does meanwhile, also no step that is left of a run that was killed.
+
+        Gives signs of life, and ends this process when the run has ended: nobody waits for it.
+
+        :param ends: give the deployment free afterwards.
+        """
         stop = threading.Event()
 
         def beat() -> None:
@@ -120,10 +111,13 @@ class Lease:
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
-            yield
+            with deployment_lock(self._state, self.progress):
+                yield
         finally:
             stop.set()
             thread.join()
+            if ends:
+                self.end()
 
     def _held(self) -> Run | None:
         try:
@@ -164,22 +158,3 @@ class Lease:
         with open(self._guard, "a", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
-
-
-def _host() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            boot = stream.read().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:  # no Linux: a controller only
-        return socket.gethostname()
-
-
-def _started(pid: int) -> str | None:
-    """When a process was started; ``None`` if there is none, or only what is left of it."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            fields = stream.read().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in ("Z", "X") else fields[19]

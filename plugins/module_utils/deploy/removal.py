@@ -5,29 +5,26 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ..platforms.base import Outcome
 from .engine import Engine
 from .results import NodeResult, Result, of_outcomes, to_result
 from .settlement import require
 
 
-def destroy(engine: Engine, *, data: bool, absent: t.Sequence[str] = (), pretend: bool = False) -> Result:
+def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
     """Stop and forget the batch; with the last node also what the nodes shared.
 
     Nodes that are no part of the deployment any more go with the last one, but never their data: nobody named them.
 
     :param data: remove the data volumes of the batch, too.
-    :param absent: members whose hosts the run's inventory lacks; they stay.
     :param pretend: only say what would go.
     """
     batch = [node.name for node in engine.nodes]
     members = {node.name for node in engine.deployment.nodes}
     observed = engine.platform.observe(engine.nodes)
     whole = set(batch) == members
-    if absent:
-        names = ", ".join(sorted(absent))
+    if engine.absent:
+        names = ", ".join(sorted(engine.absent))
         engine.progress.say(f"destroy: not in the inventory of this run, and left as they are: {names}")
     strangers = sorted(set(observed) - members) if whole else []
     gone = [name for name in strangers if observed[name].state != "absent"]

@@ -12,32 +12,25 @@ import typing as t
 from contextlib import contextmanager
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.parameters import remove_values
 
-from ..builders.revision import Source
 from ..composition.model import Deployment
 from ..errors import ComposeError
+from ..masking import Mask
+from ..platforms.base import Platform
+from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .engine import Engine
 from .journal import JournalFile
-from .lease import Lease, Run
-from .lock import deployment_lock
-from .shipped import unpack
+from .lease import Lease
+from .parcel import Parcel
+from .run import Run
 from .transaction import Transaction
 
 Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
 
-#: Filled in by the action plugin from the inventory and the batch.
+#: Filled in by the action plugin of the same name from the inventory and the batch.
 FLEET_SPEC: dict[str, t.Any] = {
-    "deployment": {"type": "dict", "required": True},
-    "secrets": {"type": "dict", "no_log": True, "default": {}},
-    "credentials": {"type": "dict", "no_log": True, "default": {}},
-    "batch": {"type": "list", "elements": "str", "required": True},
-    "absent": {"type": "list", "elements": "str", "default": []},
-    "run": {"type": "dict", "required": True},
-    "support": {"type": "dict", "required": True},
-    "composition_source": {"type": "dict"},
-    "progress_file": {"type": "path"},
+    "parcel": {"type": "path", "required": True},
 }
 
 
@@ -75,68 +68,66 @@ def run_step(
     :param rules: what :class:`AnsibleModule` takes to tell which arguments go together.
     """
     module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True, **rules)
+    try:
+        parcel = Parcel.take(module.params["parcel"])
+    except ComposeError as error:
+        module.fail_json(msg=f"{step}: {error}")
+    mask = Mask.of(parcel.deployment, _secret_credentials(parcel.deployment))
     needs = claim(module.params)
     if module.check_mode and needs is not Claim.NONE:
         if not predicts:
             module.exit_json(changed=False, skipped_reason="check mode")
         needs = Claim.NONE
-    deployment = _deployment(module)
-    progress = Progress(module.params["progress_file"], lambda text: remove_values(text, module.no_log_values))
     os.umask(0o077)
-    try:
-        support = _local(module.params["support"], deployment.state)
-        engine = Engine(deployment, module.params["batch"], support, progress, _source(module, deployment.state))
-        with _claimed(engine, needs, Run(**module.params["run"])):
-            result = act(engine, module)
-    except ComposeError as error:
-        error.step = error.step or step
-        module.fail_json(msg=str(error), failure=error.failure)
-    except OSError as error:
-        module.fail_json(msg=f"{step}: {error}", exception=traceback.format_exc())
-    result.setdefault("changed", False)
-    module.exit_json(**result)
+    with Progress(parcel.progress_file, mask.text) as progress:
+        try:
+            engine = Engine(
+                parcel.deployment,
+                parcel.batch,
+                parcel.support.directory(),
+                progress,
+                parcel.source(),
+                parcel.absent,
+            )
+            with _claimed(engine, needs, parcel.run):
+                result = act(engine, module)
+        except ComposeError as error:
+            error.step = error.step or step
+            failed = {"msg": str(error), "failure": error.failure}
+        except OSError as error:
+            failed = {"msg": f"{step}: {error}", "exception": traceback.format_exc()}
+        else:
+            failed = {}
+            result.setdefault("changed", False)
+    if failed:
+        module.fail_json(**mask.result(failed))
+    module.exit_json(**mask.result(result))
 
 
 @contextmanager
 def _claimed(engine: Engine, needs: Claim, run: Run) -> t.Iterator[None]:
     """The deployment is this run's while the body runs, as far as the step needs that."""
     lease = Lease(engine.state, run, engine.progress)
-    if needs is Claim.NONE:
+    if needs is Claim.BEGIN:
+        engine.claim = lease.begun()
         yield
-        return
-    if needs in (Claim.STEP, Claim.BEGIN):
-        ends = lease.take() and needs is Claim.STEP
-    else:
+    elif needs is Claim.STEP:
+        with lease.taken():
+            yield
+    elif needs is not Claim.NONE:
         lease.require()
         engine.act_on(JournalFile(engine.state).read().plan.batch)
-        ends = needs is Claim.END
-    try:
-        with lease.kept(), deployment_lock(engine.state, engine.progress):
-            yield
-    except (ComposeError, OSError) as error:
-        if needs is Claim.GO_ON:
-            Transaction(engine).give_up(str(error))
-        ends = ends or needs is Claim.BEGIN
-        raise
-    finally:
-        if ends:
-            lease.end()
+        try:
+            with lease.kept(ends=needs is Claim.END):
+                yield
+        except (ComposeError, OSError) as error:
+            if needs is Claim.GO_ON:
+                Transaction(engine).give_up(str(error))
+            raise
+    else:
+        yield
 
 
-def _deployment(module: AnsibleModule) -> Deployment:
-    data = dict(module.params["deployment"])
-    secrets = module.params["secrets"]
-    data["nodes"] = [{**node, "secrets": secrets.get(node["name"], {})} for node in data["nodes"]]
-    data["credentials"] = {**data.get("credentials", {}), **module.params["credentials"]}
-    return Deployment.from_json(data)
-
-
-def _local(directory: t.Mapping[str, t.Any], state: str) -> str:
-    """A directory of the controller on this host, which may be another one."""
-    return str(directory["path"]) if directory.get("path") else unpack(directory, os.path.join(state, "shipped"))
-
-
-def _source(module: AnsibleModule, state: str) -> Source | None:
-    """The composition, if it came along."""
-    packed = module.params["composition_source"]
-    return Source(_local(packed, state), packed["revision"]) if packed else None
+def _secret_credentials(deployment: Deployment) -> list[str]:
+    public = PLATFORMS.get(deployment.platform, Platform).public_credentials
+    return [value for name, value in deployment.credentials.items() if name not in public]

@@ -18,6 +18,7 @@ from ..composition.names import nearest
 from ..errors import ComposeError, InputError
 from ..images.packages import versions
 from ..platforms.base import Observation, Target
+from .desired import Meant
 from .engine import Engine, bundles
 from .journal import Journal, JournalFile
 from .plan import SWITCHED, Plan, Step, plan_node, render, told
@@ -37,8 +38,6 @@ class Wish:
     replace: t.Sequence[str] = ()
     #: Nodes that exist but are no longer part of the deployment have to go.
     retire: bool = False
-    #: Members whose hosts the run's inventory lacks.
-    absent: t.Sequence[str] = ()
 
 
 class Transaction:
@@ -59,10 +58,22 @@ class Transaction:
         """
         engine, platform = self.engine, self.engine.platform
         self._refuse_strangers(wish.replace)
+        for node in engine.nodes:
+            if hold:
+                engine.documents.require_secrets(node)
+            elif node.name in engine.deployment.unreadable:
+                why = engine.deployment.unreadable[node.name]
+                self.progress.say(f"plan {node.name}: its document is not compared: {why}")
         roles = sorted({node.role for node in engine.nodes})
         desired = None if wish.release is not None else engine.desired.composed(roles)
         platform.check(engine.nodes)
-        observed = platform.observe(engine.nodes)
+        with engine.claim:
+            return self._plan(wish, desired, roles, hold=hold, predict=predict)
+
+    def _plan(self, wish: Wish, desired: Meant | None, roles: t.Sequence[str], *, hold: bool, predict: bool) -> Result:
+        """The plan of what is not refused, while nobody else changes anything."""
+        engine = self.engine
+        observed = engine.platform.observe(engine.nodes)
         kept = None if wish.release is None else self._kept(wish.release, observed)
         if desired is None:
             desired = engine.desired.released(t.cast(Release, kept), roles)
@@ -79,8 +90,8 @@ class Transaction:
         plan = replace(plan, settled=not plan.pending and self._is_settled(observed))
         if hold:
             self.journal.write(Journal(plan))
-        if wish.absent:
-            names = ", ".join(sorted(wish.absent))
+        if engine.absent:
+            names = ", ".join(sorted(engine.absent))
             self.progress.say(f"plan: not in the inventory of this run, and left as they are: {names}")
         for line in told(plan):
             self.progress.say(line)
@@ -128,7 +139,8 @@ class Transaction:
         for node in engine.nodes:
             seen = observed[node.name]
             # Only nodes that exist have a document to compare with: planning a new node writes no key.
-            digest = document_digest(engine.documents.of(node)) if seen.state != "absent" else ""
+            known = seen.state != "absent" and node.name not in engine.deployment.unreadable
+            digest = document_digest(engine.documents.of(node)) if known else seen.document or ""
             steps[node.name] = plan_node(node, images[node.role], digest, seen, asked=node.name in wish.replace)
         if wish.retire:
             members = {node.name for node in engine.deployment.nodes}
