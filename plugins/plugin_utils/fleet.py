@@ -99,7 +99,8 @@ class FleetAction(ActionBase):
             last_batch = deployment["nodes"][-1]["name"] in batch
             whole = set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
-        if self._connection.transport != "local":
+        # Without its composition, a deployment gets steps only that need none.
+        if self._connection.transport != "local" and not deployment["broken"]:
             source = source_at(deployment["composition"], deployment["revision"])
             revision = source.revision or git_revision(source.path)
             args["composition_source"] = {**pack(source.path), "revision": revision}

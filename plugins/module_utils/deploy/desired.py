@@ -51,6 +51,7 @@ class Desired:
             "composition": {
                 "digest": kept.composition,
                 "revision": kept.revision,
+                "name": kept.composition_name,
                 "ports": dict(kept.ports),
                 "test_script": kept.test_script,
             },
@@ -59,6 +60,7 @@ class Desired:
     def composed(self, roles: t.Sequence[str]) -> dict[str, t.Any]:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
+        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
         for role in roles:
             if role not in composition.roles:
                 raise InputError(
@@ -74,20 +76,28 @@ class Desired:
             "composition": {
                 "digest": composition.digest,
                 "revision": composition.revision,
+                "name": composition.name,
                 "ports": {name: list(role.ports) for name, role in composition.roles.items()},
                 "test_script": composition.test_script,
             },
         }
 
     def evaluate(self) -> Composition:
-        """The composition as it is now; its test script fits the nodes of the deployment."""
+        """The composition as it is now."""
         composition = self.builder.evaluate(self.source.path, self.deployment.setup)
-        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
         return replace(composition, revision=self.source.revision or composition.revision)
 
     @property
     def source(self) -> Source:
-        """The composition's directory, at the revision that the deployment asks for."""
+        """The composition's directory, at the revision that the deployment asks for.
+
+        :raises InputError: the inventory could not do without a release in its place.
+        """
+        if self.deployment.broken:
+            raise InputError(
+                f"{self.deployment.broken}\nUntil that is mended, deployment {self.deployment.name!r} can only be"
+                " verified, rolled back, audited and destroyed"
+            )
         if self._source is None:
             self._source = source_at(self.deployment.composition, self.deployment.revision)
         return self._source

@@ -32,7 +32,7 @@ from ..ssh.keys import Keys
 from .desired import Desired
 from .documents import Documents
 from .plan import SWITCHED, Step, as_data, plan_node, render
-from .release import Release, ReleaseStore, describe
+from .release import Place, Release, ReleaseStore, describe
 from .rollout import Rollout
 from .waves import Waves, out_of_service
 
@@ -58,6 +58,9 @@ class Engine:
         progress: Progress,
         source: Source | None = None,
     ) -> None:
+        self.releases = ReleaseStore(deployment.state)
+        if deployment.broken:  # its inventory may not have known where the nodes are
+            deployment = self.releases.placed(deployment)
         self.deployment = deployment
         self.nodes = [node for node in deployment.nodes if node.name in set(batch)]
         self.progress = progress
@@ -66,7 +69,6 @@ class Engine:
         self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
             support, progress, deployment.builder_options
         )
-        self.releases = ReleaseStore(self.state)
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
@@ -303,6 +305,8 @@ class Engine:
                 nodes={node.name: node.role for node in self.nodes},
                 ports=composition["ports"],
                 test_script=composition["test_script"],
+                places={node.name: Place(node.index, node.address) for node in self.nodes},
+                composition_name=composition["name"],
                 created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 checks=checks,
             ),
