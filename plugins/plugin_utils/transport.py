@@ -289,10 +289,13 @@ def _in_memory(text: str) -> t.Iterator[str]:
 
 
 def _content(deployment: Deployment) -> _Content:
+    support, itself = pack(str(NIX)), Packed("", described(deployment).encode())
+    if deployment.broken:  # without its composition it gets only steps that need none
+        return _Content(support, itself, None, None)
     source = source_at(deployment.composition, deployment.revision)
     return _Content(
-        support=pack(str(NIX)),
-        deployment=Packed("", described(deployment).encode()),
+        support=support,
+        deployment=itself,
         composition=pack(source.path),
         revision=source.revision or git_revision(source.path),
     )

@@ -185,7 +185,7 @@ def _nodes(
     placed: set[str] = set()
     for role in sorted(composition.roles):
         where = f"{path}: roles.{role}"
-        entry = _role_entry(roles.get(role), where)
+        entry = role_entry(roles.get(role), where)
         if entry.get("hosts") is not None:
             names = _placed(entry, where, others)
             placed.update(names)
@@ -215,10 +215,10 @@ def _nodes(
     return list(wanted.values()), placed
 
 
-def _role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
+def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
     """A role's entry in its long form."""
     if not isinstance(value, t.Mapping):
-        return {"names" if isinstance(value, list) else "count": value}
+        return {"names" if isinstance(value, (list, tuple)) else "count": value}
     entry = values.mapping(value, where)
     values.known(entry, ROLE_KEYS, where, "key of a role")
     if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
@@ -349,6 +349,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
+    if deployment.broken:
+        shared["compose_broken"] = deployment.broken
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
@@ -409,6 +411,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         setup=of(first, shared, "setup"),
         builder_options=of(first, shared, "builder_options"),
         revision=values.plain(shared.get("compose_revision", "")),
+        broken=values.plain(shared.get("compose_broken", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         adopt_data=tuple(of(first, shared, "adopt_data")),

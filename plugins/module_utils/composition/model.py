@@ -133,6 +133,8 @@ class Deployment:
     builder_options: t.Mapping[str, t.Any] = field(default_factory=dict)
     #: git revision at which the composition is taken; empty: as its directory is now.
     revision: str = ""
+    #: Why the composition is not known; its nodes are those of the current release then. Empty: it is.
+    broken: str = ""
     #: Directory, on the host that runs the deployment, where releases, keys and local machines are kept.
     state: str = ""
     #: Passed to the composition when it is evaluated; a change may mean other images.

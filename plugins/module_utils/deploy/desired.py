@@ -63,6 +63,7 @@ class Desired:
             kept.images,
             {role: versions(self.releases.image(image).packages) for role, image in kept.images.items()},
             Meaning(
+                kept.composition_name,
                 kept.composition,
                 kept.revision,
                 {role: list(ports) for role, ports in kept.ports.items()},
@@ -73,6 +74,7 @@ class Desired:
     def composed(self, roles: t.Sequence[str]) -> Meant:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
+        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
         for role in roles:
             if role not in composition.roles:
                 raise InputError(
@@ -86,6 +88,7 @@ class Desired:
             identities,
             {name: self._packages(role, identities.get(name)) for name, role in composition.roles.items()},
             Meaning(
+                composition.name,
                 composition.digest,
                 composition.revision,
                 {name: list(role.ports) for name, role in composition.roles.items()},
@@ -94,14 +97,21 @@ class Desired:
         )
 
     def evaluate(self) -> Composition:
-        """The composition as it is now; its test script fits the nodes of the deployment."""
+        """The composition as it is now."""
         composition = self.builder.evaluate(self.source.path, self.deployment.setup)
-        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
         return replace(composition, revision=self.source.revision or composition.revision)
 
     @property
     def source(self) -> Source:
-        """The composition's directory, at the revision that the deployment asks for."""
+        """The composition's directory, at the revision that the deployment asks for.
+
+        :raises InputError: the inventory could not do without a release in its place.
+        """
+        if self.deployment.broken:
+            raise InputError(
+                f"{self.deployment.broken}\nUntil that is mended, deployment {self.deployment.name!r} can only be"
+                " verified, rolled back, audited and destroyed"
+            )
         if self._source is None:
             self._source = source_at(self.deployment.composition, self.deployment.revision)
         return self._source

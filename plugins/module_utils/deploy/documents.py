@@ -52,8 +52,13 @@ class Documents:
         """Tell nodes, which a run that failed told their new peers, those of the release before."""
         if before is None:
             return {}
-        peers = tuple(node for node in self.deployment.nodes if node.name in before.nodes)
-        return Documents(replace(self.deployment, nodes=peers), self.platform, self.keys).refresh(nodes)
+        peers = [
+            Node(name, role, before.places[name].index, before.places[name].address)
+            for name, role in before.nodes.items()
+            if name in before.places
+        ]
+        peers.sort(key=lambda node: (node.role, node.index))
+        return Documents(replace(self.deployment, nodes=tuple(peers)), self.platform, self.keys).refresh(nodes)
 
     def refresh(self, nodes: t.Iterable[Node]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""

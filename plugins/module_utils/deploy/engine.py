@@ -56,6 +56,9 @@ class Engine:
         source: Source | None = None,
         absent: t.Sequence[str] = (),
     ) -> None:
+        self.releases = ReleaseStore(deployment.state)
+        if deployment.broken:  # its inventory may not have known where the nodes are
+            deployment = self.releases.placed(deployment)
         self.deployment = deployment
         self.absent = absent
         #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
@@ -67,7 +70,6 @@ class Engine:
         self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
             support, progress, deployment.builder_options
         )
-        self.releases = ReleaseStore(self.state)
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)

@@ -41,7 +41,8 @@ class Step:
 class Meaning:
     """What *verified* means, and of what."""
 
-    #: Digest of the composition, and its git revision if there is one.
+    #: Name of the composition, its digest, and its git revision if there is one.
+    name: str
     digest: str
     revision: str | None
     #: TCP ports by role.

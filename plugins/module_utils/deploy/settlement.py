@@ -18,7 +18,7 @@ from ..platforms.base import Observation, Outcome
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
-from .release import Release
+from .release import Place, Release
 from .results import NodeResult, Result, to_result
 
 
@@ -120,6 +120,8 @@ class Settlement:
                     nodes={node.name: node.role for node in nodes},
                     ports=plan.composition.ports,
                     test_script=plan.composition.test_script,
+                    places={node.name: Place(node.index, node.address) for node in nodes},
+                    composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                     checks=self.journal.verified.checks,
                 ),
