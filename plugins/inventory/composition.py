@@ -51,7 +51,7 @@ options:
     description:
       - Private IPv4 network of the nodes.
       - It is divided in equal blocks, one for each role of the composition in alphabetical order; within the block, the
-        address follows from the node's index. So no address depends on how many nodes there are.
+        address of a new node follows from its index. A node that exists keeps the address that it has.
       - The last usable address is kept for the gateway.
     type: str
     default: 10.87.0.0/16
@@ -166,6 +166,7 @@ import os
 import shlex
 import typing as t
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
@@ -183,8 +184,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
     parse,
     to_hostvars,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.composition.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.composition.load import MANIFEST, is_stale, load
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -217,6 +219,7 @@ class InventoryModule(BaseInventoryPlugin):
                 )
             options = with_distribution(options, composition.roles, path)
             parsed = parse(options, composition, path, PLATFORMS, _others(inventory))
+            parsed = replace(parsed, deployment=_held(parsed.deployment).settle(parsed.deployment))
             _check_script(composition, parsed, path)
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
             if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
@@ -286,6 +289,14 @@ def _check_script(composition: Composition, parsed: Parsed, path: str) -> None:
         check_script(composition.test_script, [node.name for node in parsed.deployment.nodes])
     except InputError as error:
         raise InputError(f"{path}: composition: {composition.path}: {error}") from error
+
+
+def _held(deployment: Deployment) -> HeldAddresses:
+    """Which addresses nodes have, where this host can tell; elsewhere the inventory shows the proposed ones."""
+    try:
+        return HeldAddresses.read(deployment.state)
+    except (OSError, ComposeError):
+        return HeldAddresses("", {})
 
 
 def _others(inventory: InventoryData) -> Others:

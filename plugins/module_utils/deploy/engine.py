@@ -18,6 +18,7 @@ from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
 from ..composition.document import document_digest
+from ..composition.held import HeldAddresses
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Deployment
 from ..composition.names import nearest
@@ -69,6 +70,7 @@ class Engine:
         self.releases = ReleaseStore(self.state)
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
+        self.addresses = HeldAddresses.read(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
 
     # -- plan ----------------------------------------------------------------------------------------------------
@@ -96,6 +98,8 @@ class Engine:
             for name, seen in sorted(observed.items()):
                 if name not in members and seen.state != "absent":
                     steps[name] = Step("retire", "", None, seen.identity, ["not part of the deployment any more"])
+        waves = self._waves(steps, observed)
+        self.addresses.require_free(self.deployment, waves, _staying(observed, steps))
         changes = self.desired.package_changes(steps.values(), desired["packages"])
         pending = any(step.action != "keep" for step in steps.values())
         return {
@@ -104,7 +108,7 @@ class Engine:
             "release": kept.number if kept else None,
             "composition": desired["composition"],
             "steps": as_data(steps),
-            "waves": self._waves(steps, observed),
+            "waves": waves,
             "pending": pending,
             "settled": not pending and self._is_settled(observed),
             "packages": changes,
@@ -224,12 +228,23 @@ class Engine:
         """Boot the planned images; tell running nodes their new peers."""
         targets = {target.node.name: target for target in self._targets(plan)}
         self.write_access()
+        self._make_room(plan, targets)
+        self.addresses.start(target.node for target in targets.values())
         waves = [[targets[name] for name in wave if name in targets] for wave in plan["waves"]]
         outcomes = self._rollout(plan["composition"]).switch([wave for wave in waves if wave])
         refresh = [node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"]
         outcomes.update(self.documents.refresh(refresh))
         self.write_access()  # some platforms know an address only now
         return {**_per_node(outcomes), "diff": plan["diff"]}
+
+    def _make_room(self, plan: t.Mapping[str, t.Any], names: t.Collection[str]) -> None:
+        """Remove what is to be retired and has an address that is used again: it goes before that."""
+        nodes = [node for node in self.deployment.nodes if node.name in names]
+        holders = set(self.addresses.holders(nodes).values())
+        early = [name for name in sorted(holders) if plan["steps"].get(name, {}).get("action") == "retire"]
+        if early:
+            _require(self.platform.remove(early, data=False, tell=self._teller("retire")))
+            self.addresses.forget(early)
 
     def _rollout(self, composition: t.Mapping[str, t.Any]) -> Rollout:
         """Checks waves by the built-in checks only: the test script is about the whole."""
@@ -316,6 +331,10 @@ class Engine:
             removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
             self._prune()
             _require(removed)
+            members = {node.name for node in self.deployment.nodes}
+            gone = [name for name in self.addresses.names() if name not in {*members, *observed}]
+            self.addresses.forget([*retired, *gone])
+        self.addresses.commit(self.nodes)
         return {
             **_per_node(removed),
             "changed": bool(unmarked or retired or recorded),
@@ -353,6 +372,7 @@ class Engine:
             (node.name for node in self.nodes), key=lambda name: (name not in set(failed), -turn.get(name, 0))
         )
         outcomes, back = self._rollout({"ports": {}}).revert(names)
+        self.addresses.revert(name for name in names if outcomes[name].ok)
         result = _per_node(outcomes)
         for name, image in back.items():
             result["nodes"][name]["back_on"] = image
@@ -368,6 +388,7 @@ class Engine:
         names = sorted(name for name in acted_on if data or observed[name].state != "absent")
         outcomes = self.platform.remove(names, data=data, tell=self._teller("destroy"))
         _require(outcomes)
+        self.addresses.forget([*names, *(node.name for node in self.nodes)])
         if whole:
             self.platform.teardown()
         return _per_node(outcomes)
@@ -381,6 +402,12 @@ class Engine:
 def _used(observed: t.Mapping[str, Observation]) -> set[str]:
     """Identities of the images that nodes run, or may go back to."""
     return {identity for seen in observed.values() for identity in (seen.identity, seen.verified) if identity}
+
+
+def _staying(observed: t.Mapping[str, Observation], steps: t.Mapping[str, Step]) -> set[str]:
+    """Nodes that exist and that the plan does not retire."""
+    retired = {name for name, step in steps.items() if step.action == "retire"}
+    return {name for name, seen in observed.items() if seen.state != "absent"} - retired
 
 
 def _bundles(images: t.Mapping[str, Image]) -> dict[str, str]:

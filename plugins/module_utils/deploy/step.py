@@ -13,7 +13,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from ..builders.revision import Source
+from ..composition.held import HeldAddresses
 from ..composition.model import Deployment
+from ..composition.state import StateDirectory
 from ..errors import ComposeError
 from ..progress import Progress
 from .engine import Engine
@@ -49,9 +51,14 @@ def run_step(
     if changes and module.check_mode:
         module.exit_json(changed=False, skipped_reason="check mode")
     deployment = _deployment(module)
+    state = StateDirectory(deployment)
     progress = Progress(module.params["progress_file"], lambda text: remove_values(text, module.no_log_values))
     os.umask(0o077)
     try:
+        state.require()
+        if changes or module.params["support"].get("path") is None:
+            state.claim()
+        deployment = HeldAddresses.read(deployment.state).settle(deployment)
         support = _local(module.params["support"], deployment.state)
         engine = Engine(deployment, module.params["batch"], support, progress, _source(module, deployment.state))
         if changes:
