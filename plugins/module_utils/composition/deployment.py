@@ -310,7 +310,7 @@ def _with_addresses(
             role=node.role,
             index=node.index,
             address_given=node.name in fixed,
-            address=fixed.get(node.name) or addresses.automatic(node.role, node.index, node.name, f"{path}: network"),
+            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
             options=node.settings.options,

@@ -101,7 +101,7 @@ class Node:
     index: int = 1
     #: Address on the network of the deployment, without prefix length.
     address: str | None = None
-    #: Whether the deployment file says the address; any other is a proposal, see :mod:`..deploy.addresses`.
+    #: Whether the deployment file says the address; any other is a proposal, see :mod:`.held`.
     address_given: bool = False
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     secrets: t.Mapping[str, str] = field(default_factory=dict)

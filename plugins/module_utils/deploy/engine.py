@@ -17,6 +17,7 @@ from ..builders.base import Builder
 from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
+from ..composition.held import HeldAddresses
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Deployment
 from ..composition.names import nearest
@@ -72,6 +73,7 @@ class Engine:
         )
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
+        self.addresses = HeldAddresses.read(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
 
     def act_on(self, batch: t.Collection[str]) -> None:

@@ -134,6 +134,8 @@ class Settlement:
             removed = engine.platform.remove(plan.names("retire"), data=False, tell=engine.teller("retire"))
             engine.prune()
             require(removed)
+            engine.addresses.forget(plan.names("retire"))
+        engine.addresses.commit(nodes)
         result = to_result(self._results(removed))
         marked = any(not plan.steps[node.name].verified for node in nodes)
         return {
@@ -170,6 +172,7 @@ class Settlement:
         turn = {name: number for number, wave in enumerate(plan.waves, 1) for name in wave}
         names = sorted(switched, key=lambda name: (name not in self.failures, -turn.get(name, 0)))
         outcomes, back = engine.rollout(plan.composition).revert(names) if names else ({}, {})
+        engine.addresses.revert(name for name in names if outcomes[name].ok)
         refreshed = engine.documents.take_back(
             [engine.deployment.node(name) for name in plan.names("refresh")], engine.releases.current()
         )

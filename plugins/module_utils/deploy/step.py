@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..composition.held import HeldAddresses
 from ..composition.model import Deployment
+from ..composition.state import StateDirectory
 from ..errors import ComposeError
 from ..masking import Mask
 from ..platforms.base import Platform
@@ -81,8 +83,9 @@ def run_step(
     os.umask(0o077)
     with Progress(parcel.progress_file, mask.text) as progress:
         try:
+            StateDirectory(parcel.deployment).require()
             engine = Engine(
-                parcel.deployment,
+                HeldAddresses.read(parcel.deployment.state).settle(parcel.deployment),
                 parcel.batch,
                 parcel.support.directory(),
                 progress,
@@ -108,10 +111,13 @@ def run_step(
 def _claimed(engine: Engine, needs: Claim, run: Run) -> t.Iterator[None]:
     """The deployment is this run's while the body runs, as far as the step needs that."""
     lease = Lease(engine.state, run, engine.progress)
+    state = StateDirectory(engine.deployment)
     if needs is Claim.BEGIN:
-        engine.claim = lease.begun()
+        # What is refused must leave nothing behind.
+        engine.claim = _begun(state, lease)
         yield
     elif needs is Claim.STEP:
+        state.claim()
         with lease.taken():
             yield
     elif needs is not Claim.NONE:
@@ -125,6 +131,13 @@ def _claimed(engine: Engine, needs: Claim, run: Run) -> t.Iterator[None]:
                 Transaction(engine).give_up(str(error))
             raise
     else:
+        yield
+
+
+@contextmanager
+def _begun(state: StateDirectory, lease: Lease) -> t.Iterator[None]:
+    state.claim()
+    with lease.begun():
         yield
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ..composition.document import document_digest
+from ..composition.model import Node
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
 from ..images.packages import versions
@@ -24,7 +25,7 @@ from .journal import Journal, JournalFile
 from .plan import SWITCHED, Plan, Step, plan_node, render, told
 from .release import Release
 from .results import NodeResult, Result, Verified, of_outcomes, to_result
-from .settlement import Settlement
+from .settlement import Settlement, require
 from .waves import Waves, out_of_service
 
 
@@ -78,10 +79,12 @@ class Transaction:
         if desired is None:
             desired = engine.desired.released(t.cast(Release, kept), roles)
         steps = self._steps(desired.images, observed, wish)
+        waves = self._waves(steps, observed)
+        engine.addresses.require_free(engine.deployment, waves, _staying(observed, steps))
         plan = Plan(
             batch=[node.name for node in engine.nodes],
             steps=steps,
-            waves=self._waves(steps, observed),
+            waves=waves,
             images=dict(desired.images),
             composition=desired.meaning,
             packages={role: dict(packages) for role, packages in desired.packages.items()},
@@ -229,6 +232,8 @@ class Transaction:
         # From now on nodes may not be as they were: the run goes back, should this be the last that is heard of it.
         self.journal.write(replace(journal, switched={}))
         engine.write_access()
+        self._make_room(plan, [target.node for target in targets.values()])
+        engine.addresses.start(target.node for target in targets.values())
         waves = [[targets[name] for name in wave if name in targets] for wave in plan.waves]
         outcomes = engine.rollout(plan.composition).switch([wave for wave in waves if wave])
         refresh = [engine.deployment.node(name) for name in plan.names("refresh")]
@@ -237,6 +242,15 @@ class Transaction:
         results = of_outcomes(outcomes)
         self.journal.write(replace(journal, switched=results))
         return {**to_result(results), "diff": render(plan.steps, {})}
+
+    def _make_room(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
+        """Remove what is to be retired and has an address that is used again: it goes before that."""
+        engine = self.engine
+        holders = set(engine.addresses.holders(nodes).values())
+        early = sorted(holders.intersection(plan.names("retire")))
+        if early:
+            require(engine.platform.remove(early, data=False, tell=engine.teller("retire")))
+            engine.addresses.forget(early)
 
     def _ill(self, plan: Plan, names: t.Sequence[str]) -> dict[str, str]:
         """Nodes that are not well, though nothing was done to them, and what is wrong."""
@@ -326,3 +340,9 @@ class Transaction:
         with suppress(ComposeError):
             journal = self.journal.read()
             self.journal.write(replace(journal, problem=journal.problem or problem))
+
+
+def _staying(observed: t.Mapping[str, Observation], steps: t.Mapping[str, Step]) -> set[str]:
+    """Nodes that exist and that the plan does not retire."""
+    retired = {name for name, step in steps.items() if step.action == "retire"}
+    return {name for name, seen in observed.items() if seen.state != "absent"} - retired
