@@ -21,6 +21,7 @@ from .limits import parse_limits
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_node_name, nearest
 from .options import HasOptions, validate_options
+from .units import unit_patterns
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
@@ -143,6 +144,7 @@ def parse(
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
@@ -319,6 +321,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_may_fail": list(deployment.may_fail),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
@@ -373,6 +376,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         revision=values.plain(shared.get("compose_revision", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
+        may_fail=tuple(of(first, shared, "may_fail")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },

@@ -52,6 +52,7 @@ class Desired:
                 "digest": kept.composition,
                 "revision": kept.revision,
                 "ports": dict(kept.ports),
+                "may_fail": dict(kept.may_fail),
                 "test_script": kept.test_script,
             },
         }
@@ -75,6 +76,7 @@ class Desired:
                 "digest": composition.digest,
                 "revision": composition.revision,
                 "ports": {name: list(role.ports) for name, role in composition.roles.items()},
+                "may_fail": {name: list(role.may_fail) for name, role in composition.roles.items()},
                 "test_script": composition.test_script,
             },
         }

@@ -273,6 +273,7 @@ class Engine:
                 keys=self.keys,
                 identities=images,
                 ports={node.name: tuple(composition["ports"].get(node.role, ())) for node in self.deployment.nodes},
+                may_fail={node.name: composition["may_fail"].get(node.role, ()) for node in self.deployment.nodes},
                 test_script=test_script,
                 results=results,
             ),
@@ -302,6 +303,7 @@ class Engine:
                 images={node.role: plan["images"][node.role] for node in self.nodes},
                 nodes={node.name: node.role for node in self.nodes},
                 ports=composition["ports"],
+                may_fail=composition["may_fail"],
                 test_script=composition["test_script"],
                 created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 checks=checks,
@@ -352,7 +354,7 @@ class Engine:
         names = sorted(
             (node.name for node in self.nodes), key=lambda name: (name not in set(failed), -turn.get(name, 0))
         )
-        outcomes, back = self._rollout({"ports": {}}).revert(names)
+        outcomes, back = self._rollout({"ports": {}, "may_fail": plan["composition"]["may_fail"]}).revert(names)
         result = _per_node(outcomes)
         for name, image in back.items():
             result["nodes"][name]["back_on"] = image

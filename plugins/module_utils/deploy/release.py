@@ -44,6 +44,8 @@ class Release:
     previous: int | None = None
     #: Checks by result, for example ``{"passed": 12, "failed": 0}``.
     checks: t.Mapping[str, int] = field(default_factory=dict)
+    #: Role → units, or patterns for them, whose failure counted for nothing.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, t.Any]:
         return {"schema": RELEASE_SCHEMA, **asdict(self)}
