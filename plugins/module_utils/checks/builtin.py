@@ -18,7 +18,7 @@ from ..platforms.base import Platform
 from ..progress import Progress
 from ..ssh.connection import Connection, GivenUp, HostKeyMismatch, SSHError
 from .deadline import Deadline, DeadlineError
-from .probe import ANSWER, Expected, Facts, facts_of, probe
+from .probe import Expected, Facts, facts_of, probe
 from .report import REACHABLE, Check
 from .waiting import last_words, watching
 from .words import clean
@@ -102,7 +102,7 @@ def _check_node(name: str, expected: Expected, connection: Connection, look: Loo
         try:
             connection.open(deadline.left())
             reached = time.monotonic()
-            output = connection.run(probe(expected, wait=look.wait), deadline.left(), limit=ANSWER)
+            output = connection.run(probe(expected, wait=look.wait), deadline.left())
         except (HostKeyMismatch, GivenUp) as error:
             return silent(error.message)
         except SSHError:
@@ -119,7 +119,7 @@ def _check_node(name: str, expected: Expected, connection: Connection, look: Loo
             time.sleep(PAUSE)
     if output.timed_out:
         try:
-            listed = connection.run("systemctl list-jobs --no-legend --no-pager | head -n 20", JOBS, limit=ANSWER)
+            listed = connection.run("systemctl list-jobs --no-legend --no-pager | head -n 20", JOBS)
             facts["jobs"] = listed.stdout.decode("utf-8", "replace").splitlines()
         except ComposeError:
             facts["jobs"] = []  # only a part of the answer

@@ -14,8 +14,8 @@ from ..ssh.connection import Output
 
 #: Seconds that a declared port may stay closed once systemd says that the system is up.
 PORT_GRACE = 30
-#: Failed units that are explained, last lines of each, bytes of a line, and of everything that the node answers.
-EXPLAINED, LINES, WIDTH, ANSWER = 10, 3, 300, 1 << 18
+#: Failed units that are listed, and explained; last lines of each, and bytes of a line.
+LISTED, EXPLAINED, LINES, WIDTH = 200, 10, 3, 300
 
 #: What is known of a node, by key: one fact per line, ``KEY VALUE``.
 Facts = t.Mapping[str, t.Sequence[str]]
@@ -43,7 +43,7 @@ while read -r unit _; do
   fi
   grace=0
 done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
-  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n 1000 | cut -b 1-{width})
+  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width})
 end=$((SECONDS + grace))
 for port in {ports}; do
   until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
@@ -78,6 +78,7 @@ def probe(expected: Expected, *, wait: bool) -> str:
         "identity": shlex.quote(expected.identity),
         "wait": "1" if wait else "0",
         "grace": str(PORT_GRACE if wait else 0),
+        "listed": str(LISTED),
         "explained": str(EXPLAINED),
         "lines": str(LINES),
         "width": str(WIDTH),

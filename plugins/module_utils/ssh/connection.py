@@ -50,7 +50,7 @@ HANDSHAKE, SLOWER = 30.0, 3
 RECONNECT = 60.0
 #: Bytes of output that may stay on the node before they are dropped.
 KEPT_OUTPUT = 1 << 20
-#: Bytes that one command may answer with, unless told otherwise; and the shell before it says that it is there.
+#: Bytes that one command may answer with, and the shell before it says that it is there.
 ANSWER, GREETING = 64 << 20, 1 << 16
 
 #: Key exchanges are CPU time of this host: more of them at once only makes all of them late.
@@ -199,20 +199,19 @@ class Connection:
                 waiting.shutdown(socket.SHUT_RDWR)
         self._drop()
 
-    def run(self, command: str, timeout: float | None = None, *, limit: int = ANSWER) -> Output:
+    def run(self, command: str, timeout: float | None = None) -> Output:
         """Run ``bash -c command`` with standard input from ``/dev/null``.
 
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
-        :param limit: bytes of output; a command that has more is an error.
         :raises SSHError: no connection, or it broke while the command ran.
-        :raises TooMuchOutput: more than ``limit``.
+        :raises TooMuchOutput: more than :data:`ANSWER` bytes.
         """
         if "\0" in command:
             raise ValueError("a command cannot contain NUL")
         with self._lock:
             self.open(RECONNECT if timeout is None else min(timeout, RECONNECT))
             try:
-                return self._exchange(command.encode(), timeout, limit)
+                return self._exchange(command.encode(), timeout)
             except TooMuchOutput:
                 self.close()  # the rest of it would be taken for the next answer
                 raise
@@ -247,11 +246,16 @@ class Connection:
             channel.sendall(data)
             channel.shutdown_write()
             end = time.monotonic() + timeout
-            stdout = _read(channel.recv, channel, end, command)
-            stderr = _read(channel.recv_stderr, channel, end, command)
+            streams = []
+            for receive in (channel.recv, channel.recv_stderr):
+                streams.append(bytearray())
+                while chunk := _receive(channel, end, receive):
+                    streams[-1] += chunk
+                    if len(streams[-1]) > ANSWER:
+                        raise _too_much(command.encode(), self.node)
             if not channel.status_event.wait(max(0.0, end - time.monotonic())):
                 raise EOFError
-            return Output(channel.exit_status, stdout, stderr)
+            return Output(channel.exit_status, bytes(streams[0]), bytes(streams[1]))
 
     def close(self) -> None:
         """Close the connection; a running :meth:`run` ends with an error."""
@@ -329,7 +333,7 @@ class Connection:
         self._kept = 0
         return shell
 
-    def _exchange(self, command: bytes, timeout: float | None, limit: int) -> Output:
+    def _exchange(self, command: bytes, timeout: float | None) -> Output:
         shell = t.cast(paramiko.Channel, self._shell)
         mark = secrets.token_hex(16).encode()
         purge = b"1" if self._kept > KEPT_OUTPUT else b""
@@ -357,11 +361,8 @@ class Connection:
                 parts = bytes(answer).split(mark)
                 if len(parts) == 4:
                     break
-            if len(answer) > limit:
-                raise TooMuchOutput(
-                    f"a command wrote more than {limit} bytes: {_shown(command)}; let it write to a file",
-                    node=self.node,
-                )
+            if len(answer) > ANSWER:
+                raise _too_much(command, self.node)
         self._kept += len(answer) + 8192  # two files take at least two pages
         return Output(int(parts[2]), parts[0], parts[1], timed_out)
 
@@ -381,38 +382,22 @@ class Connection:
             proxy.wait()
 
 
-def _receive(channel: paramiko.Channel, end: float | None) -> bytes:
-    """What comes next; empty at the end.
+def _receive(channel: paramiko.Channel, end: float | None, receive: t.Callable[[int], bytes] | None = None) -> bytes:
+    """What comes next on standard output, or on another stream; empty at its end.
 
     :raises socket.timeout: the moment ``end`` has passed, also where something goes on coming.
     """
     left = None if end is None else end - time.monotonic()
     if left is not None and left <= 0:
-        raise socket.timeout
+        raise socket.timeout("no end of the answer in time")
     channel.settimeout(left)
-    return bytes(channel.recv(1 << 16))
+    return (receive or channel.recv)(1 << 16)
 
 
-def _read(
-    receive: t.Callable[[int], bytes], channel: paramiko.Channel, end: float, command: str, limit: int = ANSWER
-) -> bytes:
-    """Everything up to the end of a stream of a channel."""
-    read = bytearray()
-    while True:
-        channel.settimeout(max(0.001, end - time.monotonic()))
-        chunk = receive(1 << 16)
-        if not chunk:
-            return bytes(read)
-        read += chunk
-        if time.monotonic() > end:
-            raise socket.timeout("it answers without an end")
-        if len(read) > limit:
-            raise TooMuchOutput(f"a command wrote more than {limit} bytes: {_shown(command.encode())}")
-
-
-def _shown(command: bytes) -> str:
+def _too_much(command: bytes, node: str) -> TooMuchOutput:
     line = " ".join(command.decode("utf-8", "replace").split())
-    return line if len(line) <= 100 else f"{line[:99]}…"
+    shown = line if len(line) <= 100 else f"{line[:99]}…"
+    return TooMuchOutput(f"a command wrote more than {ANSWER >> 20} MiB, let it write to a file: {shown}", node=node)
 
 
 def connect(node: str, endpoint: Endpoint, keys: Keys) -> Connection:

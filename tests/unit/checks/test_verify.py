@@ -239,7 +239,7 @@ def test_units_that_may_fail_are_told_and_fail_nothing(lab: Lab) -> None:
 
 def test_words_of_a_node_do_not_reach_the_terminal_as_they_are(lab: Lab) -> None:
     lab.system("degraded", failed="a.service loaded failed failed A\n")
-    lab.server.program("journalctl", r"printf '\033]0;gotcha\007\033[2J\033[31mred\rX\n'")
+    lab.server.program("journalctl", r"printf '\033]0;gotcha\007\033[2J\033[31mred\bX\n'")
     assert failures(lab.run()) == [f"{NODE}: units: failed units: a.service (exit-code, status 3: redX)"]
 
 
@@ -361,8 +361,8 @@ def test_closed_port(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unreachable_node_says_the_last_error(lab: Lab) -> None:
     report = lab.run(endpoint=Endpoint("127.0.0.1", _free_port()), boot_timeout=1)
-    assert len(failures(report)) == 1
-    assert "no answer within 1 s; last error: [Errno 111] Connection refused" in report.message
+    refused = f"{NODE}: reachable: no answer within 1 s; last error: [Errno 111] Connection refused"
+    assert failures(report) == [f"{refused}; its console said last:", f"console of {NODE}"]
     assert "journal" not in report.evidence[NODE]
 
 
