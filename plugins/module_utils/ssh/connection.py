@@ -388,10 +388,11 @@ def _receive(channel: paramiko.Channel, end: float | None, receive: t.Callable[[
     :raises socket.timeout: the moment ``end`` has passed, also where something goes on coming.
     """
     left = None if end is None else end - time.monotonic()
-    if left is not None and left <= 0:
-        raise socket.timeout("no end of the answer in time")
-    channel.settimeout(left)
-    return (receive or channel.recv)(1 << 16)
+    if left is None or left > 0:
+        channel.settimeout(left)
+        with suppress(socket.timeout):
+            return (receive or channel.recv)(1 << 16)
+    raise socket.timeout("no end of the answer in time")
 
 
 def _too_much(command: bytes, node: str) -> TooMuchOutput:
