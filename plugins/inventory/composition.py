@@ -111,6 +111,14 @@ options:
     type: list
     elements: str
     default: []
+  may_fail:
+    description:
+      - Systemd units whose failure is told, but fails no node and no deployment. Names, and patterns as of
+        C(systemctl), such as V(nightly-*).
+      - In addition to what C(mayFail) of each role says.
+    type: list
+    elements: str
+    default: []
   keep:
     description: How many verified releases are kept to go back to.
     type: int

@@ -22,6 +22,7 @@ from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_node_name, nearest
 from .options import HasOptions, validate_options
+from .units import unit_patterns
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
@@ -144,6 +145,7 @@ def parse(
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
@@ -344,6 +346,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_authorized_keys": list(deployment.authorized_keys),
         "compose_members": to_members(deployment.nodes),
         "compose_adopt_data": list(deployment.adopt_data),
+        "compose_may_fail": list(deployment.may_fail),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
@@ -415,6 +418,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         adopt_data=tuple(of(first, shared, "adopt_data")),
+        may_fail=tuple(of(first, shared, "may_fail")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },

@@ -40,6 +40,8 @@ class Role:
     identity: str | None = None
     #: TCP ports that must accept connections on a node of this role.
     ports: tuple[int, ...] = ()
+    #: Units, or patterns for them, whose failure counts for nothing.
+    may_fail: tuple[str, ...] = ()
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: ``False`` for roles without a kernel: they run in containers only.
     bootable: bool = True
@@ -83,6 +85,7 @@ class Composition:
                     **{
                         **role,
                         "ports": tuple(role.get("ports", ())),
+                        "may_fail": tuple(role.get("may_fail", ())),
                         "volumes": {key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
                     }
                 )
@@ -143,6 +146,8 @@ class Deployment:
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     #: Public keys, besides the deployment's own, that may log in as root.
     authorized_keys: tuple[str, ...] = ()
+    #: Units, or patterns for them, whose failure counts for nothing, on any node.
+    may_fail: tuple[str, ...] = ()
     #: How many verified releases are kept.
     keep: int = 3
     #: Deadline, in seconds, for a node to answer after a switch.
@@ -171,7 +176,7 @@ class Deployment:
     def from_json(cls, data: t.Mapping[str, t.Any]) -> Deployment:
         fields = dict(data)
         fields["nodes"] = tuple(Node(**node) for node in data["nodes"])
-        for key in ("authorized_keys", "adopt_data"):
+        for key in ("authorized_keys", "adopt_data", "may_fail"):
             fields[key] = tuple(data.get(key, ()))
         fields["at_most"] = {
             name: Limit(tuple(limit["nodes"]), limit["count"]) for name, limit in data.get("at_most", {}).items()

@@ -67,6 +67,7 @@ class Desired:
                 kept.composition,
                 kept.revision,
                 {role: list(ports) for role, ports in kept.ports.items()},
+                {role: list(units) for role, units in kept.may_fail.items()},
                 kept.test_script,
             ),
         )
@@ -92,6 +93,7 @@ class Desired:
                 composition.digest,
                 composition.revision,
                 {name: list(role.ports) for name, role in composition.roles.items()},
+                {name: list(role.may_fail) for name, role in composition.roles.items()},
                 composition.test_script,
             ),
         )

@@ -17,6 +17,7 @@ from ..builders.base import Builder
 from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
+from ..checks.report import SCRIPT
 from ..composition.held import HeldAddresses
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Deployment
@@ -35,8 +36,8 @@ from .release import ReleaseStore
 from .results import NodeResult, Result, Verified, to_result
 from .rollout import Rollout
 
-#: Seconds for nodes to answer that were running already.
-ANSWER = 10
+if t.TYPE_CHECKING:
+    from ..checks.verify import Verification
 
 
 class Engine:
@@ -149,64 +150,75 @@ class Engine:
         failures = verified.failures()
         everybody = verified.script if not failures else ""
         nodes = {
-            name: replace(result, ok=result.ok and name not in failures and not everybody, message=message)
-            for name, result in verified.nodes.items()
-            for message in [failures.get(name, "") or everybody]
+            node: replace(result, ok=not (message or everybody), message=message or everybody)
+            for node, result in verified.nodes.items()
+            for message in [failures.get(node, "")]
         }
         return {**to_result(nodes), "checks": verified.checks, "message": verified.script, "release": kept.number}
 
-    def look(self, running: t.Mapping[str, str], meaning: Meaning, name: str) -> Verified:
-        """Built-in checks of nodes that run already: who does not answer soon is silent."""
-        patience = min(ANSWER, self.deployment.boot_timeout)
-        return self._check(replace(self.deployment, boot_timeout=patience), running, meaning, "", name)
+    def ill(self, running: t.Mapping[str, str], meaning: Meaning) -> dict[str, str]:
+        """Those of the nodes that are not well as they are now, and what is wrong. Nothing is waited for.
 
-    def check(self, meant: t.Mapping[str, str], meaning: Meaning, test_script: str, name: str) -> Verified:
-        """Built-in checks, then the test script.
-
-        :param meant: node → identity that it has to run.
-        :param name: of the directory for the results.
+        :param running: node → identity of what it runs.
         """
-        return self._check(self.deployment, meant, meaning, test_script, name)
+        from ..checks.verify import ill_nodes  # with paramiko, which the other steps need not wait for
 
-    def _check(
+        found = ill_nodes(self._verification(running, meaning, "", "", ()), self.progress)
+        return {name: report.message for name, report in found.items()}
+
+    def check(
         self,
-        deployment: Deployment,
         meant: t.Mapping[str, str],
         meaning: Meaning,
         test_script: str,
         name: str,
+        ill: t.Collection[str] = (),
     ) -> Verified:
-        from ..checks.driver import NAME  # with paramiko, which the other steps need not wait for
-        from ..checks.verify import Verification, verify
+        """Built-in checks, then the test script.
+
+        :param meant: node → identity that it has to run.
+        :param name: of the directory for the results.
+        :param ill: nodes whose failure does not keep the test script from running.
+        """
+        from ..checks.verify import verify
 
         results = os.path.join(self.state, "results", name)
-        report = verify(
-            Verification(
-                deployment=deployment,
-                platform=self.platform,
-                keys=self.keys,
-                identities=meant,
-                ports={node.name: tuple(meaning.ports.get(node.role, ())) for node in deployment.nodes},
-                test_script=test_script,
-                results=results,
-            ),
-            self.progress,
-        )
+        report = verify(self._verification(meant, meaning, test_script, results, ill), self.progress)
         where = f" (journal and console: {results}/results.json)"
-        failed = [check for check in report.checks if not check.ok]
-        nodes = {}
-        for node in meant:
-            messages = [
-                f"{check.name}: {check.message}" for check in failed if check.node == node and check.name != NAME
-            ]
-            nodes[node] = NodeResult(not messages, False, "\n".join(messages) + (where if messages else ""))
-        script = [check for check in failed if check.name == NAME]
+        nodes = {
+            node: NodeResult(each.ok, False, each.message + (where if each.message else ""), silent=not each.reached)
+            for node, each in report.nodes.items()
+        }
+        script = report.script if report.script and report.script.ran and not report.script.ok else None
         return Verified(
             nodes,
-            passed=len(report.checks) - len(failed),
-            failed=len(failed),
-            script=f"{script[0]}{where}" if script else "",
-            script_node=script[0].node if script else None,
+            passed=sum(check.ok for check in report.checks),
+            failed=sum(not check.ok for check in report.checks),
+            script=f"{SCRIPT}: {script.message}{where}" if script else "",
+            script_node=script.node if script else None,
+        )
+
+    def _verification(
+        self,
+        meant: t.Mapping[str, str],
+        meaning: Meaning,
+        test_script: str,
+        results: str,
+        ill: t.Collection[str],
+    ) -> Verification:
+        from ..checks.verify import Verification
+
+        nodes = self.deployment.nodes
+        return Verification(
+            deployment=self.deployment,
+            platform=self.platform,
+            keys=self.keys,
+            identities=meant,
+            ports={node.name: tuple(meaning.ports.get(node.role, ())) for node in nodes},
+            may_fail={node.name: tuple(meaning.may_fail.get(node.role, ())) for node in nodes},
+            ill=ill,
+            test_script=test_script,
+            results=results,
         )
 
     # -- what the steps share ------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Meaning:
     revision: str | None
     #: TCP ports by role.
     ports: dict[str, list[int]]
+    #: Units, or patterns for them, by role, whose failure counts for nothing.
+    may_fail: dict[str, list[str]]
     test_script: str
 
 

@@ -56,6 +56,8 @@ class Release:
     #: Node → its place. Empty in records of earlier versions, as is the name of the composition.
     places: t.Mapping[str, Place] = field(default_factory=dict)
     composition_name: str = ""
+    #: Role → units, or patterns for them, whose failure counted for nothing.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, t.Any]:
         return {"schema": RELEASE_SCHEMA, **asdict(self)}

@@ -119,6 +119,7 @@ class Settlement:
                     images={node.role: plan.images[node.role] for node in nodes},
                     nodes={node.name: node.role for node in nodes},
                     ports=plan.composition.ports,
+                    may_fail=plan.composition.may_fail,
                     test_script=plan.composition.test_script,
                     places={node.name: Place(node.index, node.address) for node in nodes},
                     composition_name=plan.composition.name,

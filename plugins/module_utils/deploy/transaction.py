@@ -257,8 +257,7 @@ class Transaction:
         if not names:
             return {}
         running = {name: t.cast(str, plan.steps[name].running) for name in names}
-        report = self.engine.look(running, plan.composition, "before")
-        return {name: result.message for name, result in report.nodes.items() if not result.ok}
+        return self.engine.ill(running, plan.composition)
 
     # -- verify --------------------------------------------------------------------------------------------------
 
@@ -271,16 +270,17 @@ class Transaction:
         skip = [name for name, result in (journal.switched or {}).items() if not result.ok]
         names = [name for name in plan.batch if name not in skip]
         script = "" if skip else plan.composition.test_script
-        verified = self._check(plan, names, script)
+        verified = self._check(journal, names, script)
         ill = self._to_heal(journal, verified)
         if ill:
-            verified = self._heal(plan, ill, names, script)
+            verified = self._heal(journal, ill, names, script)
         self.journal.write(replace(journal, verified=verified))
         return {**to_result(verified.nodes), "checks": verified.checks, "message": verified.script}
 
-    def _check(self, plan: Plan, names: t.Sequence[str], script: str) -> Verified:
+    def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
+        plan = journal.plan
         meant = {name: plan.images[plan.steps[name].role] for name in names}
-        return self.engine.check(meant, plan.composition, script, "verify")
+        return self.engine.check(meant, plan.composition, script, "verify", journal.ill_before)
 
     def _to_heal(self, journal: Journal, verified: Verified) -> list[str]:
         """Nodes on a verified image that are ill, where no change can be the reason. Silent is not ill."""
@@ -294,16 +294,16 @@ class Transaction:
             and (innocent or (name in journal.ill_before and journal.plan.steps[name].action in ("keep", "refresh")))
         ]
 
-    def _heal(self, plan: Plan, ill: t.Sequence[str], names: t.Sequence[str], script: str) -> Verified:
+    def _heal(self, journal: Journal, ill: t.Sequence[str], names: t.Sequence[str], script: str) -> Verified:
         """Boot nodes again as they are meant to be, once: a fresh start is the point of a machine that forgets."""
-        engine = self.engine
+        engine, plan = self.engine, journal.plan
         self.progress.say(
             f"verify: booting again, because they run what they should and are not well: {', '.join(ill)}"
         )
         targets = {name: self._again(plan, name) for name in ill}
         waves = Waves(engine.deployment.at_most).cut([], list(ill), ())
         outcomes = engine.rollout(plan.composition).switch([[targets[name] for name in wave] for wave in waves])
-        verified = self._check(plan, names, script)
+        verified = self._check(journal, names, script)
         nodes = dict(verified.nodes)
         for name in ill:
             outcome = outcomes[name]

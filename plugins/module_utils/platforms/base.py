@@ -70,6 +70,16 @@ class Outcome:
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A node that cannot answer any more as it is."""
+
+    #: In words.
+    why: str
+    #: Whether it has ended; else it may answer yet, with the SSH server of an emergency mode.
+    certain: bool
+
+
 Tell = t.Callable[[str, Outcome], None]
 
 
@@ -179,6 +189,13 @@ class Platform(ABC):
     @abstractmethod
     def console(self, node: Node, lines: int = 50) -> str:
         """Tail of the node's console log."""
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        """Those of these nodes that cannot answer any more, by name.
+
+        Asked every second or so for all nodes that are waited for: must be cheap. Platforms that cannot tell say none.
+        """
+        return {}
 
     @abstractmethod
     def prune(self, keep: t.Collection[str]) -> None:

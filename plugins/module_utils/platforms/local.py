@@ -21,8 +21,8 @@ from ..composition.state import Mark
 from ..errors import ComposeError, InputError
 from ..images.image import ARCHITECTURES, Image
 from ..progress import Progress
-from . import machine
-from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from . import console, machine
+from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
 from .records import NodeState, Record
 
 #: Bytes that must be free in the state directory: records, documents, consoles.
@@ -183,6 +183,18 @@ class LocalPlatform(Platform):
 
     def console(self, node: Node, lines: int = 50) -> str:
         return machine.tail(self.node_state(node.name).console, lines)
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        running = self.running([node.name for node in nodes])
+        found = {}
+        for node in nodes:
+            if node.name not in running:
+                found[node.name] = Lost("it does not run any more: it was shut down, or ended by itself", certain=True)
+            else:
+                trouble = console.trouble(self.console(node, console.LINES))
+                if trouble:
+                    found[node.name] = Lost(trouble, certain=False)
+        return found
 
     def prune(self, keep: t.Collection[str]) -> None:
         """Images are used where they were built: nothing to forget."""

@@ -111,7 +111,7 @@ class Qemu(ProcessPlatform):
         ]
 
     def endpoint(self, node: Node) -> Endpoint:
-        return Endpoint("127.0.0.1", self.ports()[node.name])
+        return Endpoint("127.0.0.1", self.ports()[node.name], forwarded=True)
 
     def _mac(self, name: str, interface: str) -> str:
         """52:54 (QEMU's own, locally administered) and four bytes that depend on the names only."""
