@@ -98,6 +98,14 @@ options:
         value the number of its nodes; or any name, and a mapping of C(nodes), a list, and C(count).
     type: dict
     default: {}
+  adopt_data:
+    description:
+      - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this
+        word, a plan that would hand them over is refused.
+      - Taken out again once it is done.
+    type: list
+    elements: str
+    default: []
   authorized_keys:
     description: OpenSSH public keys that may log in as root, besides the deployment's own.
     type: list

@@ -147,6 +147,8 @@ def parse(
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
         at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
+        composition_name=composition.name,
+        adopt_data=_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
@@ -282,6 +284,15 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
         )
 
 
+def _adopting(value: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
+    """The nodes that may take over data of others."""
+    names = [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where} is {value!r}, expected a list of nodes")
+    values.known(names, [node.name for node in nodes], where, "node of the deployment")
+    return tuple(dict.fromkeys(names))
+
+
 def _with_addresses(
     wanted: t.Sequence[_Wanted], placed: t.Collection[str], addresses: Addresses, others: Others, path: str
 ) -> tuple[Node, ...]:
@@ -297,6 +308,7 @@ def _with_addresses(
             name=node.name,
             role=node.role,
             index=node.index,
+            address_given=node.name in fixed,
             address=fixed.get(node.name) or addresses.automatic(node.role, node.index, node.name, f"{path}: network"),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
@@ -307,7 +319,17 @@ def _with_addresses(
 
 
 #: Fields of a deployment that travel as they are.
-_SHARED = ("composition", "builder", "platform", "network", "state", "keep", "boot_timeout", "verify_timeout")
+_SHARED = (
+    "composition",
+    "composition_name",
+    "builder",
+    "platform",
+    "network",
+    "state",
+    "keep",
+    "boot_timeout",
+    "verify_timeout",
+)
 _NONE = object()
 
 
@@ -319,6 +341,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_adopt_data": list(deployment.adopt_data),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
@@ -327,6 +350,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
+        if node.address_given:
+            own[node.name]["compose_address_given"] = True
         extra = {key: value for key, value in node.parameters.items() if deployment.parameters.get(key, _NONE) != value}
         for key, value in (("node_parameters", extra), ("secrets", node.secrets), ("options", node.options)):
             if value:
@@ -359,6 +384,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
             role=of(host, held, "role"),
             index=of(host, held, "index"),
             address=of(host, held, "address"),
+            address_given=bool(held.get("compose_address_given", False)),
             parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
             secrets=values.plain(held.get("compose_secrets", {})),
             options=values.plain(held.get("compose_options", {})),
@@ -373,6 +399,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         revision=values.plain(shared.get("compose_revision", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
+        adopt_data=tuple(of(first, shared, "adopt_data")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },

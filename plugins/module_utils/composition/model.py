@@ -101,6 +101,8 @@ class Node:
     index: int = 1
     #: Address on the network of the deployment, without prefix length.
     address: str | None = None
+    #: Whether the deployment file says the address; any other is a proposal, see :mod:`..deploy.addresses`.
+    address_given: bool = False
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     secrets: t.Mapping[str, str] = field(default_factory=dict)
     #: The platform's options for this node (merged: platform, role, node).
@@ -147,6 +149,10 @@ class Deployment:
     verify_timeout: int = 1800
     #: Names of groups of redundant nodes → how many may be down at a time.
     at_most: t.Mapping[str, Limit] = field(default_factory=dict)
+    #: Name of the composition: with that of the deployment, whose data and state it is.
+    composition_name: str = ""
+    #: Nodes that may take over data which was made for others.
+    adopt_data: tuple[str, ...] = ()
     #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
     credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -161,7 +167,8 @@ class Deployment:
     def from_json(cls, data: t.Mapping[str, t.Any]) -> Deployment:
         fields = dict(data)
         fields["nodes"] = tuple(Node(**node) for node in data["nodes"])
-        fields["authorized_keys"] = tuple(data.get("authorized_keys", ()))
+        for key in ("authorized_keys", "adopt_data"):
+            fields[key] = tuple(data.get(key, ()))
         fields["at_most"] = {
             name: Limit(tuple(limit["nodes"]), limit["count"]) for name, limit in data.get("at_most", {}).items()
         }

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from ..composition.model import Deployment, Node
 from ..composition.options import Option
+from ..composition.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
@@ -167,6 +168,10 @@ class Platform(ABC):
     @abstractmethod
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
+
+    def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
+        """Data volumes that exist of nodes that exist or existed: what :meth:`remove` with ``data`` takes with it."""
+        return {}
 
     @abstractmethod
     def console(self, node: Node, lines: int = 50) -> str:
