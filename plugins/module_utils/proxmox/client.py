@@ -26,6 +26,7 @@ except ImportError:
     HAS_PROXMOXER = False
 
 from ..errors import ComposeError, InputError
+from ..libraries import missing_library
 
 Params = t.Mapping[str, t.Any]
 
@@ -147,10 +148,7 @@ class Client:
 
     def __init__(self, access: Access, parallel: int = 8) -> None:
         if not HAS_PROXMOXER:
-            raise ComposeError(
-                "the Python libraries 'proxmoxer' and 'requests-toolbelt' are needed for the platform 'proxmox' but "
-                "are not installed; on Debian: pip install proxmoxer requests-toolbelt"
-            )
+            raise missing_library("proxmoxer", "requests", "requests_toolbelt", what="the platform 'proxmox'")
         access.check()
         self.access = access
         self._slots = threading.Semaphore(parallel)

@@ -58,7 +58,7 @@ roles:
                 "compose_parameters": {},
                 "compose_setup": {},
                 "compose_authorized_keys": [],
-                    "compose_adopt_data": [],
+                "compose_adopt_data": [],
                 "compose_at_most": {},
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
