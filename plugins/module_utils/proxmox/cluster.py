@@ -13,6 +13,7 @@ from functools import cached_property
 
 from ..errors import ComposeError, InputError
 from .client import Client, ProxmoxError
+from .privileges import separation
 from .record import tags_of
 
 #: The first version to which disk images can be uploaded.
@@ -113,7 +114,11 @@ class Cluster:
 
     @cached_property
     def _release(self) -> str:
-        return str(self.client.get("/version")["version"])
+        told = self.client.get("/version")
+        if not isinstance(told, dict) or "version" not in told:
+            access = self.client.access
+            raise InputError(f"what answers at {access.host}, port {access.port}, is not the API of Proxmox VE")
+        return str(told["version"])
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -163,7 +168,7 @@ class Cluster:
         """Where a VM is. :raises ComposeError: nowhere."""
         found = self.vms().get(vmid)
         if found is None:
-            raise ComposeError(f"VM {vmid} does not exist, or {self.client.access.account} may not see it (VM.Audit)")
+            raise ComposeError(f"VM {vmid} does not exist, or {self.client.access.caller} may not see it (VM.Audit)")
         return found.node
 
     def moved(self, vmid: int) -> bool:
@@ -198,9 +203,11 @@ class Cluster:
         """A storage. :raises InputError: there is none of that name."""
         known = self.storages()
         if name not in known:
+            right = "Datastore.AllocateSpace"
             raise InputError(
-                f"Proxmox has no storage {name!r} that {self.client.access.account} may see (Datastore.AllocateSpace); "
-                f"there are: {', '.join(sorted(known)) or 'none'}"
+                f"Proxmox has no storage {name!r} that {self.client.access.caller} may see ({right}"
+                f"{separation(self.client, f'/storage/{name}', [right])}); there are: "
+                f"{', '.join(sorted(known)) or 'none'}"
             )
         return known[name]
 
@@ -219,10 +226,11 @@ class Cluster:
             )
         fitting = [storage for storage in self.storages().values() if "import" in storage.content]
         if not fitting:
+            right = "Datastore.AllocateSpace"
             raise InputError(
-                f"no storage of Proxmox that {self.client.access.account} may see (Datastore.AllocateSpace) takes "
-                "images to import; allow it for one that is a directory, for example: "
-                "pvesm set local --content backup,iso,vztmpl,import"
+                f"no storage of Proxmox that {self.client.access.caller} may see ({right}"
+                f"{separation(self.client, '/storage', [right])}) takes images to import; allow it for one that is a "
+                "directory, for example: pvesm set local --content backup,iso,vztmpl,import"
             )
         return min(fitting, key=lambda storage: (not storage.shared, storage.name))
 
