@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             elif result["reverted_to"]:
                 failures.append(f"back on the last verified image {result['reverted_to']}")
             elif revert["changed"]:
-                failures.append("stopped: there is no verified image to go back to")
+                failures.append(revert["message"])
             elif not failures:
                 failures.append("left alone: it runs its last verified image")
         if failures:
