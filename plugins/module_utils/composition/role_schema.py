@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ..errors import InputError
+from ..libraries import missing_library
 from .names import is_host_name, nearest
 from .units import PATTERN
 
@@ -136,9 +137,7 @@ def check_composition(evaluated: t.Mapping[str, t.Any], where: str, schema: Sche
     try:
         import jsonschema  # here, because most steps evaluate nothing, and it is slow to import
     except ImportError:
-        raise InputError(
-            "the Python library 'jsonschema' is not installed; on Debian it is in the package 'python3-jsonschema'"
-        ) from None
+        raise missing_library("jsonschema", what="the check of a composition's attributes") from None
     validator = jsonschema.Draft7Validator(schema or COMPOSITION)
     errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
     if not errors:

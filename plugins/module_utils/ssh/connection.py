@@ -36,6 +36,7 @@ except ImportError:
     HAS_PARAMIKO = False
 
 from ..errors import ComposeError
+from ..libraries import missing_library
 from .dial import CONNECT, GRACE, await_banner, dial
 from .endpoint import Endpoint
 
@@ -132,7 +133,7 @@ class Connection:
 
     def __init__(self, node: str, endpoint: Endpoint, host_key: str, identity_file: str) -> None:
         if not HAS_PARAMIKO:
-            raise ComposeError("the Python library 'paramiko' is not installed")
+            raise missing_library("paramiko", what="every connection to a node")
         self.node = node
         #: Why the last attempt to connect failed; empty when it did not.
         self.last_error = "not tried yet"
