@@ -25,7 +25,7 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.transport import
 class FleetAction(ActionBase):
     """Runs the module of the same name once for each deployment in the batch, and shows its progress meanwhile.
 
-    Results are those of the module where the batch has one deployment; ``deployments`` has them by name in any case.
+    Results are those of the module where the batch has one deployment; of several, ``deployments`` has them by name.
     """
 
     _requires_connection = True
@@ -90,7 +90,7 @@ class FleetAction(ActionBase):
         """What the task gives to the module, as it is for one deployment."""
         args = dict(self._task.args)
         if "plan" in args:
-            args["plan"] = args["plan"]["deployments"][name]
+            args["plan"] = args["plan"].get("deployments", {name: args["plan"]})[name]
         if "retire" in args:
             # A limited run must not take hosts that it does not know for hosts that are gone.
             last_batch = deployment.nodes[-1].name in batch
@@ -121,6 +121,8 @@ def credentials_of(platform: str, environment: t.Mapping[str, str], variable: t.
 
 
 def _combine(deployments: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
+    if len(deployments) == 1:
+        return next(iter(deployments.values()))
     combined: dict[str, t.Any] = {}
     for result in deployments.values():
         for key, value in result.items():

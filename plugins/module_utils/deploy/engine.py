@@ -17,7 +17,6 @@ from ..builders.base import Builder
 from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..composition.document import document_digest
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Deployment
 from ..composition.names import nearest
@@ -87,11 +86,12 @@ class Engine:
         observed = self.platform.observe(self.nodes)
         steps: dict[str, Step] = {}
         unreadable = [node for node in self.nodes if node.name in self.deployment.unreadable]
+        # Only nodes that exist have a document to compare with: planning a new node writes no key.
+        known = [node for node in self.nodes if observed[node.name].state != "absent"]
+        digests = self.documents.digests([node for node in known if node.name not in self.deployment.unreadable])
         for node in self.nodes:
             seen = observed[node.name]
-            # Only nodes that exist have a document to compare with: planning a new node writes no key.
-            known = seen.state != "absent" and node.name not in self.deployment.unreadable
-            digest = document_digest(self.documents.of(node)) if known else seen.document or ""
+            digest = digests.get(node.name, seen.document or "")
             steps[node.name] = plan_node(node, desired["images"][node.role], digest, seen)
         for node in unreadable:
             self.progress.say(
@@ -216,7 +216,7 @@ class Engine:
         """The nodes that the plan switches, with image and document."""
         nodes = [node for node in self.nodes if plan["steps"][node.name]["action"] in SWITCHED]
         images = {role: self.releases.image(plan["images"][role]) for role in {node.role for node in nodes}}
-        return [self.documents.target(node, images[node.role]) for node in nodes]
+        return self.documents.targets(nodes, images)
 
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
@@ -237,7 +237,7 @@ class Engine:
         refresh = [node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"]
         outcomes.update(self.documents.refresh(refresh))
         self.write_access()  # some platforms know an address only now
-        return {**_per_node(outcomes), "diff": plan["diff"]}
+        return {**_per_node(outcomes), "diff": plan.get("diff", [])}
 
     def _rollout(self, composition: t.Mapping[str, t.Any]) -> Rollout:
         """Checks waves by the built-in checks only: the test script is about the whole."""
@@ -250,7 +250,8 @@ class Engine:
 
     def write_access(self) -> None:
         """``ssh_config`` and ``known_hosts`` for every node of the deployment that has an address."""
-        self.keys.write_access(endpoints(self.platform))
+        with self.progress.waiting(lambda: f"writing {self.keys.known_hosts_file}"):
+            self.keys.write_access(endpoints(self.platform))
 
     # -- verify, commit, revert ----------------------------------------------------------------------------------
 
