@@ -244,7 +244,11 @@ class Debian(Builder):
         self.progress.say(f"{what} 0/{len(packages)}")
         try:
             self._nix.realise(
-                packages, log, lambda: f"{what} {log.finished}/{len(packages)}", "--max-jobs", str(DOWNLOADS)
+                packages,
+                log,
+                lambda: f"{what} {log.finished}/{len(packages)}, {log.fetched >> 20} MiB",
+                "--max-jobs",
+                str(DOWNLOADS),
             )
         except NixBuildError as error:
             package = failed_without_a_word(error)
