@@ -21,8 +21,9 @@ from ..composition.state import Mark
 from ..errors import ComposeError, InputError
 from ..images.image import ARCHITECTURES, Image
 from ..progress import Progress
-from . import console, machine
+from . import console, limits, machine
 from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
+from .limits import Needs
 from .records import NodeState, Record
 
 #: Bytes that must be free in the state directory: records, documents, consoles.
@@ -60,6 +61,10 @@ class LocalPlatform(Platform):
 
     def after_stop(self, name: str) -> None:
         """Clean up behind a node that does not run any more, or could not be started."""
+
+    def needs(self, node: Node) -> Needs:
+        """What a node takes of this host's limits, at least, besides memory of containers."""
+        return Needs()
 
     def effective_options(self, node: Node) -> dict[str, t.Any]:
         """The options that the node is to boot with."""
@@ -102,6 +107,8 @@ class LocalPlatform(Platform):
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
         if free < SPACE:
             raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")
+        running = self.running([node.name for node in nodes])
+        limits.require([self.needs(node) for node in nodes if node.name not in running])
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
         wanted = {node.name: node for node in nodes}
