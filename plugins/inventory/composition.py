@@ -55,6 +55,11 @@ options:
       - The last usable address is kept for the gateway.
     type: str
     default: 10.87.0.0/16
+  domain:
+    description:
+      - DNS domain of the nodes whose names have no dots, for example V(cluster.example.org).
+      - Full names on the nodes are made with it; hosts of the inventory keep their names.
+    type: str
   setup:
     description:
       - Given to the composition when it is evaluated, as C(setup.params). Plain data.

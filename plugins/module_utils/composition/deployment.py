@@ -19,7 +19,7 @@ from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits
 from .model import Composition, Deployment, Distribution, Limit, Node
-from .names import is_node_name, nearest
+from .names import is_host_name, is_node_name, label_of, nearest
 from .options import HasOptions, validate_options
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
@@ -91,8 +91,8 @@ class _Wanted:
 
 
 def file_name(path: str) -> str:
-    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``."""
-    return re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path))
+    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``, as a label."""
+    return label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
 
 
 def state_directory(base: str | None, name: str, path: str) -> str:
@@ -139,6 +139,7 @@ def parse(
         platform=platform.name,
         nodes=nodes,
         network=str(network),
+        domain=_domain(data, nodes, path),
         state=state_directory(data.get("state_dir"), name, path),
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
@@ -150,6 +151,18 @@ def parse(
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
+
+
+def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
+    """The domain of nodes whose names have no dots."""
+    domain = values.domain(data.get("domain"), f"{path}: domain")
+    names = {node.name for node in nodes}
+    for name in names:
+        if domain and f"{name}.{domain}" in names:
+            raise InputError(
+                f"{path}: domain: nodes {name!r} and {f'{name}.{domain}'!r} would both be {f'{name}.{domain}'!r}"
+            )
+    return domain
 
 
 def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
@@ -195,7 +208,8 @@ def _nodes(
         for index, name in enumerate(names, 1):
             if name in wanted:
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"
-                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names")
+                other = f"; 'roles: {{{role}: [NAME]}}' in {path} gives others" if wanted[name].role != role else ""
+                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names{other}")
             if name not in placed:
                 _refuse_taken(name, where, others)
             known = _known(name, platform, others, where) if name in placed else {}
@@ -233,9 +247,13 @@ def _names(role: str, entry: Data, composition: Composition, where: str) -> list
         wanted = values.distribution(composition.distribution.get(role), where)
     if isinstance(wanted, list):
         return wanted
-    names = [role] if wanted is None else [f"{role}{index}" for index in range(1, wanted + 1)]
-    for name in names[-1:]:  # the longest one: it tells for all of them
-        values.host_name(name, f"{where}: made of the role's name")
+    stem = label_of(role)
+    names = [stem] if wanted is None else [f"{stem}{index}" for index in range(1, wanted + 1)]
+    if names and not is_host_name(names[-1]):  # the longest one: it tells for all of them
+        raise InputError(
+            f"{where}: {role!r} gives no name for a node, expected {values.A_NAME};"
+            f" 'roles: {{{role}: [NAME]}}' in the deployment file gives others"
+        )
     return names
 
 
@@ -251,7 +269,10 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
             raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
         for host in others.groups.get(word, [word]):
             if not is_node_name(host):
-                raise InputError(f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME}")
+                raise InputError(
+                    f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME};"
+                    f" give it such a name where it is defined, and 'ansible_host: {host}'"
+                )
             if "compose_role" in others.hosts[host]:
                 raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
             pool[host] = None
@@ -307,7 +328,7 @@ def _with_addresses(
 
 
 #: Fields of a deployment that travel as they are.
-_SHARED = ("composition", "builder", "platform", "network", "state", "keep", "boot_timeout", "verify_timeout")
+_SHARED = ("composition", "builder", "platform", "network", "domain", "state", "keep", "boot_timeout", "verify_timeout")
 _NONE = object()
 
 

@@ -64,6 +64,8 @@ def run_step(
         module.fail_json(msg=str(error), failure=error.failure)
     except OSError as error:
         module.fail_json(msg=f"{step}: {error}", exception=traceback.format_exc())
+    for warning in engine.desired.warnings:
+        module.warn(warning)
     result.setdefault("changed", False)
     module.exit_json(**result)
 
