@@ -102,7 +102,7 @@ class FleetAction(ActionBase):
         # Without its composition, a deployment gets steps only that need none.
         if self._connection.transport != "local" and not deployment["broken"]:
             source = source_at(deployment["composition"], deployment["revision"])
-            revision = source.revision or git_revision(source.path)
+            revision = source.revision or git_revision(source.path, display.warning)
             args["composition_source"] = {**pack(source.path), "revision": revision}
         return {
             **args,

@@ -180,7 +180,7 @@ class Debian(Builder):
             roles=roles,
             distribution=attributes.get("rolesDistribution", {}),
             test_script=attributes.get("testScript", ""),
-            revision=git_revision(evaluated.path),
+            revision=git_revision(evaluated.path, self.progress.say),
             lock=lock_digest,
         )
 

@@ -216,7 +216,7 @@ class Nxc(Builder):
         directory = os.path.dirname(project.directory) if path.endswith("/nxc") else os.path.abspath(path)
         name = label_of(os.path.basename(directory) if known.name == ONLY else known.name)
         lock = project.lock_digest()
-        revision = git_revision(project.directory)
+        revision = git_revision(project.directory, self.progress.say)
         choice = [self.option(name) for name in ("composition", "flavour", "variant")]
         meaning = json.dumps([project.digest(), known.test_script, dict(parameters), choice], sort_keys=True)
         return Composition(
