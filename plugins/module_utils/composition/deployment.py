@@ -328,7 +328,9 @@ def _with_addresses(
 
 
 #: Fields of a deployment that travel as they are.
-_SHARED = ("composition", "builder", "platform", "network", "domain", "state", "keep", "boot_timeout", "verify_timeout")
+_SHARED = ("composition", "builder", "platform", "network", "state", "keep", "boot_timeout", "verify_timeout")
+#: The same, left out where there is none.
+_IF_ANY = ("domain", "broken")
 _NONE = object()
 
 
@@ -345,8 +347,9 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
-    if deployment.broken:
-        shared["compose_broken"] = deployment.broken
+    for key in _IF_ANY:
+        if getattr(deployment, key):
+            shared[f"compose_{key}"] = getattr(deployment, key)
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
@@ -394,11 +397,11 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         setup=of(first, shared, "setup"),
         builder_options=of(first, shared, "builder_options"),
         revision=values.plain(shared.get("compose_revision", "")),
-        broken=values.plain(shared.get("compose_broken", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },
         **{key: of(first, shared, key) for key in _SHARED},
+        **{key: values.plain(shared.get(f"compose_{key}", "")) for key in _IF_ANY},
     )
