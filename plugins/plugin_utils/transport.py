@@ -299,5 +299,5 @@ def _content(deployment: Deployment) -> _Content:
         support=support,
         deployment=itself,
         composition=pack(source.path),
-        revision=source.revision or git_revision(source.path),
+        revision=source.revision or git_revision(source.path, display.warning),
     )

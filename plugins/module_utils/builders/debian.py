@@ -19,7 +19,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..composition.model import Composition, Role, Volume
-from ..composition.names import is_host_name
+from ..composition.names import is_host_name, label_of
 from ..composition.role_schema import check_composition
 from ..errors import ComposeError, EvaluationError, InputError
 from ..files import write_text
@@ -128,7 +128,7 @@ class Debian(Builder):
         lock = lock_path(path)
         return {
             "composition": path,
-            "name": os.path.basename(path),
+            "name": label_of(os.path.basename(path)),
             "lock": lock if os.path.exists(lock) else "",
             "parameters": json.dumps(parameters),
             "mirrors": json.dumps(mirrors or {}),
@@ -140,10 +140,10 @@ class Debian(Builder):
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
             raise InputError(f"{file} is missing: it is what makes a directory a composition of the builder 'debian'")
-        name = os.path.basename(path)
+        name = label_of(os.path.basename(path))
         if not is_host_name(name):
             raise InputError(
-                f"{path}: the directory's name names the images; use lower-case letters, digits and dashes"
+                f"{path}: the directory's name names the images; use letters, digits and dashes, at most 63"
             )
         lock = read_lock(path)
         try:
@@ -181,7 +181,7 @@ class Debian(Builder):
             roles=roles,
             distribution=attributes.get("rolesDistribution", {}),
             test_script=attributes.get("testScript", ""),
-            revision=git_revision(evaluated.path),
+            revision=git_revision(evaluated.path, self.progress.say),
             lock=lock_digest,
         )
 

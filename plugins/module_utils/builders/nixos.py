@@ -130,7 +130,7 @@ class Nixos(Builder):
             },
             distribution=described.get("rolesDistribution", {}),
             test_script=described.get("testScript", ""),
-            revision=git_revision(source.directory),
+            revision=git_revision(source.directory, self.progress.say),
             lock=_lock_digest(source),
         )
 

@@ -26,9 +26,10 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
     :raises InputError: there is neither; the composition does not evaluate; the manifest is of another builder.
     """
     if os.path.isfile(path):
+        if not path.endswith(".json"):
+            raise InputError(f"{path} is a file, expected the composition's directory, or its {MANIFEST}")
         return read_manifest(path, builder.name)
-    if not os.path.isdir(path):
-        raise InputError(f"{path}: no such directory, expected a composition")
+    _require_directory(path)
     try:
         return builder.evaluate(path, parameters)
     except MissingProgramError as missing:
@@ -36,6 +37,16 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
         if not os.path.isfile(manifest):
             raise InputError(f"{path}: has no {MANIFEST}, and cannot be evaluated here: {missing}") from missing
         return read_manifest(manifest, builder.name)
+
+
+def _require_directory(path: str) -> None:
+    try:
+        os.listdir(path)
+    except FileNotFoundError:
+        link = f" (it is a link to {os.readlink(path)!r}, which leads nowhere)" if os.path.islink(path) else ""
+        raise InputError(f"{path}: no such directory, expected a composition{link}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, expected the directory of a composition") from None
 
 
 def to_manifest(composition: Composition) -> dict[str, t.Any]:
@@ -68,8 +79,12 @@ def read_manifest(path: str, builder: str) -> Composition:
     try:
         with open(path, encoding="utf-8") as stream:
             composition = Composition.from_json(json.load(stream))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(
+            f"{path}: cannot be read: it is no JSON ({error}); the module immutable.compose.evaluate writes it again"
+        ) from error
     except InputError as error:
         raise InputError(f"{os.path.dirname(path)}: {error}") from error
     if composition.builder != builder:

@@ -132,6 +132,8 @@ class Deployment:
     nodes: tuple[Node, ...]
     #: Private network of the nodes, in prefix notation.
     network: str = "10.87.0.0/16"
+    #: Domain of the nodes whose names have no dots; empty: they have none.
+    domain: str = ""
     #: Options of the builder.
     builder_options: t.Mapping[str, t.Any] = field(default_factory=dict)
     #: git revision at which the composition is taken; empty: as its directory is now.
