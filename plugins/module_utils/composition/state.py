@@ -136,10 +136,11 @@ class StateDirectory:
         )
         consent = ", ".join(sorted((nodes | data) & members) or sorted(members)[:1])
         raise InputError(
-            f"{self.path} is the state directory of composition {mark.composition!r} ({mark.source}), which has {there}, "
-            f"not of composition {self.deployment.composition_name!r}. Nothing was touched. Set another name or state_dir; "
-            "or destroy what is there with the deployment file that it was made with (compose_data=true for the data); "
-            f"or, if all its nodes are in this deployment, too, hand it over: adopt_data: [{consent}]"
+            f"{self.path} is the state directory of composition {mark.composition!r} ({mark.source}), which has "
+            f"{there}, not of composition {self.deployment.composition_name!r}. Nothing was touched. Set another "
+            "name or state_dir; or destroy what is there with the deployment file that it was made with "
+            "(compose_data=true for data); or, if all its nodes are in this deployment, too, hand it over: "
+            f"adopt_data: [{consent}]"
         )
 
 

@@ -15,6 +15,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import replace
 
+from ..composition.document import own_address
 from ..composition.model import Deployment, Node
 from ..composition.ownership import DataVolume, Owner, require_own_data
 from ..composition.state import Mark
@@ -140,6 +141,7 @@ class LocalPlatform(Platform):
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         by_name = {target.node.name: target for target in targets}
+        self._make_way({name: own_address(target.document) for name, target in by_name.items()}, "switch")
 
         def act(name: str) -> Outcome:
             target = by_name[name]
@@ -166,6 +168,8 @@ class LocalPlatform(Platform):
                 return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
 
+        back = {node.name: self._records(node.name)[1] for node in nodes}
+        self._make_way({name: own_address(record.document) for name, record in back.items() if record}, "revert")
         return self._per_node("revert", [node.name for node in nodes], act, tell)
 
     def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
@@ -289,6 +293,18 @@ class LocalPlatform(Platform):
 
         with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(missing))}"):
             return per_node(sorted(missing), act, told, step=step)
+
+    def _make_way(self, wanted: t.Mapping[str, str | None], step: str) -> None:
+        """Stop nodes that go to other addresses, where others get theirs: at no time have two the same.
+
+        :param wanted: node → the address that it is going to have.
+        """
+        getters = {address: name for name, address in wanted.items() if address is not None}
+        for name in wanted:
+            record, _verified = self._records(name)
+            has = None if record is None else own_address(record.document)
+            if has is not None and getters.get(has, name) != name:
+                self._stop(name, step)
 
     def _boot(self, name: str, record: Record, step: str) -> Outcome:
         """Stop what runs, and boot ``record``."""
