@@ -356,7 +356,7 @@ class Proxmox(Platform):
 
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            record = vm and self.service.machines.record(vm.config(), vm.vmid)
+            record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
             if vm is None or record is None:
                 return Outcome(ok=True)
             changed = self.service.machines.let_go(vm, references, data=data)

@@ -23,7 +23,7 @@ try:
 
     HAS_PROXMOXER = True
 
-    class _Pinned(FingerprintAdapter):  # type: ignore[misc]
+    class _Pinned(FingerprintAdapter):
         """Demands a certificate by its fingerprint, also of a server that is reached through a proxy."""
 
         def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:

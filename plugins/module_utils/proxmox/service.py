@@ -11,7 +11,8 @@ from functools import cached_property
 
 from ..composition.model import Deployment, Node
 from ..progress import Progress
-from .client import Access, Client
+from .access import Access
+from .client import Client
 from .cluster import Cluster
 from .config import Config
 from .config_drive import config_drive
