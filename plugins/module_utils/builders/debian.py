@@ -164,6 +164,7 @@ class Debian(Builder):
                 name=name,
                 identity=attributes["identities"][name] if locked else None,
                 ports=tuple(role.get("ports", ())),
+                may_fail=tuple(role.get("mayFail", ())),
                 volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
                 bootable=role.get("kernel") is not None,
                 packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},

@@ -34,6 +34,7 @@ class GuixComposition:
             name: Role(
                 name=name,
                 ports=tuple(role.get("ports", ())),
+                may_fail=tuple(role.get("mayFail", ())),
                 volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
             )
             for name, role in self.attributes["roles"].items()

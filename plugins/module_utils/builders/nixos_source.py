@@ -104,7 +104,7 @@ def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.A
         raise InputError(f"{file}: roles: is missing, or there are none")
     beside = evaluated.get("compose", {})
     if not isinstance(beside, dict):
-        raise InputError(f"{file}: compose: expected a set with ports and volumes of roles")
+        raise InputError(f"{file}: compose: expected a set with ports, volumes and mayFail of roles")
     for role, fields in beside.items():
         if role not in roles:
             raise InputError(f"{file}: compose.{role}: there is no such role{nearest(role, roles)}")

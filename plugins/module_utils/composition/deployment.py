@@ -18,9 +18,11 @@ from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits
+from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_node_name, nearest
 from .options import HasOptions, validate_options
+from .units import unit_patterns
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
@@ -143,6 +145,7 @@ def parse(
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
@@ -184,7 +187,7 @@ def _nodes(
     placed: set[str] = set()
     for role in sorted(composition.roles):
         where = f"{path}: roles.{role}"
-        entry = _role_entry(roles.get(role), where)
+        entry = role_entry(roles.get(role), where)
         if entry.get("hosts") is not None:
             names = _placed(entry, where, others)
             placed.update(names)
@@ -214,10 +217,10 @@ def _nodes(
     return list(wanted.values()), placed
 
 
-def _role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
+def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
     """A role's entry in its long form."""
     if not isinstance(value, t.Mapping):
-        return {"names" if isinstance(value, list) else "count": value}
+        return {"names" if isinstance(value, (list, tuple)) else "count": value}
     entry = values.mapping(value, where)
     values.known(entry, ROLE_KEYS, where, "key of a role")
     if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
@@ -309,7 +312,7 @@ def _with_addresses(
             role=node.role,
             index=node.index,
             address_given=node.name in fixed,
-            address=fixed.get(node.name) or addresses.automatic(node.role, node.index, node.name, f"{path}: network"),
+            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
             options=node.settings.options,
@@ -341,12 +344,16 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_members": to_members(deployment.nodes),
         "compose_adopt_data": list(deployment.adopt_data),
+        "compose_may_fail": list(deployment.may_fail),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
+    if deployment.broken:
+        shared["compose_broken"] = deployment.broken
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
@@ -362,12 +369,15 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
 def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
+    Its nodes are all members; those whose hosts are not given have no parameters. Secrets are read where they are
+    needed, see plugin_utils/secrets.py.
+
     :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
     """
-    members = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
-    if not members:
+    given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
+    if not given:
         raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
-    first, shared = next(iter(members.items()))
+    first, shared = next(iter(given.items()))
 
     def of(host: str, held: Data, key: str) -> t.Any:
         try:
@@ -377,19 +387,26 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
                 f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
             ) from None
 
+    members = {node.name: node for node in from_members(of(first, shared, "members"))}
+    strangers = sorted(set(given) - set(members))
+    if strangers:
+        raise InputError(
+            f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
+        )
     parameters = of(first, shared, "parameters")
     nodes = [
         Node(
             name=host,
-            role=of(host, held, "role"),
-            index=of(host, held, "index"),
-            address=of(host, held, "address"),
-            address_given=bool(held.get("compose_address_given", False)),
-            parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
-            secrets=values.plain(held.get("compose_secrets", {})),
-            options=values.plain(held.get("compose_options", {})),
+            role=of(host, given[host], "role"),
+            index=of(host, given[host], "index"),
+            address=of(host, given[host], "address"),
+            address_given=bool(given[host].get("compose_address_given", False)),
+            parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
+            options=values.plain(given[host].get("compose_options", {})),
         )
-        for host, held in members.items()
+        if host in given
+        else member
+        for host, member in members.items()
     ]
     return Deployment(
         name=name,
@@ -397,9 +414,11 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         setup=of(first, shared, "setup"),
         builder_options=of(first, shared, "builder_options"),
         revision=values.plain(shared.get("compose_revision", "")),
+        broken=values.plain(shared.get("compose_broken", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         adopt_data=tuple(of(first, shared, "adopt_data")),
+        may_fail=tuple(of(first, shared, "may_fail")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },

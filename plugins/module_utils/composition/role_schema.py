@@ -11,6 +11,7 @@ import typing as t
 from ..errors import InputError
 from ..libraries import missing_library
 from .names import is_host_name, nearest
+from .units import PATTERN
 
 Schema = dict[str, t.Any]
 
@@ -61,6 +62,8 @@ VOLUME = _object(
 # The name becomes the serial number of a virtio disk: 20 characters.
 VOLUMES = _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME)
 PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
+# Units of systemd, services of the Shepherd.
+MAY_FAIL = _list({"type": "string", "pattern": f"^{PATTERN}$"})
 
 #: What no role may bring: the node document says it, or the volumes do.
 OWN_FILES = frozenset({"/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/machine-id"})
@@ -79,10 +82,13 @@ ROLE = _object(
         "kernelModules": _list(WORD),
         "volumes": VOLUMES,
         "ports": PORTS,
+        "mayFail": MAY_FAIL,
         "postInstall": TEXT,
     }
 )
-GUIX_ROLE = _object({"description": TEXT, "file": TEXT, "volumes": VOLUMES, "ports": PORTS}, required=["file"])
+GUIX_ROLE = _object(
+    {"description": TEXT, "file": TEXT, "volumes": VOLUMES, "ports": PORTS, "mayFail": MAY_FAIL}, required=["file"]
+)
 
 DISTRIBUTION: Schema = {
     "type": "object",
@@ -110,7 +116,7 @@ NIXOS_COMPOSITION = _object(
     {
         "roles": {
             "type": "object",
-            "additionalProperties": _object({"ports": PORTS, "volumes": VOLUMES}),
+            "additionalProperties": _object({"ports": PORTS, "volumes": VOLUMES, "mayFail": MAY_FAIL}),
             "minProperties": 1,
         },
         "testScript": TEXT,

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ..composition.document import document_digest, node_document
 from ..composition.model import Deployment, Node
-from ..errors import ComposeError
+from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..platforms.base import Outcome, Platform, Target
 from ..ssh.keys import Keys
+from .release import Release
 
 
 class Documents:
@@ -24,7 +26,8 @@ class Documents:
         self.keys = keys
 
     def of(self, node: Node) -> dict[str, t.Any]:
-        """The document of one node."""
+        """The document of one node. :raises InputError: its secrets cannot be read."""
+        self.require_secrets(node)
         host = self.keys.host_key(node.name)
         return node_document(
             self.deployment,
@@ -35,10 +38,27 @@ class Documents:
             authorized_keys=[self.keys.login_public_key(), *self.deployment.authorized_keys],
         )
 
+    def require_secrets(self, node: Node) -> None:
+        """:raises InputError: the secrets of a node cannot be read; says which, and where they stand."""
+        if node.name in self.deployment.unreadable:
+            raise InputError(self.deployment.unreadable[node.name])
+
     def target(self, node: Node, image: Image) -> Target:
         """The node with the image and the document that it is to boot with."""
         document = self.of(node)
         return Target(node, image, document, document_digest(document))
+
+    def take_back(self, nodes: t.Iterable[Node], before: Release | None) -> dict[str, Outcome]:
+        """Tell nodes, which a run that failed told their new peers, those of the release before."""
+        if before is None:
+            return {}
+        peers = [
+            Node(name, role, before.places[name].index, before.places[name].address)
+            for name, role in before.nodes.items()
+            if name in before.places
+        ]
+        peers.sort(key=lambda node: (node.role, node.index))
+        return Documents(replace(self.deployment, nodes=tuple(peers)), self.platform, self.keys).refresh(nodes)
 
     def refresh(self, nodes: t.Iterable[Node]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""

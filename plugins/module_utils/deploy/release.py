@@ -14,12 +14,21 @@ import shutil
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
-from ..composition.schema import reading, validate
+from ..composition.model import Deployment
+from ..composition.schema import DamagedError, read_document, reading
 from ..errors import ComposeError, InputError
-from ..files import read_json, write_json
+from ..files import write_json
 from ..images.image import Image
 
 RELEASE_SCHEMA = "immutable.compose/release/1"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node is among the others of its role, and on the network."""
+
+    index: int
+    address: str | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,11 @@ class Release:
     previous: int | None = None
     #: Checks by result, for example ``{"passed": 12, "failed": 0}``.
     checks: t.Mapping[str, int] = field(default_factory=dict)
+    #: Node → its place. Empty in records of earlier versions, as is the name of the composition.
+    places: t.Mapping[str, Place] = field(default_factory=dict)
+    composition_name: str = ""
+    #: Role → units, or patterns for them, whose failure counted for nothing.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, t.Any]:
         return {"schema": RELEASE_SCHEMA, **asdict(self)}
@@ -75,17 +89,37 @@ class ReleaseStore:
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
-        fields = validate(read_json(path), RELEASE_SCHEMA, path)
+        try:
+            fields = read_document(path, RELEASE_SCHEMA)
+        except DamagedError as error:
+            raise DamagedError(f"{error.message}; remove the file: this release cannot be gone back to") from None
         with reading(RELEASE_SCHEMA, path):
-            return Release(**fields)
+            places = {name: Place(**place) for name, place in fields.pop("places", {}).items()}
+            return Release(**fields, places=places)
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
         try:
             with open(os.path.join(self.directory, "current"), encoding="utf-8") as stream:
-                return self.read(int(stream.read()))
+                number = int(stream.read())
         except FileNotFoundError:
             return None
+        except ValueError:  # cut short: a release is recorded before it is current
+            numbers = self.numbers()
+            return self.read(numbers[-1]) if numbers else None
+        return self.read(number)
+
+    def placed(self, deployment: Deployment) -> Deployment:
+        """The deployment with each node where the current release has it, whatever the roles' number is now."""
+        current = self.current()
+        places = current.places if current else {}
+        nodes = (
+            replace(node, index=places[node.name].index, address=places[node.name].address)
+            if node.name in places
+            else node
+            for node in deployment.nodes
+        )
+        return replace(deployment, nodes=tuple(nodes))
 
     def find(self, wanted: str) -> Release:
         """A kept release by its number, or ``current``, or ``previous`` (the one before the current).
@@ -117,12 +151,18 @@ class ReleaseStore:
         others = {name: role for name, role in (current.nodes if current else {}).items() if name in members}
         images = dict(current.images) if current else {}
         images = {role: images[role] for role in set(others.values()) if role in images}
-        merged = replace(verified, nodes={**others, **verified.nodes}, images={**images, **verified.images})
+        places = {name: place for name, place in (current.places if current else {}).items() if name in others}
+        merged = replace(
+            verified,
+            nodes={**others, **verified.nodes},
+            images={**images, **verified.images},
+            places={**places, **verified.places},
+        )
         if current is None or not _same(current, verified):
             # What a run wrote that was killed before it was current is written over.
             number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
-        elif merged.nodes == current.nodes and merged.images == current.images:
+        elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "places")):
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
@@ -189,4 +229,4 @@ def describe(release: Release | None) -> dict[str, t.Any] | None:
     """What a task result tells of a release."""
     if release is None:
         return None
-    return {key: value for key, value in asdict(release).items() if key != "test_script"}
+    return {key: value for key, value in asdict(release).items() if key not in ("test_script", "places")}
