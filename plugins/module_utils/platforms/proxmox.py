@@ -326,7 +326,7 @@ class Proxmox(Platform):
         stopped = vm.stop()
         if vm.config().get("onboot") == "1":  # made by an earlier version
             vm.record(vm.free(), record, {"onboot": 0})
-        return Outcome(ok=True, changed=stopped, message="stopped: there is no verified image to go back to")
+        return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
 
     def _runs(self, vm: Vm, wanted: Boot) -> bool:
         config = vm.config()
