@@ -173,6 +173,7 @@ class Proxmox(Platform):
                     f"role {target.image.role!r}: image {target.image.identity} is for {target.image.architecture}, "
                     f"but virtual machines of Proxmox VE are {ARCHITECTURE}"
                 )
+        self.service.looks.clear()
         by_name = {target.node.name: target for target in targets}
         left = set(by_name)
         staging = self.service.staging
@@ -265,6 +266,7 @@ class Proxmox(Platform):
     def _per_node(
         self, step: str, names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell
     ) -> dict[str, Outcome]:
+        self.service.looks.clear()
         left = set(names)
 
         def told(name: str, outcome: Outcome) -> None:
@@ -278,6 +280,7 @@ class Proxmox(Platform):
 
     def commit(self, nodes: t.Sequence[Node], release: int) -> None:
         client = self.service.cluster.client
+        self.service.looks.clear()
         nodes_by_name = {node.name: node for node in nodes}
 
         def act(name: str) -> None:

@@ -46,7 +46,7 @@ class Service:
         self.patience = Patience(
             shutdown=self.shared("shutdown_timeout"), task=self.shared("task_timeout"), lock=self.shared("lock_timeout")
         )
-        #: Configurations that the check has read, for the observation that follows it: each is taken once.
+        #: Configurations that the check has read, for the observation that follows it; forgotten before any change.
         self.looks: dict[int, Config] = {}
         self._macs: dict[str, str] = {}
         self._nodes = {node.name: node for node in deployment.nodes}
