@@ -195,10 +195,10 @@ class Settlement:
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
             now = f"NOT back: {outcome.message}"
+        elif seen.verified is None:  # some had a system before, which is no image
+            now = f"{seen.state}: {outcome.message or 'there is no verified image to go back to'}"
         elif seen.state == "running":
             now = f"{'back on' if back_on else 'left on'} its last verified image {seen.identity}"
-        elif seen.verified is None:
-            now = f"{seen.state}: there is no verified image to go back to"
         else:
             now = f"{seen.state}, on its last verified image {seen.identity}"
         return NodeResult(False, True, f"{own}; {now}", back_on=back_on)

@@ -163,7 +163,7 @@ class LocalPlatform(Platform):
             current, verified = self._records(name)
             if verified is None:
                 stopped = self._stop(name, "revert")
-                return Outcome(ok=True, changed=stopped, message="stopped: there is no verified image to go back to")
+                return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
             if current is not None and current.boots_like(verified) and self.running([name]):
                 return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
