@@ -12,41 +12,13 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
-from ..composition.schema import reading, validate
 from ..errors import ComposeError, InputError
-from ..files import read_json, write_json
-from ..images.image import Image
-
-RELEASE_SCHEMA = "immutable.compose/release/1"
-
-
-@dataclass(frozen=True)
-class Release:
-    """One verified state of a deployment."""
-
-    number: int
-    deployment: str
-    #: Digest of the composition it was made from, and its git revision if there was one.
-    composition: str
-    revision: str | None
-    #: Role → image identity.
-    images: t.Mapping[str, str]
-    #: Node → role, for the nodes that run it.
-    nodes: t.Mapping[str, str]
-    #: TCP ports per role and the test script: what *verified* meant.
-    ports: t.Mapping[str, t.Sequence[int]]
-    test_script: str
-    #: UTC, ISO 8601.
-    created: str
-    #: The release that was current before.
-    previous: int | None = None
-    #: Checks by result, for example ``{"passed": 12, "failed": 0}``.
-    checks: t.Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, t.Any]:
-        return {"schema": RELEASE_SCHEMA, **asdict(self)}
+from ..files import write_json
+from ..images.image import Image, read_image
+from ..model import codec
+from ..model.release import Release as Release
 
 
 class ReleaseStore:
@@ -75,15 +47,12 @@ class ReleaseStore:
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
-        fields = validate(read_json(path), RELEASE_SCHEMA, path)
-        with reading(RELEASE_SCHEMA, path):
-            return Release(**fields)
+        return codec.read(Release, path)
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
         try:
-            with open(os.path.join(self.directory, "current"), encoding="utf-8") as stream:
-                return self.read(int(stream.read()))
+            return self.read(codec.read(int, os.path.join(self.directory, "current"), "current"))
         except FileNotFoundError:
             return None
 
@@ -126,7 +95,7 @@ class ReleaseStore:
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
-        write_json(self._path(merged.number), merged.to_json())
+        codec.write(self._path(merged.number), merged)
         write_json(os.path.join(self.directory, "current"), merged.number)
         return True, merged.number
 
@@ -139,7 +108,7 @@ class ReleaseStore:
         path = os.path.join(self.roots, identity)
         if not self.has_image(identity):
             raise ComposeError(f"the image {identity} is not built here any more ({path} is missing)")
-        return Image.read(os.path.realpath(path))
+        return read_image(os.path.realpath(path))
 
     def prune(self, keep: int) -> set[str]:
         """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed."""

@@ -42,7 +42,7 @@ def decode(type_: type[T], data: t.Any, where: str) -> T:
         if _is_known(t.cast(t.Hashable, type_))(data):
             try:
                 return t.cast(T, convert(data, type_))
-            except invalid:
+            except (invalid, UnicodeError):
                 pass  # why is asked below, where it may take time
         current = shape.upgraded(type_, shape.plain(data))
         problem = Search(_fault).problem(type_, current, where)
@@ -63,9 +63,10 @@ def encode(value: t.Any, *, secrets: bool = True) -> t.Any:
     return data if secrets else shape.without_secrets(type(value), data)
 
 
-def read(type_: type[T], path: str) -> T:
+def read(type_: type[T], path: str, where: str = "") -> T:
     """A document from a file.
 
+    :param where: as for :func:`decode`; by default the document's own name.
     :raises FileNotFoundError: there is none.
     :raises InputError: names the file, and what in it is wrong.
     """
@@ -76,7 +77,7 @@ def read(type_: type[T], path: str) -> T:
     except (OSError, RecursionError, ValueError) as error:
         raise InputError(f"{path} is no readable JSON: {_why(error, path)}") from error
     try:
-        return decode(type_, data, shape.name_of(type_))
+        return decode(type_, data, where or shape.name_of(type_))
     except InputError as error:
         raise InputError(f"{path}: {error.message}") from None
 
@@ -93,6 +94,8 @@ def _fault(type_: t.Any, data: t.Any) -> str | None:
         convert(data, type_)
     except invalid as error:
         return str(error)
+    except UnicodeError:  # half a character, compared with a word
+        return "no text"
     return None
 
 

@@ -16,36 +16,16 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from ..composition.model import Volume
-from ..composition.schema import reading, validate
 from ..errors import ComposeError
-from ..files import read_json, write_json
-from ..images.image import Image
+from ..files import write_json
+from ..model import codec
+from ..model.boot import Boot
 
-RECORD_SCHEMA = "immutable.compose/machine/1"
-
-
-@dataclass(frozen=True)
-class Record:
-    """Everything needed to boot a node again as it was."""
-
-    #: Name of the platform that runs the node.
-    platform: str
-    image: Image
-    document: t.Mapping[str, t.Any]
-    document_digest: str
-    #: The platform's options as they were in effect.
-    options: t.Mapping[str, t.Any]
-
-    def boots_like(self, other: Record) -> bool:
-        """Whether booting either gives the same node."""
-        return (self.image.identity, self.document_digest, self.options) == (
-            other.image.identity,
-            other.document_digest,
-            other.options,
-        )
+#: What it was called before there was a room for types.
+Record = Boot
 
 
 class NodeState:
@@ -125,13 +105,11 @@ class NodeState:
 
     @staticmethod
     def _write(path: str, record: Record) -> None:
-        write_json(path, {"schema": RECORD_SCHEMA, **asdict(record), "image": record.image.to_json()})
+        codec.write(path, record)
 
     @staticmethod
     def _read(path: str) -> Record | None:
         try:
-            fields = validate(read_json(path), RECORD_SCHEMA, path)
+            return codec.read(Record, path)
         except FileNotFoundError:
             return None
-        with reading(RECORD_SCHEMA, path):
-            return Record(**{**fields, "image": Image.from_json(fields["image"])})

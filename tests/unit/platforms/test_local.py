@@ -256,7 +256,9 @@ def test_record_of_another_version_is_refused(lab: Lab) -> None:
     path = Path(platform.node_state("node1").directory, "current.json")
     path.write_text(path.read_text().replace("machine/1", "machine/9"))
     try:
-        with pytest.raises(ComposeError, match="current.json: schema is 'immutable.compose/machine/9', expected"):
+        with pytest.raises(
+            ComposeError, match='current.json: machine.schema is "immutable.compose/machine/9", expected'
+        ):
             observed(platform)
     finally:
         path.write_text(path.read_text().replace("machine/9", "machine/1"))
