@@ -58,7 +58,7 @@ def encode(value: t.Any, *, secrets: bool = True) -> t.Any:
 
     :param secrets: ``False`` leaves out the fields that are marked secret.
     """
-    json = _library().json
+    json = library().json
     data = json.decode(json.encode(value, enc_hook=shape.plain_or_refuse))
     return data if secrets else shape.without_secrets(type(value), data)
 
@@ -106,11 +106,12 @@ def _is_known(type_: t.Any) -> t.Callable[[t.Any], bool]:
 
 @cache
 def _converter() -> tuple[t.Callable[[t.Any, t.Any], t.Any], type[Exception]]:
-    library = _library()
-    return library.convert, library.ValidationError
+    found = library()
+    return found.convert, found.ValidationError
 
 
-def _library() -> t.Any:
+def library() -> t.Any:
+    """The library behind this. :raises ComposeError: it is not installed for this interpreter."""
     try:
         import msgspec  # here, so that what only imports this needs no library
     except ImportError:

@@ -32,12 +32,14 @@ class Volume:
 class Role:
     """One kind of machine, as far as it is known without building it."""
 
+    #: As in the composition.
     name: str
     #: Identity that the image will have once built; null where the lock is missing or does not fit, and where it takes
     #: more than a quick evaluation to know.
     identity: t.Optional[str] = None
     #: TCP ports that a node must answer on.
     ports: tuple[int, ...] = ()
+    #: By name.
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: It has a kernel; without one it runs in containers only.
     bootable: bool = True
@@ -57,6 +59,7 @@ class Composition:
     path: str
     #: SHA-256 of everything that was evaluated, identities included.
     digest: str
+    #: By name.
     roles: t.Mapping[str, Role]
     #: Role → count, list of names, or null.
     distribution: t.Mapping[str, Distribution] = field(default_factory=dict)

@@ -60,7 +60,7 @@ class Image:
     role: str
     #: ``debian``, ``nixos``, ``nxc`` or ``guix``.
     builder: str
-    #: What identifies the image.
+    #: What identifies the image, also when it runs.
     identity: str
     #: ``amd64`` or ``arm64``.
     architecture: str
@@ -70,6 +70,7 @@ class Image:
     bundle: str = ""
     #: Kernel command line.
     cmdline: str = ""
+    #: All that is known to be in it.
     packages: tuple[Package, ...] = ()
     #: Data volumes that the image mounts, for the platform to provide.
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One full object of every document: no field has its default."""
+"""One full object of every document."""
 
 from __future__ import annotations
 
