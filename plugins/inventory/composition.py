@@ -103,6 +103,26 @@ options:
         value the number of its nodes; or any name, and a mapping of C(nodes), a list, and C(count).
     type: dict
     default: {}
+  retries:
+    description:
+      - How many times nodes that do not come up, or are not well, after they were switched are booted again. Only then
+        they have failed.
+    type: int
+    default: 0
+  at_least:
+    description:
+      - Roles of the composition, and how many of their nodes must be verified for the deployment to hold. By default
+        all nodes of a role.
+      - Where a role has so many, those of its nodes that failed go back alone, and are failed hosts; the others are
+        released.
+    type: dict
+    default: {}
+  silent:
+    description:
+      - What happens to a node that does not answer though nothing was done to it. V(refuse) only reports it, for silent
+        is not wrong; V(replace) boots it again.
+    type: str
+    default: refuse
   adopt_data:
     description:
       - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this

@@ -17,13 +17,15 @@ from ..errors import InputError
 from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
-from .limits import parse_limits
+from .limits import parse_limits, parse_quorum
 from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_host_name, is_node_name, label_of, nearest
 from .options import HasOptions, validate_options
 from .units import unit_patterns
 
+#: What may happen to a node that does not answer.
+SILENT = ("refuse", "replace")
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
 
@@ -146,6 +148,9 @@ def parse(
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        retries=values.whole(data.get("retries", 0), f"{path}: retries"),
+        at_least=parse_quorum(data.get("at_least"), nodes, composition.roles, f"{path}: at_least"),
+        silent=values.one_of(data.get("silent", "refuse"), SILENT, f"{path}: silent"),
         may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
@@ -344,6 +349,8 @@ def _with_addresses(
 
 #: Fields of a deployment that travel as they are.
 _SHARED = (
+    "retries",
+    "silent",
     "composition",
     "composition_name",
     "builder",
@@ -370,6 +377,7 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_members": to_members(deployment.nodes),
         "compose_adopt_data": list(deployment.adopt_data),
         "compose_may_fail": list(deployment.may_fail),
+        "compose_at_least": dict(deployment.at_least),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
@@ -442,6 +450,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         adopt_data=tuple(of(first, shared, "adopt_data")),
         may_fail=tuple(of(first, shared, "may_fail")),
+        at_least=of(first, shared, "at_least"),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },

@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``at_most`` of a deployment file: redundant nodes, of which only so many may be down at a time. PRIVATE."""
+"""``at_most`` and ``at_least`` of a deployment file: how many nodes may be down, and must be well. PRIVATE."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ def parse_limits(
             members = _found(name, nodes, roles, groups, where)
             limits[name] = Limit(members, values.at_least_one(entry, here))
     return limits
+
+
+def parse_quorum(value: t.Any, nodes: t.Sequence[Node], roles: t.Collection[str], where: str) -> dict[str, int]:
+    """How many nodes of each role must be verified for the deployment to hold.
+
+    :raises InputError: an unknown role, or more nodes than the role has.
+    """
+    quorum = {}
+    entries = values.mapping(value, where)
+    values.known(entries, roles, where, "role of the composition")
+    for role, count in entries.items():
+        there = sum(node.role == role for node in nodes)
+        quorum[role] = values.whole(count, f"{where}.{role}")
+        if quorum[role] > there:
+            raise InputError(f"{where}.{role} is {count}, but the role has {there} nodes")
+    return quorum
 
 
 def _named(names: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:

@@ -141,6 +141,20 @@ def at_least_one(value: t.Any, where: str) -> int:
     return value
 
 
+def whole(value: t.Any, where: str) -> int:
+    """A whole number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError(f"{where} is {value!r}, expected a whole number from 0 on")
+    return value
+
+
+def one_of(value: t.Any, choices: t.Sequence[str], where: str) -> str:
+    """One of a few words."""
+    if value not in choices:
+        raise InputError(f"{where} is {value!r}, expected one of {', '.join(choices)}")
+    return str(value)
+
+
 def public_keys(value: t.Any, where: str) -> tuple[str, ...]:
     """OpenSSH public keys."""
     for key in value or ():

@@ -38,22 +38,43 @@ class Rollout:
         tell = self._teller("switch", "started", sum(map(len, waves)))
         for number, wave in enumerate(waves, 1):
             self._announce("switch", number, len(waves), [target.node.name for target in wave])
-            outcomes.update(self.platform.switch(wave, tell))
-            if number == len(waves):
-                break
+            last = number == len(waves)
+            outcomes.update(self._rounds(wave, tell, checked=not last))
             failed = [target.node.name for target in wave if not outcomes[target.node.name].ok]
-            if not failed:
-                wrong = self.check({target.node.name: target.image.identity for target in wave}, "switch")
-                failed = list(wrong)
-                for name, message in wrong.items():
-                    outcomes[name] = replace(outcomes[name], ok=False, message=message)
-            if failed:
+            if failed and not last and not self._holds(outcomes):
                 left = [target.node.name for later in waves[number:] for target in later]
                 self.progress.say(f"switch: {failed[0]} failed: left as they were: {_shown(left)}")
                 message = f"left as it was: {failed[0]} failed before its turn"
                 outcomes.update((name, Outcome(ok=False, message=message)) for name in left)
                 break
         return outcomes
+
+    def _rounds(self, wave: t.Sequence[Target], tell: Tell, *, checked: bool) -> dict[str, Outcome]:
+        """Switch and check; what does not come up is booted again, alone, as often as the deployment says.
+
+        :param checked: check also if nothing is booted again: others wait for it.
+        """
+        outcomes: dict[str, Outcome] = {}
+        retries = self.deployment.retries
+        for turn in range(retries + 1):
+            outcomes.update(self.platform.switch(wave, tell))
+            started = {target.node.name: target.image.identity for target in wave if outcomes[target.node.name].ok}
+            if (checked or retries) and started:
+                for name, message in self.check(started, "switch").items():
+                    outcomes[name] = replace(outcomes[name], ok=False, message=message)
+            failed = [target for target in wave if not outcomes[target.node.name].ok]
+            if not failed or turn == retries:
+                break
+            names = _shown([target.node.name for target in failed])
+            self.progress.say(f"switch: round {turn + 2} of {retries + 1}: booting again: {names}")
+            wave = [replace(target, fresh=True) for target in failed]
+            tell = self._teller("switch", "started", len(wave))
+        return outcomes
+
+    def _holds(self, outcomes: t.Mapping[str, Outcome]) -> bool:
+        """Whether the deployment may do without the nodes that have failed so far."""
+        failed = [name for name, outcome in outcomes.items() if not outcome.ok]
+        return not short_of_quorum(self.deployment, failed)
 
     def revert(self, names: t.Sequence[str]) -> tuple[dict[str, Outcome], dict[str, str]]:
         """Boot last verified images, each wave checked before the next; nodes that are down already come first.
@@ -109,6 +130,19 @@ class Rollout:
             self.progress.say(f"{step} {name}: {state} ({done} of {total})")
 
         return tell
+
+
+def short_of_quorum(deployment: Deployment, failed: t.Collection[str]) -> list[str]:
+    """Those failed nodes without which the deployment does not hold."""
+    members: dict[str, list[str]] = {}
+    for node in deployment.nodes:
+        members.setdefault(node.role, []).append(node.name)
+    short = []
+    for role, names in members.items():
+        lost = [name for name in names if name in failed]
+        if len(names) - len(lost) < deployment.at_least.get(role, len(names)):
+            short += lost
+    return short
 
 
 def _runs_verified(seen: Observation) -> bool:

@@ -20,6 +20,7 @@ from .journal import Journal
 from .plan import SHOWN
 from .release import Located, Release
 from .results import NodeResult, Result, to_result
+from .rollout import short_of_quorum
 
 
 class Settlement:
@@ -66,15 +67,16 @@ class Settlement:
             return ""
         if self.journal.problem:
             return self.journal.problem
-        for name, message in self.failures.items():
+        short = short_of_quorum(self.engine.deployment, self.failures)
+        for name in short:
             if name in self._switched():
-                return f"{name}: {message}"
+                return f"{name}: {self.failures[name]}"
         verified = self.journal.verified
         if verified is not None and verified.script:
             return f"verify: {verified.script}"
-        for name, message in self.failures.items():
+        for name in short:
             if name not in self.journal.ill_before:
-                return f"{name}: {message}"
+                return f"{name}: {self.failures[name]}"
         return ""
 
     def _switched(self) -> list[str]:
@@ -128,6 +130,8 @@ class Settlement:
                 ),
                 members=[node.name for node in engine.deployment.nodes],
             )
+        # With a quorum, what failed goes back alone.
+        lost = self._revert([name for name in self._switched() if name in self.failures], "it is not well")
         # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
         removed: dict[str, Outcome] = {}
         if not plan.settled and number is not None:
@@ -137,7 +141,7 @@ class Settlement:
             require(removed)
             engine.addresses.forget(plan.names("retire"))
         engine.addresses.commit(nodes)
-        result = to_result(self._results(removed))
+        result = to_result({**self._results(removed), **lost})
         marked = any(not plan.steps[node.name].verified for node in nodes)
         return {
             **result,
@@ -169,18 +173,11 @@ class Settlement:
         engine, plan = self.engine, self.plan
         engine.progress.say(f"settle: going back, because {veto.splitlines()[0]}")
         switched = self._switched()
-        # What failed goes first; then what was switched last: it is the least certain to work.
-        turn = {name: number for number, wave in enumerate(plan.waves, 1) for name in wave}
-        names = sorted(switched, key=lambda name: (name not in self.failures, -turn.get(name, 0)))
-        outcomes, back = engine.rollout(plan.composition).revert(names) if names else ({}, {})
-        engine.addresses.revert(name for name in names if outcomes[name].ok)
+        taken = self._revert(switched, veto)
         refreshed = engine.documents.take_back(
             [engine.deployment.node(name) for name in plan.names("refresh")], engine.releases.current()
         )
-        observed = engine.platform.observe(engine.nodes)
-        results = self._results({})
-        for name, outcome in outcomes.items():
-            results[name] = self._taken_back(name, outcome, back.get(name), observed[name], veto)
+        results = {**self._results({}), **taken}
         for name, outcome in refreshed.items():
             if not outcome.ok and results[name].ok:
                 message = f"settle: it could not be told its peers of before: {outcome.message}"
@@ -189,6 +186,19 @@ class Settlement:
                 results[name] = NodeResult(False, True, f"told its peers of before again, because {veto}")
         engine.write_access()
         return {**to_result(results), "release": None, "summary": [], "veto": veto}
+
+    def _revert(self, switched: t.Sequence[str], veto: str) -> dict[str, NodeResult]:
+        """Boot on these nodes what was verified last. The word on each is about what it runs then."""
+        if not switched:
+            return {}
+        engine = self.engine
+        # What failed goes first; then what was switched last: it is the least certain to work.
+        turn = {name: number for number, wave in enumerate(self.plan.waves, 1) for name in wave}
+        names = sorted(switched, key=lambda name: (name not in self.failures, -turn.get(name, 0)))
+        outcomes, back = engine.rollout(self.plan.composition).revert(names)
+        engine.addresses.revert(name for name in names if outcomes[name].ok)
+        observed = engine.platform.observe([engine.deployment.node(name) for name in names])
+        return {name: self._taken_back(name, outcomes[name], back.get(name), observed[name], veto) for name in names}
 
     def _taken_back(self, name: str, outcome: Outcome, back_on: str | None, seen: Observation, veto: str) -> NodeResult:
         """The word on a node that was not proven, from what it runs now."""

@@ -24,6 +24,7 @@ from .journal import Journal, JournalFile
 from .plan import SWITCHED, Plan, Step, plan_node, render, told
 from .release import Release
 from .results import NodeResult, Result, Verified, of_outcomes, to_result
+from .rollout import short_of_quorum
 from .settlement import Settlement, require
 from .waves import Waves, out_of_service
 
@@ -270,7 +271,7 @@ class Transaction:
             return to_result({})
         skip = [name for name, result in (journal.switched or {}).items() if not result.ok]
         names = [name for name in plan.batch if name not in skip]
-        script = "" if skip else plan.composition.test_script
+        script = "" if short_of_quorum(self.engine.deployment, skip) else plan.composition.test_script
         verified = self._check(journal, names, script)
         ill = self._to_heal(journal, verified)
         if ill:
@@ -290,7 +291,7 @@ class Transaction:
             name
             for name in verified.failures()
             if name in verified.nodes
-            and not verified.nodes[name].silent
+            and (not verified.nodes[name].silent or self.engine.deployment.silent == "replace")
             and journal.plan.steps[name].verified
             and (innocent or (name in journal.ill_before and journal.plan.steps[name].action in ("keep", "refresh")))
         ]

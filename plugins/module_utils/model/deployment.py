@@ -71,6 +71,12 @@ class Deployment:
     verify_timeout: int = 1800
     #: Names of groups of redundant nodes → how many may be down at a time.
     at_most: t.Mapping[str, Limit] = field(default_factory=dict)
+    #: How many times nodes that do not come up are booted again, before they count as failed.
+    retries: int = 0
+    #: Role → how many of its nodes must be verified for the deployment to hold; by default all.
+    at_least: t.Mapping[str, int] = field(default_factory=dict)
+    #: What happens to nodes that do not answer though nothing was done to them: ``refuse`` or ``replace``.
+    silent: str = "refuse"
     #: Units, or patterns for them, whose failure counts for nothing, on any node.
     may_fail: tuple[str, ...] = ()
     #: Domain of the nodes whose names have no dots; empty: they have none.
