@@ -123,13 +123,14 @@ class Nixos(Builder):
                 name: Role(
                     name=name,
                     ports=tuple(fields.get("ports", ())),
+                    may_fail=tuple(fields.get("mayFail", ())),
                     volumes={key: Volume(**volume) for key, volume in fields.get("volumes", {}).items()},
                 )
                 for name, fields in described["roles"].items()
             },
             distribution=described.get("rolesDistribution", {}),
             test_script=described.get("testScript", ""),
-            revision=git_revision(source.directory),
+            revision=git_revision(source.directory, self.progress.say),
             lock=_lock_digest(source),
         )
 

@@ -26,9 +26,10 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
     :raises InputError: there is neither; the composition does not evaluate; the manifest is of another builder.
     """
     if os.path.isfile(path):
+        if not path.endswith(".json"):
+            raise InputError(f"{path} is a file, expected the composition's directory, or its {MANIFEST}")
         return read_manifest(path, builder.name)
-    if not os.path.isdir(path):
-        raise InputError(f"{path}: no such directory, expected a composition")
+    _require_directory(path)
     try:
         return builder.evaluate(path, parameters)
     except MissingProgramError as missing:
@@ -36,6 +37,16 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
         if not os.path.isfile(manifest):
             raise InputError(f"{path}: has no {MANIFEST}, and cannot be evaluated here: {missing}") from missing
         return read_manifest(manifest, builder.name)
+
+
+def _require_directory(path: str) -> None:
+    try:
+        os.listdir(path)
+    except FileNotFoundError:
+        link = f" (it is a link to {os.readlink(path)!r}, which leads nowhere)" if os.path.islink(path) else ""
+        raise InputError(f"{path}: no such directory, expected a composition{link}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, expected the directory of a composition") from None
 
 
 def to_manifest(composition: Composition) -> dict[str, t.Any]:

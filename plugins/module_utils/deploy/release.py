@@ -18,6 +18,9 @@ from ..errors import ComposeError, InputError
 from ..files import write_json
 from ..images.image import Image, read_image
 from ..model import codec
+from ..model.codec import DamagedError
+from ..model.deployment import Deployment
+from ..model.release import Located as Located
 from ..model.release import Release as Release
 
 
@@ -47,14 +50,34 @@ class ReleaseStore:
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
-        return codec.read(Release, path)
+        try:
+            return codec.read(Release, path)
+        except DamagedError as error:
+            raise DamagedError(f"{error.message}; remove the file: this release cannot be gone back to") from None
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
         try:
-            return self.read(codec.read(int, os.path.join(self.directory, "current"), "current"))
+            with open(os.path.join(self.directory, "current"), encoding="utf-8") as stream:
+                number = int(stream.read())
         except FileNotFoundError:
             return None
+        except ValueError:  # cut short: a release is recorded before it is current
+            numbers = self.numbers()
+            return self.read(numbers[-1]) if numbers else None
+        return self.read(number)
+
+    def placed(self, deployment: Deployment) -> Deployment:
+        """The deployment with each node where the current release has it, whatever the roles' number is now."""
+        current = self.current()
+        places = current.places if current else {}
+        nodes = (
+            replace(node, index=places[node.name].index, address=places[node.name].address)
+            if node.name in places
+            else node
+            for node in deployment.nodes
+        )
+        return replace(deployment, nodes=tuple(nodes))
 
     def find(self, wanted: str) -> Release:
         """A kept release by its number, or ``current``, or ``previous`` (the one before the current).
@@ -86,12 +109,18 @@ class ReleaseStore:
         others = {name: role for name, role in (current.nodes if current else {}).items() if name in members}
         images = dict(current.images) if current else {}
         images = {role: images[role] for role in set(others.values()) if role in images}
-        merged = replace(verified, nodes={**others, **verified.nodes}, images={**images, **verified.images})
+        places = {name: place for name, place in (current.places if current else {}).items() if name in others}
+        merged = replace(
+            verified,
+            nodes={**others, **verified.nodes},
+            images={**images, **verified.images},
+            places={**places, **verified.places},
+        )
         if current is None or not _same(current, verified):
             # What a run wrote that was killed before it was current is written over.
             number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
-        elif merged.nodes == current.nodes and merged.images == current.images:
+        elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "places")):
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
@@ -158,4 +187,4 @@ def describe(release: Release | None) -> dict[str, t.Any] | None:
     """What a task result tells of a release."""
     if release is None:
         return None
-    return {key: value for key, value in asdict(release).items() if key != "test_script"}
+    return {key: value for key, value in asdict(release).items() if key not in ("test_script", "places")}

@@ -47,6 +47,8 @@ class Target:
     #: The node document; see docs/formats.md.
     document: t.Mapping[str, t.Any] = field(metadata=SECRET)
     document_digest: str
+    #: Boot it even if it runs just that: a fresh start is what is asked for.
+    fresh: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ from .explain import Search
 T = t.TypeVar("T")
 
 
+class DamagedError(InputError):
+    """A file is no document at all: it was cut short, for example."""
+
+
 def decode(type_: type[T], data: t.Any, where: str) -> T:
     """Data as an object of the type: no coercion, no unknown key.
 
@@ -75,7 +79,7 @@ def read(type_: type[T], path: str, where: str = "") -> T:
     except FileNotFoundError:
         raise
     except (OSError, RecursionError, ValueError) as error:
-        raise InputError(f"{path} is no readable JSON: {_why(error, path)}") from error
+        raise DamagedError(f"{path} is no readable JSON: {_why(error, path)}") from error
     try:
         return decode(type_, data, where or shape.name_of(type_))
     except InputError as error:

@@ -43,6 +43,8 @@ class Role:
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: It has a kernel; without one it runs in containers only.
     bootable: bool = True
+    #: Units, or patterns for them, whose failure counts for nothing.
+    may_fail: tuple[str, ...] = ()
     #: Package → version, of all that is in the image; empty where that is known only after a build.
     packages: t.Mapping[str, str] = field(default_factory=dict)
 

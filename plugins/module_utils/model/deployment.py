@@ -23,6 +23,8 @@ class Node:
     index: int = 1
     #: On the network of the deployment, without prefix length.
     address: t.Optional[str] = None
+    #: Whether the deployment file says the address; any other is a proposal, see ``addresses.json``.
+    address_given: bool = False
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     secrets: t.Mapping[str, str] = field(default_factory=dict, metadata=SECRET)
     #: The platform's options for this node (merged: platform, role, node).
@@ -69,6 +71,18 @@ class Deployment:
     verify_timeout: int = 1800
     #: Names of groups of redundant nodes → how many may be down at a time.
     at_most: t.Mapping[str, Limit] = field(default_factory=dict)
+    #: Units, or patterns for them, whose failure counts for nothing, on any node.
+    may_fail: tuple[str, ...] = ()
+    #: Domain of the nodes whose names have no dots; empty: they have none.
+    domain: str = ""
+    #: Why the composition is not known; its nodes are those of the current release then. Empty: it is.
+    broken: str = ""
+    #: Name of the composition: with that of the deployment, whose data and state it is.
+    composition_name: str = ""
+    #: Nodes that may take over data which was made for others.
+    adopt_data: tuple[str, ...] = ()
+    #: Nodes whose secrets cannot be read, for want of a vault password → why: their documents cannot be made.
+    unreadable: t.Mapping[str, str] = field(default_factory=dict)
     #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
     credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False, metadata=SECRET)
 

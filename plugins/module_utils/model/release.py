@@ -26,6 +26,14 @@ class Meaning:
 
 
 @dataclass(frozen=True)
+class Located:
+    """Where a node is among the others of its role, and on the network."""
+
+    index: int
+    address: t.Optional[str]
+
+
+@dataclass(frozen=True)
 class Release:
     """One state of a deployment that was verified."""
 
@@ -49,6 +57,11 @@ class Release:
     previous: t.Optional[int] = None
     #: How many checks ``passed`` and ``failed``.
     checks: t.Mapping[str, int] = field(default_factory=dict)
+    #: Node → its index and address. Empty in records of earlier versions, as is the name of the composition.
+    places: t.Mapping[str, Located] = field(default_factory=dict)
+    composition_name: str = ""
+    #: Role → units, or patterns for them, whose failure counted for nothing.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     schema: t.Literal["immutable.compose/release/1"] = "immutable.compose/release/1"
 
 

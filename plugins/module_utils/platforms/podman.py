@@ -23,18 +23,24 @@ from ..process import Completed, need, run
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 from .base import Target, distinct_images
+from .limits import CONTAINER, Needs
 from .local import LocalPlatform, image_files
 from .netns import Namespace
 from .nxc_handover import is_nxc
 from .records import Record
 
 #: Labels of containers.
-DEPLOYMENT, NODE, IDENTITY = (f"immutable.compose.{what}" for what in ("deployment", "node", "identity"))
+DEPLOYMENT, NODE, IDENTITY, STATE = (
+    f"immutable.compose.{what}" for what in ("deployment", "node", "identity", "state")
+)
 
 #: What systemd and the units of packages take for granted, besides Podman's own choice: setting the host name and
 #: confining services (SYS_ADMIN; for ``PrivateDevices=`` MKNOD, for ``ProtectProc=`` SYS_PTRACE), priorities
 #: (SYS_NICE), sessions (AUDIT_WRITE), the node's own network (NET_ADMIN), ping (NET_RAW).
 CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_NICE", "SYS_PTRACE")
+
+#: Podman's own process beside each container.
+_KEEPER = Needs(tasks=1)
 
 #: Seconds for a command that loads no image and stops no container.
 _TIMEOUT = 120
@@ -72,6 +78,9 @@ class Podman(LocalPlatform):
         super().check(nodes)
         if "," in self.state:  # it would end the part of an option of Podman
             raise InputError(f"platform 'podman' cannot mount directories of {self.state}: there is a comma in it")
+
+    def needs(self, node: Node) -> Needs:
+        return CONTAINER + _KEEPER
 
     # -- addresses -----------------------------------------------------------------------------------------------
 
@@ -131,6 +140,10 @@ class Podman(LocalPlatform):
             if container["Labels"][NODE] in wanted
         }
 
+    def places(self) -> set[str]:
+        containers = self._listed("ps", "--all", "--filter", f"label={STATE}", "--filter", "status=running")
+        return {container["Labels"][STATE] for container in containers}
+
     def start(self, name: str, record: Record) -> None:
         self._load(record.image)  # needed again after someone cleaned up Podman's storage
         self.namespace.create(self.deployment.network)
@@ -150,6 +163,7 @@ class Podman(LocalPlatform):
             f"--label={DEPLOYMENT}={self.shared}",
             f"--label={NODE}={name}",
             f"--label={IDENTITY}={record.image.identity}",
+            f"--label={STATE}={self.state}",
             *([f"--runtime={record.options['runtime']}"] if record.options["runtime"] else []),
             "--systemd=always",
             f"--cap-add={','.join(CAPABILITIES)}",
@@ -162,6 +176,7 @@ class Podman(LocalPlatform):
             "--tty",  # else systemd has no console to write to
             "--log-driver=k8s-file",
             f"--log-opt=path={state.console}",
+            f"--mount=type=bind,source={state.document_directory},destination=/run/compose/in,ro=true",
             *(
                 f"--mount=type=bind,source={source},destination={target}"
                 for source, target in state.mounts(record.image.volumes)

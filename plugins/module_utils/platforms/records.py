@@ -9,6 +9,8 @@
 ``in/node.json``   the node document, as the node sees it
 ``console.log``    console since the last start; ``console.log.1`` is the console before that
 ================== =================================================================================================
+
+Its data volumes are in ``volumes/<name>``, and beside them ``owner.json``: for whom they were made.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ import shutil
 import typing as t
 from dataclasses import replace
 
-from ..composition.model import Volume
-from ..errors import ComposeError
+from ..composition.model import Deployment, Volume
+from ..composition.ownership import DataVolume, Owner
+from ..errors import ComposeError, InputError
 from ..files import write_json
 from ..model import codec
 from ..model.boot import Boot
+from ..model.codec import DamagedError
+
+_OWNER = "owner.json"
 
 #: What it was called before there was a room for types.
 Record = Boot
@@ -52,10 +58,19 @@ class NodeState:
         except FileNotFoundError:
             return []
 
+    def exists(self) -> bool:
+        """Whether there is anything of the node, be it half made."""
+        return os.path.exists(self.directory)
+
     def current(self) -> Record | None:
+        """``None`` if the node was never told to boot anything, or nobody can tell any more what.
+
+        :raises InputError: another version has written it.
+        """
         return self._read(self._current)
 
     def verified(self) -> Record | None:
+        """As :meth:`current`."""
         return self._read(self._verified)
 
     def intend(self, record: Record) -> None:
@@ -76,18 +91,63 @@ class NodeState:
         return True
 
     def refresh(self, document: t.Mapping[str, t.Any], digest: str) -> None:
-        """Keep a new document for the next boot, of what runs and of the same thing verified."""
-        record, verified = self.current(), self.verified()
+        """Keep a new document for the next boot of what runs. What was verified stays what was verified."""
+        record = self.current()
         if record is None:
             raise ComposeError("cannot take a new document: it was never started", node=self.name)
         write_json(self.document, document)
-        if verified is not None and verified.boots_like(record):
-            self._write(self._verified, replace(verified, document=document, document_digest=digest))
         self._write(self._current, replace(record, document=document, document_digest=digest))
 
+    def data(self, deployment: Deployment) -> list[DataVolume]:
+        """The node's data volumes.
+
+        :raises InputError: it cannot be read for whom they were made.
+        """
+        try:
+            entries = sorted(
+                entry for entry in os.listdir(self.volumes) if not entry.startswith((_OWNER, f".{_OWNER}"))
+            )
+        except FileNotFoundError:
+            return []
+        owner = self._owner()
+        if owner is None:  # made by a version that did not write it down
+            record = self.verified() or self.current()
+            owner = None if record is None else Owner.of(deployment, self.name, record.image.role)
+        return [
+            DataVolume(entry.split(".raw")[0], os.path.join(self.volumes, entry), owner)
+            for entry in entries
+            if not entry.endswith(".raw.new")
+        ]
+
+    def own(self, owner: Owner, volumes: t.Collection[str]) -> None:
+        """Write down for whom the node's data volumes are, before they are made or used.
+
+        :param volumes: those that the node is going to have; of one without, what is left there is handed over, too.
+        """
+        if (volumes or os.path.exists(self.volumes)) and self._readable_owner() != owner:
+            codec.write(os.path.join(self.volumes, _OWNER), owner)
+
+    def _owner(self) -> Owner | None:
+        path = os.path.join(self.volumes, _OWNER)
+        try:
+            return codec.read(Owner, path)
+        except FileNotFoundError:
+            return None
+        except InputError as error:
+            raise InputError(
+                f"{error.message}. The file says whose the data in {self.volumes} are: if they are those of node "
+                f"{self.name!r}, remove the file, and it is written again"
+            ) from None
+
+    def _readable_owner(self) -> Owner | None:
+        try:
+            return self._owner()
+        except InputError:
+            return None
+
     def mounts(self, volumes: t.Mapping[str, Volume]) -> list[tuple[str, str]]:
-        """Directories that a container sees, and where: the node document, and data volumes, made if missing."""
-        mounts = [(self.document_directory, "/run/compose/in")]
+        """Directories of data volumes that a container sees, and where; made if missing."""
+        mounts = []
         for volume, spec in volumes.items():
             directory = os.path.join(self.volumes, volume)
             os.makedirs(directory, exist_ok=True)
@@ -111,5 +171,10 @@ class NodeState:
     def _read(path: str) -> Record | None:
         try:
             return codec.read(Record, path)
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedError):
             return None
+        except InputError as error:
+            raise InputError(
+                f"{error.message}: another version has written it. Use that version, or remove the file: then the node "
+                "is replaced"
+            ) from None
