@@ -44,7 +44,7 @@ def test_machines(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "releases/1.json is no readable JSON: it is empty"),
+        ("", "found no JSON (it is empty)"),
         ("[1]", "releases/1.json: release is a list, expected an object"),
         ('{"schema": "immutable.compose/release/2"}', "a newer version of immutable.compose wrote it; install"),
         ('{"schema": "immutable.compose/release/1"}', "releases/1.json: release.number is missing, expected a number"),
