@@ -21,9 +21,11 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Intent, Ledger, Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem, StepResult
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox import record
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
 COMPOSITION = Composition(
@@ -133,6 +135,19 @@ PLACE = Place("vm 100 on pve1", "10.1.0.1", INTERFACES, "192.0.2.1", 2222, "nsen
 LEDGER = Ledger("db1", BOOT, PLACE, 3, Intent("switch", "2026-02-01T12:00:00Z", BOOT, RESULT))
 EVENT = Event("2026-01-31T12:00:00.123Z", "site", "db1", "switch", "node", "started", 1, 2)
 
+LOCK = Lock(
+    suite="bookworm",
+    architecture="amd64",
+    packages={"bash": LockedPackage("5.2", "amd64", "debian", "pool/b.deb", 4096, "ab")},
+    sets={"base": Layer(["bash"], ["bash"])},
+    roles={"db": Layer(["bash"], ["bash"], "linux-image-amd64", "linux-image-6.1")},
+)
+DRIVES = record.Boot("h-web-db", "local:1", "aa-bb", "local:2")
+VM = record.Record(
+    "site", "db1", True, "web", "db", DRIVES, DRIVES, 3, ("sata0", "local:0"), True,
+    {"local:1": record.Content("h-web-db", "aa-bb", "data", 4096)}, "started", "before", True, True,
+)  # fmt: skip
+
 SAMPLES: t.Mapping[str, t.Any] = {
     "composition": COMPOSITION,
     "deployment": DEPLOYMENT,
@@ -144,6 +159,8 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "release": RELEASE,
     "ledger": LEDGER,
     "event": EVENT,
+    "lock": LOCK,
+    "vm": VM,
     "owner": Owner("site", "web", "db", "db1"),
     "state": Mark("site", "web", "/c/web", ["/state/site"]),
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
