@@ -19,30 +19,49 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 
-from ansible_collections.immutable.compose.plugins.module_utils.model import (  # noqa: E402
-    boot,
-    composition,
-    deployment,
-    document,
-    image,
-    plan,
-    release,
-    result,
-    schema,
-    shape,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.composition.held import AddressBook  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.composition.ownership import Owner  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.composition.state import Mark  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec, shape  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
 
-MODULES = (boot, composition, deployment, document, image, plan, release, result)
+#: Whatever lies on a disk or is handed to another process, by the name of its schema.
+DOCUMENTS: dict[str, t.Any] = {
+    shape.name_of(type_): type_
+    for type_ in (Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook)
+}
 MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 #: Types that have a section of their own.
 SECTIONS = {"Image": "imagejson", "NodeDocument": "node-document", "Release": "release", "Volume": "data-volumes"}
 WORDS = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", t.Any: "anything"}
 
 
+def parts(type_: t.Any) -> dict[str, t.Any]:
+    """A type and all that are in it, by name."""
+    found: dict[str, t.Any] = {}
+
+    def look(hint: t.Any) -> None:
+        if not shape.is_object(hint):
+            for each in shape.inner_types(hint):
+                look(each)
+        elif hint.__name__ not in found:
+            found[hint.__name__] = hint
+            for field in shape.fields(hint).values():
+                look(field.hint)
+
+    look(type_)
+    return found
+
+
 def types() -> dict[str, t.Any]:
-    """The types of the room, by name."""
-    found = {name: each for module in MODULES for name, each in vars(module).items() if inspect.isclass(each)}
-    return {name: each for name, each in found.items() if dataclasses.is_dataclass(each)}
+    """All types of documents, by name."""
+    return {name: part for type_ in DOCUMENTS.values() for name, part in parts(type_).items()}
 
 
 def meanings(type_: t.Any) -> dict[str, str]:
@@ -120,22 +139,26 @@ def table(type_: t.Any) -> str:
     return "\n".join(rows) + "\n"
 
 
-def described(type_: t.Any) -> dict[str, t.Any]:
-    """Its JSON Schema, with what the fields mean."""
-    made = schema.json_schema(type_)
-    for name, definition in made["$defs"].items():
-        for key, meaning in meanings(types()[name]).items():
+def json_schema(type_: t.Any) -> dict[str, t.Any]:
+    """The JSON Schema (draft 2020-12) of a document: it accepts what the codec accepts."""
+    (top,), definitions = codec.library().json.schema_components([type_])
+    for name, part in parts(type_).items():
+        definition = definitions[name]
+        definition["description"] = markdown(inspect.cleandoc(definition["description"]))
+        definition["additionalProperties"] = shape.ignores_unknown(part)
+        if shape.schema_of(part):
+            definition["required"] = [*definition.get("required", []), "schema"]
+        for key, meaning in meanings(part).items():
             if meaning and key in definition["properties"]:
                 definition["properties"][key]["description"] = meaning
-        definition["description"] = markdown(inspect.cleandoc(definition["description"]))
-    return made
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
 
 
 def generated() -> dict[Path, str]:
     """Path → content."""
     files = {
-        ROOT / f"docs/schemas/{name}.json": json.dumps(described(type_), indent=2, ensure_ascii=False) + "\n"
-        for name, type_ in schema.DOCUMENTS.items()
+        ROOT / f"docs/schemas/{name}.json": json.dumps(json_schema(type_), indent=2, ensure_ascii=False) + "\n"
+        for name, type_ in DOCUMENTS.items()
     }
     formats = ROOT / "docs/formats.md"
     known = types()

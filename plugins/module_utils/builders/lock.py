@@ -15,12 +15,12 @@ import tempfile
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ..composition.schema import validate
 from ..errors import InputError
+from ..model import codec
+from ..model.lock import Lock
 from ..progress import Progress
 from .apt import Package, PrivateApt, configured_mirrors
 
-LOCK_SCHEMA = "immutable.compose/lock/1"
 LOCK_FILE = "compose.lock.json"
 
 #: apt counts itself as essential, and would choose `usrmerge` with all of Perl for the layout that images have anyway.
@@ -70,13 +70,10 @@ def read_lock(composition: str) -> dict[str, t.Any] | None:
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
     try:
-        fields = validate(lock, LOCK_SCHEMA, path)
+        codec.decode(Lock, lock, "lock")
     except InputError as error:
-        raise InputError(f"{error}; {HOW_TO_LOCK}") from None
-    missing = {"suite", "architecture", "sets", "roles", "packages"} - set(fields)
-    if missing:
-        raise InputError(f"{path}: {', '.join(sorted(missing))} missing; {HOW_TO_LOCK}")
-    return fields
+        raise InputError(f"{path}: {error.message}; {HOW_TO_LOCK}") from None
+    return {key: value for key, value in lock.items() if key != "schema"}
 
 
 def differences(lock: t.Mapping[str, t.Any], suite: str, name: str, wanted: Wanted) -> list[str]:
@@ -139,7 +136,7 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
     for entry in locked_roles.values():
         used.update(entry["packages"], [entry["kernel"]] if "kernel" in entry else [])
     lock = {
-        "schema": LOCK_SCHEMA,
+        "schema": Lock.schema,
         "suite": suite,
         "architecture": architecture,
         "sets": sets,

@@ -77,7 +77,12 @@ def source_digest(directory: str) -> str:
 
 def read_manifest(path: str, builder: str) -> Composition:
     """A ``composition.json``; the composition's directory is where the file lies, wherever it was evaluated."""
-    composition = codec.read(Composition, path)
+    try:
+        composition = codec.read(Composition, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except codec.DamagedError as error:
+        raise codec.DamagedError(f"{error.message}; the module immutable.compose.evaluate writes it again") from None
     if composition.builder != builder:
         raise InputError(f"{path}: evaluated by builder {composition.builder!r}, expected {builder!r}")
     return replace(composition, path=os.path.dirname(os.path.abspath(path)))

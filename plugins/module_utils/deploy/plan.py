@@ -6,87 +6,23 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
 
 from ..composition.document import needs_reboot
 from ..composition.model import Node
 from ..images.packages import package_diff
+from ..model.plan import ACTIONS as ACTIONS
+from ..model.plan import SWITCHED as SWITCHED
+from ..model.plan import TOUCHED as TOUCHED
+from ..model.plan import Change
+from ..model.plan import Meaning as Meaning
+from ..model.plan import Plan as Plan
 from ..platforms.base import Observation
 
-#: What may happen to a node. ``refresh``: the running node is told its new peers; no reboot.
-ACTIONS = ("keep", "refresh", "create", "replace", "retire")
-#: Those that boot an image.
-SWITCHED = ("create", "replace")
-#: Those after which a node is not as it was.
-TOUCHED = (*SWITCHED, "refresh")
+#: What it was called before there was a room for types.
+Step = Change
 
 #: Nodes that lines for people name.
 SHOWN = 30
-
-
-@dataclass(frozen=True)
-class Step:
-    """What has to happen to one node, and why."""
-
-    action: str
-    role: str
-    image: str | None
-    running: str | None = None
-    why: list[str] = field(default_factory=list)
-    #: Whether what the node runs was verified.
-    verified: bool = True
-    #: Whether it is to boot anew even if it runs what it should.
-    fresh: bool = False
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What *verified* means, and of what."""
-
-    #: Name of the composition, its digest, and its git revision if there is one.
-    name: str
-    digest: str
-    revision: str | None
-    #: TCP ports by role.
-    ports: dict[str, list[int]]
-    #: Units, or patterns for them, by role, whose failure counts for nothing.
-    may_fail: dict[str, list[str]]
-    test_script: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run has to do to its batch of a deployment."""
-
-    #: Names of the nodes that the run acts on.
-    batch: list[str]
-    #: By node: those of the batch, and those to be retired.
-    steps: dict[str, Step]
-    #: Nodes to be switched, as they go down together.
-    waves: list[list[str]]
-    #: Role → identity of the image that is meant.
-    images: dict[str, str]
-    composition: Meaning
-    #: Role → package → version, as far as that is known before the build.
-    packages: dict[str, dict[str, str]]
-    #: Number of the kept release that is gone back to; ``None`` for what the composition means now.
-    release: int | None = None
-    #: Nothing has to happen, and there is nothing to mark as verified and nothing to clean up.
-    settled: bool = False
-
-    @property
-    def pending(self) -> bool:
-        """Whether anything has to happen."""
-        return any(step.action != "keep" for step in self.steps.values())
-
-    def names(self, *actions: str) -> list[str]:
-        """The nodes with one of these actions, those of the batch in its order."""
-        return [name for name, step in self.steps.items() if step.action in actions]
-
-    @property
-    def unproven(self) -> list[str]:
-        """Nodes of the batch that this run changes, or that an earlier one changed and never verified."""
-        return [name for name in self.batch if self.steps[name].action in TOUCHED or not self.steps[name].verified]
 
 
 def plan_node(node: Node, image: str, digest: str, observed: Observation, *, asked: bool = False) -> Step:

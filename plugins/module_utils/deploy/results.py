@@ -8,26 +8,11 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict, dataclass, field
 
+from ..model.result import NodeResult as NodeResult
 from ..platforms.base import Outcome
 
 #: What a module returns.
 Result = dict[str, t.Any]
-
-
-@dataclass(frozen=True)
-class NodeResult:
-    """How one node fared: in a step, or in the whole run."""
-
-    #: Whether the node is what was asked for.
-    ok: bool = True
-    #: Whether anything was done to it.
-    changed: bool = False
-    #: Why it is not ok, or what was done.
-    message: str = ""
-    #: Whether it does not answer: then nobody knows what it is like.
-    silent: bool = False
-    #: Identity of the image that it was taken back to.
-    back_on: str | None = None
 
 
 @dataclass(frozen=True)

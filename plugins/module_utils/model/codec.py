@@ -71,15 +71,16 @@ def read(type_: type[T], path: str, where: str = "") -> T:
     """A document from a file.
 
     :param where: as for :func:`decode`; by default the document's own name.
-    :raises FileNotFoundError: there is none.
+    :raises OSError: there is none, or it cannot be read.
+    :raises DamagedError: it is no JSON.
     :raises InputError: names the file, and what in it is wrong.
     """
     try:
         data = read_json(path)
-    except FileNotFoundError:
-        raise
-    except (OSError, RecursionError, ValueError) as error:
-        raise DamagedError(f"{path} is no readable JSON: {_why(error, path)}") from error
+    except (RecursionError, ValueError) as error:
+        schema = shape.schema_of(type_)
+        what = f"a JSON object of schema {schema!r}" if schema else "JSON"
+        raise DamagedError(f"{path}: expected {what}, found no JSON ({_why(error, path)})") from None
     try:
         return decode(type_, data, where or shape.name_of(type_))
     except InputError as error:
@@ -92,7 +93,9 @@ def write(path: str, value: t.Any, mode: int = 0o600) -> None:
 
 
 def _fault(type_: t.Any, data: t.Any) -> str | None:
-    """What the library has against it; ``None`` if nothing."""
+    """What there is against it; ``None`` if nothing."""
+    if not _is_known(type_)(data):
+        return "has keys that are not known"
     convert, invalid = _converter()
     try:
         convert(data, type_)
@@ -127,8 +130,6 @@ def library() -> t.Any:
 
 
 def _why(error: Exception, path: str) -> str:
-    if isinstance(error, OSError):
-        return str(error.strerror)
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return "it is empty" if os.path.getsize(path) == 0 else str(error)

@@ -68,5 +68,7 @@ class NodeDocument:
     #: Of deployment, role and node together.
     parameters: t.Mapping[str, t.Any]
     secrets: t.Mapping[str, str] = field(metadata=SECRET)
+    #: Domain of the nodes whose names have no dots.
+    domain: str = ""
     schema: t.Literal["immutable.compose/node/1"] = "immutable.compose/node/1"
     ignores_unknown: t.ClassVar[bool] = True

@@ -25,7 +25,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 class Search:
     """For the first fault.
 
-    :param fault: what the library has against data of a type; ``None`` if nothing.
+    :param fault: what there is against data of a type; ``None`` if nothing.
     """
 
     def __init__(self, fault: t.Callable[[t.Any, t.Any], str | None]) -> None:
@@ -37,12 +37,12 @@ class Search:
         :param where: path of the data.
         :param secret: show no value.
         """
-        found = next(self._inside(hint, data, where, secret), None)
-        if found:
-            return found
         fault = self._fault(hint, data)
         if not fault:
             return None
+        found = next(self._inside(hint, data, where, secret), None)
+        if found:
+            return found
         # With parts that all fit, only the library knows better.
         return f"{where}: {fault}" if shape.has_parts(hint, data) else _unexpected(hint, data, where, secret)
 

@@ -8,62 +8,74 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .release import Meaning, Release
-
 #: What may happen to a node. ``refresh``: the running node is told its new peers; no reboot.
-Action = t.Literal["keep", "refresh", "create", "replace", "retire"]
-ACTIONS: tuple[Action, ...] = ("keep", "refresh", "create", "replace", "retire")
+ACTIONS = ("keep", "refresh", "create", "replace", "retire")
 #: Those that boot an image.
-SWITCHED: tuple[Action, ...] = ("create", "replace")
+SWITCHED = ("create", "replace")
+#: Those after which a node is not as it was.
+TOUCHED = (*SWITCHED, "refresh")
 
 
 @dataclass(frozen=True)
 class Change:
     """What has to happen to one node, and why."""
 
-    action: Action
-    #: Empty for a node that is no member any more.
+    action: str
     role: str
-    #: Identity of the image that is meant for it.
     image: t.Optional[str]
-    #: Identity of the image that it runs.
     running: t.Optional[str] = None
-    #: Reasons, in words.
     why: list[str] = field(default_factory=list)
+    #: Whether what the node runs was verified.
+    verified: bool = True
+    #: Whether it is to boot anew even if it runs what it should.
+    fresh: bool = False
 
-    @property
-    def boots(self) -> bool:
-        """Whether it boots an image."""
-        return self.action in SWITCHED
+
+@dataclass(frozen=True)
+class Meaning:
+    """What *verified* means, and of what."""
+
+    #: Name of the composition, its digest, and its git revision if there is one.
+    name: str
+    digest: str
+    revision: t.Optional[str]
+    #: TCP ports by role.
+    ports: dict[str, list[int]]
+    #: Units, or patterns for them, by role, whose failure counts for nothing.
+    may_fail: dict[str, list[str]]
+    test_script: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to happen to a deployment."""
+    """What a run has to do to its batch of a deployment."""
 
-    deployment: str
-    #: By name of the node.
-    changes: t.Mapping[str, Change]
-    #: Nodes to be created or replaced, as they go down together.
-    waves: tuple[tuple[str, ...], ...]
+    #: Names of the nodes that the run acts on.
+    batch: list[str]
+    #: By node: those of the batch, and those to be retired.
+    steps: dict[str, Change]
+    #: Nodes to be switched, as they go down together.
+    waves: list[list[str]]
     #: Role → identity of the image that is meant.
-    images: t.Mapping[str, str]
-    meaning: Meaning
-    #: Role → package → old and new version; null where a side lacks it.
-    packages: t.Mapping[str, t.Mapping[str, tuple[t.Optional[str], t.Optional[str]]]] = field(default_factory=dict)
-    #: Number of the kept release that this is the way to; null: to what the composition means now.
+    images: dict[str, str]
+    composition: Meaning
+    #: Role → package → version, as far as that is known before the build.
+    packages: dict[str, dict[str, str]]
+    #: Number of the kept release that is gone back to; ``None`` for what the composition means now.
     release: t.Optional[int] = None
-    #: The release that runs now; null before the first.
-    current: t.Optional[Release] = None
-    #: Nothing has to happen, all nodes are marked as verified, and there is nothing to clean up.
+    #: Nothing has to happen, and there is nothing to mark as verified and nothing to clean up.
     settled: bool = False
-    schema: t.Literal["immutable.compose/plan/1"] = "immutable.compose/plan/1"
 
     @property
     def pending(self) -> bool:
         """Whether anything has to happen."""
-        return any(change.action != "keep" for change in self.changes.values())
+        return any(step.action != "keep" for step in self.steps.values())
 
-    def names(self, *actions: Action) -> list[str]:
-        """The nodes to which that is to happen."""
-        return [name for name, change in self.changes.items() if change.action in actions]
+    def names(self, *actions: str) -> list[str]:
+        """The nodes with one of these actions, those of the batch in its order."""
+        return [name for name, step in self.steps.items() if step.action in actions]
+
+    @property
+    def unproven(self) -> list[str]:
+        """Nodes of the batch that this run changes, or that an earlier one changed and never verified."""
+        return [name for name in self.batch if self.steps[name].action in TOUCHED or not self.steps[name].verified]

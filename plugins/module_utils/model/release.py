@@ -13,23 +13,12 @@ from .result import NodeResult
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What *verified* means for a deployment, and what it was made from."""
-
-    #: Digest of the composition.
-    digest: str
-    #: Its git commit; null outside a repository.
-    revision: t.Optional[str]
-    #: Role → TCP ports.
-    ports: t.Mapping[str, tuple[int, ...]]
-    test_script: str
-
-
-@dataclass(frozen=True)
 class Located:
     """Where a node is among the others of its role, and on the network."""
 
+    #: 1, 2, … within the role.
     index: int
+    #: Without prefix length; null where the platform knows none.
     address: t.Optional[str]
 
 
@@ -59,20 +48,11 @@ class Release:
     checks: t.Mapping[str, int] = field(default_factory=dict)
     #: Node → its index and address. Empty in records of earlier versions, as is the name of the composition.
     places: t.Mapping[str, Located] = field(default_factory=dict)
+    #: A host name label.
     composition_name: str = ""
     #: Role → units, or patterns for them, whose failure counted for nothing.
     may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     schema: t.Literal["immutable.compose/release/1"] = "immutable.compose/release/1"
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What a node was last verified with: going back is to boot this again."""
-
-    boot: Boot
-    place: Place
-    #: UTC, ``2026-01-31T12:00:00Z``.
-    since: str
 
 
 @dataclass(frozen=True)
@@ -93,8 +73,12 @@ class Ledger:
     """What is remembered of one node, so that platforms need not."""
 
     node: str
-    #: Null: it was never verified.
-    verified: t.Optional[Verified] = None
+    #: What it was last verified with, to go back to; null: it was never verified.
+    boot: t.Optional[Boot] = None
+    #: Where it was then.
+    place: t.Optional[Place] = None
+    #: Number of the release in which that was.
+    release: t.Optional[int] = None
     #: The last call of the platform.
     intent: t.Optional[Intent] = None
     schema: t.Literal["immutable.compose/ledger/1"] = "immutable.compose/ledger/1"

@@ -47,31 +47,29 @@ class Problem:
 
 @dataclass(frozen=True)
 class NodeResult:
-    """How one node fared in one step."""
+    """How one node fared: in a step, or in the whole run."""
 
-    #: It is as the step wants it.
+    #: Whether the node is what was asked for.
     ok: bool = True
-    #: Something was done to it.
+    #: Whether anything was done to it.
     changed: bool = False
+    #: Why it is not ok, or what was done.
+    message: str = ""
+    #: Whether it does not answer: then nobody knows what it is like.
+    silent: bool = False
+    #: Identity of the image that it was taken back to.
+    back_on: t.Optional[str] = None
     #: It was not touched, because another failed before its turn. Then it is not ``ok``.
     left: bool = False
     #: It was not touched, because it is well already.
     spared: bool = False
-    #: Identity of the verified image that it was brought back to.
-    back_on: t.Optional[str] = None
-    #: What was done, in words.
-    note: str = ""
+    #: Where ``message`` comes from, as far as that is known.
     problem: t.Optional[Problem] = None
 
     @property
     def failed(self) -> bool:
-        """The node itself is at fault: it is neither as it should be, nor was it just left as it was."""
+        """The node itself is at fault: it is not as it should be, and was not just left as it was."""
         return not self.ok and not self.left
-
-    @property
-    def message(self) -> str:
-        """What to tell people."""
-        return str(self.problem) if self.problem else self.note
 
 
 @dataclass(frozen=True)

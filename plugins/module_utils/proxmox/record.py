@@ -16,9 +16,8 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 
 from ..composition.ownership import Owner
-from ..composition.schema import reading, validate
-
-VM_SCHEMA = "immutable.compose/vm/1"
+from ..errors import InputError
+from ..model import codec
 
 #: The drive that holds the node document, as the guest sees it.
 DOCUMENT_SERIAL = "compose-node"
@@ -111,6 +110,7 @@ class Record:
     protected: bool = False
     #: Nothing is left to be cleaned up.
     tidy: bool = False
+    schema: t.Literal["immutable.compose/vm/1"] = "immutable.compose/vm/1"
 
     @classmethod
     def read(cls, description: str, where: str) -> Record | None:
@@ -122,13 +122,12 @@ class Record:
         match = _BLOCK.search(description)
         if match is None:
             return None
-        with reading(VM_SCHEMA, where):
-            fields = validate(json.loads(match[1]), VM_SCHEMA, where)
-            for key in ("current", "verified"):
-                fields[key] = Boot(**fields[key]) if fields.get(key) else None
-            fields["volumes"] = {volume: Content(**entry) for volume, entry in fields.get("volumes", {}).items()}
-            fields["original"] = tuple(fields["original"]) if fields.get("original") else None
-            return cls(**fields)
+        try:
+            return codec.decode(cls, json.loads(match[1]), "vm")
+        except ValueError as error:
+            raise InputError(f"{where}: expected a JSON object in the comment, found no JSON ({error})") from None
+        except InputError as error:
+            raise InputError(f"{where}: {error.message}") from None
 
     @property
     def owner(self) -> Owner | None:
@@ -144,7 +143,7 @@ class Record:
         }
         data["created"] = self.created
         # JSON may write any character in another way, and a comment must not hold its own end.
-        text = json.dumps({"schema": VM_SCHEMA, **data}, sort_keys=True).replace(">", "\\u003e")
+        text = json.dumps(data, sort_keys=True).replace(">", "\\u003e")
         words = _BLOCK.sub("\n\n", description).strip()
         return f"{words}\n\n<!-- immutable.compose {text} -->".lstrip()
 

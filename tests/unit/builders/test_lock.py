@@ -177,7 +177,10 @@ def test_a_lock_names_the_kernel_itself() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("{", "is not valid JSON"), ('{"schema": "immutable.compose/lock/0"}', "schema is 'immutable.compose/lock/0'")],
+    [
+        ("{", "is not valid JSON"),
+        ('{"schema": "immutable.compose/lock/0"}', 'lock.schema is "immutable.compose/lock/0"'),
+    ],
 )
 def test_refuses_what_is_no_lock(debian: Debian, compose: Compose, text: str, expected: str) -> None:
     path = compose("{ roles.a = { }; }")

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.immutable.compose.plugins.module_utils.composition.held import AddressBook, Held
+from ansible_collections.immutable.compose.plugins.module_utils.composition.ownership import Owner
+from ansible_collections.immutable.compose.plugins.module_utils.composition.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Place
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
@@ -18,15 +21,11 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Package
-from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Plan
-from ansible_collections.immutable.compose.plugins.module_utils.model.release import (
-    Intent,
-    Ledger,
-    Meaning,
-    Release,
-    Verified,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
+from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
+from ansible_collections.immutable.compose.plugins.module_utils.model.release import Intent, Ledger, Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem, StepResult
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox import record
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
 COMPOSITION = Composition(
@@ -34,7 +33,7 @@ COMPOSITION = Composition(
     builder="debian",
     path="/c/web",
     digest="abc",
-    roles={"db": Role("db", "identity", (5432,), VOLUMES, False, {"bash": "5.2"})},
+    roles={"db": Role("db", "identity", (5432,), VOLUMES, False, ("a*.service",), {"bash": "5.2"})},
     distribution={"db": 1, "web": ["a", "b"], "admin": None},
     test_script="start_all()",
     revision="1234-dirty",
@@ -47,8 +46,8 @@ DEPLOYMENT = Deployment(
     builder="debian",
     platform="nspawn",
     nodes=(
-        Node("db1", "db", 1, "10.1.0.1", {"size": 3}, {"password": "hunter2"}, {"memory": 512}),
-        Node("db2", "db", 2, "10.1.0.2", {"list": [1, {"a": None}]}, {"password": "hunter2"}, {"on": True}),
+        Node("db1", "db", 1, "10.1.0.1", True, {"size": 3}, {"password": "hunter2"}, {"memory": 512}),
+        Node("db2", "db", 2, "10.1.0.2", False, {"list": [1, {"a": None}]}, {"password": "hunter2"}, {"on": True}),
     ),
     network="10.1.0.0/16",
     builder_options={"cores": 2},
@@ -61,6 +60,12 @@ DEPLOYMENT = Deployment(
     boot_timeout=60,
     verify_timeout=90,
     at_most={"db": Limit(("db1", "db2"), 1)},
+    may_fail=("b.service",),
+    domain="example",
+    broken="no",
+    composition_name="web",
+    adopt_data=("db1",),
+    unreadable={"db2": "no vault password"},
     credentials={"password": "hunter2"},
 )
 IMAGE = Image(
@@ -90,9 +95,10 @@ DOCUMENT = NodeDocument(
     ssh=Access("-----BEGIN hunter2", "ssh-ed25519-cert", ("ssh-ed25519 AAAA",)),
     parameters={"size": 3},
     secrets={"password": "hunter2"},
+    domain="example",
 )
 BOOT = Boot("nspawn", IMAGE, codec.encode(DOCUMENT), "aa-bb", {"memory": 512})
-MEANING = Meaning("abc", "1234", {"db": (5432,)}, "start_all()")
+MEANING = Meaning("web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
 RELEASE = Release(
     number=3,
     deployment="site",
@@ -105,29 +111,42 @@ RELEASE = Release(
     created="2026-01-31T12:00:00Z",
     previous=2,
     checks={"passed": 12, "failed": 0},
+    places={"db1": Located(1, "10.1.0.1"), "db2": Located(2, None)},
+    composition_name="web",
+    may_fail={"db": ["a*.service"]},
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
-RESULT = NodeResult(False, True, True, True, "h-web-db", "booted", PROBLEM)
+RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM)
 PLAN = Plan(
-    deployment="site",
-    changes={
-        "db1": Change("replace", "db", "h-web-db", "old", ["another image"]),
+    batch=["db1", "db2"],
+    steps={
+        "db1": Change("replace", "db", "h-web-db", "old", ["another image"], False, True),
         "db2": Change("keep", "db", "h-web-db", "h-web-db"),
     },
-    waves=(("db1",),),
+    waves=[["db1"]],
     images={"db": "h-web-db"},
-    meaning=MEANING,
-    packages={"db": {"bash": ("5.1", "5.2"), "tree": (None, "2")}},
+    composition=MEANING,
+    packages={"db": {"bash": "5.2"}},
     release=3,
-    current=RELEASE,
     settled=True,
 )
 STEP = StepResult("switch", "site", True, {"db1": RESULT}, PROBLEM)
 PLACE = Place("vm 100 on pve1", "10.1.0.1", INTERFACES, "192.0.2.1", 2222, "nsenter --net=/x nc %h %p")
-LEDGER = Ledger(
-    "db1", Verified(BOOT, PLACE, "2026-01-31T12:00:00Z"), Intent("switch", "2026-02-01T12:00:00Z", BOOT, RESULT)
-)
+LEDGER = Ledger("db1", BOOT, PLACE, 3, Intent("switch", "2026-02-01T12:00:00Z", BOOT, RESULT))
 EVENT = Event("2026-01-31T12:00:00.123Z", "site", "db1", "switch", "node", "started", 1, 2)
+
+LOCK = Lock(
+    suite="bookworm",
+    architecture="amd64",
+    packages={"bash": LockedPackage("5.2", "amd64", "debian", "pool/b.deb", 4096, "ab")},
+    sets={"base": Layer(["bash"], ["bash"])},
+    roles={"db": Layer(["bash"], ["bash"], "linux-image-amd64", "linux-image-6.1")},
+)
+DRIVES = record.Boot("h-web-db", "local:1", "aa-bb", "local:2")
+VM = record.Record(
+    "site", "db1", True, "web", "db", DRIVES, DRIVES, 3, ("sata0", "local:0"), True,
+    {"local:1": record.Content("h-web-db", "aa-bb", "data", 4096)}, "started", "before", True, True,
+)  # fmt: skip
 
 SAMPLES: t.Mapping[str, t.Any] = {
     "composition": COMPOSITION,
@@ -140,4 +159,9 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "release": RELEASE,
     "ledger": LEDGER,
     "event": EVENT,
+    "lock": LOCK,
+    "vm": VM,
+    "owner": Owner("site", "web", "db", "db1"),
+    "state": Mark("site", "web", "/c/web", ["/state/site"]),
+    "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
 }
