@@ -59,6 +59,7 @@ def verify(what: Verification, progress: Progress) -> Report:
             checks += _run_script(what, connections, deadline, progress)
         report = Report(what.deployment.name, list(what.identities), checks)
         report = Report(report.deployment, report.batch, checks, _evidence(what, report.failed_nodes, connections))
+        report = report.masked(progress.mask)
         report.write(what.results)
         return report
     finally:
