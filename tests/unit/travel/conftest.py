@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -195,6 +196,7 @@ class Site:
                 "ANSIBLE_CALLBACK_PLUGINS": str(self.directory / "callbacks"),
                 "ANSIBLE_CALLBACKS_ENABLED": "keep",
                 "ANSIBLE_NOCOLOR": "true",
+                "TMPDIR": str(self.directory / "tmp"),
                 "ANSIBLE_LOCAL_TEMP": str(self.directory / "local"),
                 **environment,
             },
@@ -226,9 +228,12 @@ class Site:
         return count
 
     def left(self) -> list[str]:
-        """Files that should not be left behind."""
-        places = (Path("/tmp"), Path("/dev/shm"), self.directory / "local", self.directory / ".ansible/tmp")
-        found = [path for place in places for pattern in ("compose-p*", "ansible-*/*") for path in place.glob(pattern)]
+        """Files that should not be left behind, here and elsewhere."""
+        calls = self.directory / "calls"
+        named = re.findall(r"compose-(?:parcel|progress)-[0-9a-f]+", calls.read_text() if calls.exists() else "")
+        found = [path for place in ("/tmp", "/dev/shm") for name in named for path in Path(place).glob(f"{name}*")]
+        for place, pattern in (("tmp", "compose-*"), ("local", "*"), (".ansible/tmp", "*")):
+            found += (self.directory / place).glob(pattern)
         return sorted(map(str, found))
 
 
@@ -246,7 +251,7 @@ def site(tmp_path: Path) -> Site:
             registry.write(f"\nfrom .{name.lower()} import {name}\n\n{room.upper()}[{name}.name] = {name}\n")
     (tmp_path / "callbacks").mkdir()
     (tmp_path / "callbacks/keep.py").write_text(CALLBACK)
-    (tmp_path / "inventory").mkdir()
-    (tmp_path / "web").mkdir()
+    for name in ("inventory", "web", "tmp"):
+        (tmp_path / name).mkdir()
     (tmp_path / "web/composition.nix").write_text("one")
     return Site(tmp_path)

@@ -16,18 +16,16 @@ def size(events: list[tuple[str, dict[str, object]]]) -> int:
     return sum(len(json.dumps(result)) for _task, result in events)
 
 
-@pytest.mark.parametrize("host", ["localhost", "builder"])
-def test_the_results_of_a_hundred_nodes_are_small(site: Site, host: str) -> None:
+def test_the_results_of_a_hundred_nodes_are_small(site: Site) -> None:
     site.elsewhere()
     site.write(roles={"app": 100, "postgres": 1})
-    run = site.play("deploy", "-e", f"compose_host={host}", ANSIBLE_INJECT_INVOCATION="true")
+    run = site.play("deploy", "-e", "compose_host=builder", ANSIBLE_INJECT_INVOCATION="true")
     assert len(run.result("Plan")["steps"]) == 101
     fleet = [event for event in run.events if not event[0].endswith("Report")]
     print(f"results: {size(fleet)} bytes, with those of each host {size(run.events)}")
     assert size(fleet) < 50_000
     assert not [task for task, result in fleet if "invocation" in result or "diff" in result]
-    with_diff = site.play("plan", "-e", f"compose_host={host}", "-e", "compose_release=current")
-    assert "diff" in with_diff.result("Plan")
+    assert "diff" in site.play("plan").result("Plan")
 
 
 def test_content_is_sent_once_and_again_when_it_has_changed(site: Site) -> None:
@@ -45,8 +43,7 @@ def test_content_is_sent_once_and_again_when_it_has_changed(site: Site) -> None:
     run = site.play("deploy", *elsewhere)
     assert len(run.said("compose | sending web")) == 1 and not run.said("sending nix")
     assert site.transfers() == 1
-    assert run.said("compose | build from") and "shipped" in run.said("compose | build from")[0]
-    assert site.left() == []
+    assert "/shipped/" in run.said("compose | build from")[0]
 
 
 def test_what_was_sent_and_is_not_used_any_more_is_removed(site: Site) -> None:
@@ -83,11 +80,12 @@ def test_a_secret_is_seen_by_nobody(site: Site, host: str) -> None:
     assert site.left() == []
 
 
-@pytest.mark.parametrize("secret", ["postgres", "app1", "one", "keep", "a"])
-def test_a_secret_that_is_a_common_word_spoils_nothing(site: Site, secret: str) -> None:
-    site.write(roles={"app": 1, "postgres": {"count": 1, "secrets": {"password": secret}}})
+def test_secrets_that_are_common_words_spoil_nothing(site: Site) -> None:
+    words = {word: word for word in ("postgres", "app", "one-app", "keep", "a", "1", "nodes", "sketched", "steps")}
+    site.write(roles={"app": 1, "postgres": {"count": 1, "secrets": words}})
     run = site.play("deploy")
-    assert set(run.result("Plan")["steps"]) == {"app1", "postgres"}
+    assert set(run.result("Plan")["steps"]) == {"app", "postgres"}
+    assert run.said("told app: {}")
     assert run.result("Commit")["release"] == 1
     assert site.play("deploy").result("Plan")["settled"]
 
