@@ -84,8 +84,8 @@ def test_secrets_that_are_common_words_spoil_nothing(site: Site) -> None:
     words = {word: word for word in ("postgres", "app", "one-app", "keep", "a", "1", "nodes", "sketched", "steps")}
     site.write(roles={"app": 1, "postgres": {"count": 1, "secrets": words}})
     run = site.play("deploy")
-    assert set(run.result("Plan")["steps"]) == {"app", "postgres"}
-    assert run.said("told app: {}")
+    assert set(run.result("Plan")["steps"]) == {"app1", "postgres1"}
+    assert run.said("told app1: {}")
     assert run.result("Commit")["release"] == 1
     assert site.play("deploy").result("Plan")["settled"]
 
@@ -99,7 +99,10 @@ def test_what_needs_no_secret_asks_for_no_password(site: Site) -> None:
     assert site.play("deploy", vault=True).result("Plan")["settled"]
     for playbook, options in (("lock", ["--check"]), ("build", []), ("verify", []), ("destroy", ["--check"])):
         site.play(playbook, *options)
-    site.play("audit", "-e", '{"compose_advisories": [{"name": "x", "version": "1"}], "compose_audit_fail": false}')
+    advisories = (
+        '{"compose_advisories": [{"id": "X-1", "package": "x", "versions": ["1"]}], "compose_audit_fail": false}'
+    )
+    site.play("audit", "-e", advisories)
     plan = site.play("plan")
     where = "inventory/host_vars/app2.yml:3: compose_secrets.token of 'app2' cannot be read: "
     (told,) = plan.said("compose | plan app2: its document is not compared:")
@@ -119,7 +122,7 @@ def test_credentials_are_read_by_those_that_log_in(site: Site) -> None:
     variables.write_text(f"compose_credentials:\n  token: {site.encrypt(SECRET)}")
     site.play("lock", "--check")
     refused = site.play("plan", expect=2)
-    assert refused.said("group_vars/all.yml:2: compose_credentials.token of 'app' cannot be read: ")
+    assert refused.said("group_vars/all.yml:2: compose_credentials.token of 'app1' cannot be read: ")
 
 
 def test_progress_arrives_as_it_was_said(site: Site) -> None:
