@@ -58,8 +58,11 @@ class Sketch(Builder):
         return {}
 """
 
-#: Nodes are ill, and say all that they know, if the file ``ill`` is in the state directory.
+#: Nodes are ill, and say all that they know, if the file ``ill`` is in the state directory. With the environment
+#: variable ``SLOW`` they take their time, once they have made the file that it names.
 PLATFORM = """
+import time
+
 
 class Sketched(Answers):
     name = "sketched"
@@ -95,6 +98,9 @@ class Talker(Shell):
         self.said = said
 
     def run(self, command, timeout):
+        if "SLOW" in os.environ:
+            open(os.environ["SLOW"], "w").close()
+            time.sleep(60)
         failed = f"failed x.service\\nsaid the password is {self.said}\\n" if self.said else ""
         state = "degraded" if failed else "running"
         return Output(0, f"identity {self.identity}\\n{failed}state {state}\\n".encode(), b"")
@@ -185,21 +191,35 @@ class Site:
         lines = events.read_text().splitlines() if events.exists() else []
         return Run(done.stdout, done.returncode, [tuple(json.loads(line)) for line in lines])
 
+    def start(self, playbook: str, *args: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a playbook, with all its children in one process group."""
+        command = [BIN / "ansible-playbook", "-i", "inventory", f"immutable.compose.{playbook}", *args]
+        return subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env=self._environment(environment),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _environment(self, environment: t.Mapping[str, str]) -> dict[str, str]:
+        return {
+            "HOME": str(self.directory),
+            "PATH": os.environ["PATH"],
+            "ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(self.directory / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "keep",
+            "ANSIBLE_NOCOLOR": "true",
+            "TMPDIR": str(self.directory / "tmp"),
+            "ANSIBLE_LOCAL_TEMP": str(self.directory / "local"),
+            **environment,
+        }
+
     def _run(self, command: t.Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=self.directory,
-            env={
-                "HOME": str(self.directory),
-                "PATH": os.environ["PATH"],
-                "ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"),
-                "ANSIBLE_CALLBACK_PLUGINS": str(self.directory / "callbacks"),
-                "ANSIBLE_CALLBACKS_ENABLED": "keep",
-                "ANSIBLE_NOCOLOR": "true",
-                "TMPDIR": str(self.directory / "tmp"),
-                "ANSIBLE_LOCAL_TEMP": str(self.directory / "local"),
-                **environment,
-            },
+            env=self._environment(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -226,6 +246,12 @@ class Site:
         count = calls.read_text().count("cat >") - calls.read_text().count("cat >$p")
         calls.unlink()
         return count
+
+    def files_with(self, secret: str) -> list[Path]:
+        """Files with a secret, but for those that must have it: what the user wrote, and the nodes' own documents."""
+        files = [path for path in self.directory.rglob("*") if path.is_file()]
+        known = ("site.compose.yml", "answers.json")
+        return [path for path in files if path.name not in known and secret.encode() in path.read_bytes()]
 
     def left(self) -> list[str]:
         """Files that should not be left behind, here and elsewhere."""
