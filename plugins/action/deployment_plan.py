@@ -10,5 +10,3 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import Fle
 
 class ActionModule(FleetAction):
     """See :class:`FleetAction`."""
-
-    needs_credentials = False

@@ -87,6 +87,7 @@ def verify(what: Verification, progress: Progress) -> Report:
                 script = _script_report(checks[-1])
         report = Report(what.deployment.name, list(what.identities), checks, script=script)
         report = replace(report, evidence=_evidence(what, report.failed_nodes, connections))
+        report = report.masked(progress.mask)
         report.write(what.results)
         return report
     finally:

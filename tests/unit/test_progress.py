@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines of progress: how often they come, what they hide, and how they arrive."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import types
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils import progress
+from ansible_collections.immutable.compose.plugins.module_utils.masking import Mask
+from ansible_collections.immutable.compose.plugins.module_utils.progress import END, Progress, remove_left_over
+from ansible_collections.immutable.compose.plugins.plugin_utils import transport
+from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Follower
+
+SNOW = "ünïcode → ☃"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "progress"
+
+
+def told(path: Path) -> list[str]:
+    """The lines, without the seconds."""
+    return [line.rpartition(" (")[0] or line for line in path.read_text().splitlines()]
+
+
+def test_a_line_comes_when_something_changes_and_else_after_a_while(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(progress, "REMINDER", 0.3)
+    left = 2
+    with Progress(str(path)).waiting(lambda: f"{left} left"):
+        time.sleep(0.2)
+        left = 1
+        time.sleep(0.2)
+    assert told(path) == ["2 left", "1 left"]
+    path.unlink()
+    with Progress(str(path)).waiting(lambda: "the same"):
+        time.sleep(0.8)
+    assert 2 <= len(told(path)) <= 3
+
+
+def test_what_is_quick_is_not_waited_for(path: Path) -> None:
+    with Progress(str(path)).waiting(lambda: "quick"):
+        pass
+    assert not path.exists()
+
+
+def test_a_line_is_one_line_and_changes_no_terminal(path: Path) -> None:
+    with Progress(str(path)) as told_:
+        told_.say("a\nb\r\nc \033]0;title\007\033[2J \x85 " + SNOW)
+    first, end = path.read_text().split("\n")[:2]
+    assert first == "a b c \ufffd]0;title\ufffd\ufffd[2J   " + SNOW
+    assert end == END
+
+
+def test_secrets_are_hidden_with_each_of_their_lines() -> None:
+    mask = Mask(["correct-horse", "first line\nsecond line", "ab", "postgres"], public={"postgres"})
+    assert mask.text("the correct-horses of postgres") == "the ********s of postgres"
+    assert mask.text("it says second line") == "it says ********"
+    assert mask.text("ab about cab") == "******** about cab"
+    result = {"msg": "ab", "nodes": {"ab": {"ok": True, "message": "no ab"}}, "failure": {"tail": ["ab"]}, "ab": "ab"}
+    assert mask.result(result) == {
+        "msg": "********",
+        "nodes": {"ab": {"ok": True, "message": "no ********"}},
+        "failure": {"tail": ["********"]},
+        "ab": "ab",
+    }
+    assert Mask(["", "\n"]).text("as it is") == "as it is"
+
+
+def test_only_what_was_left_long_ago_is_removed(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / name for name in ("compose-progress-1", "compose-progress-2", "other"))
+    for file in (old, new, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (time.time() - 2 * 24 * 3600,) * 2)
+    remove_left_over(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compose-progress-2", "other"]
+
+
+class Action:
+    """Runs commands as over SSH, in a terminal that changes line ends and mixes in what is said on standard error."""
+
+    _connection = types.SimpleNamespace(become=None)
+
+    def _low_level_execute_command(self, command: str) -> dict[str, t.Any]:
+        done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return {"rc": done.returncode, "stdout": done.stdout.decode().replace("\n", "\r\n")}
+
+
+def test_lines_of_another_host_arrive_byte_for_byte(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "REMOTE_POLL", 0)
+    shown: list[str] = []
+    follower = Follower(transport._There(Action(), str(path)), shown.append)  # type: ignore[arg-type]
+    follower.show()  # there is no file yet
+    text = "".join(f"{number} {SNOW}\n" for number in range(200)).encode() + f"{END}\n".encode()
+    for start in range(0, len(text), 777):  # cut anywhere, within characters too
+        with path.open("ab") as stream:
+            stream.write(text[start : start + 777])
+        follower.show()
+    assert shown == [f"  compose | {number} {SNOW}" for number in range(200)]
+    assert follower.ended
+    follower.file.remove()
+    assert not path.exists()
+
+
+def test_a_look_waits_for_news_and_no_longer(path: Path) -> None:
+    there = transport._There(Action(), str(path))  # type: ignore[arg-type]
+    start = time.monotonic()
+    writer = subprocess.Popen(["sh", "-c", f"sleep 1; echo news >{path}"])
+    assert there.read(0, wait=True) == b"news\n"
+    assert time.monotonic() - start < transport.REMOTE_POLL
+    assert there.read(5, wait=False) == b""
+    writer.wait()
