@@ -23,13 +23,14 @@ from ..proxmox.agent import told_address
 from ..proxmox.checks import check
 from ..proxmox.config import Config
 from ..proxmox.machines import Making, data_volumes, described, is_leftover, is_shell
-from ..proxmox.networks import bridges, changed, shown
+from ..proxmox.networks import bridges, shown
 from ..proxmox.options import OPTIONS
 from ..proxmox.pruning import References, drop_volumes
 from ..proxmox.record import DOCUMENT_SERIAL, Boot, Record
 from ..proxmox.service import ENVIRONMENT, Service
 from ..proxmox.staging import Wanted
 from ..proxmox.switching import NOT_STARTED, NOTHING_ELSE, Wishes, boot, boot_original, drop_snapshot
+from ..proxmox.values import differences, power
 from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
 from .base import Observation, Outcome, Platform, Target, Tell, per_node
@@ -120,34 +121,14 @@ class Proxmox(Platform):
             record.verified.image if record.verified else None,
             tuple(
                 f"{key} {shown(key, config.get(key))} → {shown(key, value)}"
-                for key, value in self._differences(node, config, record).items()
+                for key, value in differences(self.service, node, config, record).items()
             ),
-            leftovers=not record.tidy or self._misses_ha(node, vm) or bool(self._power(node, config, record)),
+            leftovers=not record.tidy or self._misses_ha(node, vm) or bool(power(self.service, node, config, record)),
         )
-
-    def _power(self, node: Node | None, config: Config, record: Record) -> dict[str, t.Any]:
-        """Values by which a VM that was made starts with its node, or does not: once it is verified, as is said."""
-        if node is None or not record.created or record.verified is None or record.verified != record.current:
-            return {}
-        wanted = int(self.option(node, "onboot"))
-        return {"onboot": wanted} if config.get("onboot") != str(wanted) and (wanted or config.get("onboot")) else {}
 
     def _misses_ha(self, node: Node | None, vm: Vm) -> bool:
         """It is to be managed for high availability, and is not."""
         return node is not None and self.option(node, "ha") and not self.service.cluster.vms()[vm.vmid].managed
-
-    def _differences(self, node: Node | None, config: Config, record: Record | None) -> dict[str, str | None]:
-        """Values of the configuration that are to be others: of VMs that were made, or where the file names them."""
-        if node is None:
-            return {}
-        wanted: dict[str, str | None] = {}
-        for option, keys in (("memory", ("memory",)), ("cpus", ("cores", "sockets"))):
-            if option in node.options or (record is not None and record.created):
-                values = (str(self.option(node, option)), "1")
-                wanted.update({key: value for key, value in zip(keys, values) if _value(config, key) != value})
-        if record is not None and record.created:
-            wanted.update(changed(config, self.service.networks(node)))
-        return wanted
 
     def _each(self, act: t.Callable[[str], T], names: t.Sequence[str]) -> list[T]:
         """Act on nodes at the same time; the first error is everybody's."""
@@ -243,7 +224,7 @@ class Proxmox(Platform):
             )
             wishes = Wishes(
                 volumes=image.volumes,
-                values=self._differences(node, config, record),
+                values=differences(self.service, node, config, record),
                 owner=self._owner(node),
                 snapshot=self.option(node, "snapshot"),
                 command=self.option(node, "snapshot_command") or "",
@@ -293,9 +274,9 @@ class Proxmox(Platform):
             if record.ha:  # of a run that was killed before it could say so
                 ha.come_back(client, vm.vmid, record.ha)
             new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
-            power = self._power(nodes_by_name[name], config, new)
-            if new != record or power:
-                vm.record(config, replace(new, tidy=False), power)
+            values = power(self.service, nodes_by_name[name], config, new)
+            if new != record or values:
+                vm.record(config, replace(new, tidy=False), values)
 
         self._each(act, [node.name for node in nodes])
         wanted = [node for node in nodes if self.option(node, "ha")]
@@ -359,11 +340,17 @@ class Proxmox(Platform):
 
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
-            if vm is None or record is None:
+            config = vm.config() if vm else None
+            record = self.service.machines.record(config, vm.vmid) if vm and config else None
+            if vm is None or config is None or record is None:
                 return Outcome(ok=True)
+            staged = record.current is None and not data_volumes(config, record)
             changed = self.service.machines.let_go(vm, references, data=data)
-            return Outcome(ok=True, changed=changed, message="was only staged" if record.current is None else "")
+            if staged:
+                self.progress.say(
+                    f"remove {name}: it was only staged: VM {vm.vmid} never ran an image of this deployment"
+                )
+            return Outcome(ok=True, changed=changed, message="was only staged" if staged else "")
 
         return self._per_node("remove", names, act, tell)
 
@@ -407,10 +394,6 @@ def _volume(config: Config, record: Record, *, image: str | None = None, documen
             return volume
     what = "image" if image else "node document"
     raise ComposeError(f"the {what} is not staged any more; run again", node=record.node)
-
-
-def _value(config: Config, key: str) -> str:
-    return config.get(key) or {"memory": "512", "cores": "1", "sockets": "1"}[key]
 
 
 def _require_snapshots(vm: Vm) -> None:
