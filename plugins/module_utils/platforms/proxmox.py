@@ -29,7 +29,7 @@ from ..proxmox.pruning import References, drop_volumes
 from ..proxmox.record import DOCUMENT_SERIAL, Boot, Record
 from ..proxmox.service import ENVIRONMENT, Service
 from ..proxmox.staging import Wanted
-from ..proxmox.switching import NOT_STARTED, NOTHING_ELSE, Wishes, boot, boot_original, drop_snapshot
+from ..proxmox.switching import NOT_STARTED, Wishes, boot, boot_original, drop_snapshot
 from ..proxmox.values import differences, power
 from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
@@ -273,7 +273,7 @@ class Proxmox(Platform):
                 config = vm.free()
             if record.ha:  # of a run that was killed before it could say so
                 ha.come_back(client, vm.vmid, record.ha)
-            new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
+            new = replace(record, verified=record.current, release=release, ha=None, snapshot=None, before={})
             values = power(self.service, nodes_by_name[name], config, new)
             if new != record or values:
                 vm.record(config, replace(new, tidy=False), values)
@@ -292,9 +292,9 @@ class Proxmox(Platform):
                 return Outcome(ok=True, message="has no VM")
             if record.verified is None:
                 return self._take_back(vm, record)
-            if record.current == record.verified and self._runs(vm, record.verified):
+            if record.current == record.verified and not record.before and self._runs(vm, record.verified):
                 return Outcome(ok=True, message=f"runs its verified image {record.verified.image}")
-            boot(vm, record.verified, NOTHING_ELSE)
+            boot(vm, record.verified, Wishes({}, record.before, back=True))
             return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} boots {record.verified.image} again")
 
         return self._per_node("revert", [node.name for node in nodes], act, tell)
