@@ -33,7 +33,7 @@ from ..proxmox.switching import NOT_STARTED, Wishes, boot, boot_original, drop_s
 from ..proxmox.values import differences, power
 from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
-from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
 from .nxc_handover import is_nxc
 
 T = t.TypeVar("T")
@@ -88,6 +88,19 @@ class Proxmox(Platform):
     def console(self, node: Node, lines: int = 50) -> str:
         """The API has none that could be read later."""
         return ""
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        states = self.service.cluster.states()
+        vms = {node.name: vm for node in nodes if (vm := self.service.find(node.name)) is not None}
+        # The list is some seconds old: only the VM itself is certain that it is off.
+        asked = [name for name, vm in vms.items() if states.get(vm.vmid) != "running"]
+        status = dict(zip(asked, self._each(lambda name: vms[name].status(), asked)))
+        words = "its VM is off: it was shut down, or ended by itself"
+        return {
+            name: Lost(f"{words} (VM {vms[name].vmid} on {vms[name].node})", certain=not told["ha"].get("managed"))
+            for name, told in status.items()
+            if told["status"] == "stopped"
+        }
 
     def check(self, nodes: t.Sequence[Node]) -> None:
         check(self.service, nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import replace
 
@@ -343,3 +344,24 @@ def test_restricted_tags_are_told(world: World, audit: bool) -> None:
         with pytest.raises(ComposeError, match=r"for modifying tag .* \(the datacenter restricts .* user-tag-access"):
             platform.stage(world.targets(platform, "one"))
     assert world.vmids() == []
+
+
+# -- while it is waited for ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [0, 10])
+def test_a_vm_that_has_ended_is_known_at_once(cluster_of: Cluster, lag: int) -> None:
+    world = cluster_of(resources_seconds=lag)
+    platform = world.platform()
+    world.deploy(platform, "one")
+    assert platform.lost(platform.deployment.nodes) == {}  # whatever the list of VMs still says
+    time.sleep(15 * world.server.cluster.clock.pace)
+    calls = len(world.calls())
+    assert platform.lost(platform.deployment.nodes) == {}
+    assert len(world.calls()) == calls + 1  # however many nodes there are
+    vmid = world.vmid("web2")
+    world.server.cluster.guests.forget(vmid)  # its guest powers off
+    time.sleep(15 * world.server.cluster.clock.pace)
+    lost = platform.lost(platform.deployment.nodes)
+    assert set(lost) == {"web2"} and lost["web2"].certain
+    assert f"its VM is off: it was shut down, or ended by itself (VM {vmid} on pve1)" in lost["web2"].why
