@@ -55,6 +55,11 @@ options:
       - The last usable address is kept for the gateway.
     type: str
     default: 10.87.0.0/16
+  domain:
+    description:
+      - DNS domain of the nodes whose names have no dots, for example V(cluster.example.org).
+      - Full names on the nodes are made with it; hosts of the inventory keep their names.
+    type: str
   setup:
     description:
       - Given to the composition when it is evaluated, as C(setup.params). Plain data.
@@ -204,6 +209,15 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.connections impo
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
 
+#: Type of an option → what YAML may have for it, and what people are told to write.
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str, int, float), "a text"),
+    "int": ((int,), "a whole number"),
+    "list": ((list, str), "a list"),
+    "dict": ((Mapping,), "a mapping"),
+    "raw": ((str, Mapping), "a name, or a mapping with a name and options"),
+}
+
 SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "nix"))
 
 
@@ -227,7 +241,7 @@ class InventoryModule(BaseInventoryPlugin):
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
             if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
                 raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
-        except ComposeError as error:
+        except (ComposeError, OSError) as error:
             sources.refused(path, str(error))
             raise AnsibleParserError(str(error)) from error
         self._add(inventory, group, parsed, composition)
@@ -289,8 +303,13 @@ class InventoryModule(BaseInventoryPlugin):
             raise InputError(f"{path}: expected a mapping, with 'plugin: {self.NAME}'")
         values.known(config, self.option_definitions, path, "key of a deployment file")
         for key, value in config.items():
+            kinds, expected = KINDS[self.option_definitions[key].get("type", "str")]
             if isinstance(value, bool):  # which would pass for a number or a string
-                raise InputError(f"{path}: {key} is {value!r}, expected no truth value")
+                raise InputError(f"{path}: {key} is {value!r}, as YAML reads yes, no, on and off; expected {expected}")
+            if isinstance(value, str) and value.isdigit() and int in kinds:
+                continue
+            if value is not None and not isinstance(value, kinds):
+                raise InputError(f"{path}: {key} is {values.plain(value)!r}, expected {expected}")
         try:
             self.set_options(direct=dict(config))
         except AnsibleError as error:

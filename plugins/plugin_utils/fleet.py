@@ -105,7 +105,7 @@ class FleetAction(ActionBase):
         """Deployment → its hosts in this batch."""
         plan = self._task.args.get("plan")
         if plan is not None:
-            return {name: list(planned.get("nodes", ())) for name, planned in plan["deployments"].items()}
+            return {name: list(planned["hosts"]) for name, planned in plan["deployments"].items()}
         hostvars = task_vars["hostvars"]
         found: dict[str, list[str]] = {}
         for host in task_vars["ansible_play_batch"]:
@@ -118,7 +118,7 @@ class FleetAction(ActionBase):
         """The result for one deployment; what fails as a whole is the result of each of its hosts."""
         plan = self._task.args.get("plan")
         if plan is not None and plan["deployments"][name].get("failed"):
-            return dict(plan["deployments"][name])
+            return {**plan["deployments"][name], **_failed(batch, plan["deployments"][name]["msg"])}
         try:
             hosts = self._hosts(name, batch, task_vars)
             deployment = self._deployment(name, hosts, task_vars)
@@ -132,10 +132,8 @@ class FleetAction(ActionBase):
         except ComposeError as error:
             done = {"failed": True, "msg": str(error)}
         if done.get("failed"):
-            message = str(done.get("msg", ""))
-            done["nodes"] = {host: {"ok": False, "changed": False, "message": message} for host in batch}
-            done["failed_nodes"] = list(batch)
-        return done
+            done.update(_failed(batch, str(done.get("msg", ""))))
+        return {**done, "hosts": batch}
 
     def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
         """The hosts of a deployment that the inventory of this run has."""
@@ -173,9 +171,24 @@ class FleetAction(ActionBase):
             last_batch = members[-1] in batch
             whole = not absent and set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
+        if args.get("replace"):
+            hostvars = task_vars["hostvars"]
+            others = [host for host in args["replace"] if host not in members and host in hostvars]
+            # Nodes of other deployments are theirs to replace; a name that nobody has is refused by each.
+            args["replace"] = [
+                host for host in args["replace"] if host not in others or "compose_role" not in hostvars[host]
+            ]
         if isinstance(args.get("advisories"), str):
             args["advisories"] = _advisories(args["advisories"])
         return args
+
+
+def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:
+    """What failed as a whole, as the result of each host."""
+    return {
+        "nodes": {host: {"ok": False, "changed": False, "message": message} for host in hosts},
+        "failed_nodes": list(hosts),
+    }
 
 
 def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[str, t.Any]:
@@ -190,7 +203,10 @@ def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[
         "nodes": nodes,
         "failed_nodes": [host for each in deployments.values() for host in each.get("failed_nodes", ())],
         "diff": [entry for each in deployments.values() for entry in each.get("diff", ())],
-        "deployments": deployments,
+        "deployments": {
+            name: {key: value for key, value in each.items() if key not in ("nodes", "failed_nodes", "diff")}
+            for name, each in deployments.items()
+        },
     }
     if len(failed) == len(deployments) and not goes_on:
         messages = [each["msg"] if len(failed) == 1 else f"{name}: {each['msg']}" for name, each in failed.items()]

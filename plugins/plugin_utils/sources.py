@@ -19,6 +19,8 @@ import yaml
 #: Ends of the names of deployment files.
 ENDINGS = (".compose.yml", ".compose.yaml")
 
+PLUGIN = "immutable.compose.composition"
+
 #: Path → why it was refused.
 _REFUSED: dict[str, str] = {}
 _owner = 0
@@ -77,8 +79,9 @@ def _complaint(file: str) -> str:
             data = yaml.load(stream, _Lenient)
     except (OSError, ValueError, yaml.YAMLError) as error:
         return f"{file}: cannot be read: {error}"
-    if not isinstance(data, t.Mapping) or "plugin" not in data:
-        return f"{file}: expected 'plugin: immutable.compose.composition'"
+    if not isinstance(data, t.Mapping) or data.get("plugin") != PLUGIN:
+        given = data.get("plugin") if isinstance(data, t.Mapping) else None
+        return f"{file}: plugin is {given!r}, expected {PLUGIN!r}"
     return ""
 
 

@@ -99,6 +99,8 @@ class Transport:
         with self._delivered(parcel) as path:
             result = self._follow({**args, "parcel": path}, progress)
         result.pop("invocation", None)  # ansible-core 2.19 and 2.20: all arguments, once more
+        if not self._action._task.diff:
+            result.pop("diff", None)  # nobody is going to see it
         return result
 
     # -- there ---------------------------------------------------------------------------------------------------
@@ -297,5 +299,5 @@ def _content(deployment: Deployment) -> _Content:
         support=support,
         deployment=itself,
         composition=pack(source.path),
-        revision=source.revision or git_revision(source.path),
+        revision=source.revision or git_revision(source.path, display.warning),
     )

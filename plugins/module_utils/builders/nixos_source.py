@@ -9,7 +9,7 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ..composition.names import is_host_name, nearest
+from ..composition.names import is_host_name, label_of, nearest
 from ..composition.role_schema import NIXOS_COMPOSITION, check_composition
 from ..errors import InputError
 from ..libraries import missing_library
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        return os.path.basename(self.directory)
+        return label_of(os.path.basename(self.directory))
 
     @property
     def argument(self) -> str:
@@ -89,7 +89,7 @@ def find_source(path: str, given: str) -> Source:
     )
     if not is_host_name(source.name):
         raise InputError(
-            f"{directory}: the directory's name names the composition; use lower-case letters, digits and dashes"
+            f"{directory}: the directory's name names the composition; use letters, digits and dashes, at most 63"
         )
     return source
 

@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
 from types import FrameType
 
+from ..composition.names import label_of
 from ..errors import CommandError, ComposeError
 from ..progress import Progress
 from .deadline import Deadline, DeadlineError
 from .machine import CheckFailed, Machine
 from .report import SCRIPT, Check
-from .script import dedent, variables
+from .script import compiled, dedent, variables
 
 #: Seconds after the deadline until a script that does not even ask for the time is left to itself.
 PATIENCE = 5.0
@@ -35,7 +36,7 @@ class Machines(list[Machine]):
         if not isinstance(key, str):
             return super().__getitem__(key)
         for machine in self:
-            if machine.name == key:
+            if machine.name in (key, label_of(key)):
                 return machine
         raise KeyError(key)
 
@@ -61,7 +62,7 @@ class TestScript:
 
         def work() -> None:
             try:
-                exec(compile(self._text, SCRIPT, "exec"), self._symbols())
+                exec(compiled(self._text, SCRIPT)[0], self._symbols())
             except BaseException as error:  # SystemExit included: a script must not end the run
                 failure.append(error)
 
@@ -100,7 +101,7 @@ class TestScript:
             "subtest": self._subtest,
             "t": unittest.TestCase(),
         }
-        nodes = variables(machine.name for machine in self._machines)
+        nodes = variables((machine.name for machine in self._machines), self._text)
         return {"__name__": SCRIPT, **general, **{key: self._machines[name] for key, name in nodes.items()}}
 
     def _start_all(self) -> None:

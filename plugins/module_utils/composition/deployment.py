@@ -20,7 +20,7 @@ from .addresses import Addresses, parse_network
 from .limits import parse_limits
 from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
-from .names import is_node_name, nearest
+from .names import is_host_name, is_node_name, label_of, nearest
 from .options import HasOptions, validate_options
 from .units import unit_patterns
 
@@ -93,8 +93,8 @@ class _Wanted:
 
 
 def file_name(path: str) -> str:
-    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``."""
-    return re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path))
+    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``, as a label."""
+    return label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
 
 
 def state_directory(base: str | None, name: str, path: str) -> str:
@@ -141,6 +141,7 @@ def parse(
         platform=platform.name,
         nodes=nodes,
         network=str(network),
+        domain=_domain(data, nodes, path),
         state=state_directory(data.get("state_dir"), name, path),
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
@@ -155,6 +156,18 @@ def parse(
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
+
+
+def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
+    """The domain of nodes whose names have no dots."""
+    domain = values.domain(data.get("domain"), f"{path}: domain")
+    names = {node.name for node in nodes}
+    for name in names:
+        if domain and f"{name}.{domain}" in names:
+            raise InputError(
+                f"{path}: domain: nodes {name!r} and {f'{name}.{domain}'!r} would both be {f'{name}.{domain}'!r}"
+            )
+    return domain
 
 
 def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
@@ -200,7 +213,8 @@ def _nodes(
         for index, name in enumerate(names, 1):
             if name in wanted:
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"
-                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names")
+                other = f"; 'roles: {{{role}: [NAME]}}' in {path} gives others" if wanted[name].role != role else ""
+                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names{other}")
             if name not in placed:
                 _refuse_taken(name, where, others)
             known = _known(name, platform, others, where) if name in placed else {}
@@ -238,9 +252,13 @@ def _names(role: str, entry: Data, composition: Composition, where: str) -> list
         wanted = values.distribution(composition.distribution.get(role), where)
     if isinstance(wanted, list):
         return wanted
-    names = [role] if wanted is None else [f"{role}{index}" for index in range(1, wanted + 1)]
-    for name in names[-1:]:  # the longest one: it tells for all of them
-        values.host_name(name, f"{where}: made of the role's name")
+    stem = label_of(role)
+    names = [stem] if wanted is None else [f"{stem}{index}" for index in range(1, wanted + 1)]
+    if names and not is_host_name(names[-1]):  # the longest one: it tells for all of them
+        raise InputError(
+            f"{where}: {role!r} gives no name for a node, expected {values.A_NAME};"
+            f" 'roles: {{{role}: [NAME]}}' in the deployment file gives others"
+        )
     return names
 
 
@@ -256,7 +274,10 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
             raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
         for host in others.groups.get(word, [word]):
             if not is_node_name(host):
-                raise InputError(f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME}")
+                raise InputError(
+                    f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME};"
+                    f" give it such a name where it is defined, and 'ansible_host: {host}'"
+                )
             if "compose_role" in others.hosts[host]:
                 raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
             pool[host] = None
@@ -333,6 +354,8 @@ _SHARED = (
     "boot_timeout",
     "verify_timeout",
 )
+#: The same, left out where there is none.
+_IF_ANY = ("domain", "broken")
 _NONE = object()
 
 
@@ -352,8 +375,9 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
-    if deployment.broken:
-        shared["compose_broken"] = deployment.broken
+    for key in _IF_ANY:
+        if getattr(deployment, key):
+            shared[f"compose_{key}"] = getattr(deployment, key)
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
@@ -414,7 +438,6 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         setup=of(first, shared, "setup"),
         builder_options=of(first, shared, "builder_options"),
         revision=values.plain(shared.get("compose_revision", "")),
-        broken=values.plain(shared.get("compose_broken", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         adopt_data=tuple(of(first, shared, "adopt_data")),
@@ -423,4 +446,5 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },
         **{key: of(first, shared, key) for key in _SHARED},
+        **{key: values.plain(shared.get(f"compose_{key}", "")) for key in _IF_ANY},
     )

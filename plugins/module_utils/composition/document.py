@@ -30,6 +30,8 @@ def node_document(
     return {
         "schema": NODE_SCHEMA,
         "name": node.name,
+        # Left out where there is none: nodes that are up keep the document that they have.
+        **({"domain": deployment.domain} if deployment.domain else {}),
         "role": node.role,
         "index": node.index,
         "deployment": deployment.name,
@@ -43,6 +45,12 @@ def node_document(
         "parameters": dict(node.parameters),
         "secrets": dict(node.secrets),
     }
+
+
+def own_address(document: t.Mapping[str, t.Any]) -> str | None:
+    """The address that the node of a document has."""
+    own = (peer["address"] for peer in document.get("peers", ()) if peer["name"] == document["name"])
+    return next(own, None)
 
 
 def document_digest(document: t.Mapping[str, t.Any]) -> str:

@@ -53,6 +53,8 @@ class Desired:
         self.formats = formats
         self.releases = releases
         self._source = source
+        #: What the user should know of the composition, though it works.
+        self.warnings: list[str] = []
 
     def released(self, kept: Release, roles: t.Sequence[str]) -> Meant:
         """What a kept release was."""
@@ -75,7 +77,8 @@ class Desired:
     def composed(self, roles: t.Sequence[str]) -> Meant:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
-        check_script(composition.test_script, [node.name for node in self.deployment.nodes])
+        found = check_script(composition.test_script, [node.name for node in self.deployment.nodes])
+        self.warnings += [f"{self.deployment.composition}: {warning}" for warning in found]
         for role in roles:
             if role not in composition.roles:
                 raise InputError(

@@ -234,7 +234,8 @@ class Engine:
 
     def write_access(self) -> None:
         """``ssh_config`` and ``known_hosts`` for every node of the deployment that has an address."""
-        self.keys.write_access(endpoints(self.platform))
+        with self.progress.waiting(lambda: f"writing {self.keys.known_hosts_file}"):
+            self.keys.write_access(endpoints(self.platform))
 
     def prune(self) -> None:
         """Forget releases beyond those to keep, and images that nothing needs."""

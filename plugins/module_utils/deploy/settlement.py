@@ -18,7 +18,7 @@ from ..platforms.base import Observation, Outcome
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
-from .release import Place, Release
+from .release import Located, Release
 from .results import NodeResult, Result, to_result
 
 
@@ -121,7 +121,7 @@ class Settlement:
                     ports=plan.composition.ports,
                     may_fail=plan.composition.may_fail,
                     test_script=plan.composition.test_script,
-                    places={node.name: Place(node.index, node.address) for node in nodes},
+                    places={node.name: Located(node.index, node.address) for node in nodes},
                     composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                     checks=self.journal.verified.checks,

@@ -13,7 +13,6 @@ import typing as t
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ..composition.document import document_digest
 from ..composition.model import Node
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
@@ -139,11 +138,12 @@ class Transaction:
     def _steps(self, images: t.Mapping[str, str], observed: t.Mapping[str, Observation], wish: Wish) -> dict[str, Step]:
         engine = self.engine
         steps: dict[str, Step] = {}
+        # Only nodes that exist have a document to compare with: planning a new node writes no key.
+        known = [node for node in engine.nodes if observed[node.name].state != "absent"]
+        digests = engine.documents.digests([node for node in known if node.name not in engine.deployment.unreadable])
         for node in engine.nodes:
             seen = observed[node.name]
-            # Only nodes that exist have a document to compare with: planning a new node writes no key.
-            known = seen.state != "absent" and node.name not in engine.deployment.unreadable
-            digest = document_digest(engine.documents.of(node)) if known else seen.document or ""
+            digest = digests.get(node.name, seen.document or "")
             steps[node.name] = plan_node(node, images[node.role], digest, seen, asked=node.name in wish.replace)
         if wish.retire:
             members = {node.name for node in engine.deployment.nodes}
@@ -215,7 +215,8 @@ class Transaction:
         engine = self.engine
         nodes = [engine.deployment.node(name) for name in plan.names(*SWITCHED)]
         images = {role: engine.releases.image(plan.images[role]) for role in {node.role for node in nodes}}
-        return [engine.documents.target(node, images[node.role]) for node in nodes]
+        targets = engine.documents.targets(nodes, images)
+        return [replace(target, fresh=plan.steps[target.node.name].fresh) for target in targets]
 
     # -- switch --------------------------------------------------------------------------------------------------
 
@@ -320,8 +321,8 @@ class Transaction:
     def _again(self, plan: Plan, name: str) -> Target:
         engine = self.engine
         node = engine.deployment.node(name)
-        target = engine.documents.target(node, engine.releases.image(plan.images[node.role]))
-        return replace(target, fresh=True)
+        images = {node.role: engine.releases.image(plan.images[node.role])}
+        return replace(engine.documents.targets([node], images)[0], fresh=True)
 
     # -- settle --------------------------------------------------------------------------------------------------
 

@@ -211,12 +211,15 @@ def test_a_broken_file_does_not_hide_its_neighbours(site: Site) -> None:
     ("write", "why"),
     [
         ({"x.compose.yml": "roles: [\n"}, "x.compose.yml: cannot be read: "),
-        ({"x.compose.yml": ""}, "x.compose.yml: expected 'plugin: immutable.compose.composition'"),
-        ({"x.compose.yml": "platform: qemu\n"}, "x.compose.yml: expected 'plugin: "),
+        ({"x.compose.yml": ""}, "x.compose.yml: plugin is None, expected 'immutable.compose.composition'"),
+        (
+            {"x.compose.yml": "plugin: immutable.compose.compositon\n"},
+            "plugin is 'immutable.compose.compositon', expected",
+        ),
         ({"x.compose.yml/y": "nothing"}, "none of the inventory sources is a deployment file"),
         ({"hosts.ini": "legacy1\n"}, "none of the inventory sources is a deployment file"),
     ],
-    ids=["broken", "empty", "no-plugin", "directory", "other"],
+    ids=["broken", "empty", "another-plugin", "directory", "other"],
 )
 def test_no_node_is_a_failure(site: Site, write: dict[str, str], why: str) -> None:
     for name, text in write.items():
