@@ -159,7 +159,8 @@ def test_missing_privileges_are_named(fake: Fake) -> None:
     needed.demand("/vms/100", ["VM.Audit", "VM.Config.Disk"])
     needed.demand("/storage/local", ["Datastore.AllocateSpace"])
     told = (
-        r"token deploy@pve!ci lacks what is needed: on /storage/local: Datastore.AllocateSpace; on /vms/100: VM.Config.Disk"
+        r"token deploy@pve!ci lacks what is needed: on /storage/local: Datastore.AllocateSpace; "
+        r"on /vms/100: VM.Config.Disk"
     )
     with pytest.raises(ComposeError, match=told):
         needed.refuse()
