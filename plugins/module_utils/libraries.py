@@ -29,6 +29,7 @@ LIBRARIES: t.Mapping[str, Library] = {
     "cryptography": Library("cryptography>=41.0", "python3-cryptography"),
     "cyclonedx": Library("cyclonedx-python-lib>=9.1"),
     "jsonschema": Library("jsonschema>=4.0", "python3-jsonschema"),
+    "msgspec": Library("msgspec>=0.20", "python3-msgspec"),
     "packageurl": Library("packageurl-python>=0.15", "python3-packageurl"),
     "paramiko": Library("paramiko>=3.4", "python3-paramiko"),
     "proxmoxer": Library("proxmoxer>=2.3", "python3-proxmoxer"),

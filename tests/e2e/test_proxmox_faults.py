@@ -180,7 +180,7 @@ def test_one_step_after_the_other_fails(fleet: Fleet) -> None:
     assert fleet.boots() == before
     run = fleet.disturbed(NO_START)
     assert "switch, web" in run.output and "no memory left" in run.output
-    assert "back on the last verified image sys-" in run.output
+    assert "back on its last verified image sys-" in run.output
     assert fleet.serials() == serials and fleet.boots() != before
     fleet.run()
     fleet.check(converged=True)
@@ -190,7 +190,7 @@ def test_one_step_after_the_other_fails(fleet: Fleet) -> None:
 def test_a_release_cannot_be_marked(fleet: Fleet) -> None:
     fleet.mean()
     run = fleet.disturbed(NO_MARK)
-    assert "commit, web" in run.output and "Proxmox refused PUT" in run.output and "no luck" in run.output
+    assert "settle, web" in run.output and "Proxmox refused PUT" in run.output and "no luck" in run.output
     boots = fleet.boots()
     fleet.run()
     assert fleet.boots() == boots

@@ -18,12 +18,12 @@ A type is a frozen dataclass. What it may say besides its fields:
 from __future__ import annotations
 
 import os
-import sys
 import typing as t
 from functools import cache
 
-from ..errors import ComposeError, InputError
+from ..errors import InputError
 from ..files import read_json, write_json
+from ..libraries import missing_library
 from . import shape
 from .explain import Search
 
@@ -122,10 +122,7 @@ def library() -> t.Any:
     try:
         import msgspec  # here, so that what only imports this needs no library
     except ImportError:
-        raise ComposeError(
-            f"the Python library 'msgspec' is not installed for {sys.executable}; "
-            f"install it: {sys.executable} -m pip install 'msgspec>=0.20'"
-        ) from None
+        raise missing_library("msgspec", what="reading and writing documents") from None
     return msgspec
 
 

@@ -23,16 +23,17 @@ from ..proxmox.agent import told_address
 from ..proxmox.checks import check
 from ..proxmox.config import Config
 from ..proxmox.machines import Making, data_volumes, described, is_leftover, is_shell
-from ..proxmox.networks import bridges, changed, shown
+from ..proxmox.networks import bridges, shown
 from ..proxmox.options import OPTIONS
 from ..proxmox.pruning import References, drop_volumes
 from ..proxmox.record import DOCUMENT_SERIAL, Boot, Record
 from ..proxmox.service import ENVIRONMENT, Service
 from ..proxmox.staging import Wanted
-from ..proxmox.switching import NOT_STARTED, NOTHING_ELSE, Wishes, boot, boot_original, drop_snapshot
+from ..proxmox.switching import NOT_STARTED, Wishes, boot, boot_original, drop_snapshot
+from ..proxmox.values import differences, power
 from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
-from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
 from .nxc_handover import is_nxc
 
 T = t.TypeVar("T")
@@ -88,6 +89,19 @@ class Proxmox(Platform):
         """The API has none that could be read later."""
         return ""
 
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        states = self.service.cluster.states()
+        vms = {node.name: vm for node in nodes if (vm := self.service.find(node.name)) is not None}
+        # The list is some seconds old: only the VM itself is certain that it is off.
+        asked = [name for name, vm in vms.items() if states.get(vm.vmid) != "running"]
+        status = dict(zip(asked, self._each(lambda name: vms[name].status(), asked)))
+        words = "its VM is off: it was shut down, or ended by itself"
+        return {
+            name: Lost(f"{words} (VM {vms[name].vmid} on {vms[name].node})", certain=not told["ha"].get("managed"))
+            for name, told in status.items()
+            if told["status"] == "stopped"
+        }
+
     def check(self, nodes: t.Sequence[Node]) -> None:
         check(self.service, nodes)
 
@@ -120,34 +134,14 @@ class Proxmox(Platform):
             record.verified.image if record.verified else None,
             tuple(
                 f"{key} {shown(key, config.get(key))} → {shown(key, value)}"
-                for key, value in self._differences(node, config, record).items()
+                for key, value in differences(self.service, node, config, record).items()
             ),
-            leftovers=not record.tidy or self._misses_ha(node, vm) or bool(self._power(node, config, record)),
+            leftovers=not record.tidy or self._misses_ha(node, vm) or bool(power(self.service, node, config, record)),
         )
-
-    def _power(self, node: Node | None, config: Config, record: Record) -> dict[str, t.Any]:
-        """Values by which a VM that was made starts with its node, or does not: once it is verified, as is said."""
-        if node is None or not record.created or record.verified is None or record.verified != record.current:
-            return {}
-        wanted = int(self.option(node, "onboot"))
-        return {"onboot": wanted} if config.get("onboot") != str(wanted) and (wanted or config.get("onboot")) else {}
 
     def _misses_ha(self, node: Node | None, vm: Vm) -> bool:
         """It is to be managed for high availability, and is not."""
         return node is not None and self.option(node, "ha") and not self.service.cluster.vms()[vm.vmid].managed
-
-    def _differences(self, node: Node | None, config: Config, record: Record | None) -> dict[str, str | None]:
-        """Values of the configuration that are to be others: of VMs that were made, or where the file names them."""
-        if node is None:
-            return {}
-        wanted: dict[str, str | None] = {}
-        for option, keys in (("memory", ("memory",)), ("cpus", ("cores", "sockets"))):
-            if option in node.options or (record is not None and record.created):
-                values = (str(self.option(node, option)), "1")
-                wanted.update({key: value for key, value in zip(keys, values) if _value(config, key) != value})
-        if record is not None and record.created:
-            wanted.update(changed(config, self.service.networks(node)))
-        return wanted
 
     def _each(self, act: t.Callable[[str], T], names: t.Sequence[str]) -> list[T]:
         """Act on nodes at the same time; the first error is everybody's."""
@@ -243,7 +237,7 @@ class Proxmox(Platform):
             )
             wishes = Wishes(
                 volumes=image.volumes,
-                values=self._differences(node, config, record),
+                values=differences(self.service, node, config, record),
                 owner=self._owner(node),
                 snapshot=self.option(node, "snapshot"),
                 command=self.option(node, "snapshot_command") or "",
@@ -292,10 +286,10 @@ class Proxmox(Platform):
                 config = vm.free()
             if record.ha:  # of a run that was killed before it could say so
                 ha.come_back(client, vm.vmid, record.ha)
-            new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
-            power = self._power(nodes_by_name[name], config, new)
-            if new != record or power:
-                vm.record(config, replace(new, tidy=False), power)
+            new = replace(record, verified=record.current, release=release, ha=None, snapshot=None, before={})
+            values = power(self.service, nodes_by_name[name], config, new)
+            if new != record or values:
+                vm.record(config, replace(new, tidy=False), values)
 
         self._each(act, [node.name for node in nodes])
         wanted = [node for node in nodes if self.option(node, "ha")]
@@ -311,9 +305,9 @@ class Proxmox(Platform):
                 return Outcome(ok=True, message="has no VM")
             if record.verified is None:
                 return self._take_back(vm, record)
-            if record.current == record.verified and self._runs(vm, record.verified):
+            if record.current == record.verified and not record.before and self._runs(vm, record.verified):
                 return Outcome(ok=True, message=f"runs its verified image {record.verified.image}")
-            boot(vm, record.verified, NOTHING_ELSE)
+            boot(vm, record.verified, Wishes({}, record.before, back=True))
             return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} boots {record.verified.image} again")
 
         return self._per_node("revert", [node.name for node in nodes], act, tell)
@@ -359,11 +353,17 @@ class Proxmox(Platform):
 
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
-            if vm is None or record is None:
+            config = vm.config() if vm else None
+            record = self.service.machines.record(config, vm.vmid) if vm and config else None
+            if vm is None or config is None or record is None:
                 return Outcome(ok=True)
+            staged = record.current is None and not data_volumes(config, record)
             changed = self.service.machines.let_go(vm, references, data=data)
-            return Outcome(ok=True, changed=changed, message="was only staged" if record.current is None else "")
+            if staged:
+                self.progress.say(
+                    f"remove {name}: it was only staged: VM {vm.vmid} never ran an image of this deployment"
+                )
+            return Outcome(ok=True, changed=changed, message="was only staged" if staged else "")
 
         return self._per_node("remove", names, act, tell)
 
@@ -407,10 +407,6 @@ def _volume(config: Config, record: Record, *, image: str | None = None, documen
             return volume
     what = "image" if image else "node document"
     raise ComposeError(f"the {what} is not staged any more; run again", node=record.node)
-
-
-def _value(config: Config, key: str) -> str:
-    return config.get(key) or {"memory": "512", "cores": "1", "sockets": "1"}[key]
 
 
 def _require_snapshots(vm: Vm) -> None:

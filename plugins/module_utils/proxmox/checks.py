@@ -94,8 +94,16 @@ def _check_place(service: Service, node: Node, vm: Vm) -> None:
 
 def _check_existing(service: Service, vms: t.Mapping[str, tuple[Node, Vm]]) -> None:
     """Refuse to take what belongs to somebody else: VMs, and data on them."""
+
+    def read(name: str) -> Config:
+        try:
+            return vms[name][1].config()
+        except ComposeError as error:
+            error.node = error.node or name
+            raise
+
     with ThreadPoolExecutor(max_workers=service.parallel) as pool:
-        configs = dict(zip(vms, pool.map(lambda name: vms[name][1].config(), vms)))
+        configs = dict(zip(vms, pool.map(read, vms)))
     data: dict[str, list[DataVolume]] = {}
     for name, config in configs.items():
         node, vm = vms[name]

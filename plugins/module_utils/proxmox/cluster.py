@@ -105,6 +105,11 @@ class Cluster:
                 vms[vmid] = Resource(vmid, str(entry["node"]), tags, template, str(entry.get("name", "")), managed)
         self._vms, self._nodes = vms, nodes
 
+    def states(self) -> dict[int, str]:
+        """VM → whether it runs, as it was some seconds ago."""
+        entries = self.client.get("/cluster/resources", type="vm")
+        return {int(entry["vmid"]): str(entry.get("status", "unknown")) for entry in entries}
+
     def nodes(self, *storages: Storage, bridges: t.Collection[str] = ()) -> list[str]:
         """Nodes that are not known to be off, and have these storages and bridges, those with the fewest VMs first."""
         vms, off = self.vms().values(), self.off()

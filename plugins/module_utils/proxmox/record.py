@@ -102,6 +102,9 @@ class Record:
     was_off: bool = False
     #: Volumes that were made for the node → what is in them. Nothing else is ever removed.
     volumes: t.Mapping[str, Content] = field(default_factory=dict)
+    #: Values of the configuration (``None``: none) as they were when the last verified image ran: a revert brings them
+    #: back.
+    before: t.Mapping[str, str | None] = field(default_factory=dict)
     #: State that high availability is to have again, while it is told to keep off.
     ha: str | None = None
     #: A snapshot that was made before the switch.

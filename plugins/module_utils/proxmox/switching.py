@@ -42,15 +42,14 @@ class Wishes:
     values: t.Mapping[str, str | None]
     #: Whose the data are from now on.
     owner: Owner | None = None
+    #: They are those of the last verified image.
+    back: bool = False
     #: ``none``, ``vm`` or ``node-command``: what secures the data before the change.
     snapshot: str = "none"
     #: For ``node-command``, with ``{vmid}``, ``{node}``, ``{host}`` and ``{volumes}``.
     command: str = ""
     #: Seconds for the command.
     command_deadline: int = 600
-
-
-NOTHING_ELSE = Wishes({}, {})
 
 
 def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> list[str]:
@@ -160,6 +159,8 @@ def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes
     if record.snapshot:
         config = vm.free()
     values, old = _drives(config, record, wanted, wishes)
+    replaced = {key: config.get(key) or None for key in wishes.values} if record.verified else {}
+    record = replace(record, before={} if wishes.back else {**replaced, **record.before})
     if wishes.owner:
         record = replace(record, composition=wishes.owner.composition, role=wishes.owner.role)
     in_drives = {Drive.parse(value).volume for value in values.values()}  # data that nobody may remove from now on

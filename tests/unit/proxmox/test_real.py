@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import replace
 
@@ -214,6 +215,31 @@ def test_networks_of_a_vm_that_was_made_follow_the_file(cluster_of: Cluster) -> 
         platform.check(platform.deployment.nodes)
 
 
+@pytest.mark.parametrize("identity", ["one", "two"])
+def test_a_revert_brings_networks_and_memory_back(world: World, identity: str) -> None:
+    """With others, the last verified image could not be reached, or would not start."""
+    platform = world.platform("web1", networks=["bridge=vmbr0,tag=20", "bridge=vmbr0"])
+    world.deploy(platform, "one")
+    world.finish(platform, "one")
+    vmid = world.vmid()
+    keys = ("net0", "net1", "net2", "memory", "cores")
+    before = {key: world.config(vmid).get(key) for key in keys}
+    other = {"networks": ["bridge=vmbr0,tag=21"], "memory": 4096}
+    for more in ({}, {"cpus": 2}):  # a second try, before anything was verified
+        world.deploy(world.platform("web1", **other, **more), identity)
+        assert {key: world.config(vmid).get(key) for key in keys} != before
+    platform = world.platform("web1", **other)
+    assert platform.revert(platform.deployment.nodes, world.tell)["web1"].changed
+    assert {key: world.config(vmid).get(key) for key in keys} == before and world.running(vmid)
+    assert not platform.revert(platform.deployment.nodes, world.tell)["web1"].changed
+    world.deploy(platform, identity)
+    world.finish(platform, identity)
+    platform = world.platform("web1", networks=["bridge=vmbr0,tag=22"])
+    world.deploy(platform, identity)
+    platform.revert(platform.deployment.nodes, world.tell)
+    assert ",tag=21" in world.config(vmid)["net0"] and "net1" not in world.config(vmid)
+
+
 def test_networks_of_an_adopted_vm_are_its_own(cluster_of: Cluster) -> None:
     world = cluster_of(bridges={"pve1": ["vmbr1"]})
     world.call(
@@ -318,3 +344,24 @@ def test_restricted_tags_are_told(world: World, audit: bool) -> None:
         with pytest.raises(ComposeError, match=r"for modifying tag .* \(the datacenter restricts .* user-tag-access"):
             platform.stage(world.targets(platform, "one"))
     assert world.vmids() == []
+
+
+# -- while it is waited for ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [0, 10])
+def test_a_vm_that_has_ended_is_known_at_once(cluster_of: Cluster, lag: int) -> None:
+    world = cluster_of(resources_seconds=lag)
+    platform = world.platform()
+    world.deploy(platform, "one")
+    assert platform.lost(platform.deployment.nodes) == {}  # whatever the list of VMs still says
+    time.sleep(15 * world.server.cluster.clock.pace)
+    calls = len(world.calls())
+    assert platform.lost(platform.deployment.nodes) == {}
+    assert len(world.calls()) == calls + 1  # however many nodes there are
+    vmid = world.vmid("web2")
+    world.server.cluster.guests.forget(vmid)  # its guest powers off
+    time.sleep(15 * world.server.cluster.clock.pace)
+    lost = platform.lost(platform.deployment.nodes)
+    assert set(lost) == {"web2"} and lost["web2"].certain
+    assert f"its VM is off: it was shut down, or ended by itself (VM {vmid} on pve1)" in lost["web2"].why

@@ -102,7 +102,7 @@ def test_a_token_and_a_password(fake: Fake) -> None:
 
 
 def test_a_wrong_token_and_a_wrong_password(fake: Fake) -> None:
-    with pytest.raises(ProxmoxError, match=r"401 .*as deploy@pve!ci"):
+    with pytest.raises(ProxmoxError, match=r"401 .*as token deploy@pve!ci"):
         fake.client(token_secret="wrong").get("/version")
     with pytest.raises(ComposeError, match="'root@pam' or its password is wrong"):
         fake.client(user="root@pam", password="wrong").get("/version")
@@ -159,7 +159,8 @@ def test_missing_privileges_are_named(fake: Fake) -> None:
     needed.demand("/vms/100", ["VM.Audit", "VM.Config.Disk"])
     needed.demand("/storage/local", ["Datastore.AllocateSpace"])
     told = (
-        r"allow deploy@pve!ci what is needed: on /storage/local: Datastore.AllocateSpace; on /vms/100: VM.Config.Disk"
+        r"token deploy@pve!ci lacks what is needed: on /storage/local: Datastore.AllocateSpace; "
+        r"on /vms/100: VM.Config.Disk"
     )
     with pytest.raises(ComposeError, match=told):
         needed.refuse()
