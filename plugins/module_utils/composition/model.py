@@ -40,13 +40,13 @@ class Role:
     identity: str | None = None
     #: TCP ports that must accept connections on a node of this role.
     ports: tuple[int, ...] = ()
-    #: Units, or patterns for them, whose failure counts for nothing.
-    may_fail: tuple[str, ...] = ()
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: ``False`` for roles without a kernel: they run in containers only.
     bootable: bool = True
     #: Package name → version, where that is known before the build, for the plan's diff.
     packages: t.Mapping[str, str] = field(default_factory=dict)
+    #: Units, or patterns for them, whose failure counts for nothing.
+    may_fail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
