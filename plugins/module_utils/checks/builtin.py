@@ -69,9 +69,10 @@ def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress)
             del missing[name]
             waiting.pop(name, None)
             done = len(nodes) - len(missing)
-        bad = "; ".join(check.message for check in checks if check.message)
-        if bad or len(nodes) <= TOLD or done == len(nodes):
-            progress.say(f"verify {name}: {bad or 'ok'} ({done} of {len(nodes)})")
+        messages = [check.message for check in checks if check.message]
+        told = messages if not all(check.ok for check in checks) else ["ok", *messages]
+        if messages or len(nodes) <= TOLD or done == len(nodes):
+            progress.say(f"verify {name}: {'; '.join(told)} ({done} of {len(nodes)})")
         return checks
 
     def describe() -> str:

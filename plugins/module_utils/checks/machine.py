@@ -306,6 +306,9 @@ class Machine:
         before, self.doing = self.doing, self.doing or what
         try:
             yield
+        except ComposeError as error:
+            error.node = error.node or self.name
+            raise
         finally:
             self.doing = before
 

@@ -183,7 +183,8 @@ class Report:
             for check in self.checks
         ]
         evidence = {node: {title: mask(text) for title, text in texts.items()} for node, texts in self.evidence.items()}
-        return replace(self, checks=checks, evidence=evidence)
+        script = replace(self.script, message=mask(self.script.message)) if self.script else None
+        return replace(self, checks=checks, evidence=evidence, script=script)
 
     def write(self, directory: str) -> None:
         """Write ``results.json`` and ``junit.xml``, each in one step."""

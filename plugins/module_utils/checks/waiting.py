@@ -57,13 +57,15 @@ def watching(
                 connections[node.name].give_up(epitaph(platform, node, lost[node.name]))
 
     def watch() -> None:
-        pause = INTERVAL
+        pause, told = INTERVAL, ""
         while not stop.wait(pause):
             began = time.monotonic()
             try:
                 look()
-            except (ComposeError, OSError, ValueError) as error:  # a help only: the deadline still holds
-                progress.say(f"whether nodes still run cannot be told: {error}")
+            except Exception as error:  # a help only: the deadline still holds
+                if str(error) != told:
+                    told = str(error)
+                    progress.say(f"whether nodes still run cannot be told: {told}")
             pause = max(INTERVAL, SPARING * (time.monotonic() - began))
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -72,7 +74,7 @@ def watching(
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(INTERVAL)  # a platform that is slow to answer is not waited for
 
 
 def epitaph(platform: Platform, node: Node, lost: Lost) -> str:

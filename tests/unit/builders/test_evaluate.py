@@ -191,6 +191,8 @@ def test_keeps_what_nix_says(debian: Debian, compose: Compose, text: str, expect
         ('packages = [ "htop" 3 ];', "roles.server.packages[1]: 3 is not of type 'string'"),
         ('packages = [ "no such name" ];', "roles.server.packages[0]: 'no such name' does not match"),
         ('ports = [ "80" ];', "roles.server.ports[0]: '80' is not of type 'integer'"),
+        ('mayFail = [ "a b" ];', "roles.server.mayFail[0]: 'a b' does not match"),
+        ('mayFail = "backup";', "roles.server.mayFail: 'backup' is not of type 'array'"),
         ("ports = [ 70000 ];", "roles.server.ports[0]: 70000 is greater than the maximum of 65535"),
         ('files."/etc/x".mod = "0644";', "roles.server.files.\"/etc/x\".mod: unknown attribute; did you mean 'mode'?"),
         ('files."etc/x".text = "";', 'roles.server.files."etc/x": not a valid name here'),

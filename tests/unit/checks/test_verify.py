@@ -272,10 +272,11 @@ def test_ended_node_is_known_at_once_and_others_are_still_checked(lab: Lab, monk
 
 def test_a_stuck_node_has_a_moment_to_answer_nevertheless(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "INTERVAL", 0.1)
-    monkeypatch.setattr(waiting, "GRACE", 0.5)
+    monkeypatch.setattr(waiting, "GRACE", 60)
     lab.lost[NODE] = Lost("it is in emergency mode", certain=False)
     lab.system("maintenance")
     assert failures(lab.run()) == [f"{NODE}: units: the system is 'maintenance', expected 'running'"]
+    monkeypatch.setattr(waiting, "GRACE", 0.5)
     start = time.monotonic()
     report = lab.run(endpoint=Endpoint("127.0.0.1", _free_port()), boot_timeout=250)
     assert 0.5 < time.monotonic() - start < 60
@@ -321,6 +322,20 @@ def test_script_that_blames_nobody_is_the_deployments_failure(lab: Lab) -> None:
     assert report.failed_nodes == [] and report.nodes[NODE].ok and not report.ok
     assert report.problem.startswith("testScript: line 2: assert 1 == 2")
     assert report.script is not None and (report.script.node, report.script.line) == (None, 2)
+
+
+def test_a_copy_that_fails_blames_its_node(lab: Lab) -> None:
+    report = lab.run(script="oar_server.copy_from_machine('/no/such/file')")
+    assert report.failed_nodes == [NODE]
+
+
+def test_a_platform_that_cannot_tell_who_runs_is_no_failure(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "INTERVAL", 0.05)
+    lab.lost = t.cast(t.Any, None)  # makes the stand-in for a platform fail
+    lab.system("starting", "running")
+    assert lab.run().ok
+    told = (lab.directory / "progress").read_text()
+    assert told.count("whether nodes still run cannot be told") <= 1
 
 
 def test_no_time_left_for_the_script(lab: Lab) -> None:

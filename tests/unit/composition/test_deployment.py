@@ -316,6 +316,9 @@ def test_wrong_placement_is_refused(role: t.Any, why: str) -> None:
         ({"authorized_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "expected OpenSSH public keys"),
         ({"keep": 0}, "keep is 0, expected a whole number from 1 on"),
         ({"boot_timeout": -1}, "boot_timeout is -1"),
+        ({"may_fail": "backup.service"}, "may_fail is 'backup.service', expected a list of units"),
+        ({"may_fail": ["a b"]}, "may_fail has 'a b', expected names of units such as backup.service or backup-*"),
+        ({"may_fail": [3]}, "may_fail has 3, expected names of units"),
     ],
 )
 def test_wrong_input_is_refused(data: dict[str, t.Any], why: str) -> None:
@@ -395,6 +398,7 @@ def test_variables_bring_the_deployment_back() -> None:
             "setup": {"version": 2},
             "parameters": {"a": 1, "b": [1, {"c": None}]},
             "authorized_keys": ["ssh-rsa AAAA"],
+            "may_fail": ["nightly-*", "backup.service"],
             "roles": {"node": {"count": 12, "parameters": {"a": None}, "secrets": {"s": "x"}}},
             "nodes": {"node7": {"address": "10.87.50.50", "options": {"memory": 1}}},
         }

@@ -70,6 +70,7 @@ roles:
                 ],
                 "compose_adopt_data": [],
                 "compose_at_most": {},
+                "compose_may_fail": [],
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
                 "compose_verify_timeout": 1800,

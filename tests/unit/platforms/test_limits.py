@@ -80,7 +80,7 @@ def test_what_fits_is_not_refused(host: FakeHost) -> None:
         (
             Needs(tasks=8140),
             4,
-            "the nodes to start (4) need 32560 processes, but kernel.pid_max is 32768 and 210 are in use",
+            "the nodes to start (4) need 32560 processes, but kernel.pid_max is 32768 and 210",
         ),
         (
             Needs(neighbours=2),
