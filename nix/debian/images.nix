@@ -1,7 +1,11 @@
 # role name → role → its image, as derivations that depend on nothing but the role itself and the packages locked for it.
 { name, lock, mirrors, formats }:
 let
-  inherit (builtins) baseNameOf concatMap map replaceStrings toJSON;
+  inherit (builtins) baseNameOf concatMap genList map replaceStrings stringLength substring toJSON;
+
+  letters = text: genList (n: substring n 1 text) (stringLength text);
+  # Neither os-release nor registries take capitals.
+  lower = replaceStrings (letters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (letters "abcdefghijklmnopqrstuvwxyz");
 
   system = { amd64 = "x86_64-linux"; arm64 = "aarch64-linux"; }.${lock.architecture};
 
@@ -54,7 +58,7 @@ let
   locked = lock.roles.${role};
   kernel = locked.kernel or null;
   # What of a role its root file system is made of: neither checks nor what only the platform needs.
-  config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" ] // {
+  config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
   };
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
@@ -62,7 +66,7 @@ let
   inputs = {
     name = "${name}-${role}";
     inherit base;
-    imageId = "${name}-${role}";
+    imageId = lower "${name}-${role}";
     debs = debs locked.packages;
     config = toJSON config;
     passAsFile = [ "config" ];
@@ -86,7 +90,7 @@ let
     inherit role identity;
     inherit (lock) architecture;  # Debian's names are those of Go, which the format takes
     image = tar;
-    reference = "localhost/${name}-${role}:${identity}";
+    reference = "localhost/${lower "${name}-${role}"}:${identity}";
   };
 
   file = {

@@ -55,6 +55,11 @@ options:
       - The last usable address is kept for the gateway.
     type: str
     default: 10.87.0.0/16
+  domain:
+    description:
+      - DNS domain of the nodes whose names have no dots, for example V(cluster.example.org).
+      - Full names on the nodes are made with it; hosts of the inventory keep their names.
+    type: str
   setup:
     description:
       - Given to the composition when it is evaluated, as C(setup.params). Plain data.
@@ -108,6 +113,14 @@ options:
     default: []
   authorized_keys:
     description: OpenSSH public keys that may log in as root, besides the deployment's own.
+    type: list
+    elements: str
+    default: []
+  may_fail:
+    description:
+      - Systemd units whose failure is told, but fails no node and no deployment. Names, and patterns as of
+        C(systemctl), such as V(nightly-*).
+      - In addition to what C(mayFail) of each role says.
     type: list
     elements: str
     default: []
@@ -170,12 +183,13 @@ from dataclasses import replace
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
+from ansible.inventory.group import Group
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
+from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
-from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script
 from ansible_collections.immutable.compose.plugins.module_utils.composition import values
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
     Others,
@@ -190,8 +204,19 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.plugin_utils import sources
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
+from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
+
+#: Type of an option → what YAML may have for it, and what people are told to write.
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str, int, float), "a text"),
+    "int": ((int,), "a whole number"),
+    "list": ((list, str), "a list"),
+    "dict": ((Mapping,), "a mapping"),
+    "raw": ((str, Mapping), "a name, or a mapping with a name and options"),
+}
 
 SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "nix"))
 
@@ -209,24 +234,67 @@ class InventoryModule(BaseInventoryPlugin):
         """Add the nodes of one deployment file."""
         super().parse(inventory, loader, path, cache)
         path = os.path.abspath(path)
+        sources.reading(path)
         try:
             options = self._options_of(loader, path)
-            composition = _evaluate(options, path)
+            composition, parsed, release = self._read(options, _others(inventory), path)
+            group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
+            if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
+                raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
+        except (ComposeError, OSError) as error:
+            sources.refused(path, str(error))
+            raise AnsibleParserError(str(error)) from error
+        self._add(inventory, group, parsed, composition)
+        if parsed.deployment.broken:
+            inventory.set_variable(group, "compose_from_release", release)
+            self.display.warning(_without_composition(parsed, release))
+
+    def _read(self, options: dict[str, t.Any], others: Others, path: str) -> tuple[Composition, Parsed, int | None]:
+        """The composition, the deployment, and the release that both are from if the composition cannot be used."""
+        builder, builder_options = chosen(options["builder"], BUILDERS, path, "builder")
+        setup = values.parameters(options["setup"], f"{path}: setup")
+        where = os.path.abspath(os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"])))
+        composition = None
+        try:
+            try:
+                composition = load(where, setup, builder(SUPPORT, Progress(), builder_options))
+            except (ComposeError, OSError) as error:
+                raise InputError(f"{path}: composition: {error}") from error
             if is_stale(composition):
                 self.display.warning(
                     f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more;"
                     " write it again with the module immutable.compose.evaluate"
                 )
-            options = with_distribution(options, composition.roles, path)
-            parsed = parse(options, composition, path, PLATFORMS, _others(inventory))
-            parsed = replace(parsed, deployment=_held(parsed.deployment).settle(parsed.deployment))
-            _check_script(composition, parsed, path)
-            group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
-            if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
-                raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
-        except ComposeError as error:
-            raise AnsibleParserError(str(error)) from error
-        self._add(inventory, group, parsed, composition)
+            merged = with_distribution(options, composition.roles, path)
+            parsed = parse(merged, composition, path, PLATFORMS, others)
+            settled = _held(parsed.deployment).settle(parsed.deployment)
+            return composition, replace(parsed, deployment=settled), None
+        except InputError as error:
+            directory = os.path.dirname(where) if os.path.basename(where) == MANIFEST else where
+            found = self._substitute(options, others, path, directory, str(error), composition is not None)
+            if found is None:
+                raise
+            return found.composition, found.parsed, found.release
+
+    def _substitute(
+        self, options: dict[str, t.Any], others: Others, path: str, directory: str, cause: str, evaluated: bool
+    ) -> Substitute | None:
+        """What goes on without the composition; ``None`` if nothing does."""
+        if not self._elsewhere(path):
+            try:
+                return from_release(options, others, path, directory, cause, evaluated=evaluated)
+            except InputError:
+                if evaluated:  # the deployment file does not fit what was released either
+                    return None
+                raise
+        return None if evaluated else from_counts(options, others, path, directory, cause)
+
+    def _elsewhere(self, path: str) -> bool:
+        """Whether the state lies on another host, as far as that is said with -e or in group_vars beside the file."""
+        entities = [Group("all"), Group("immutable")]
+        held = get_vars_from_inventory_sources(self.loader, [path], entities, "task")
+        host = {**held, **(self._vars or {})}.get("compose_host", "localhost")
+        return host not in ("localhost", "127.0.0.1", "::1")
 
     def _options_of(self, loader: DataLoader, path: str) -> dict[str, t.Any]:
         """The options as plain data. Strings of the file were never trusted as templates."""
@@ -235,8 +303,13 @@ class InventoryModule(BaseInventoryPlugin):
             raise InputError(f"{path}: expected a mapping, with 'plugin: {self.NAME}'")
         values.known(config, self.option_definitions, path, "key of a deployment file")
         for key, value in config.items():
+            kinds, expected = KINDS[self.option_definitions[key].get("type", "str")]
             if isinstance(value, bool):  # which would pass for a number or a string
-                raise InputError(f"{path}: {key} is {value!r}, expected no truth value")
+                raise InputError(f"{path}: {key} is {value!r}, as YAML reads yes, no, on and off; expected {expected}")
+            if isinstance(value, str) and value.isdigit() and int in kinds:
+                continue
+            if value is not None and not isinstance(value, kinds):
+                raise InputError(f"{path}: {key} is {values.plain(value)!r}, expected {expected}")
         try:
             self.set_options(direct=dict(config))
         except AnsibleError as error:
@@ -274,21 +347,13 @@ class InventoryModule(BaseInventoryPlugin):
                 inventory.set_variable(node.name, key, _constant(value))
 
 
-def _evaluate(options: Mapping[str, t.Any], path: str) -> Composition:
-    builder, builder_options = chosen(options["builder"], BUILDERS, path, "builder")
-    where = os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"]))
-    setup = values.parameters(options["setup"], f"{path}: setup")
-    try:
-        return load(os.path.abspath(where), setup, builder(SUPPORT, Progress(), builder_options))
-    except ComposeError as error:
-        raise InputError(f"{path}: composition: {error}") from error
-
-
-def _check_script(composition: Composition, parsed: Parsed, path: str) -> None:
-    try:
-        check_script(composition.test_script, [node.name for node in parsed.deployment.nodes])
-    except InputError as error:
-        raise InputError(f"{path}: composition: {composition.path}: {error}") from error
+def _without_composition(parsed: Parsed, release: int | None) -> str:
+    deployment = parsed.deployment
+    nodes = f"of release {release} in {deployment.state}" if release else "that the deployment file counts"
+    return (
+        f"deployment {deployment.name!r} goes on without its composition, with the nodes {nodes}:"
+        f" verify, rollback, audit, destroy and plays of your own work, all else is refused. {deployment.broken}"
+    )
 
 
 def _held(deployment: Deployment) -> HeldAddresses:

@@ -99,7 +99,7 @@ def _names(role: str, value: t.Any, where: str) -> t.Any:
     if isinstance(value, _DefaultRole):
         return [role] if value == 1 else int(value)
     if isinstance(value, str) and not re.fullmatch("[0-9]+", value):
-        return values.host_names([name.strip() for name in value.split(",")], where)
+        return values.labels_of([name.strip() for name in value.split(",")], where)
     return values.distribution(value, where)
 
 
@@ -111,7 +111,7 @@ def _from_deployment(entries: Data, where: str) -> tuple[dict[str, list[str]], d
         entry = values.mapping(entry, f"{where}.{key}")
         if not isinstance(entry.get("role"), str):
             raise InputError(f"{where}.{key}: role is {entry.get('role')!r}, expected the name of a role")
-        name = values.host_name(entry.get("host", key), f"{where}.{key}")
+        (name,) = values.labels_of([entry.get("host", key)], f"{where}.{key}")
         names.setdefault(entry["role"], []).append(name)
         try:
             addresses[name] = str(ipaddress.IPv4Address(key))

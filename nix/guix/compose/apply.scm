@@ -100,14 +100,29 @@
 
 (define (hosts data)
   "The content of /etc/hosts."
+  (define (short name) (car (string-split name #\.)))
   (let* ((name (assoc-ref data "name"))
-         (peers (filter (lambda (peer) (string? (assoc-ref peer "address"))) (items (assoc-ref data "peers")))))
+         (domain (or (assoc-ref data "domain") ""))
+         (peers (filter (lambda (peer) (string? (assoc-ref peer "address"))) (items (assoc-ref data "peers"))))
+         (all (delete-duplicates (cons name (map (lambda (peer) (assoc-ref peer "name")) peers))))
+         ;; Sorted, so that equal ones are neighbours.
+         (shared (let loop ((rest (sort (map short all) string<?)) (found '()))
+                   (cond ((or (null? rest) (null? (cdr rest))) found)
+                         ((string=? (car rest) (cadr rest)) (loop (cdr rest) (cons (car rest) found)))
+                         (else (loop (cdr rest) found))))))
+    (define (names name)
+      "All names of a node: the full one first, as `hostname -f' wants it, and the first label where it is the only such."
+      (string-join
+       (delete-duplicates
+        (append (list (if (or (string-index name #\.) (string-null? domain)) name (string-append name "." domain)) name)
+                (if (member (short name) shared) '() (list (short name)))))
+       " "))
     (apply lines
            `("127.0.0.1 localhost" "::1 localhost ip6-localhost ip6-loopback"
-             ,@(map (lambda (peer) (string-append (assoc-ref peer "address") " " (assoc-ref peer "name"))) peers)
+             ,@(map (lambda (peer) (string-append (assoc-ref peer "address") " " (names (assoc-ref peer "name")))) peers)
              ,@(if (any (lambda (peer) (equal? (assoc-ref peer "name") name)) peers)
                    '()
-                   (list (string-append "127.0.1.1 " name)))))))
+                   (list (string-append "127.0.1.1 " (names name))))))))
 
 (define (interface-name root match)
   "The name of the interface with the MAC address or the name in MATCH; waited for."

@@ -19,11 +19,11 @@ import typing as t
 from dataclasses import dataclass
 
 from ..composition.model import Composition, Role, Volume
-from ..composition.names import is_host_name
+from ..composition.names import is_host_name, label_of
 from ..composition.role_schema import check_composition
 from ..errors import ComposeError, EvaluationError, InputError
 from ..files import write_text
-from ..images.image import ARCHITECTURES, Image
+from ..images.image import ARCHITECTURES, Image, read_image
 from ..process import need
 from .apt import configured_mirrors
 from .base import Builder
@@ -128,7 +128,7 @@ class Debian(Builder):
         lock = lock_path(path)
         return {
             "composition": path,
-            "name": os.path.basename(path),
+            "name": label_of(os.path.basename(path)),
             "lock": lock if os.path.exists(lock) else "",
             "parameters": json.dumps(parameters),
             "mirrors": json.dumps(mirrors or {}),
@@ -140,10 +140,10 @@ class Debian(Builder):
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
             raise InputError(f"{file} is missing: it is what makes a directory a composition of the builder 'debian'")
-        name = os.path.basename(path)
+        name = label_of(os.path.basename(path))
         if not is_host_name(name):
             raise InputError(
-                f"{path}: the directory's name names the images; use lower-case letters, digits and dashes"
+                f"{path}: the directory's name names the images; use letters, digits and dashes, at most 63"
             )
         lock = read_lock(path)
         try:
@@ -164,6 +164,7 @@ class Debian(Builder):
                 name=name,
                 identity=attributes["identities"][name] if locked else None,
                 ports=tuple(role.get("ports", ())),
+                may_fail=tuple(role.get("mayFail", ())),
                 volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
                 bootable=role.get("kernel") is not None,
                 packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},
@@ -180,7 +181,7 @@ class Debian(Builder):
             roles=roles,
             distribution=attributes.get("rolesDistribution", {}),
             test_script=attributes.get("testScript", ""),
-            revision=git_revision(evaluated.path),
+            revision=git_revision(evaluated.path, self.progress.say),
             lock=lock_digest,
         )
 
@@ -213,7 +214,7 @@ class Debian(Builder):
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
-            images[role] = Image.read(paths[role])
+            images[role] = read_image(paths[role])
             self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
         return images
 
@@ -243,7 +244,11 @@ class Debian(Builder):
         self.progress.say(f"{what} 0/{len(packages)}")
         try:
             self._nix.realise(
-                packages, log, lambda: f"{what} {log.finished}/{len(packages)}", "--max-jobs", str(DOWNLOADS)
+                packages,
+                log,
+                lambda: f"{what} {log.finished}/{len(packages)}, {log.fetched >> 20} MiB",
+                "--max-jobs",
+                str(DOWNLOADS),
             )
         except NixBuildError as error:
             package = failed_without_a_word(error)

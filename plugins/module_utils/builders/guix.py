@@ -114,7 +114,7 @@ class GuixBuilder(Builder):
             roles=composition.roles,
             distribution=composition.attributes.get("rolesDistribution", {}),
             test_script=composition.test_script,
-            revision=git_revision(composition.path),
+            revision=git_revision(composition.path, self.progress.say),
             lock=hashlib.sha256(_content(channels).encode()).hexdigest() if channels else None,
         )
 

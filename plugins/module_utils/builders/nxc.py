@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..composition.model import Composition, Role
-from ..composition.names import nearest
+from ..composition.names import label_of, nearest
 from ..composition.options import Option
 from ..errors import CommandError, ComposeError, EvaluationError, InputError
 from ..files import write_json
@@ -214,9 +214,9 @@ class Nxc(Builder):
         flavour = self._flavour(project, self._setup(project, parameters), ())
         published = known.docker_ports if flavour == "docker" else {}
         directory = os.path.dirname(project.directory) if path.endswith("/nxc") else os.path.abspath(path)
-        name = os.path.basename(directory) if known.name == ONLY else known.name
+        name = label_of(os.path.basename(directory) if known.name == ONLY else known.name)
         lock = project.lock_digest()
-        revision = git_revision(project.directory)
+        revision = git_revision(project.directory, self.progress.say)
         choice = [self.option(name) for name in ("composition", "flavour", "variant")]
         meaning = json.dumps([project.digest(), known.test_script, dict(parameters), choice], sort_keys=True)
         return Composition(

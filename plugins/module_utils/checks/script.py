@@ -9,9 +9,11 @@ import ast
 import builtins
 import re
 import textwrap
+import types
 import typing as t
+import warnings
 
-from ..composition.names import nearest
+from ..composition.names import label_of, nearest
 from ..errors import InputError
 
 #: Names that every test script finds defined, besides its nodes; see docs/checks.md.
@@ -51,17 +53,41 @@ def dedent(text: str) -> str:
     return textwrap.dedent(text)
 
 
-def variables(node_names: t.Iterable[str]) -> dict[str, str]:
-    """Variable → node: the name with underscores; a single node is also ``machine``."""
+def compiled(text: str, name: str) -> tuple[types.CodeType, list[warnings.WarningMessage]]:
+    """A script that can be run, and what Python warns of in it. :raises SyntaxError: :raises ValueError: it is none."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        return compile(text, name, "exec"), found
+
+
+def variables(node_names: t.Iterable[str], text: str = "") -> dict[str, str]:
+    """Variable → node: the name with underscores; a single node is also ``machine``.
+
+    :param text: a script that may call nodes as their role is called, where that is no host name (``webServer``).
+    """
     names = list(node_names)
     found = {re.sub(r"^[^A-Za-z_]|[^A-Za-z0-9_]", "_", name): name for name in names}
     if len(names) == 1:
         found.setdefault("machine", names[0])
+    labels = set(names)
+    for word in _names_in(text) - {*found, *SYMBOLS, *dir(builtins)}:
+        if label_of(word) in labels:
+            found[word] = label_of(word)
     return found
 
 
-def check_script(text: str, node_names: t.Iterable[str]) -> None:
-    """Refuse a script that cannot work.
+def _names_in(text: str) -> set[str]:
+    """Every name that a script uses; none if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return {item.id for item in ast.walk(ast.parse(text)) if isinstance(item, ast.Name)}
+    except (SyntaxError, ValueError):
+        return set()
+
+
+def check_script(text: str, node_names: t.Iterable[str]) -> list[str]:
+    """Refuse a script that cannot work; returns what Python warns of, with line number and line.
 
     :param node_names: all nodes of the deployment.
     :raises InputError: a syntax error, a node that does not exist, another undefined name, or a method that machines
@@ -70,35 +96,43 @@ def check_script(text: str, node_names: t.Iterable[str]) -> None:
     text = dedent(text)
     lines = text.splitlines()
 
-    def refuse(number: int, why: str) -> t.NoReturn:
+    def at(number: int, what: str) -> str:
         line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-        raise InputError(f"testScript, line {number}: {why}\n    {line}")
+        return f"testScript, line {number}: {what}\n    {line}"
+
+    def refuse(number: int, why: str) -> t.NoReturn:
+        raise InputError(at(number, why))
 
     try:
-        tree = ast.parse(text)
+        found = compiled(text, "testScript")[1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
     except SyntaxError as error:
         refuse(error.lineno or 0, error.msg)
     except ValueError as error:  # NUL
         raise InputError(f"testScript: {error}") from None
 
     expressions = [item for item in ast.walk(tree) if isinstance(item, ast.expr)]
-    judge = _Judge(list(node_names), _assigned(tree))
+    judge = _Judge(list(node_names), _assigned(tree), text)
     for item in sorted(expressions, key=lambda item: (item.lineno, item.col_offset)):
         why = judge.complaint(item)
         if why:
             refuse(item.lineno, why)
+    return list(dict.fromkeys(at(warning.lineno, str(warning.message)) for warning in found))
 
 
 class _Judge:
     """Knows which names are defined when the script runs."""
 
-    def __init__(self, nodes: t.Sequence[str], assigned: t.Collection[str]) -> None:
+    def __init__(self, nodes: t.Sequence[str], assigned: t.Collection[str], text: str) -> None:
         self._nodes = nodes
-        self._hints = {*variables(nodes), *SYMBOLS, *assigned}
+        machines = variables(nodes, text)
+        self._hints = {*machines, *SYMBOLS, *assigned}
         self._known = {*self._hints, *dir(builtins), "__name__"}
         self._knows_all = "*" not in assigned
         #: Names that stand for machines, unless the script gives them another meaning.
-        self._machines = variables(nodes).keys() - assigned
+        self._machines = machines.keys() - assigned
         self._has_machines = "machines" not in assigned
 
     def complaint(self, item: ast.expr) -> str | None:
@@ -117,7 +151,7 @@ class _Judge:
                 return f"machines have no {item.attr!r} here{nearest(item.attr, METHODS)}"
         elif name == "machines" and self._has_machines and isinstance(item.slice, ast.Constant):
             key = item.slice.value
-            if isinstance(key, str) and key not in self._nodes:
+            if isinstance(key, str) and key not in self._nodes and label_of(key) not in self._nodes:
                 return f"there is no node {key!r}{nearest(key, self._nodes)}"
         return None
 

@@ -18,9 +18,11 @@ from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits
+from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
-from .names import is_node_name, nearest
+from .names import is_host_name, is_node_name, label_of, nearest
 from .options import HasOptions, validate_options
+from .units import unit_patterns
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
@@ -91,8 +93,8 @@ class _Wanted:
 
 
 def file_name(path: str) -> str:
-    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``."""
-    return re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path))
+    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``, as a label."""
+    return label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
 
 
 def state_directory(base: str | None, name: str, path: str) -> str:
@@ -139,10 +141,12 @@ def parse(
         platform=platform.name,
         nodes=nodes,
         network=str(network),
+        domain=_domain(data, nodes, path),
         state=state_directory(data.get("state_dir"), name, path),
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
@@ -152,6 +156,18 @@ def parse(
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
+
+
+def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
+    """The domain of nodes whose names have no dots."""
+    domain = values.domain(data.get("domain"), f"{path}: domain")
+    names = {node.name for node in nodes}
+    for name in names:
+        if domain and f"{name}.{domain}" in names:
+            raise InputError(
+                f"{path}: domain: nodes {name!r} and {f'{name}.{domain}'!r} would both be {f'{name}.{domain}'!r}"
+            )
+    return domain
 
 
 def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
@@ -184,7 +200,7 @@ def _nodes(
     placed: set[str] = set()
     for role in sorted(composition.roles):
         where = f"{path}: roles.{role}"
-        entry = _role_entry(roles.get(role), where)
+        entry = role_entry(roles.get(role), where)
         if entry.get("hosts") is not None:
             names = _placed(entry, where, others)
             placed.update(names)
@@ -197,7 +213,8 @@ def _nodes(
         for index, name in enumerate(names, 1):
             if name in wanted:
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"
-                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names")
+                other = f"; 'roles: {{{role}: [NAME]}}' in {path} gives others" if wanted[name].role != role else ""
+                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names{other}")
             if name not in placed:
                 _refuse_taken(name, where, others)
             known = _known(name, platform, others, where) if name in placed else {}
@@ -214,10 +231,10 @@ def _nodes(
     return list(wanted.values()), placed
 
 
-def _role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
+def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
     """A role's entry in its long form."""
     if not isinstance(value, t.Mapping):
-        return {"names" if isinstance(value, list) else "count": value}
+        return {"names" if isinstance(value, (list, tuple)) else "count": value}
     entry = values.mapping(value, where)
     values.known(entry, ROLE_KEYS, where, "key of a role")
     if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
@@ -235,9 +252,13 @@ def _names(role: str, entry: Data, composition: Composition, where: str) -> list
         wanted = values.distribution(composition.distribution.get(role), where)
     if isinstance(wanted, list):
         return wanted
-    names = [role] if wanted is None else [f"{role}{index}" for index in range(1, wanted + 1)]
-    for name in names[-1:]:  # the longest one: it tells for all of them
-        values.host_name(name, f"{where}: made of the role's name")
+    stem = label_of(role)
+    names = [stem] if wanted is None else [f"{stem}{index}" for index in range(1, wanted + 1)]
+    if names and not is_host_name(names[-1]):  # the longest one: it tells for all of them
+        raise InputError(
+            f"{where}: {role!r} gives no name for a node, expected {values.A_NAME};"
+            f" 'roles: {{{role}: [NAME]}}' in the deployment file gives others"
+        )
     return names
 
 
@@ -253,7 +274,10 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
             raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
         for host in others.groups.get(word, [word]):
             if not is_node_name(host):
-                raise InputError(f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME}")
+                raise InputError(
+                    f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME};"
+                    f" give it such a name where it is defined, and 'ansible_host: {host}'"
+                )
             if "compose_role" in others.hosts[host]:
                 raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
             pool[host] = None
@@ -330,6 +354,8 @@ _SHARED = (
     "boot_timeout",
     "verify_timeout",
 )
+#: The same, left out where there is none.
+_IF_ANY = ("domain", "broken")
 _NONE = object()
 
 
@@ -341,12 +367,17 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_members": to_members(deployment.nodes),
         "compose_adopt_data": list(deployment.adopt_data),
+        "compose_may_fail": list(deployment.may_fail),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
+    for key in _IF_ANY:
+        if getattr(deployment, key):
+            shared[f"compose_{key}"] = getattr(deployment, key)
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
@@ -362,12 +393,15 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
 def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
+    Its nodes are all members; those whose hosts are not given have no parameters. Secrets are read where they are
+    needed, see plugin_utils/secrets.py.
+
     :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
     """
-    members = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
-    if not members:
+    given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
+    if not given:
         raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
-    first, shared = next(iter(members.items()))
+    first, shared = next(iter(given.items()))
 
     def of(host: str, held: Data, key: str) -> t.Any:
         try:
@@ -377,19 +411,26 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
                 f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
             ) from None
 
+    members = {node.name: node for node in from_members(of(first, shared, "members"))}
+    strangers = sorted(set(given) - set(members))
+    if strangers:
+        raise InputError(
+            f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
+        )
     parameters = of(first, shared, "parameters")
     nodes = [
         Node(
             name=host,
-            role=of(host, held, "role"),
-            index=of(host, held, "index"),
-            address=of(host, held, "address"),
-            address_given=bool(held.get("compose_address_given", False)),
-            parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
-            secrets=values.plain(held.get("compose_secrets", {})),
-            options=values.plain(held.get("compose_options", {})),
+            role=of(host, given[host], "role"),
+            index=of(host, given[host], "index"),
+            address=of(host, given[host], "address"),
+            address_given=bool(given[host].get("compose_address_given", False)),
+            parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
+            options=values.plain(given[host].get("compose_options", {})),
         )
-        for host, held in members.items()
+        if host in given
+        else member
+        for host, member in members.items()
     ]
     return Deployment(
         name=name,
@@ -400,8 +441,10 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
         adopt_data=tuple(of(first, shared, "adopt_data")),
+        may_fail=tuple(of(first, shared, "may_fail")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },
         **{key: of(first, shared, key) for key in _SHARED},
+        **{key: values.plain(shared.get(f"compose_{key}", "")) for key in _IF_ANY},
     )

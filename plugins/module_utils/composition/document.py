@@ -30,6 +30,8 @@ def node_document(
     return {
         "schema": NODE_SCHEMA,
         "name": node.name,
+        # Left out where there is none: nodes that are up keep the document that they have.
+        **({"domain": deployment.domain} if deployment.domain else {}),
         "role": node.role,
         "index": node.index,
         "deployment": deployment.name,

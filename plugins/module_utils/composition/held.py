@@ -13,14 +13,11 @@ import ipaddress
 import os
 import socket
 import typing as t
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from ..files import write_json
+from ..model import codec
 from .model import Deployment, Node
-from .schema import read_document, reading
-
-ADDRESSES_SCHEMA = "immutable.compose/addresses/1"
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,14 @@ class Held:
     address: str
     #: With which it was last verified.
     verified: str | None = None
+
+
+@dataclass(frozen=True)
+class AddressBook:
+    """The file."""
+
+    nodes: t.Mapping[str, Held]
+    schema: t.Literal["immutable.compose/addresses/1"] = "immutable.compose/addresses/1"
 
 
 class HeldAddresses:
@@ -49,9 +54,7 @@ class HeldAddresses:
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
         try:
-            fields = read_document(path, ADDRESSES_SCHEMA)
-            with reading(ADDRESSES_SCHEMA, path):
-                return cls(path, {name: Held(**held) for name, held in fields["nodes"].items()})
+            return cls(path, codec.read(AddressBook, path).nodes)
         except FileNotFoundError:
             return cls(path, {})
         except InputError as error:
@@ -164,8 +167,7 @@ class HeldAddresses:
 
     def _write(self) -> None:
         if self._nodes != self._written:
-            nodes = {name: asdict(held) for name, held in self._nodes.items()}
-            write_json(self._path, {"schema": ADDRESSES_SCHEMA, "nodes": nodes})
+            codec.write(self._path, AddressBook(self._nodes))
             self._written = dict(self._nodes)
 
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import typing as t
 from dataclasses import replace
 
 from ..builders.base import Builder
 from ..errors import InputError, MissingProgramError
+from ..model import codec
 from .model import Composition
 
 #: Result of an evaluation, kept next to the composition for hosts that cannot evaluate.
@@ -26,9 +26,10 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
     :raises InputError: there is neither; the composition does not evaluate; the manifest is of another builder.
     """
     if os.path.isfile(path):
+        if not path.endswith(".json"):
+            raise InputError(f"{path} is a file, expected the composition's directory, or its {MANIFEST}")
         return read_manifest(path, builder.name)
-    if not os.path.isdir(path):
-        raise InputError(f"{path}: no such directory, expected a composition")
+    _require_directory(path)
     try:
         return builder.evaluate(path, parameters)
     except MissingProgramError as missing:
@@ -38,9 +39,20 @@ def load(path: str, parameters: t.Mapping[str, t.Any], builder: Builder) -> Comp
         return read_manifest(manifest, builder.name)
 
 
+def _require_directory(path: str) -> None:
+    try:
+        os.listdir(path)
+    except FileNotFoundError:
+        link = f" (it is a link to {os.readlink(path)!r}, which leads nowhere)" if os.path.islink(path) else ""
+        raise InputError(f"{path}: no such directory, expected a composition{link}") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, expected the directory of a composition") from None
+
+
 def to_manifest(composition: Composition) -> dict[str, t.Any]:
     """Content of ``composition.json`` for a composition that was evaluated on this host."""
-    return replace(composition, source=source_digest(composition.path)).to_json()
+    data: dict[str, t.Any] = codec.encode(replace(composition, source=source_digest(composition.path)))
+    return data
 
 
 def is_stale(composition: Composition) -> bool:
@@ -65,13 +77,7 @@ def source_digest(directory: str) -> str:
 
 def read_manifest(path: str, builder: str) -> Composition:
     """A ``composition.json``; the composition's directory is where the file lies, wherever it was evaluated."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            composition = Composition.from_json(json.load(stream))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    except InputError as error:
-        raise InputError(f"{os.path.dirname(path)}: {error}") from error
+    composition = codec.read(Composition, path)
     if composition.builder != builder:
         raise InputError(f"{path}: evaluated by builder {composition.builder!r}, expected {builder!r}")
     return replace(composition, path=os.path.dirname(os.path.abspath(path)))

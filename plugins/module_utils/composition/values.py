@@ -14,7 +14,7 @@ import typing as t
 
 from ..errors import InputError
 from .model import Distribution
-from .names import is_host_name, nearest
+from .names import is_host_name, is_node_name, label_of, nearest
 
 A_NAME = "lower-case letters, digits and inner dashes, at most 63 (RFC 1123)"
 
@@ -36,7 +36,31 @@ def plain(value: t.Any) -> t.Any:
 def host_name(value: t.Any, where: str) -> str:
     """One host name label."""
     if not isinstance(value, str) or not is_host_name(value):
-        raise InputError(f"{where}: invalid name {value!r}, expected {A_NAME}")
+        near = label_of(value) if isinstance(value, str) else ""
+        hint = f"; for example {near!r}" if is_host_name(near) else ""
+        raise InputError(f"{where}: invalid name {value!r}, expected {A_NAME}{hint}")
+    return value
+
+
+def labels_of(names: t.Any, where: str) -> list[str]:
+    """Host name labels for names of machines that were not given as such: by the rule of :func:`label_of`."""
+    if not isinstance(names, (list, tuple)):
+        raise InputError(f"{where} is {names!r}, expected a list of names")
+    labels = []
+    for name in names:
+        label = label_of(name) if isinstance(name, str) else ""
+        if not is_host_name(label):
+            raise InputError(f"{where}: {name!r} gives no name for a node, expected {A_NAME}")
+        labels.append(label)
+    return labels
+
+
+def domain(value: t.Any, where: str) -> str:
+    """A DNS domain, lower case; nothing is none."""
+    if value in (None, ""):
+        return ""
+    if not isinstance(value, str) or not is_node_name(value) or len(value) > 189:
+        raise InputError(f"{where} is {value!r}, expected a domain such as 'cluster.example.org', in lower case")
     return value
 
 
@@ -57,8 +81,8 @@ def count(value: t.Any, where: str) -> int | None:
 
 
 def distribution(value: t.Any, where: str) -> Distribution:
-    """How many, or which, machines."""
-    return host_names(value, where) if isinstance(value, (list, tuple)) else count(value, where)
+    """How many, or which, machines: of what says so beside the deployment file."""
+    return labels_of(value, where) if isinstance(value, (list, tuple)) else count(value, where)
 
 
 def mapping(value: t.Any, where: str) -> dict[str, t.Any]:

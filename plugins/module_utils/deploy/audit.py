@@ -103,7 +103,10 @@ def _roles(
     engine: Engine, advisories: Advisories, images: t.Mapping[str, list[Finding]], unknown: list[str]
 ) -> dict[str, list[Finding]]:
     """Findings in every role of the composition as it is now: in its image if that is built, else in what is pinned."""
-    roles = {}
+    roles: dict[str, list[Finding]] = {}
+    if engine.deployment.broken:
+        unknown.append(f"the composition as it is now: {engine.deployment.broken}")
+        return roles
     for name, role in sorted(engine.desired.evaluate().roles.items()):
         try:
             identity = _identity(engine, role)

@@ -12,41 +12,16 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
-from ..composition.schema import DamagedError, read_document, reading
 from ..errors import ComposeError, InputError
 from ..files import write_json
-from ..images.image import Image
-
-RELEASE_SCHEMA = "immutable.compose/release/1"
-
-
-@dataclass(frozen=True)
-class Release:
-    """One verified state of a deployment."""
-
-    number: int
-    deployment: str
-    #: Digest of the composition it was made from, and its git revision if there was one.
-    composition: str
-    revision: str | None
-    #: Role → image identity.
-    images: t.Mapping[str, str]
-    #: Node → role, for the nodes that run it.
-    nodes: t.Mapping[str, str]
-    #: TCP ports per role and the test script: what *verified* meant.
-    ports: t.Mapping[str, t.Sequence[int]]
-    test_script: str
-    #: UTC, ISO 8601.
-    created: str
-    #: The release that was current before.
-    previous: int | None = None
-    #: Checks by result, for example ``{"passed": 12, "failed": 0}``.
-    checks: t.Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, t.Any]:
-        return {"schema": RELEASE_SCHEMA, **asdict(self)}
+from ..images.image import Image, read_image
+from ..model import codec
+from ..model.codec import DamagedError
+from ..model.deployment import Deployment
+from ..model.release import Located as Located
+from ..model.release import Release as Release
 
 
 class ReleaseStore:
@@ -76,11 +51,9 @@ class ReleaseStore:
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
         try:
-            fields = read_document(path, RELEASE_SCHEMA)
+            return codec.read(Release, path)
         except DamagedError as error:
             raise DamagedError(f"{error.message}; remove the file: this release cannot be gone back to") from None
-        with reading(RELEASE_SCHEMA, path):
-            return Release(**fields)
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
@@ -93,6 +66,18 @@ class ReleaseStore:
             numbers = self.numbers()
             return self.read(numbers[-1]) if numbers else None
         return self.read(number)
+
+    def placed(self, deployment: Deployment) -> Deployment:
+        """The deployment with each node where the current release has it, whatever the roles' number is now."""
+        current = self.current()
+        places = current.places if current else {}
+        nodes = (
+            replace(node, index=places[node.name].index, address=places[node.name].address)
+            if node.name in places
+            else node
+            for node in deployment.nodes
+        )
+        return replace(deployment, nodes=tuple(nodes))
 
     def find(self, wanted: str) -> Release:
         """A kept release by its number, or ``current``, or ``previous`` (the one before the current).
@@ -124,16 +109,22 @@ class ReleaseStore:
         others = {name: role for name, role in (current.nodes if current else {}).items() if name in members}
         images = dict(current.images) if current else {}
         images = {role: images[role] for role in set(others.values()) if role in images}
-        merged = replace(verified, nodes={**others, **verified.nodes}, images={**images, **verified.images})
+        places = {name: place for name, place in (current.places if current else {}).items() if name in others}
+        merged = replace(
+            verified,
+            nodes={**others, **verified.nodes},
+            images={**images, **verified.images},
+            places={**places, **verified.places},
+        )
         if current is None or not _same(current, verified):
             # What a run wrote that was killed before it was current is written over.
             number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
-        elif merged.nodes == current.nodes and merged.images == current.images:
+        elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "places")):
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
-        write_json(self._path(merged.number), merged.to_json())
+        codec.write(self._path(merged.number), merged)
         write_json(os.path.join(self.directory, "current"), merged.number)
         return True, merged.number
 
@@ -146,7 +137,7 @@ class ReleaseStore:
         path = os.path.join(self.roots, identity)
         if not self.has_image(identity):
             raise ComposeError(f"the image {identity} is not built here any more ({path} is missing)")
-        return Image.read(os.path.realpath(path))
+        return read_image(os.path.realpath(path))
 
     def prune(self, keep: int) -> set[str]:
         """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed."""
@@ -196,4 +187,4 @@ def describe(release: Release | None) -> dict[str, t.Any] | None:
     """What a task result tells of a release."""
     if release is None:
         return None
-    return {key: value for key, value in asdict(release).items() if key != "test_script"}
+    return {key: value for key, value in asdict(release).items() if key not in ("test_script", "places")}

@@ -21,6 +21,8 @@ from ..composition.options import Option
 from ..composition.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
+from ..model.boot import Seen
+from ..model.boot import Target as Target
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 
@@ -28,34 +30,8 @@ if t.TYPE_CHECKING:
     from ..ssh.connection import Connection
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What a node runs now, as the platform tells."""
-
-    #: ``running``, ``stopped`` or ``absent``.
-    state: str
-    #: Identity of the image it runs (or would run when started).
-    identity: str | None = None
-    #: Digest of the node document it was booted with.
-    document: str | None = None
-    #: Identity of the last verified image, to which :meth:`Platform.revert` returns.
-    verified: str | None = None
-    #: Options of the platform that differ from what the deployment says now, in words: they need a new boot.
-    differs: tuple[str, ...] = ()
-    #: Whether :meth:`Platform.commit` or :meth:`Platform.prune` would have something to do for it, though it runs what
-    #: is verified: a run was killed, or failed. Where no node says so, a run without changes calls neither.
-    leftovers: bool = False
-
-
-@dataclass(frozen=True)
-class Target:
-    """One node to switch: the image and the document it is to boot with."""
-
-    node: Node
-    image: Image
-    #: The node document; see docs/formats.md.
-    document: t.Mapping[str, t.Any]
-    document_digest: str
+#: What it was called before there was a room for types.
+Observation = Seen
 
 
 @dataclass(frozen=True)
@@ -66,6 +42,16 @@ class Outcome:
     changed: bool = False
     message: str = ""
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A node that cannot answer any more as it is."""
+
+    #: In words.
+    why: str
+    #: Whether it has ended; else it may answer yet, with the SSH server of an emergency mode.
+    certain: bool
 
 
 Tell = t.Callable[[str, Outcome], None]
@@ -140,6 +126,7 @@ class Platform(ABC):
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
 
+        A node that runs what its target says already is left alone, unless a fresh start is asked for.
         Called once for each wave of nodes that may be down together; the same holds for :meth:`revert`.
         Returns when each node was started (not: when it answers). ``tell`` is called as each node is done.
         """
@@ -176,6 +163,13 @@ class Platform(ABC):
     @abstractmethod
     def console(self, node: Node, lines: int = 50) -> str:
         """Tail of the node's console log."""
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        """Those of these nodes that cannot answer any more, by name.
+
+        Asked every second or so for all nodes that are waited for: must be cheap. Platforms that cannot tell say none.
+        """
+        return {}
 
     @abstractmethod
     def prune(self, keep: t.Collection[str]) -> None:

@@ -22,8 +22,9 @@ from ..composition.state import Mark
 from ..errors import ComposeError, InputError
 from ..images.image import ARCHITECTURES, Image
 from ..progress import Progress
-from . import machine
-from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from . import console, limits, machine
+from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
+from .limits import Needs
 from .records import NodeState, Record
 
 #: Bytes that must be free in the state directory: records, documents, consoles.
@@ -61,6 +62,10 @@ class LocalPlatform(Platform):
 
     def after_stop(self, name: str) -> None:
         """Clean up behind a node that does not run any more, or could not be started."""
+
+    def needs(self, node: Node) -> Needs:
+        """What a node takes of this host's limits, at least, besides memory of containers."""
+        return Needs()
 
     def effective_options(self, node: Node) -> dict[str, t.Any]:
         """The options that the node is to boot with."""
@@ -103,6 +108,8 @@ class LocalPlatform(Platform):
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
         if free < SPACE:
             raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")
+        running = self.running([node.name for node in nodes])
+        limits.require([self.needs(node) for node in nodes if node.name not in running])
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
         wanted = {node.name: node for node in nodes}
@@ -140,6 +147,9 @@ class LocalPlatform(Platform):
             target = by_name[name]
             options = self.effective_options(target.node)
             record = Record(self.name, target.image, target.document, target.document_digest, options)
+            current = self.node_state(name).current()
+            if not target.fresh and current is not None and current.boots_like(record) and self.running([name]):
+                return Outcome(ok=True, message=f"runs {record.image.identity}")
             return self._boot(name, record, "switch")
 
         return self._per_node("switch", by_name, act, tell)
@@ -153,7 +163,7 @@ class LocalPlatform(Platform):
             current, verified = self._records(name)
             if verified is None:
                 stopped = self._stop(name, "revert")
-                return Outcome(ok=True, changed=stopped, message="has no verified image to go back to: stopped")
+                return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
             if current is not None and current.boots_like(verified) and self.running([name]):
                 return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
@@ -184,6 +194,18 @@ class LocalPlatform(Platform):
 
     def console(self, node: Node, lines: int = 50) -> str:
         return machine.tail(self.node_state(node.name).console, lines)
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        running = self.running([node.name for node in nodes])
+        found = {}
+        for node in nodes:
+            if node.name not in running:
+                found[node.name] = Lost("it does not run any more: it was shut down, or ended by itself", certain=True)
+            else:
+                trouble = console.trouble(self.console(node, console.LINES))
+                if trouble:
+                    found[node.name] = Lost(trouble, certain=False)
+        return found
 
     def prune(self, keep: t.Collection[str]) -> None:
         """Images are used where they were built: nothing to forget."""

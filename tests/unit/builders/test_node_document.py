@@ -79,3 +79,20 @@ def test_another_schema_fails(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         applied(tmp_path, {**DOCUMENT, "schema": "immutable.compose/node/2"})
     assert "expected" in failed.value.stderr
+
+
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        ("", "1 n1\n2 a.x.org a\n3 b.x.org\n4 b.y.org\n5 n2.x.org\n6 n2\n"),
+        ("c.org", "1 n1.c.org n1\n2 a.x.org a\n3 b.x.org\n4 b.y.org\n5 n2.x.org\n6 n2.c.org n2\n"),
+    ],
+)
+def test_full_names_come_first_and_short_ones_where_they_are_unique(tmp_path: Path, domain: str, expected: str) -> None:
+    names = ["n1", "a.x.org", "b.x.org", "b.y.org", "n2.x.org", "n2"]
+    peers = [{"name": name, "address": str(number)} for number, name in enumerate(names, 1)]
+    document = {**DOCUMENT, "domain": domain, "name": "n1", "peers": peers}
+    assert applied(tmp_path, document)["/run/compose/hosts"][1].endswith(f"ip6-loopback\n{expected}")
+    (tmp_path / "alone").mkdir()
+    alone = applied(tmp_path / "alone", {**document, "name": "n3.x.org", "peers": []})
+    assert alone["/run/compose/hosts"][1].endswith("127.0.1.1 n3.x.org n3\n")

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -20,18 +23,18 @@ class Repository:
         self.top = top
         self.composition = top / "compositions" / "site"
         self.composition.mkdir(parents=True)
-        self._git("init", "--quiet")
+        self.git("init", "--quiet")
 
-    def _git(self, *arguments: str) -> str:
+    def git(self, *arguments: str) -> str:
         command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
         return subprocess.run(command, cwd=self.top, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(self, text: str) -> str:
         (self.composition / "composition.nix").write_text(text)
         (self.top / "common.nix").write_text(text)
-        self._git("add", ".")
-        self._git("commit", "--quiet", "--message", text)
-        return self._git("rev-parse", "HEAD")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message", text)
+        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -66,13 +69,15 @@ def test_what_was_taken_goes_with_its_source(repository: Repository) -> None:
 @pytest.mark.parametrize("revision", ["nothing", "--output=/x", "HEAD~7"])
 def test_a_revision_that_is_not_there_is_refused_by_name(repository: Repository, revision: str) -> None:
     repository.commit("first")
-    with pytest.raises(InputError, match=f"compose_revision: .*site cannot be had at revision '{revision}'"):
+    with pytest.raises(
+        InputError, match=f"compose_revision: there is no revision '{revision}' in .*/repository, which has no such"
+    ):
         source_at(str(repository.composition), revision)
 
 
 def test_a_directory_outside_a_repository_has_no_revisions(tmp_path: Path) -> None:
     assert git_revision(str(tmp_path)) is None
-    with pytest.raises(InputError, match="cannot be had at revision 'HEAD'"):
+    with pytest.raises(InputError, match="compose_revision: .* is in no git repository: "):
         source_at(str(tmp_path), "HEAD")
 
 
@@ -89,3 +94,76 @@ def test_local_changes_are_told(repository: Repository) -> None:
     assert git_revision(str(repository.composition)) == first
     (repository.composition / "composition.nix").write_text("changed")
     assert git_revision(str(repository.composition)) == f"{first}-dirty"
+
+
+def test_a_misspelt_branch_is_told_with_the_nearest(repository: Repository) -> None:
+    repository.commit("first")
+    repository.git("branch", "production")
+    with pytest.raises(InputError, match="no revision 'prodution' in .*; did you mean 'production'?"):
+        source_at(str(repository.composition), "prodution")
+
+
+def test_a_repository_without_a_commit(repository: Repository) -> None:
+    assert git_revision(str(repository.composition)) is None
+    with pytest.raises(InputError, match="no revision 'HEAD' in .*, which has no commit yet"):
+        source_at(str(repository.composition), "HEAD")
+
+
+def test_a_shallow_clone_says_how_to_get_the_rest(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("first")
+    head = repository.commit("second")
+    clone = tmp_path / "clone"
+    repository.git("clone", "--quiet", "--depth", "1", f"file://{repository.top}", str(clone))
+    composition = str(clone / "compositions" / "site")
+    assert source_at(composition, "HEAD").revision == head
+    with pytest.raises(InputError) as error:
+        source_at(composition, "HEAD~1")
+    for word in ("'HEAD~1'", f"{clone}, which is a shallow clone", f"'git -C {clone} fetch --unshallow'"):
+        assert word in str(error.value)
+
+
+@pytest.fixture
+def of_another() -> t.Iterator[tuple[Repository, str]]:
+    """A repository of a user that has no name here, and its commit; the way to it is open for all."""
+    top = Path(tempfile.mkdtemp(prefix="compose-test-"))
+    top.chmod(0o755)
+    repository = Repository(top / "repository")
+    first = repository.commit("first")
+    for folder, folders, files in os.walk(repository.top):
+        for name in (".", *folders, *files):
+            os.chown(os.path.join(folder, name), 54321, 54321)
+    yield repository, first
+    shutil.rmtree(top)
+
+
+def test_the_repository_of_another_user_is_read_as_that_user(of_another: tuple[Repository, str]) -> None:
+    """Whatever it has configured is run, so not as root."""
+    repository, first = of_another
+    witness = repository.top / "witness"
+    monitor = repository.top / "monitor"
+    monitor.write_text(f"#!/bin/sh\nid -u > {witness}\n")
+    monitor.chmod(0o755)
+    with open(repository.top / ".git" / "config", "a", encoding="utf-8") as stream:
+        stream.write(f"[core]\n\tfsmonitor = {monitor}\n")
+    assert git_revision(str(repository.composition)) == first
+    assert witness.read_text() == "54321\n"
+    (repository.composition / "composition.nix").write_text("changed")
+    assert git_revision(str(repository.composition)) == f"{first}-dirty"
+    source = source_at(str(repository.composition), "HEAD")
+    assert source.revision == first
+    assert Path(source.path, "composition.nix").read_text() == "first"
+    assert os.stat(source.path).st_uid == os.geteuid()
+
+
+def test_who_cannot_become_that_user_is_told(
+    of_another: tuple[Repository, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, first = of_another
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    said: list[str] = []
+    assert git_revision(str(repository.composition), said.append) is None
+    with pytest.raises(InputError) as error:
+        source_at(str(repository.composition), first)
+    for text in (said[0], str(error.value)):
+        for word in (str(repository.top), "the user 54321", "git config --global --add safe.directory"):
+            assert word in text

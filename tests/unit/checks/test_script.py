@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
-from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import NAME, TestScript
+from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.report import SCRIPT
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
     METHODS,
     SYMBOLS,
@@ -44,6 +45,28 @@ def test_scripts_that_work(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "examon_broker.succeed('true')\nwebServer2.wait_for_unit('x')\nmachines['webServer1'].fail('false')",
+        "webserver1.succeed('true')\ndef f():\n    return webServer1\nf()",
+    ],
+)
+def test_nodes_may_be_called_as_their_roles_are(text: str) -> None:
+    nodes = ["examon-broker", "webserver1", "webserver2"]
+    assert check_script(text, nodes) == []
+    assert variables(nodes, "examon_broker; webServer1; Exception; log")["webServer1"] == "webserver1"
+    with pytest.raises(InputError, match="machines have no 'wait' here"):
+        check_script("webServer1.wait()", nodes)
+
+
+def test_what_python_warns_of_is_told_and_not_shown(recwarn: pytest.WarningsRecorder) -> None:
+    (warning,) = check_script("x = 1\nnode1.succeed('echo \\d')\n", NODES)
+    assert warning.startswith("testScript, line 2: ") and "\\d" in warning
+    assert warning.endswith("node1.succeed('echo \\d')")
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("node1.succeed('true'\n", r"testScript, line 1: '\(' was never closed\n    node1.succeed\('true'"),
@@ -56,7 +79,7 @@ def test_scripts_that_work(text: str) -> None:
         ("frontend.succeed('true')", "'frontend' is neither a node"),
         ("start_al()", "did you mean 'start_all'"),
         ("def f():\n    return missing_name", "line 2: 'missing_name'"),
-        ("machines['oar_server'].succeed('true')", "line 1: there is no node 'oar_server'; did you mean 'oar-server'"),
+        ("machines['oar-servr'].succeed('true')", "line 1: there is no node 'oar-servr'; did you mean 'oar-server'"),
         ("node1.wait_for_unitt('ssh')", "machines have no 'wait_for_unitt' here; did you mean 'wait_for_unit'"),
         ("oar_server.send_key('ret')", "machines have no 'send_key' here"),
         ("machine.succeed('true')", "'machine' is neither"),
@@ -84,4 +107,4 @@ def test_every_symbol_that_is_accepted_is_defined() -> None:
     text = f"print({', '.join(SYMBOLS)}, __name__)"
     check_script(text, [])
     (check,) = TestScript(text, [], Deadline(10), Progress()).run()
-    assert check.ok and check.name == NAME, check.message
+    assert check.ok and check.name == SCRIPT, check.message

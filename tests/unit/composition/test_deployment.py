@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -332,9 +333,46 @@ def test_secrets_are_not_told() -> None:
 def test_what_the_composition_has_wrong_is_refused() -> None:
     assert "/c/nfs: name of the composition: invalid name 'NFS!'" in refused({}, name="NFS!")
     assert "/c/nfs: rolesDistribution.node is -2" in refused({}, distribution={"node": -2})
-    roles = {"my_role": Role("my_role")}
-    assert "made of the role's name: invalid name 'my_role2'" in refused({"roles": {"my_role": 2}}, roles=roles)
-    assert list(names({"roles": {"my_role": ["fine"]}}, roles=roles)) == ["fine"]
+
+
+def test_names_that_are_no_labels() -> None:
+    roles = {name: Role(name) for name in ("examon_broker", "webServer", "gamma.tld")}
+    assert names({"roles": {"webServer": 2}}, roles=roles) == {
+        "examon-broker": "examon_broker",
+        "webserver1": "webServer",
+        "webserver2": "webServer",
+        "gamma-tld": "gamma.tld",
+    }
+    assert list(names({"roles": {"my_role": ["fine"]}}, roles={"my_role": Role("my_role")})) == ["fine"]
+    distribution = {"node": ["Node_A", "b"]}
+    assert list(names({}, roles={"node": Role("node")}, distribution=distribution)) == ["node-a", "b"]
+    assert "invalid name 'node_1', expected lower-case letters" in refused({"roles": {"node": ["node_1"]}})
+    assert "; for example 'node-1'" in refused({"roles": {"node": ["node_1"]}})
+
+
+def test_names_that_cannot_be_made() -> None:
+    roles = {"a_b": Role("a_b"), "a.b": Role("a.b")}
+    message = refused({}, roles=roles)
+    for word in ("the name 'a-b' is used twice", "'a_b'", "'a.b'", "'roles: {a_b: [NAME]}' in /site/demo.compose.yml"):
+        assert word in message
+    long = "x" * 63
+    assert f"'roles: {{{long}: [NAME]}}' in the deployment file" in refused(
+        {"roles": {long: 2}}, roles={long: Role(long)}
+    )
+
+
+def test_domain() -> None:
+    parsed = read({"domain": "c.example.org"})
+    assert parsed.deployment.domain == "c.example.org"
+    assert read({}).deployment.domain == ""
+    shared, own = to_hostvars(parsed.deployment)
+    assert from_hostvars("demo", {name: {**shared, **held} for name, held in own.items()}).domain == "c.example.org"
+    others = Others({"n1.c.org": {}}, {"all": ["n1.c.org"]})
+    twice = {"domain": "c.org", "roles": {"node": ["n1"], "server": {"hosts": "n1.c.org"}}}
+    with pytest.raises(InputError, match="domain: nodes 'n1' and 'n1.c.org' would both be 'n1.c.org'"):
+        read(twice, others)
+    for wrong in ("Example.org", "a..b", "10.0.0.1", 7, "a b", ".org", "org.", "x" * 64, ["a"]):
+        assert "domain is " in refused({"domain": wrong})
 
 
 def test_roles_without_a_kernel_need_containers() -> None:
@@ -363,7 +401,8 @@ def test_variables_bring_the_deployment_back() -> None:
             "nodes": {"node7": {"address": "10.87.50.50", "options": {"memory": 1}}},
         }
     ).deployment
-    assert round_trip(rich) == rich
+    # Secrets are read by the steps that need them, and by nobody else.
+    assert round_trip(rich) == replace(rich, nodes=tuple(replace(node, secrets={}) for node in rich.nodes))
 
 
 def test_nodes_carry_only_what_is_theirs() -> None:

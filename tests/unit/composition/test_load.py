@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.composition.load import (
     is_stale,
+    load,
     read_manifest,
     source_digest,
     to_manifest,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 
 def write(directory: Path, **changes: t.Any) -> str:
@@ -59,7 +62,23 @@ def test_what_was_evaluated_here_is_not_stale(tmp_path: Path) -> None:
 def test_unreadable_manifests_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "composition.json"
     path.write_text('{"schema": ')
-    with pytest.raises(InputError, match=r"composition\.json: cannot be read: .*line 1"):
+    with pytest.raises(InputError, match=r"composition\.json is no readable JSON: .*line 1"):
         read_manifest(str(path), "debian")
     with pytest.raises(InputError, match="evaluated by builder 'debian', expected 'guix'"):
         read_manifest(write(tmp_path), "guix")
+
+
+def test_what_is_no_directory_of_a_composition_is_said(tmp_path: Path) -> None:
+    (tmp_path / "composition.nix").write_text("{ ... }: { }")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name, why in (
+        ("composition.nix", "is a file, expected the composition's directory"),
+        ("loop", "Too many levels of symbolic links, expected the directory of a composition"),
+        ("dangling", "no such directory, expected a composition (it is a link to 'nowhere', which leads nowhere)"),
+        ("composition.nix/more", "Not a directory, expected the directory of a composition"),
+        ("gone", "gone: no such directory, expected a composition"),
+    ):
+        with pytest.raises(InputError) as error:
+            load(str(tmp_path / name), {}, Debian("", Progress()))
+        assert f"{tmp_path / name}" in str(error.value) and why in str(error.value)

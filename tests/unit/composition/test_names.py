@@ -7,6 +7,8 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.composition.names import (
     is_host_name,
     is_node_name,
+    is_role_name,
+    label_of,
     nearest,
 )
 
@@ -34,3 +36,27 @@ def test_nearest_word_or_all() -> None:
     assert nearest("quemu", ["qemu", "nspawn"]) == "; did you mean 'qemu'?"
     assert nearest("x", ["qemu", "nspawn"]) == "; valid: nspawn, qemu"
     assert nearest("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("node1", "node1"),
+        ("a--b", "a--b"),
+        ("examon_broker", "examon-broker"),
+        ("webServer", "webserver"),
+        ("gamma.tld", "gamma-tld"),
+        ("_A__b_", "a-b"),
+        ("__", ""),
+    ],
+)
+def test_labels_for_names_of_peoples_own(name: str, label: str) -> None:
+    assert label_of(name) == label
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [("a_B.c-1", True), ("_a", True), ("", False), ("..", False), ("a/b", False), ("a b", False), ("x" * 64, False)],
+)
+def test_role_names(name: str, valid: bool) -> None:
+    assert is_role_name(name) is valid

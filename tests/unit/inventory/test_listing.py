@@ -58,6 +58,16 @@ roles:
                 "compose_parameters": {},
                 "compose_setup": {},
                 "compose_authorized_keys": [],
+                "compose_members": [
+                    {
+                        "nodes": "node[1:2]",
+                        "role": "node",
+                        "index": 1,
+                        "address": "10.87.0.1",
+                        "options": {"memory": 700},
+                    },
+                    {"nodes": "server", "role": "server", "index": 1, "address": "10.87.128.1", "options": {}},
+                ],
                 "compose_adopt_data": [],
                 "compose_at_most": {},
                 "compose_keep": 3,

@@ -97,7 +97,7 @@ def test_without_one_nothing_changes(tmp_path: Path) -> None:
         ("node: 1.5", "node is 1.5, expected a count"),
         ("node: true", "node is True, expected a count"),
         ("node: {count: 2}", "expected a count"),
-        ("node: [Foo_1]", "invalid name 'Foo_1'"),
+        ("node: ['!']", "'!' gives no name for a node"),
         ("node: !DefaultRole many", "!DefaultRole 'many'"),
         ("node: !Other 1", "could not determine a constructor for the tag '!Other'"),
         ("node: 1\nnode: 2", "the key 'node' is there twice"),

@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[t.Any, str]] = {
     "unknown key": ({"roles": {"server": {"file": "a.scm", "prots": [1]}}}, "prots: unknown attribute.*ports"),
     "port": ({"roles": {"server": {"file": "a.scm", "ports": ["http"]}}}, r"ports\[0\]: 'http' is not of type"),
     "unknown role": ({"roles": {"server": {"file": "a.scm"}}, "rolesDistribution": {"sever": 1}}, "no such role"),
-    "role name": ({"roles": {"Server_1": {"file": "a.scm"}}}, "not a valid host name"),
+    "role name": ({"roles": {"../a": {"file": "a.scm"}}}, "not the name of a role"),
 }
 
 

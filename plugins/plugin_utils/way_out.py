@@ -1,0 +1,155 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nodes of a deployment whose composition is not known: those of its current release. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.immutable.compose.plugins.module_utils.composition import values
+from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+    Others,
+    Parsed,
+    file_name,
+    parse,
+    role_entry,
+    state_directory,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Located, Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+
+Data = t.Mapping[str, t.Any]
+
+#: What says which nodes a role has, rather than what holds for them.
+WHICH = ("count", "names", "hosts")
+
+
+@dataclass(frozen=True)
+class Substitute:
+    """What stands in for a composition that is not known."""
+
+    composition: Composition
+    parsed: Parsed
+    #: Number of the release that the nodes are from; 0: they are those that the deployment file counts.
+    release: int
+
+
+def from_release(
+    options: Data, others: Others, path: str, where: str, cause: str, *, evaluated: bool
+) -> Substitute | None:
+    """The nodes of the current release, with what the deployment file says of them; ``None``: nothing was released.
+
+    :param where: directory of the composition.
+    :param cause: why the composition cannot be used.
+    :param evaluated: it is there, but does not fit the deployment file. Then the file must fit the release: a mistake
+        in it is told from one in the composition by that.
+    :raises InputError: the deployment file itself is wrong, or the release cannot be read.
+    """
+    state = state_directory(options.get("state_dir"), options.get("name") or file_name(path), path)
+    store = ReleaseStore(state)
+    try:
+        release = store.current()
+    except (ComposeError, OSError, ValueError) as error:
+        raise InputError(f"{cause}\nThe current release in {state} cannot be read either: {error}") from error
+    if release is None:
+        return None
+    composition = _as_composition(release, options, where)
+    own = {**options, "distribution": None}
+    if not evaluated:  # what was added to both since the release is unknown to it
+        own = _without_roles(own, set(values.mapping(own.get("roles"), f"{path}: roles")) - set(composition.roles))
+    parse(own, composition, path, PLATFORMS, others)
+    parsed = parse(_narrowed(own, release, others, path), composition, path, PLATFORMS, others)
+    deployment = replace(store.placed(parsed.deployment), broken=cause)
+    return Substitute(composition, replace(parsed, deployment=deployment), release.number)
+
+
+def from_counts(options: Data, others: Others, path: str, where: str, cause: str) -> Substitute:
+    """The nodes that the deployment file names or counts, for a state that lies on another host.
+
+    :raises InputError: it leaves that to the composition; or it is wrong itself.
+    """
+    roles = values.mapping(options.get("roles"), f"{path}: roles")
+    entries = {role: role_entry(entry, f"{path}: roles.{role}") for role, entry in roles.items()}
+    if not roles or any(all(entry.get(key) is None for key in WHICH) for entry in entries.values()):
+        raise InputError(
+            f"{cause}\nNor do its nodes follow from {path} alone: roles must say the count or the names for each role"
+        )
+    composition = Composition(
+        name=os.path.basename(where),
+        builder=_builder(options),
+        path=where,
+        digest="",
+        roles={role: Role(name=role) for role in roles},
+    )
+    parsed = parse({**options, "distribution": None}, composition, path, PLATFORMS, others)
+    return Substitute(composition, replace(parsed, deployment=replace(parsed.deployment, broken=cause)), 0)
+
+
+def _as_composition(release: Release, options: Data, where: str) -> Composition:
+    """A composition as far as its release tells."""
+    nodes = _by_role(release)
+    return Composition(
+        name=release.composition_name or os.path.basename(where),
+        builder=_builder(options),
+        path=where,
+        digest=release.composition,
+        roles={role: Role(name=role) for role in sorted({*release.ports, *nodes})},
+        distribution={role: nodes.get(role, []) for role in sorted({*release.ports, *nodes})},
+    )
+
+
+def _builder(options: Data) -> str:
+    builder = options["builder"]
+    return str(builder["name"] if isinstance(builder, t.Mapping) else builder)
+
+
+def _by_role(release: Release) -> dict[str, list[str]]:
+    """Names of the released nodes by role, in the order of their index."""
+    found: dict[str, list[str]] = {}
+    for name, role in sorted(
+        release.nodes.items(),
+        key=lambda item: (release.places.get(item[0], Located(0, None)).index, len(item[0]), item),
+    ):
+        found.setdefault(role, []).append(name)
+    return found
+
+
+def _without_roles(options: Data, dropped: t.Collection[str]) -> dict[str, t.Any]:
+    return {
+        **options,
+        **{
+            key: {role: value for role, value in options[key].items() if role not in dropped}
+            for key in ("roles", "at_most")
+            if isinstance(options.get(key), t.Mapping)
+        },
+    }
+
+
+def _narrowed(options: Data, release: Release, others: Others, path: str) -> dict[str, t.Any]:
+    """The options with the released nodes in place of those that the deployment file would have now."""
+    given = values.mapping(options.get("roles"), f"{path}: roles")
+    roles = {}
+    for role, names in {**dict.fromkeys(release.ports, ()), **_by_role(release)}.items():
+        entry = role_entry(given.get(role), f"{path}: roles.{role}")
+        settings = {key: value for key, value in entry.items() if key not in WHICH}
+        placed = [name for name in names if name in others.hosts]
+        roles[role] = {**settings, "hosts": placed} if entry.get("hosts") is not None else {**settings, "names": names}
+    nodes = {
+        name: {key: value for key, value in (entry or {}).items() if key != "address"}
+        for name, entry in values.mapping(options.get("nodes"), f"{path}: nodes").items()
+        if name in release.nodes
+    }
+    at_most = {}
+    for name, limit in values.mapping(options.get("at_most"), f"{path}: at_most").items():
+        if isinstance(limit, t.Mapping):
+            limit = {**limit, "nodes": [node for node in limit["nodes"] if node in release.nodes]}
+            if limit["nodes"]:
+                at_most[name] = limit
+        elif name in roles or release.nodes.keys() & set(others.groups[name]):
+            at_most[name] = limit
+    return {**options, "roles": roles, "nodes": nodes, "at_most": at_most}
