@@ -72,11 +72,12 @@ def read(type_: type[T], path: str, where: str = "") -> T:
 
     :param where: as for :func:`decode`; by default the document's own name.
     :raises FileNotFoundError: there is none.
+    :raises OSError: this user cannot get at it.
     :raises InputError: names the file, and what in it is wrong.
     """
     try:
         data = read_json(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing is wrong with the document
         raise
     except (OSError, RecursionError, ValueError) as error:
         raise DamagedError(f"{path} is no readable JSON: {_why(error, path)}") from error

@@ -101,7 +101,7 @@ def test_a_damaged_word_about_data_is_named(platform: type[LocalPlatform], tmp_p
     data_of(tmp_path, APP, "db")
     (tmp_path / "volumes/x/owner.json").write_text("")
     instance = platform_of(platform, tmp_path, "app")
-    with pytest.raises(InputError, match=r"volumes/x/owner\.json: expected a JSON object .* remove the file"):
+    with pytest.raises(InputError, match=r"volumes/x/owner\.json is no readable JSON: .* remove the file"):
         instance.check(instance.deployment.nodes)
     assert instance.remove(["x"], data=True, tell=lambda name, outcome: None)["x"].changed
 
@@ -118,6 +118,17 @@ def test_half_made_nodes_are_seen_and_removed(platform: type[LocalPlatform], tmp
     instance.prune(set())
     assert instance.remove(["x"], data=False, tell=lambda name, outcome: None)["x"].changed
     instance.teardown()
+
+
+@every_local_platform
+def test_a_file_among_the_nodes_is_no_node_and_stays(platform: type[LocalPlatform], tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes/list").write_text("precious")
+    instance = platform_of(platform, tmp_path, "app")
+    instance.check(instance.deployment.nodes)
+    assert instance.observe(instance.deployment.nodes) == {"x": Observation("absent")}
+    instance.teardown()
+    assert (tmp_path / "nodes/list").read_text() == "precious"
 
 
 class Owned(Scripts):
