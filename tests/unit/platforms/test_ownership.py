@@ -197,6 +197,17 @@ def test_nodes_that_run_from_where_state_dir_led_before_are_found(lab: Lab, tmp_
     Scripts(others, platform.progress).check(others.nodes)
 
 
+def test_the_place_is_read_off_the_command_line(lab: Lab, tmp_path: Path) -> None:
+    """Also where the path looks like that of a node itself."""
+    lab.state = tmp_path / "srv" / "nodes" / "images" / "state"
+    platform = lab.platform("node1")
+    lab.switch(platform, "image-1")
+    try:
+        assert str(lab.state) in platform.places()
+    finally:
+        platform.remove(["node1"], data=True, tell=lab.tell)
+
+
 def test_a_node_whose_records_are_lost_is_stopped(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
