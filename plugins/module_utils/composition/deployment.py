@@ -22,6 +22,7 @@ from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_host_name, is_node_name, label_of, nearest
 from .options import HasOptions, validate_options
+from .ownership import parse_adopting
 from .units import unit_patterns
 
 #: What may happen to a node that does not answer.
@@ -157,7 +158,7 @@ def parse(
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
         at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
         composition_name=composition.name,
-        adopt_data=_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
+        adopt_data=parse_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
@@ -311,15 +312,6 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
             f"{where}: the name {name!r} is taken by a {what} of another inventory source,"
             " expected another name (or 'hosts', to deploy on existing hosts)"
         )
-
-
-def _adopting(value: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
-    """The nodes that may take over data of others."""
-    names = [] if value is None else value
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{where} is {value!r}, expected a list of nodes")
-    values.known(names, [node.name for node in nodes], where, "node of the deployment")
-    return tuple(dict.fromkeys(names))
 
 
 def _with_addresses(

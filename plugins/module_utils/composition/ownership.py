@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import InputError
+from . import values
 from .model import Deployment, Node
 
 
@@ -49,6 +50,18 @@ class DataVolume:
     place: str
     #: For whom it was made; ``None`` if nothing says so: then it belongs to the node that it lies at.
     owner: Owner | None = None
+
+
+def parse_adopting(value: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
+    """``adopt_data`` of a deployment file: the nodes that may take over data of others.
+
+    :raises InputError: no list, or something in it is no node of the deployment.
+    """
+    names = [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where} is {names!r}, expected a list of nodes")
+    values.known(names, [node.name for node in nodes], where, "node of the deployment")
+    return tuple(dict.fromkeys(names))
 
 
 def require_own_data(

@@ -71,13 +71,16 @@ def read(type_: type[T], path: str, where: str = "") -> T:
     """A document from a file.
 
     :param where: as for :func:`decode`; by default the document's own name.
-    :raises OSError: there is none, or it cannot be read.
+    :raises FileNotFoundError: there is none.
+    :raises OSError: this user cannot get at it.
     :raises DamagedError: it is no JSON.
     :raises InputError: names the file, and what in it is wrong.
     """
     try:
         data = read_json(path)
-    except (RecursionError, ValueError) as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing is wrong with the document
+        raise
+    except (OSError, RecursionError, ValueError) as error:
         schema = shape.schema_of(type_)
         what = f"a JSON object of schema {schema!r}" if schema else "JSON"
         raise DamagedError(f"{path}: expected {what}, found no JSON ({_why(error, path)})") from None

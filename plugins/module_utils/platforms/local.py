@@ -238,7 +238,7 @@ class LocalPlatform(Platform):
                     f"{shown} of this deployment run from the state directory {place}, not from {self.state}. Nothing "
                     "was touched. A state directory is moved while no node runs: set state_dir to the former place, or "
                     f"move the directory back to {place}; then destroy the nodes, which keeps their data, move the "
-                    "directory, and deploy again"
+                    "directory, and deploy again. Two deployments of one composition need different names"
                 )
 
     def _is_ours(self, state: str) -> bool:

@@ -19,7 +19,7 @@ from .local import LocalPlatform
 from .records import Record
 
 #: A file of a state directory, in an option.
-_PLACE = re.compile(r"=(?P<state>/[^=]*?)/(?:nodes|images)/")
+_PLACE = re.compile(r"=(?P<state>/[^=]*)/(?:nodes|images)/")
 
 
 class ProcessPlatform(LocalPlatform):

@@ -54,7 +54,7 @@ class NodeState:
     def names(state: str, what: str = "nodes") -> list[str]:
         """Nodes that exist in a state directory, or (``volumes``) have data there."""
         try:
-            return sorted(os.listdir(os.path.join(state, what)))
+            return sorted(entry.name for entry in os.scandir(os.path.join(state, what)) if entry.is_dir())
         except FileNotFoundError:
             return []
 

@@ -314,6 +314,8 @@ def test_wrong_placement_is_refused(role: t.Any, why: str) -> None:
         ({"nodes": {"node": {"adress": "x"}}}, "nodes.node: 'adress' is no key of a node; did you mean 'address'?"),
         ({"nodes": {"node": "10.87.0.9"}}, "nodes.node is '10.87.0.9', expected a mapping"),
         ({"authorized_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "expected OpenSSH public keys"),
+        ({"adopt_data": ["nod"]}, "adopt_data: 'nod' is no node of the deployment; did you mean 'node'?"),
+        ({"adopt_data": "node"}, "adopt_data is 'node', expected a list of nodes"),
         ({"keep": 0}, "keep is 0, expected a whole number from 1 on"),
         ({"boot_timeout": -1}, "boot_timeout is -1"),
         ({"may_fail": "backup.service"}, "may_fail is 'backup.service', expected a list of units"),

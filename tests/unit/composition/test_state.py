@@ -102,4 +102,4 @@ def test_a_new_place_is_written_down_beside_the_former_ones(tmp_path: Path) -> N
 def test_a_damaged_mark_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / MARK).write_text(text)
     message = refused(directory(tmp_path))
-    assert message.startswith(f"{tmp_path}/{MARK}: ") and "remove the file, and it is written again" in message
+    assert message.startswith(f"{tmp_path}/{MARK}") and "remove the file, and it is written again" in message

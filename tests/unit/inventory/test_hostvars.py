@@ -42,6 +42,7 @@ def test_deployments_come_back_from_hostvars(site: Site) -> None:
 parameters: {{top: [1, {{deep: ['{{{{ 7 * 7 }}}}', null, 1.5]}}], who: all}}
 authorized_keys: [ssh-ed25519 AAAA me]
 keep: 5
+adopt_data: [node2]
 at_most: {{node: 1, pair: {{nodes: [node1, server], count: 1}}}}
 roles:
   node: {{count: 2, parameters: {{who: node}}, options: {{memory: 700}}}}
@@ -64,6 +65,7 @@ roles:
     parameters = {"top": [1, {"deep": ["{{ 7 * 7 }}", None, 1.5]}], "who": "all"}
     assert found["one"]["parameters"] == parameters
     assert (found["one"]["keep"], found["one"]["authorized_keys"]) == (5, ["ssh-ed25519 AAAA me"])
+    assert (found["one"]["adopt_data"], found["one"]["composition_name"]) == (["node2"], "nfs")
     assert found["one"]["at_most"] == {
         "node": {"nodes": ["node1", "node2"], "count": 1},
         "pair": {"nodes": ["node1", "server"], "count": 1},

@@ -89,6 +89,25 @@ roles:
     }
 
 
+def test_nodes_have_the_addresses_that_the_state_directory_says(site: Site) -> None:
+    def found() -> dict[str, str]:
+        hosts = site.list(source).data["_meta"]["hostvars"]
+        return {name: variables["compose_address"] for name, variables in hosts.items()}
+
+    more = "\nstate_dir: state\nroles: {node: [c, new], server: 0}\nnodes: {new: {address: 10.87.0.3}}\n"
+    source = site.write(more)
+    assert found() == {"c": "10.87.0.1", "new": "10.87.0.3"}
+    ledger = site.directory / "state" / "demo" / "addresses.json"
+    ledger.parent.mkdir(parents=True)
+    nodes = {"c": {"address": "10.87.0.2"}, "gone": {"address": "10.87.0.1"}}
+    ledger.write_text(json.dumps({"schema": "immutable.compose/addresses/1", "nodes": nodes}))
+    assert found() == {"c": "10.87.0.2", "new": "10.87.0.3"}
+    hosts = site.list(source).data["_meta"]["hostvars"]
+    assert [host.get("compose_address_given") for host in (hosts["c"], hosts["new"])] == [None, True]
+    ledger.write_text("")  # a step says what to do about it
+    assert found() == {"c": "10.87.0.1", "new": "10.87.0.3"}
+
+
 def test_templates_are_data(site: Site) -> None:
     """Neither the file nor what comes from the composition makes Ansible run anything."""
     template = '{{ lookup("pipe", "touch pwned") }}'

@@ -101,7 +101,7 @@ def test_a_damaged_word_about_data_is_named(platform: type[LocalPlatform], tmp_p
     data_of(tmp_path, APP, "db")
     (tmp_path / "volumes/x/owner.json").write_text("")
     instance = platform_of(platform, tmp_path, "app")
-    with pytest.raises(InputError, match=r"volumes/x/owner\.json: expected a JSON object .* remove the file"):
+    with pytest.raises(InputError, match=r"volumes/x/owner\.json is no readable JSON: .* remove the file"):
         instance.check(instance.deployment.nodes)
     assert instance.remove(["x"], data=True, tell=lambda name, outcome: None)["x"].changed
 
@@ -118,6 +118,17 @@ def test_half_made_nodes_are_seen_and_removed(platform: type[LocalPlatform], tmp
     instance.prune(set())
     assert instance.remove(["x"], data=False, tell=lambda name, outcome: None)["x"].changed
     instance.teardown()
+
+
+@every_local_platform
+def test_a_file_among_the_nodes_is_no_node_and_stays(platform: type[LocalPlatform], tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes/list").write_text("precious")
+    instance = platform_of(platform, tmp_path, "app")
+    instance.check(instance.deployment.nodes)
+    assert instance.observe(instance.deployment.nodes) == {"x": Observation("absent")}
+    instance.teardown()
+    assert (tmp_path / "nodes/list").read_text() == "precious"
 
 
 class Owned(Scripts):
@@ -184,6 +195,17 @@ def test_nodes_that_run_from_where_state_dir_led_before_are_found(lab: Lab, tmp_
     # Another checkout with a deployment of that name is another deployment.
     others = replace(elsewhere.deployment, composition="/home/somebody/composition")
     Scripts(others, platform.progress).check(others.nodes)
+
+
+def test_the_place_is_read_off_the_command_line(lab: Lab, tmp_path: Path) -> None:
+    """Also where the path looks like that of a node itself."""
+    lab.state = tmp_path / "srv" / "nodes" / "images" / "state"
+    platform = lab.platform("node1")
+    lab.switch(platform, "image-1")
+    try:
+        assert str(lab.state) in platform.places()
+    finally:
+        platform.remove(["node1"], data=True, tell=lab.tell)
 
 
 def test_a_node_whose_records_are_lost_is_stopped(lab: Lab) -> None:
