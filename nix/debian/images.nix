@@ -58,7 +58,7 @@ let
   locked = lock.roles.${role};
   kernel = locked.kernel or null;
   # What of a role its root file system is made of: neither checks nor what only the platform needs.
-  config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" ] // {
+  config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
   };
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);

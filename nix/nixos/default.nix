@@ -13,7 +13,7 @@
 , system ? ""         # option of that name; empty: that of this host, or what a configuration says itself
 , formats ? "[]"      # JSON: list of formats, all of one variant
 , only ? "[]"         # JSON: list of roles
-, roles ? "{}"        # JSON: role → ports and volumes, where they stand beside the configurations
+, roles ? "{}"        # JSON: role → ports, volumes and mayFail, where they stand beside the configurations
 }:
 let
   given = builtins.fromJSON parameters;

@@ -111,7 +111,7 @@ in
         fsType = "ext4";
         autoFormat = true;
         autoResize = true;
-        options = [ "x-systemd.device-timeout=120" ];
+        options = [ "x-systemd.device-timeout=infinity" "x-systemd.mount-timeout=infinity" ];  # the deployment's deadline counts
       })
       cfg.volumes);
     systemd.services.compose-volumes = mkIf (cfg.volumes != { } && cfg.disks) (lib.recursiveUpdate early {

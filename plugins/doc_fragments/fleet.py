@@ -11,8 +11,11 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 notes:
-  - Runs once per batch (C(run_once)), on the host that runs the deployment (C(delegate_to), usually C(localhost)), for
-    all nodes of the batch at once. The action plugin of the same name fills in the options below from the inventory.
+  - Runs once per batch on the host that runs the deployment (C(delegate_to), usually C(localhost)), for all nodes of
+    the batch at once. Without C(run_once), or under a strategy that does not know it, it is refused.
+  - Each deployment of the batch is worked on by itself. The result of each is in C(deployments), by name; C(nodes) and
+    C(failed_nodes) are about all of them. The task fails if it failed for every deployment.
+  - An action plugin fills in the options below from the inventory.
 requirements:
   - paramiko
   - cryptography
@@ -27,32 +30,8 @@ attributes:
       no change.
     support: full
 options:
-  deployment:
-    description: The deployment, as the inventory says it. Filled in by the action plugin.
-    type: dict
-    required: true
-  secrets:
-    description: Secrets of each node, by name. Filled in by the action plugin.
-    type: dict
-    default: {}
-  credentials:
-    description: What logs in to the platform's own service. Filled in by the action plugin, from the environment of the
-      controller and the variable C(compose_credentials).
-    type: dict
-    default: {}
-  batch:
-    description: Names of the nodes to act on. Filled in by the action plugin.
-    type: list
-    elements: str
-    required: true
-  support:
-    description: Data files of the collection. Filled in by the action plugin.
-    type: dict
-    required: true
-  composition_source:
-    description: The composition, where this host does not have it. Filled in by the action plugin.
-    type: dict
-  progress_file:
-    description: File for lines of progress. Filled in by the action plugin.
+  parcel:
+    description: File with what the inventory says about the deployment. Filled in by the action plugin.
     type: path
+    required: true
 """

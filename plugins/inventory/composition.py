@@ -51,7 +51,7 @@ options:
     description:
       - Private IPv4 network of the nodes.
       - It is divided in equal blocks, one for each role of the composition in alphabetical order; within the block, the
-        address follows from the node's index. So no address depends on how many nodes there are.
+        address of a new node follows from its index. A node that exists keeps the address that it has.
       - The last usable address is kept for the gateway.
     type: str
     default: 10.87.0.0/16
@@ -103,8 +103,24 @@ options:
         value the number of its nodes; or any name, and a mapping of C(nodes), a list, and C(count).
     type: dict
     default: {}
+  adopt_data:
+    description:
+      - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this
+        word, a plan that would hand them over is refused.
+      - Taken out again once it is done.
+    type: list
+    elements: str
+    default: []
   authorized_keys:
     description: OpenSSH public keys that may log in as root, besides the deployment's own.
+    type: list
+    elements: str
+    default: []
+  may_fail:
+    description:
+      - Systemd units whose failure is told, but fails no node and no deployment. Names, and patterns as of
+        C(systemctl), such as V(nightly-*).
+      - In addition to what C(mayFail) of each role says.
     type: list
     elements: str
     default: []
@@ -163,6 +179,7 @@ import os
 import shlex
 import typing as t
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
@@ -181,8 +198,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
     parse,
     to_hostvars,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.composition.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.composition.load import MANIFEST, is_stale, load
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -248,7 +266,9 @@ class InventoryModule(BaseInventoryPlugin):
                     " write it again with the module immutable.compose.evaluate"
                 )
             merged = with_distribution(options, composition.roles, path)
-            return composition, parse(merged, composition, path, PLATFORMS, others), None
+            parsed = parse(merged, composition, path, PLATFORMS, others)
+            settled = _held(parsed.deployment).settle(parsed.deployment)
+            return composition, replace(parsed, deployment=settled), None
         except InputError as error:
             directory = os.path.dirname(where) if os.path.basename(where) == MANIFEST else where
             found = self._substitute(options, others, path, directory, str(error), composition is not None)
@@ -334,6 +354,14 @@ def _without_composition(parsed: Parsed, release: int | None) -> str:
         f"deployment {deployment.name!r} goes on without its composition, with the nodes {nodes}:"
         f" verify, rollback, audit, destroy and plays of your own work, all else is refused. {deployment.broken}"
     )
+
+
+def _held(deployment: Deployment) -> HeldAddresses:
+    """Which addresses nodes have, where this host can tell; elsewhere the inventory shows the proposed ones."""
+    try:
+        return HeldAddresses.read(deployment.state)
+    except (OSError, ComposeError):
+        return HeldAddresses("", {})
 
 
 def _others(inventory: InventoryData) -> Others:

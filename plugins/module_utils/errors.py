@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import typing as t
 
 
@@ -55,3 +56,12 @@ class MissingProgramError(ComposeError):
 
 class EvaluationError(InputError):
     """The composition does not evaluate; the message keeps the evaluator's own words, with file and line."""
+
+
+def nearest(word: str, valid: t.Iterable[str]) -> str:
+    """The end of an error message: the nearest valid word, or all of them."""
+    words = sorted(valid)
+    close = difflib.get_close_matches(str(word), words, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; valid: {', '.join(words)}" if words else ""

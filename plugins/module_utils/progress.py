@@ -5,13 +5,25 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import threading
 import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import TracebackType
 
 #: Nothing may be silent for longer than this, in seconds.
 HEARTBEAT = 4.0
+#: Seconds between two lines that say the same.
+REMINDER = 60.0
+#: Last line of a progress file whose module has nothing more to say.
+END = "\x04"
+#: Seconds after which nobody writes to a progress file any more.
+ABANDONED = 24 * 3600
+
+#: Nodes and tools may say what would change the terminal of whoever reads it.
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
 class Progress:
@@ -22,26 +34,47 @@ class Progress:
     """
 
     def __init__(self, path: str | None = None, mask: t.Callable[[str], str] = str) -> None:
+        self.mask = mask
         self._path = path
-        self._mask = mask
         self._lock = threading.Lock()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing comes after this."""
+        self._write(END)
 
     def say(self, text: str) -> None:
         """Tell one line at once."""
+        self._write(self.mask(" ".join(text.splitlines())).translate(_CONTROLS))
+
+    def _write(self, line: str) -> None:
         if self._path is None:
             return
-        with self._lock, open(self._path, "a", encoding="utf-8") as stream:
-            stream.write(self._mask(" ".join(text.splitlines())) + "\n")
+        with self._lock, open(self._path, "a", encoding="utf-8", errors="replace") as stream:
+            stream.write(f"{line}\n")
 
     @contextmanager
     def waiting(self, describe: t.Callable[[], str]) -> t.Iterator[None]:
-        """While the body runs, say ``describe()`` and the seconds passed every :data:`HEARTBEAT` seconds."""
+        """While the body runs, say ``describe()`` and the seconds passed, as soon as it says something else.
+
+        Where it goes on saying the same, this is repeated every :data:`REMINDER` seconds. The first line comes after
+        :data:`HEARTBEAT` seconds, and no two within less than that.
+        """
         stop = threading.Event()
         start = time.monotonic()
 
         def beat() -> None:
+            told, when = "", start
             while not stop.wait(HEARTBEAT):
-                self.say(f"{describe()} ({time.monotonic() - start:.0f} s)")
+                now = time.monotonic()
+                text = describe()
+                if text != told or now - when >= REMINDER:
+                    self.say(f"{text} ({now - start:.0f} s)")
+                    told, when = text, now
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -50,3 +83,11 @@ class Progress:
         finally:
             stop.set()
             thread.join()
+
+
+def remove_left_over(directory: str) -> None:
+    """Remove progress files of runs that were killed long ago."""
+    for path in glob.glob(os.path.join(glob.escape(directory), "compose-progress-*")):
+        with suppress(OSError):  # another run may remove it first, or it is somebody else's
+            if time.time() - os.stat(path).st_mtime > ABANDONED:
+                os.unlink(path)

@@ -67,7 +67,7 @@ distribution_options:
 import os
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.nxc_export import export
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def main() -> None:
             write=not module.check_mode,
         ),
         {"directory": {"type": "path"}, "flavour": {"type": "str", "choices": flavours}},
-        changes=False,
+        claim=lambda params: Claim.NONE,
     )
 
 

@@ -1,181 +1,227 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's side of the fleet modules: arguments, progress. PRIVATE to the collection."""
+"""The controller's side of the fleet modules: which deployments, and what they are told. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import tempfile
-import threading
 import typing as t
-import uuid
-from pathlib import Path
+from dataclasses import dataclass, replace
 
+import yaml
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
 from ansible_collections.immutable.compose.plugins.module_utils.composition import values
 from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import pack
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
+from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
+from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
 
 display = Display()
 
-#: Seconds between two looks at a module's progress.
-POLL = 0.1
-#: The same where each look is a command on another host.
-REMOTE_POLL = 3.0
 
-NIX = Path(__file__).resolve().parents[2] / "nix"
+@dataclass(frozen=True)
+class Step:
+    """What the action has to know of a module."""
+
+    #: Makes node documents, or says what nodes said, in which their secrets must be masked.
+    secrets: bool = False
+    #: Asks or tells the platform something.
+    credentials: bool = True
+    #: Nodes may be other machines afterwards than they were before.
+    boots_nodes: bool = False
+
+
+#: Every fleet module.
+STEPS: t.Mapping[str, Step] = {
+    "audit_info": Step(),
+    "composition_evaluate": Step(credentials=False),
+    "composition_info": Step(credentials=False),
+    "composition_lock": Step(credentials=False),
+    "deployment_destroy": Step(boots_nodes=True),
+    "deployment_plan": Step(secrets=True),
+    "deployment_settle": Step(secrets=True, boots_nodes=True),
+    "deployment_switch": Step(secrets=True, boots_nodes=True),
+    "deployment_verify": Step(secrets=True, boots_nodes=True),
+    "image_build": Step(credentials=False),
+    "image_reproduce": Step(credentials=False),
+    "image_stage": Step(secrets=True),
+    "nxc_export": Step(),
+}
+
+#: Strategies under which a task runs for each host, whatever it says.
+_NOT_ONCE = ("free", "host_pinned")
 
 
 class FleetAction(ActionBase):
-    """Runs the module of the same name once for each deployment in the batch, and shows its progress meanwhile.
+    """Runs the task's module once for each deployment in the batch, and shows its progress meanwhile.
 
-    Results are those of the module where the batch has one deployment; ``deployments`` has them by name in any case.
+    Deployments are independent: the task fails only if it failed for all of them. A step that goes on with a plan never
+    fails: ``deployment_settle`` has the last word on it, and each host its own result.
     """
 
     _requires_connection = True
-    #: Nodes may be other machines afterwards than they were before.
-    boots_nodes: t.ClassVar[bool] = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
+        self.name = self._task.action.rpartition(".")[2]
+        self.step = STEPS[self.name]
+        refusal = self._refusal()
+        if refusal:
+            return {**result, "failed": True, "msg": refusal}
         deployments: dict[str, dict[str, t.Any]] = {}
-        for name, (hosts, batch) in self._deployments(task_vars).items():
-            try:
-                args = self._arguments(name, hosts, batch, task_vars)
-            except ComposeError as error:
-                return {**result, "failed": True, "msg": str(error)}
-            deployments[name] = self._run_module(args, task_vars)
-            if self.boots_nodes:
-                forget(args["deployment"]["state"])
-            if deployments[name].get("failed"):
-                return {**result, **deployments[name]}
+        for name, batch in self._deployments(task_vars).items():
+            deployments[name] = self._for(name, batch, task_vars)
         if not deployments:
             return {
                 **result,
                 "failed": True,
                 "msg": "no host of this batch belongs to a deployment of immutable.compose",
             }
-        return {**result, **_combine(deployments)}
+        return {**result, **_summed(deployments, goes_on="plan" in self._task.args)}
 
-    def _deployments(self, task_vars: dict[str, t.Any]) -> dict[str, tuple[list[str], list[str]]]:
-        """Deployment → all its hosts, and those of this batch."""
+    def _refusal(self) -> str:
+        """Why the task would act more than once on each node; empty if it would not."""
+        if not self._task.run_once:
+            return f"{self.name} acts on all nodes of the batch at once: it needs 'run_once: true'"
+        play = self._task.get_play() if hasattr(self._task, "get_play") else None
+        strategy = str(getattr(play, "strategy", "")).rpartition(".")[2]
+        if strategy in _NOT_ONCE:
+            return (
+                f"{self.name} acts on all nodes of the batch at once, but under the strategy {strategy!r} every task "
+                "runs for each host: the play needs 'strategy: linear'"
+            )
+        return ""
+
+    def _deployments(self, task_vars: dict[str, t.Any]) -> dict[str, list[str]]:
+        """Deployment → its hosts in this batch."""
+        plan = self._task.args.get("plan")
+        if plan is not None:
+            return {name: list(planned["hosts"]) for name, planned in plan["deployments"].items()}
         hostvars = task_vars["hostvars"]
         found: dict[str, list[str]] = {}
-        for host in self._batch(task_vars):
+        for host in task_vars["ansible_play_batch"]:
             deployment = hostvars[host].get("compose_deployment")
             if deployment is not None:
                 found.setdefault(str(deployment), []).append(host)
-        groups = task_vars["groups"]
-        return {name: (list(groups[group_of(name)]), batch) for name, batch in found.items()}
+        return found
 
-    def _batch(self, task_vars: dict[str, t.Any]) -> list[str]:
-        return list(task_vars["ansible_play_batch"])
+    def _for(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """The result for one deployment; what fails as a whole is the result of each of its hosts."""
+        plan = self._task.args.get("plan")
+        if plan is not None and plan["deployments"][name].get("failed"):
+            return {**plan["deployments"][name], **_failed(batch, plan["deployments"][name]["msg"])}
+        try:
+            hosts = self._hosts(name, batch, task_vars)
+            deployment = self._deployment(name, hosts, task_vars)
+            members = [node.name for node in deployment.nodes]
+            absent = [member for member in members if member not in set(hosts)]
+            args = self._arguments(hosts, batch, members, absent, task_vars)
+            run = Run.of_process(os.getppid())
+            done = Transport(self, task_vars).run(deployment, batch, args, run=run, absent=absent)
+            if self.step.boots_nodes:
+                forget(deployment.state)
+        except ComposeError as error:
+            done = {"failed": True, "msg": str(error)}
+        if done.get("failed"):
+            done.update(_failed(batch, str(done.get("msg", ""))))
+        return {**done, "hosts": batch}
+
+    def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
+        """The hosts of a deployment that the inventory of this run has."""
+        group = task_vars["groups"].get(group_of(name))
+        if group is not None:
+            return list(group)
+        hostvars = task_vars["hostvars"]
+        return [host for host in task_vars["groups"]["all"] if hostvars[host].get("compose_deployment") == name]
+
+    def _deployment(self, name: str, hosts: list[str], task_vars: dict[str, t.Any]) -> Deployment:
+        """With what only some steps need if this is one of them."""
+        hostvars = task_vars["hostvars"]
+        deployment = from_hostvars(name, {host: hostvars[host] for host in hosts})
+        if self.step.secrets:
+            deployment = with_secrets(deployment, hosts, hostvars, self._templar)
+        if self.step.credentials:
+            variable = read(hosts[0], "compose_credentials", hostvars, self._templar)
+            deployment = replace(deployment, credentials=credentials_of(deployment.platform, os.environ, variable))
+        return deployment
 
     def _arguments(
-        self, name: str, hosts: list[str], batch: list[str], task_vars: dict[str, t.Any]
+        self,
+        hosts: list[str],
+        batch: list[str],
+        members: list[str],
+        absent: list[str],
+        task_vars: dict[str, t.Any],
     ) -> dict[str, t.Any]:
-        hostvars = task_vars["hostvars"]
-        deployment = from_hostvars(name, {host: hostvars[host] for host in hosts}).to_json()
-        secrets = {node["name"]: node.pop("secrets") for node in deployment["nodes"]}
-        # Those that are no secrets travel with the deployment: a masked host name would spoil every result.
-        deployment["credentials"], credentials = credentials_of(
-            deployment["platform"], os.environ, hostvars[hosts[0]].get("compose_credentials", {})
-        )
+        """What the task gives to the module, as it is for one deployment."""
         args = dict(self._task.args)
         if "plan" in args:
-            args["plan"] = args["plan"]["deployments"][name]
+            args["plan"] = {}  # the module knows it from the deployment's journal
         if "retire" in args:
-            # A limited run must not take hosts that it does not know for hosts that are gone.
-            last_batch = deployment["nodes"][-1]["name"] in batch
-            whole = set(hosts) <= set(task_vars["ansible_play_hosts_all"])
+            # A run must not take hosts that it does not know for hosts that are gone.
+            last_batch = members[-1] in batch
+            whole = not absent and set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
-        # Without its composition, a deployment gets steps only that need none.
-        if self._connection.transport != "local" and not deployment["broken"]:
-            source = source_at(deployment["composition"], deployment["revision"])
-            revision = source.revision or git_revision(source.path, display.warning)
-            args["composition_source"] = {**pack(source.path), "revision": revision}
+        if isinstance(args.get("advisories"), str):
+            args["advisories"] = _advisories(args["advisories"])
+        return args
+
+
+def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:
+    """What failed as a whole, as the result of each host."""
+    return {
+        "nodes": {host: {"ok": False, "changed": False, "message": message} for host in hosts},
+        "failed_nodes": list(hosts),
+    }
+
+
+def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[str, t.Any]:
+    """The task's result: what is about all hosts, and the result of each deployment by name."""
+    failed = {name: each for name, each in deployments.items() if each.get("failed")}
+    nodes: dict[str, t.Any] = {}
+    for each in deployments.values():
+        nodes.update(each.get("nodes", {}))
+    summed: dict[str, t.Any] = {
+        "changed": any(each.get("changed", False) for each in deployments.values()),
+        "pending": any(each.get("pending", False) for each in deployments.values()),
+        "nodes": nodes,
+        "failed_nodes": [host for each in deployments.values() for host in each.get("failed_nodes", ())],
+        "diff": [entry for each in deployments.values() for entry in each.get("diff", ())],
+        "deployments": {
+            name: {key: value for key, value in each.items() if key not in ("nodes", "failed_nodes", "diff")}
+            for name, each in deployments.items()
+        },
+    }
+    if len(failed) == len(deployments) and not goes_on:
+        messages = [each["msg"] if len(failed) == 1 else f"{name}: {each['msg']}" for name, each in failed.items()]
+        first = next(iter(failed.values()))
         return {
-            **args,
-            "deployment": deployment,
-            "secrets": {node: values for node, values in secrets.items() if values},
-            "credentials": credentials,
-            "batch": batch,
-            "support": self._support(),
+            **summed,
+            **{key: first[key] for key in ("failure", "exception") if key in first},
+            "failed": True,
+            "msg": "\n".join(messages),
         }
-
-    def _support(self) -> dict[str, t.Any]:
-        if self._connection.transport == "local":
-            return {"path": str(NIX)}
-        return dict(pack(str(NIX)))
-
-    def _run_module(self, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        path = os.path.join(tempfile.gettempdir(), f"compose-progress-{uuid.uuid4().hex}")
-        args["progress_file"] = path
-        outcome: dict[str, t.Any] = {}
-
-        def work() -> None:
-            try:
-                outcome.update(
-                    self._execute_module(module_name=self._task.action, module_args=args, task_vars=task_vars)
-                )
-            except Exception as error:  # shown as the task's own failure, from the main thread
-                outcome.update(failed=True, msg=f"{type(error).__name__}: {error}")
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        local = self._connection.transport == "local"
-        follower = _Follower(path, _read_here if local else self._read_there)
-        while worker.is_alive():
-            worker.join(POLL if local else REMOTE_POLL)
-            follower.show()
-        follower.show()
-        if not local:
-            self._low_level_execute_command(f"rm -f {shlex.quote(path)}")
-        elif os.path.exists(path):
-            os.unlink(path)
-        return outcome
-
-    def _read_there(self, path: str, offset: int) -> bytes:
-        shown = self._low_level_execute_command(f"tail -c +{offset + 1} {shlex.quote(path)} 2>/dev/null || :")
-        return str(shown["stdout"]).encode()
+    for name, each in failed.items():
+        display.error(f"deployment {name}: {each['msg']}", wrap_text=False)
+    return summed
 
 
-class _Follower:
-    """Shows the lines that are appended to a progress file.
-
-    :param read: path and offset → what the file has from there on.
-    """
-
-    def __init__(self, path: str, read: t.Callable[[str, int], bytes]) -> None:
-        self.path = path
-        self.read = read
-        self.offset = 0
-
-    def show(self) -> None:
-        text = self.read(self.path, self.offset)
-        complete = text[: text.rfind(b"\n") + 1]
-        self.offset += len(complete)
-        for line in complete.decode("utf-8", "replace").splitlines():
-            display.display(f"  compose | {line}")
-
-
-def _read_here(path: str, offset: int) -> bytes:
+def _advisories(path: str) -> t.Any:
+    """Content of a file with advisories; JSON is YAML, too. :raises InputError: unreadable, or neither."""
     try:
-        with open(path, "rb") as stream:
-            stream.seek(offset)
-            return stream.read()
-    except FileNotFoundError:
-        return b""
+        with open(path, encoding="utf-8") as stream:
+            return yaml.load(stream, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"advisories: {error}") from None
 
 
 def group_of(deployment: str) -> str:
@@ -183,10 +229,8 @@ def group_of(deployment: str) -> str:
     return f"deployment_{deployment.replace('-', '_')}"
 
 
-def credentials_of(
-    platform: str, environment: t.Mapping[str, str], variable: t.Any
-) -> tuple[dict[str, str], dict[str, str]]:
-    """What logs in to a platform: what is no secret, and what is one.
+def credentials_of(platform: str, environment: t.Mapping[str, str], variable: t.Any) -> dict[str, str]:
+    """What logs in to a platform.
 
     :param environment: of the controller.
     :param variable: the value of ``compose_credentials``, which wins.
@@ -198,20 +242,4 @@ def credentials_of(
     values.known(variable, owner.environment, "compose_credentials", f"credential of platform {platform!r}")
     given = {name: environment[key] for name, key in owner.environment.items() if environment.get(key)}
     given.update((name, str(value)) for name, value in values.secrets(variable, "compose_credentials").items())
-    public = {name: value for name, value in given.items() if name in owner.public_credentials}
-    return public, {name: value for name, value in given.items() if name not in public}
-
-
-def _combine(deployments: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
-    combined: dict[str, t.Any] = {}
-    for result in deployments.values():
-        for key, value in result.items():
-            if isinstance(value, list) and isinstance(combined.get(key), list):
-                combined[key] = combined[key] + value
-            elif isinstance(value, dict) and isinstance(combined.get(key), dict):
-                combined[key] = {**combined[key], **value}
-            elif isinstance(value, bool):
-                combined[key] = bool(combined.get(key)) or value
-            else:
-                combined[key] = value
-    return {**combined, "deployments": deployments}
+    return given

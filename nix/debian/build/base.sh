@@ -28,9 +28,11 @@ cp -R "$image/etc/." $root/etc
 cp -R "$image/usr/." $root/usr
 chmod 0755 $root/usr/lib/compose/{apply-node,own-volumes}
 units=$root/usr/lib/systemd/system
-mkdir -p $units/sysinit.target.wants $units/multi-user.target.wants
+mkdir -p $units/sysinit.target.wants $units/multi-user.target.wants $units/emergency.target.wants $units/rescue.target.wants
 ln -s ../compose-node.service ../compose-volumes.service $units/sysinit.target.wants/
 ln -s ../systemd-networkd.service $units/multi-user.target.wants/
+# The console lets nobody in, for root has no password.
+for target in emergency rescue; do ln -s ../compose-emergency.service $units/$target.target.wants/; done
 ln -sf multi-user.target $units/default.target
 # What a machine that is only ever replaced has no use for, and would wait for at each boot: consoles to log in without a
 # password, upkeep of the file system, records of logins and crashes, modules and file systems that are loaded at use anyway.

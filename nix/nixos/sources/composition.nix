@@ -1,5 +1,5 @@
 # A composition in the form of NixOS Compose, without NixOS Compose: a set or a function with roles (NixOS modules),
-# testScript and rolesDistribution; and, which NixOS Compose passes over, `compose.ROLE` with ports and volumes.
+# testScript and rolesDistribution; and, which NixOS Compose passes over, `compose.ROLE` with ports, volumes and mayFail.
 { file, given, pin, system }:
 let
   inherit (import ../../debian/lib.nix) lib helpers;

@@ -164,6 +164,7 @@ class Debian(Builder):
                 name=name,
                 identity=attributes["identities"][name] if locked else None,
                 ports=tuple(role.get("ports", ())),
+                may_fail=tuple(role.get("mayFail", ())),
                 volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
                 bootable=role.get("kernel") is not None,
                 packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},
@@ -243,7 +244,11 @@ class Debian(Builder):
         self.progress.say(f"{what} 0/{len(packages)}")
         try:
             self._nix.realise(
-                packages, log, lambda: f"{what} {log.finished}/{len(packages)}", "--max-jobs", str(DOWNLOADS)
+                packages,
+                log,
+                lambda: f"{what} {log.finished}/{len(packages)}, {log.fetched >> 20} MiB",
+                "--max-jobs",
+                str(DOWNLOADS),
             )
         except NixBuildError as error:
             package = failed_without_a_word(error)

@@ -13,6 +13,7 @@ from ..composition.model import Role, Volume
 from ..composition.names import is_host_name, label_of
 from ..composition.role_schema import GUIX_COMPOSITION, check_composition
 from ..errors import InputError
+from ..libraries import missing_library
 
 YAML_FILE, SCHEME_FILE = "composition.yml", "composition.scm"
 
@@ -33,6 +34,7 @@ class GuixComposition:
             name: Role(
                 name=name,
                 ports=tuple(role.get("ports", ())),
+                may_fail=tuple(role.get("mayFail", ())),
                 volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
             )
             for name, role in self.attributes["roles"].items()
@@ -75,9 +77,7 @@ def _read_yaml(file: str) -> t.Any:
     try:
         import yaml  # here, because most steps read none
     except ImportError:
-        raise InputError(
-            "the Python library 'yaml' is not installed; on Debian it is in the package 'python3-yaml'"
-        ) from None
+        raise missing_library("yaml", what="a composition for Guix") from None
     with open(file, encoding="utf-8") as stream:
         try:
             return yaml.safe_load(stream)

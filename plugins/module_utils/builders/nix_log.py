@@ -85,6 +85,11 @@ class BuildLog:
             if line.startswith(("Unpacking ", "Setting up ")):
                 self._unpacked[build] = self._unpacked.get(build, 0) + 1
 
+    @property
+    def fetched(self) -> int:
+        """Bytes that were downloaded."""
+        return sum(self._transfers.values())
+
     def describe(self) -> str:
         """What is being built now, how much of it is done, and what was fetched."""
         parts = []
@@ -93,7 +98,7 @@ class BuildLog:
             done = f" ({steps} steps of packages done)" if steps else ""
             parts.append(f"{label}: {self._phases.get(build, 'starting')}{done}")
         builds, size = self._expected
-        fetched = sum(self._transfers.values())
+        fetched = self.fetched
         counts = [f"{self.finished} of {builds} built"] if builds > 1 else []
         if fetched >= _WORTH_TELLING:
             counts.append(f"{fetched >> 20} of {max(size, fetched) >> 20} MiB fetched")

@@ -123,6 +123,7 @@ class Nixos(Builder):
                 name: Role(
                     name=name,
                     ports=tuple(fields.get("ports", ())),
+                    may_fail=tuple(fields.get("mayFail", ())),
                     volumes={key: Volume(**volume) for key, volume in fields.get("volumes", {}).items()},
                 )
                 for name, fields in described["roles"].items()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..composition.names import is_host_name, label_of, nearest
 from ..composition.role_schema import NIXOS_COMPOSITION, check_composition
 from ..errors import InputError
+from ..libraries import missing_library
 
 #: File → form of what it has; of several, the first counts.
 FORMS: t.Mapping[str, str] = {
@@ -103,7 +104,7 @@ def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.A
         raise InputError(f"{file}: roles: is missing, or there are none")
     beside = evaluated.get("compose", {})
     if not isinstance(beside, dict):
-        raise InputError(f"{file}: compose: expected a set with ports and volumes of roles")
+        raise InputError(f"{file}: compose: expected a set with ports, volumes and mayFail of roles")
     for role, fields in beside.items():
         if role not in roles:
             raise InputError(f"{file}: compose.{role}: there is no such role{nearest(role, roles)}")
@@ -119,9 +120,7 @@ def _read_yaml(path: str) -> dict[str, t.Any]:
     try:
         import yaml  # here, because most compositions have none
     except ImportError:
-        raise InputError(
-            "the Python library 'yaml' is not installed; on Debian it is in the package 'python3-yaml'"
-        ) from None
+        raise missing_library("yaml", what="a composition with YAML files") from None
     with open(path, encoding="utf-8") as stream:
         try:
             content = yaml.safe_load(stream)

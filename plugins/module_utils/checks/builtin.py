@@ -5,21 +5,24 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-from ..images.image import IDENTITY_FILE, SYSTEM_LINK
+from ..composition.units import matches
+from ..errors import ComposeError
+from ..platforms.base import Platform
 from ..progress import Progress
-from ..ssh.connection import Connection, HostKeyMismatch, Output, SSHError
+from ..ssh.connection import Connection, GivenUp, HostKeyMismatch, SSHError
 from .deadline import Deadline, DeadlineError
-from .report import Check
+from .probe import Expected, Facts, facts_of, probe
+from .report import REACHABLE, Check
+from .waiting import last_words, watching
+from .words import clean
 
-#: Seconds that a declared port may stay closed once systemd says that the system is up.
-PORT_GRACE = 30
 #: Seconds between two looks at a node that goes down, and for the list of jobs of one that does not come up.
 PAUSE, JOBS = 0.2, 10.0
 
@@ -28,132 +31,131 @@ TOLD = 30
 
 BOOTING = "connected; its units and ports are not up yet"
 
-# Everything in one round trip; the node itself waits until it is up. One fact per line: KEY VALUE.
-# Guix has the Shepherd in place of systemd; that marks a service that failed to start with "!".
-_PROBE = r"""
-if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})")
-else identity=$(cat {identity_file} 2>&1); fi
-herd={system_link}/profile/bin/herd
-if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1); fi
-echo "identity $identity"
-if [ "$identity" != {identity} ]; then echo "state $state"; exit; fi
-case $state in
-  initializing|starting) state=$(systemctl is-system-running --wait 2>&1) ;;
-esac
-grace={grace}
-while read -r unit _; do
-  echo "failed $unit"
-  journalctl --boot --no-pager --output=cat --lines=3 "_SYSTEMD_UNIT=$unit" | sed 's/^/said /'
-  grace=0
-done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
-  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi)
-end=$((SECONDS + grace))
-for port in {ports}; do
-  until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
-    if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; break; fi
-    sleep 0.1
-  done
-done
-echo "state $state"
-"""
-
 
 @dataclass(frozen=True)
-class Expected:
-    """What a node has to be."""
+class Look:
+    """How nodes are looked at.
 
-    identity: str
-    ports: t.Sequence[int] = ()
-    #: The node's own address: where services listen that do not listen on the loopback interface.
-    address: str | None = None
-
-
-def check_nodes(
-    nodes: t.Mapping[str, Expected],
-    connect: t.Callable[[str], Connection],
-    timeout: float,
-    progress: Progress,
-) -> list[Check]:
-    """Check all nodes at the same time.
-
-    :param timeout: seconds for each node to come up.
+    :param connect: gives the connection to a node, always the same one.
+    :param timeout: seconds for each node.
+    :param wait: until a node is up; else it is judged as it is now.
     """
+
+    platform: Platform
+    connect: t.Callable[[str], Connection]
+    timeout: float
+    wait: bool = True
+
+
+def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress) -> list[Check]:
+    """Check all nodes at the same time. Whatever happens to one is that node's result."""
     if not nodes:
         return []
     missing = dict.fromkeys(nodes)
+    waiting: dict[str, Connection] = {}
     lock = threading.Lock()
 
     def check(name: str) -> list[Check]:
-        checks = _check_node(name, nodes[name], connect(name), Deadline(timeout))
+        start = time.monotonic()
+        try:
+            connection = look.connect(name)
+            with lock:
+                waiting[name] = connection
+            checks = _check_node(name, nodes[name], connection, look)
+        except Exception as error:  # its own failure, or nobody's result would be known
+            message = error.message if isinstance(error, ComposeError) else f"{type(error).__name__}: {error}"
+            checks = [Check(REACHABLE, False, name, clean(message), time.monotonic() - start)]
         with lock:
             del missing[name]
-            bad = "; ".join(check.message for check in checks if not check.ok)
+            waiting.pop(name, None)
             done = len(nodes) - len(missing)
-            if bad or len(nodes) <= TOLD or done == len(nodes):
-                progress.say(f"verify {name}: {bad or 'ok'} ({done} of {len(nodes)})")
+        bad = "; ".join(check.message for check in checks if check.message)
+        if bad or len(nodes) <= TOLD or done == len(nodes):
+            progress.say(f"verify {name}: {bad or 'ok'} ({done} of {len(nodes)})")
         return checks
 
     def describe() -> str:
         with lock:
-            names = list(missing)
-        shown = ", ".join(f"{name} ({connect(name).last_error or BOOTING})" for name in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"verify: waiting for {len(names)} of {len(nodes)} nodes: {shown}{more}"
+            shown = [(name, waiting[name].last_error if name in waiting else "not tried yet") for name in missing]
+        first = ", ".join(f"{name} ({error or BOOTING})" for name, error in shown[:3])
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        return f"verify: waiting for {len(shown)} of {len(nodes)} nodes: {first}{more}"
 
+    def waited_for() -> dict[str, Connection]:
+        with lock:
+            return dict(waiting)
+
+    watch = watching(look.platform, waited_for, progress) if look.wait else nullcontext()
     # A thread each: a node that does not come up must not take the place of one that does.
-    with progress.waiting(describe), ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+    with progress.waiting(describe), watch, ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         return [check for checks in pool.map(check, nodes) for check in checks]
 
 
-def _check_node(name: str, expected: Expected, connection: Connection, deadline: Deadline) -> list[Check]:
+def _check_node(name: str, expected: Expected, connection: Connection, look: Look) -> list[Check]:
+    deadline = Deadline(look.timeout)
     start = time.monotonic()
+
+    def silent(message: str) -> list[Check]:
+        return [Check(REACHABLE, False, name, clean(message), time.monotonic() - start)]
+
     while True:
         try:
             connection.open(deadline.left())
             reached = time.monotonic()
-            output = connection.run(_probe(expected), deadline.left())
-        except HostKeyMismatch as error:
-            return [Check("reachable", False, name, error.message, time.monotonic() - start)]
+            output = connection.run(probe(expected, wait=look.wait), deadline.left())
+        except (HostKeyMismatch, GivenUp) as error:
+            return silent(error.message)
         except SSHError:
             time.sleep(PAUSE)  # it may be on its way down from the image before
         except DeadlineError:
             why = connection.last_error or "the connection was lost again and again"
-            message = f"no answer within {deadline.seconds:.0f} s; last error: {why}"
-            return [Check("reachable", False, name, message, time.monotonic() - start)]
+            said = last_words(look.platform, look.platform.deployment.node(name)) if look.wait else ""
+            last = f"; its console said last:\n{said}" if said else ""
+            return silent(f"no answer within {deadline.seconds:.0f} s; last error: {why}{last}")
         else:
-            facts = _facts(output)
-            if facts.get("state") != ["stopping"]:
+            facts = facts_of(output)
+            if facts.get("state") != ["stopping"] or not look.wait:
                 break
             time.sleep(PAUSE)
     if output.timed_out:
-        facts["jobs"] = connection.run("systemctl list-jobs --no-legend --no-pager", JOBS).stdout.decode().splitlines()
+        try:
+            listed = connection.run("systemctl list-jobs --no-legend --no-pager | head -n 20", JOBS)
+            facts["jobs"] = listed.stdout.decode("utf-8", "replace").splitlines()
+        except ComposeError:
+            facts["jobs"] = []  # only a part of the answer
     seconds = time.monotonic() - reached
-    return [Check("reachable", True, name, seconds=reached - start), *judge(name, expected, facts, seconds)]
+    return [Check(REACHABLE, True, name, seconds=reached - start), *judge(name, expected, facts, seconds)]
 
 
-def judge(name: str, expected: Expected, facts: t.Mapping[str, t.Sequence[str]], seconds: float) -> list[Check]:
+def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[Check]:
     """The results for one node.
 
     :param facts: what the probe printed: ``identity``, ``state`` (missing: the node did not come up in time),
-        ``failed`` units, what they ``said`` last, ``closed`` ports; and ``jobs`` that systemd still waits for.
+        ``failed`` units, ``why`` and what they ``said`` last, ``closed`` ports; and ``jobs`` that systemd waits for.
     """
-    identity = " ".join(facts.get("identity", []))
+    identity = clean(" ".join(facts.get("identity", [])))
     if identity != expected.identity:
         message = f"runs {identity or 'an unknown image'}, expected {expected.identity}"
         return [Check("identity", False, name, message, seconds)]
     checks = [Check("identity", True, name)]
 
-    state = facts.get("state", ["starting"])[0]
-    failed = facts.get("failed", [])
+    state = clean(facts.get("state", ["starting"])[0])
+    failed = [unit for unit in facts.get("failed", []) if not matches(unit, expected.may_fail)]
+    excused = [unit for unit in facts.get("failed", []) if matches(unit, expected.may_fail)]
     message = ""
     if failed:
-        message = "; ".join([f"failed units: {', '.join(failed)}", *facts.get("said", [])])
+        message = f"failed units: {', '.join(_explained(unit, facts) for unit in failed)}"
+    elif state in ("initializing", "starting") and "state" in facts:
+        message = "the system is still starting"
     elif state == "starting":
         jobs = "; ".join(" ".join(job.split()) for job in facts.get("jobs", [])) or "none"
-        message = f"the system did not come up in time; jobs: {jobs}"
-    elif state != "running":
+        message = f"the system did not come up in time; jobs: {clean(jobs)}"
+    elif state != "running" and not (state == "degraded" and excused):
         message = f"the system is {state!r}, expected 'running'"
-    checks.append(Check("units", not message, name, message, seconds))
+    ok = not message
+    if ok and excused:
+        message = f"failed, as they may: {', '.join(_explained(unit, facts) for unit in excused)}"
+    checks.append(Check("units", ok, name, message, seconds))
     if state != "starting":
         for port in expected.ports:
             is_open = str(port) not in facts.get("closed", [])
@@ -161,24 +163,18 @@ def judge(name: str, expected: Expected, facts: t.Mapping[str, t.Sequence[str]],
     return checks
 
 
-def _probe(expected: Expected) -> str:
-    values = {
-        "identity_file": shlex.quote(IDENTITY_FILE),
-        "system_link": SYSTEM_LINK,
-        "identity": shlex.quote(expected.identity),
-        "grace": str(PORT_GRACE),
-        "ports": " ".join(map(str, expected.ports)),
-        "addresses": " ".join(filter(None, ("127.0.0.1", "::1", expected.address))),
-    }
-    script = _PROBE
-    for key, value in values.items():
-        script = script.replace(f"{{{key}}}", value)
-    return script
+def _explained(unit: str, facts: Facts) -> str:
+    """A failed unit with its reason and its last lines: ``a.service (exit-code, status 3: no such file)``."""
 
+    def about(key: str) -> list[str]:
+        lines = (line.partition(" ") for line in facts.get(key, []))
+        return [clean(rest).strip() for of, _space, rest in lines if of == unit and rest.strip()]
 
-def _facts(output: Output) -> dict[str, list[str]]:
-    facts: dict[str, list[str]] = {}
-    for line in output.stdout.decode("utf-8", "replace").splitlines():
-        key, dummy, value = line.partition(" ")
-        facts.setdefault(key, []).append(value)
-    return facts
+    why = dict(line.partition("=")[::2] for line in about("why"))
+    reason = why.get("Result", "")
+    status = why.get("ExecMainStatus", "0")
+    if status not in ("", "0"):
+        reason = f"{reason}, status {status}"
+    words = " | ".join(about("said"))
+    told = ": ".join(part for part in (reason, words) if part)
+    return f"{clean(unit)} ({told})" if told else clean(unit)

@@ -12,13 +12,16 @@ import tarfile
 import typing as t
 
 from ..errors import CommandError, ComposeError
-from ..ssh.connection import GRACE, Connection
+from ..ssh.connection import Connection
+from ..ssh.dial import GRACE
 
 if t.TYPE_CHECKING:
     import paramiko
 
 #: Seconds without any progress after which a copy is given up.
 STALLED = 60.0
+#: Bytes of what a command says of its failure.
+_WORDS = 1 << 16
 
 
 def put(connection: Connection, source: str, target: str) -> None:
@@ -30,7 +33,7 @@ def put(connection: Connection, source: str, target: str) -> None:
     """
     if not os.path.exists(source):
         raise ComposeError(f"no such file or directory to copy to the node: {source}", node=connection.node)
-    if connection.run(f"test -d {shlex.quote(target)}").returncode == 0:
+    if connection.run(f"test -d {shlex.quote(target)}", STALLED).returncode == 0:
         directory, name = target, os.path.basename(os.path.abspath(source))
     else:
         directory, name = os.path.split(target.rstrip("/"))
@@ -85,5 +88,5 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: str) 
 def _finish(channel: paramiko.Channel, command: str, output: str = "") -> None:
     """Raise if the command on the node failed; its own words tell more than those of a broken stream."""
     if channel.status_event.wait(GRACE) and channel.exit_status != 0:
-        words = channel.makefile_stderr("rb").read().decode("utf-8", "replace")
+        words = channel.makefile_stderr("rb").read(_WORDS).decode("utf-8", "replace")
         raise CommandError(command, channel.exit_status, words or output)

@@ -20,13 +20,11 @@ from types import FrameType
 from ..composition.names import label_of
 from ..errors import CommandError, ComposeError
 from ..progress import Progress
-from .deadline import Deadline
+from .deadline import Deadline, DeadlineError
 from .machine import CheckFailed, Machine
-from .report import Check
+from .report import SCRIPT, Check
 from .script import compiled, dedent, variables
 
-#: Name under which results list the whole script; its subtests are ``testScript: NAME``.
-NAME = "testScript"
 #: Seconds after the deadline until a script that does not even ask for the time is left to itself.
 PATIENCE = 5.0
 
@@ -64,7 +62,7 @@ class TestScript:
 
         def work() -> None:
             try:
-                exec(compiled(self._text, NAME)[0], self._symbols())
+                exec(compiled(self._text, SCRIPT)[0], self._symbols())
             except BaseException as error:  # SystemExit included: a script must not end the run
                 failure.append(error)
 
@@ -74,15 +72,21 @@ class TestScript:
         doing = self._progress.waiting(lambda: f"test script: {self._doing(worker)}")
         with doing, closing(_Lines(self._progress.say)) as output, redirect_stdout(output):
             worker.start()
-            worker.join(self._deadline.left() + PATIENCE)
+            worker.join(self._left() + PATIENCE)
         seconds = time.monotonic() - start
         if worker.is_alive():
             check = self._failed(self._deadline.over(), self._lines_of(worker), seconds)
         elif failure:
             check = self._failed(failure[0], _lines(traceback.walk_tb(failure[0].__traceback__)), seconds)
         else:
-            check = Check(NAME, True, seconds=seconds)
+            check = Check(SCRIPT, True, seconds=seconds)
         return [*self._checks, check]
+
+    def _left(self) -> float:
+        try:
+            return self._deadline.left()
+        except DeadlineError:  # as the first thing that the script does is going to say
+            return 0.0
 
     # -- what the script finds defined ---------------------------------------------------------------------------
 
@@ -98,7 +102,7 @@ class TestScript:
             "t": unittest.TestCase(),
         }
         nodes = variables((machine.name for machine in self._machines), self._text)
-        return {"__name__": NAME, **general, **{key: self._machines[name] for key, name in nodes.items()}}
+        return {"__name__": SCRIPT, **general, **{key: self._machines[name] for key, name in nodes.items()}}
 
     def _start_all(self) -> None:
         """Connect to every node, in parallel."""
@@ -114,10 +118,10 @@ class TestScript:
         except BaseException as error:
             node = error.node if isinstance(error, ComposeError) else None
             self._checks.append(
-                Check(f"{NAME}: {name}", False, node, _message(error), seconds=time.monotonic() - start)
+                Check(f"{SCRIPT}: {name}", False, node, _message(error), seconds=time.monotonic() - start)
             )
             raise
-        self._checks.append(Check(f"{NAME}: {name}", True, seconds=time.monotonic() - start))
+        self._checks.append(Check(f"{SCRIPT}: {name}", True, seconds=time.monotonic() - start))
 
     # -- how it went ---------------------------------------------------------------------------------------------
 
@@ -134,7 +138,7 @@ class TestScript:
             if isinstance(error, CheckFailed) and tail:
                 message = f"{message}\n{tail}"
         node = error.node if isinstance(error, ComposeError) else None
-        return Check(NAME, False, node, message, seconds, details)
+        return Check(SCRIPT, False, node, message, seconds, details)
 
     def _lines_of(self, worker: threading.Thread) -> list[int]:
         frame = sys._current_frames().get(worker.ident or 0)
@@ -185,7 +189,7 @@ class _Log:
 
 def _lines(frames: t.Iterable[tuple[FrameType, int]]) -> list[int]:
     """Lines of the script in these frames, the outermost first."""
-    return [number for frame, number in frames if frame.f_code.co_filename == NAME]
+    return [number for frame, number in frames if frame.f_code.co_filename == SCRIPT]
 
 
 def _message(error: BaseException) -> str:

@@ -18,6 +18,9 @@ from ..files import write_json, write_text
 
 REPORT_SCHEMA = "immutable.compose/report/1"
 
+#: Names of checks: that a node answers, and the whole test script (its subtests are ``testScript: NAME``).
+REACHABLE, SCRIPT = "reachable", "testScript"
+
 #: Characters that XML 1.0 cannot express, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -30,7 +33,7 @@ class Check:
     ok: bool
     #: ``None`` where the result belongs to no node, or to an unknown one.
     node: str | None = None
-    #: Empty if all is well.
+    #: Why it failed; if it did not, what is worth knowing nevertheless.
     message: str = ""
     seconds: float = 0.0
     #: For a failed test script: ``line``, ``source``, ``command``, ``returncode``, ``output``, as far as known.
@@ -39,6 +42,35 @@ class Check:
     def __str__(self) -> str:
         where = f"{self.node}: " if self.node else ""
         return f"{where}{self.name}: {'ok' if self.ok else self.message}"
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """How one node of the batch fared."""
+
+    #: Whether it passed the built-in checks, and the test script does not blame it.
+    ok: bool
+    #: Whether it answered at all: a node that is silent is not for that reason wrong.
+    reached: bool
+    passed: int
+    failed: int
+    #: The failed checks, one per line.
+    message: str
+
+
+@dataclass(frozen=True)
+class ScriptReport:
+    """How the test script went."""
+
+    ok: bool
+    #: False: it was not even started, as ``message`` says.
+    ran: bool = True
+    #: Why it failed, with line and source.
+    message: str = ""
+    #: Number of the line, where one is known.
+    line: int | None = None
+    #: The node whose method failed, in the batch or not; ``None`` if no node is to blame.
+    node: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,18 +83,31 @@ class Report:
     checks: t.Sequence[Check]
     #: Node → ``journal`` and ``console``, the last lines of each, for nodes with failed checks.
     evidence: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict)
+    #: ``None`` where there is none to run.
+    script: ScriptReport | None = None
 
     @property
     def ok(self) -> bool:
+        """Whether no check failed. (A script that was not started is not one.)"""
         return all(check.ok for check in self.checks)
 
     @property
+    def nodes(self) -> dict[str, NodeReport]:
+        """The result of each node of the batch."""
+        own: dict[str | None, list[Check]] = {}
+        for check in self.checks:
+            own.setdefault(check.node, []).append(check)
+        return {name: _node_report(own.get(name, [])) for name in self.batch}
+
+    @property
     def failed_nodes(self) -> list[str]:
-        """The nodes of the batch that failed: all of them, where a failure belongs to none of them."""
-        guilty = {check.node for check in self.checks if not check.ok}
-        if not guilty <= set(self.batch):
-            return list(self.batch)
-        return [name for name in self.batch if name in guilty]
+        """The nodes of the batch that failed a check, or that the test script blames. No others."""
+        return [name for name, node in self.nodes.items() if not node.ok]
+
+    @property
+    def problem(self) -> str:
+        """What failed and is no node's of the batch, but the deployment's: a test script that blames none of them."""
+        return "\n".join(str(check) for check in self.checks if not check.ok and check.node not in set(self.batch))
 
     @property
     def message(self) -> str:
@@ -70,27 +115,31 @@ class Report:
         return "\n".join(str(check) for check in self.checks if not check.ok)
 
     def to_json(self) -> dict[str, t.Any]:
-        return {"schema": REPORT_SCHEMA, "ok": self.ok, "failed_nodes": self.failed_nodes, **asdict(self)}
+        return {
+            "schema": REPORT_SCHEMA,
+            "ok": self.ok,
+            "failed_nodes": self.failed_nodes,
+            "problem": self.problem,
+            **asdict(self),
+        }
 
     def to_result(self) -> dict[str, t.Any]:
-        """What the module returns."""
-        failed = set(self.failed_nodes)
+        """What the module returns. A problem of the deployment alone is one of each host of it: nothing is verified."""
+        nodes = {name: {"ok": node.ok, "message": node.message} for name, node in self.nodes.items()}
+        failed = self.failed_nodes
+        if self.problem and not failed:
+            failed = list(self.batch)
+            nodes = {name: {"ok": False, "message": self.problem} for name in failed}
         return {
-            "failed_nodes": self.failed_nodes,
-            "nodes": {name: {"ok": name not in failed, "message": self._message_for(name)} for name in self.batch},
+            "failed_nodes": failed,
+            "nodes": nodes,
             "checks": {
                 "passed": sum(check.ok for check in self.checks),
                 "failed": sum(not check.ok for check in self.checks),
             },
             "message": self.message,
+            "problem": self.problem,
         }
-
-    def _message_for(self, name: str) -> str:
-        if name not in self.failed_nodes:
-            return ""
-        failed = [check for check in self.checks if not check.ok]
-        own = [check for check in failed if check.node == name]
-        return "\n".join(str(check) for check in own or failed)
 
     def junit(self) -> str:
         """The report as JUnit XML: a test suite per node, and one for results that belong to no node."""
@@ -127,6 +176,17 @@ class Report:
         """Write ``results.json`` and ``junit.xml``, each in one step."""
         write_json(os.path.join(directory, "results.json"), self.to_json())
         write_text(os.path.join(directory, "junit.xml"), self.junit())
+
+
+def _node_report(checks: t.Sequence[Check]) -> NodeReport:
+    failed = [check for check in checks if not check.ok]
+    return NodeReport(
+        ok=not failed,
+        reached=not any(check.name == REACHABLE for check in failed),
+        passed=len(checks) - len(failed),
+        failed=len(failed),
+        message="\n".join(map(str, failed)),
+    )
 
 
 def _xml(text: str) -> str:

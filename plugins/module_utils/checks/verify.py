@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..composition.model import Deployment
 from ..errors import ComposeError
 from ..platforms.base import Platform
 from ..progress import Progress
-from ..ssh.connection import Connection, connect
+from ..ssh.connection import Connection, SSHError, connect
 from ..ssh.keys import Keys
-from .builtin import Expected, check_nodes
+from .builtin import Look, check_nodes
 from .deadline import Deadline
-from .driver import NAME, TestScript
+from .driver import TestScript
 from .machine import Machine
-from .report import Check, Report
+from .probe import Expected
+from .report import SCRIPT, Check, NodeReport, Report, ScriptReport
+from .words import clean
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50
 #: Seconds for the journal of a failed node.
 JOURNAL = 10.0
+#: Seconds for a node to answer that is only looked at.
+GLANCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -39,30 +43,68 @@ class Verification:
     identities: t.Mapping[str, str]
     #: Node → TCP ports that must accept connections.
     ports: t.Mapping[str, t.Sequence[int]] = field(default_factory=dict)
+    #: Node → units, or patterns for them, whose failure counts for nothing; besides those of the deployment.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: Nodes whose failure does not keep the test script from running: it is known already, and not of this run.
+    ill: t.Collection[str] = ()
     test_script: str = ""
     #: Directory for the result files.
     results: str = ""
 
+    def expected(self) -> dict[str, Expected]:
+        """What each node of the batch has to be."""
+        return {
+            name: Expected(
+                identity,
+                self.ports.get(name, ()),
+                self.deployment.node(name).address,
+                (*self.deployment.may_fail, *self.may_fail.get(name, ())),
+            )
+            for name, identity in self.identities.items()
+        }
+
 
 def verify(what: Verification, progress: Progress) -> Report:
-    """Verify a batch and write the report. The test script runs only if the nodes themselves are well."""
+    """Verify a batch and write the report: a result for each node, whatever happens to one of them.
+
+    The test script runs only if the nodes themselves are well.
+    """
     deadline = Deadline(what.deployment.verify_timeout)
     connections = _Connections(what)
+    boot_timeout = min(what.deployment.boot_timeout, what.deployment.verify_timeout)
     try:
-        expected = {
-            name: Expected(identity, what.ports.get(name, ()), what.deployment.node(name).address)
-            for name, identity in what.identities.items()
-        }
-        boot_timeout = min(what.deployment.boot_timeout, what.deployment.verify_timeout)
-        checks = check_nodes(expected, connections.to, boot_timeout, progress)
-        if what.test_script.strip() and all(check.ok for check in checks):
-            checks += _run_script(what, connections, deadline, progress)
-        report = Report(what.deployment.name, list(what.identities), checks)
-        report = Report(report.deployment, report.batch, checks, _evidence(what, report.failed_nodes, connections))
+        look = Look(what.platform, connections.to, boot_timeout)
+        checks = check_nodes(what.expected(), look, progress)
+        script = None
+        if what.test_script.strip():
+            bad = list(
+                dict.fromkeys(str(check.node) for check in checks if not check.ok and check.node not in what.ill)
+            )
+            if bad:
+                script = ScriptReport(False, ran=False, message=f"not started, because of {', '.join(bad)}")
+            else:
+                checks += _run_script(what, connections, deadline, progress)
+                script = _script_report(checks[-1])
+        report = Report(what.deployment.name, list(what.identities), checks, script=script)
+        report = replace(report, evidence=_evidence(what, report.failed_nodes, connections))
         report.write(what.results)
         return report
     finally:
         connections.close()
+
+
+def ill_nodes(what: Verification, progress: Progress, seconds: float = GLANCE) -> dict[str, NodeReport]:
+    """Those nodes of a batch that do not pass the built-in checks as they are now, by name. Nothing is waited for.
+
+    :param seconds: for a node to answer.
+    """
+    connections = _Connections(what)
+    try:
+        look = Look(what.platform, connections.to, seconds, wait=False)
+        report = Report(what.deployment.name, list(what.identities), check_nodes(what.expected(), look, progress))
+    finally:
+        connections.close()
+    return {name: node for name, node in report.nodes.items() if not node.ok}
 
 
 class _Connections:
@@ -73,6 +115,7 @@ class _Connections:
         self._made: dict[str, Connection] = {}
 
     def to(self, name: str) -> Connection:
+        """:raises ComposeError: nobody knows how to reach the node."""
         if name not in self._made:
             platform, node = self._what.platform, self._what.deployment.node(name)
             connection = platform.shell(node) or connect(name, platform.endpoint(node), self._what.keys)
@@ -80,16 +123,34 @@ class _Connections:
             return self._made.setdefault(name, connection)
         return self._made[name]
 
+    def for_script(self, name: str) -> Connection:
+        """The same for a test script, which may never use it: a node that nobody can reach fails when it is used."""
+        try:
+            return self.to(name)
+        except ComposeError as error:
+            return t.cast(Connection, _Unreachable(name, error.message))
+
     def close(self) -> None:
         for connection in self._made.values():
             connection.close()
+
+
+class _Unreachable:
+    """In place of a connection to a node that has none."""
+
+    def __init__(self, node: str, why: str) -> None:
+        self.node = node
+        self.last_error = self._why = why
+
+    def __getattr__(self, name: str) -> t.NoReturn:
+        raise SSHError(f"cannot be reached: {self._why}", node=self.node)
 
 
 def _run_script(what: Verification, connections: _Connections, deadline: Deadline, progress: Progress) -> list[Check]:
     machines = [
         Machine(
             node.name,
-            connections.to(node.name),
+            connections.for_script(node.name),
             deadline,
             role=node.role,
             console=partial(what.platform.console, node),
@@ -99,8 +160,12 @@ def _run_script(what: Verification, connections: _Connections, deadline: Deadlin
         for node in what.deployment.nodes
     ]
     checks = TestScript(what.test_script, machines, deadline, progress).run()
-    progress.say(f"{NAME}: {'ok' if checks[-1].ok else checks[-1].message}")
+    progress.say(f"{SCRIPT}: {'ok' if checks[-1].ok else checks[-1].message}")
     return checks
+
+
+def _script_report(check: Check) -> ScriptReport:
+    return ScriptReport(check.ok, message=check.message, line=check.details.get("line"), node=check.node)
 
 
 def _evidence(what: Verification, failed: t.Sequence[str], connections: _Connections) -> dict[str, dict[str, str]]:
@@ -108,16 +173,16 @@ def _evidence(what: Verification, failed: t.Sequence[str], connections: _Connect
 
     def collect(name: str) -> dict[str, str]:
         found = {}
-        connection = connections.to(name)
-        if not connection.last_error:
-            try:
-                output = connection.run(f"journalctl -b -n {EVIDENCE_LINES} --no-pager", JOURNAL)
-                found["journal"] = output.stdout.decode("utf-8", "replace")
-            except ComposeError as error:
-                found["journal"] = str(error)
         try:
-            found["console"] = what.platform.console(what.deployment.node(name), EVIDENCE_LINES)
-        except (ComposeError, OSError) as error:
+            connection = connections.to(name)
+            if not connection.last_error:
+                output = connection.run(f"journalctl -b -n {EVIDENCE_LINES} --no-pager", JOURNAL)
+                found["journal"] = clean(output.stdout.decode("utf-8", "replace"))
+        except Exception as error:  # the report is worth more than one of its proofs
+            found["journal"] = str(error)
+        try:
+            found["console"] = clean(what.platform.console(what.deployment.node(name), EVIDENCE_LINES))
+        except Exception as error:
             found["console"] = str(error)
         return found
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Addresses of the nodes on the private network of a deployment. PRIVATE to the collection.
 
-Each role of the composition has a block of its own, so that an address depends on the role and the index of its node
-only: other counts, in this role or another, never move a node to another address.
+Each role of the composition has a block of its own, so that a proposed address depends on the role and the index of its
+node only. What nodes that exist really have, whatever roles and names have come and gone, is in :mod:`.held`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Addresses:
         except ValueError:
             return False
 
-    def automatic(self, role: str, index: int, node: str, where: str) -> str:
-        """The address that belongs to an index within a role.
+    def proposed(self, role: str, index: int, where: str) -> str:
+        """The address that belongs to an index within a role, unless another node has it.
 
-        :raises InputError: the role's block has not so many addresses, or another node was given this one explicitly.
+        :raises InputError: the role's block has not so many addresses.
         """
         if index > self._block - 3:
             raise InputError(
@@ -63,7 +63,7 @@ class Addresses:
                 f" ({max(0, self._block - 3)}); expected a larger network"
             )
         number = self._first + self._starts[role] + index
-        return self._take(f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", node, where)
+        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
     def explicit(self, value: t.Any, node: str, where: str) -> str:
         """An address that the user gave. :raises InputError: outside of the network, reserved, or given twice."""

@@ -18,9 +18,11 @@ from ..platforms.base import Platform
 from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits
+from .members import from_members, to_members
 from .model import Composition, Deployment, Distribution, Limit, Node
 from .names import is_host_name, is_node_name, label_of, nearest
 from .options import HasOptions, validate_options
+from .units import unit_patterns
 
 ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
@@ -144,10 +146,13 @@ def parse(
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
         at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
+        composition_name=composition.name,
+        adopt_data=_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
     return Parsed(deployment, variables, frozenset(placed))
@@ -303,6 +308,15 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
         )
 
 
+def _adopting(value: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
+    """The nodes that may take over data of others."""
+    names = [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where} is {value!r}, expected a list of nodes")
+    values.known(names, [node.name for node in nodes], where, "node of the deployment")
+    return tuple(dict.fromkeys(names))
+
+
 def _with_addresses(
     wanted: t.Sequence[_Wanted], placed: t.Collection[str], addresses: Addresses, others: Others, path: str
 ) -> tuple[Node, ...]:
@@ -318,7 +332,8 @@ def _with_addresses(
             name=node.name,
             role=node.role,
             index=node.index,
-            address=fixed.get(node.name) or addresses.automatic(node.role, node.index, node.name, f"{path}: network"),
+            address_given=node.name in fixed,
+            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
             options=node.settings.options,
@@ -328,7 +343,17 @@ def _with_addresses(
 
 
 #: Fields of a deployment that travel as they are.
-_SHARED = ("composition", "builder", "platform", "network", "state", "keep", "boot_timeout", "verify_timeout")
+_SHARED = (
+    "composition",
+    "composition_name",
+    "builder",
+    "platform",
+    "network",
+    "state",
+    "keep",
+    "boot_timeout",
+    "verify_timeout",
+)
 #: The same, left out where there is none.
 _IF_ANY = ("domain", "broken")
 _NONE = object()
@@ -342,6 +367,9 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         "compose_builder_options": dict(deployment.builder_options),
         "compose_parameters": dict(deployment.parameters),
         "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_members": to_members(deployment.nodes),
+        "compose_adopt_data": list(deployment.adopt_data),
+        "compose_may_fail": list(deployment.may_fail),
         "compose_at_most": {
             name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
         },
@@ -353,6 +381,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
     own: dict[str, dict[str, t.Any]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
+        if node.address_given:
+            own[node.name]["compose_address_given"] = True
         extra = {key: value for key, value in node.parameters.items() if deployment.parameters.get(key, _NONE) != value}
         for key, value in (("node_parameters", extra), ("secrets", node.secrets), ("options", node.options)):
             if value:
@@ -363,12 +393,15 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
 def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
+    Its nodes are all members; those whose hosts are not given have no parameters. Secrets are read where they are
+    needed, see plugin_utils/secrets.py.
+
     :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
     """
-    members = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
-    if not members:
+    given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
+    if not given:
         raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
-    first, shared = next(iter(members.items()))
+    first, shared = next(iter(given.items()))
 
     def of(host: str, held: Data, key: str) -> t.Any:
         try:
@@ -378,18 +411,26 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
                 f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
             ) from None
 
+    members = {node.name: node for node in from_members(of(first, shared, "members"))}
+    strangers = sorted(set(given) - set(members))
+    if strangers:
+        raise InputError(
+            f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
+        )
     parameters = of(first, shared, "parameters")
     nodes = [
         Node(
             name=host,
-            role=of(host, held, "role"),
-            index=of(host, held, "index"),
-            address=of(host, held, "address"),
-            parameters={**parameters, **values.plain(held.get("compose_node_parameters", {}))},
-            secrets=values.plain(held.get("compose_secrets", {})),
-            options=values.plain(held.get("compose_options", {})),
+            role=of(host, given[host], "role"),
+            index=of(host, given[host], "index"),
+            address=of(host, given[host], "address"),
+            address_given=bool(given[host].get("compose_address_given", False)),
+            parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
+            options=values.plain(given[host].get("compose_options", {})),
         )
-        for host, held in members.items()
+        if host in given
+        else member
+        for host, member in members.items()
     ]
     return Deployment(
         name=name,
@@ -399,6 +440,8 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
         revision=values.plain(shared.get("compose_revision", "")),
         parameters=parameters,
         authorized_keys=tuple(of(first, shared, "authorized_keys")),
+        adopt_data=tuple(of(first, shared, "adopt_data")),
+        may_fail=tuple(of(first, shared, "may_fail")),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },

@@ -40,6 +40,8 @@ class Role:
     identity: str | None = None
     #: TCP ports that must accept connections on a node of this role.
     ports: tuple[int, ...] = ()
+    #: Units, or patterns for them, whose failure counts for nothing.
+    may_fail: tuple[str, ...] = ()
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: ``False`` for roles without a kernel: they run in containers only.
     bootable: bool = True
@@ -83,6 +85,7 @@ class Composition:
                     **{
                         **role,
                         "ports": tuple(role.get("ports", ())),
+                        "may_fail": tuple(role.get("may_fail", ())),
                         "volumes": {key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
                     }
                 )
@@ -101,6 +104,8 @@ class Node:
     index: int = 1
     #: Address on the network of the deployment, without prefix length.
     address: str | None = None
+    #: Whether the deployment file says the address; any other is a proposal, see :mod:`.held`.
+    address_given: bool = False
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     secrets: t.Mapping[str, str] = field(default_factory=dict)
     #: The platform's options for this node (merged: platform, role, node).
@@ -143,6 +148,8 @@ class Deployment:
     parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
     #: Public keys, besides the deployment's own, that may log in as root.
     authorized_keys: tuple[str, ...] = ()
+    #: Units, or patterns for them, whose failure counts for nothing, on any node.
+    may_fail: tuple[str, ...] = ()
     #: How many verified releases are kept.
     keep: int = 3
     #: Deadline, in seconds, for a node to answer after a switch.
@@ -151,8 +158,14 @@ class Deployment:
     verify_timeout: int = 1800
     #: Names of groups of redundant nodes → how many may be down at a time.
     at_most: t.Mapping[str, Limit] = field(default_factory=dict)
+    #: Name of the composition: with that of the deployment, whose data and state it is.
+    composition_name: str = ""
+    #: Nodes that may take over data which was made for others.
+    adopt_data: tuple[str, ...] = ()
     #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
     credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Nodes whose secrets cannot be read, for want of a vault password → why: their documents cannot be made.
+    unreadable: t.Mapping[str, str] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """The node of that name. :raises KeyError: there is none."""
@@ -165,7 +178,8 @@ class Deployment:
     def from_json(cls, data: t.Mapping[str, t.Any]) -> Deployment:
         fields = dict(data)
         fields["nodes"] = tuple(Node(**node) for node in data["nodes"])
-        fields["authorized_keys"] = tuple(data.get("authorized_keys", ()))
+        for key in ("authorized_keys", "adopt_data", "may_fail"):
+            fields[key] = tuple(data.get(key, ()))
         fields["at_most"] = {
             name: Limit(tuple(limit["nodes"]), limit["count"]) for name, limit in data.get("at_most", {}).items()
         }

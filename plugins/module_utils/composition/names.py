@@ -1,13 +1,13 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names: valid ones, and the nearest valid one to a misspelt word. PRIVATE to the collection."""
+"""Names that are valid. PRIVATE to the collection."""
 
 from __future__ import annotations
 
-import difflib
 import re
-import typing as t
+
+from ..errors import nearest as nearest
 
 #: A host name label after RFC 1123, lower case; at most 63 characters.
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -39,12 +39,3 @@ def is_node_name(name: str) -> bool:
     """Whether a host of that name can be a node: one host name label, or several with dots between (no address)."""
     labels = name.split(".")
     return len(name) <= 253 and all(map(is_host_name, labels)) and (len(labels) == 1 or not labels[-1].isdigit())
-
-
-def nearest(word: str, valid: t.Iterable[str]) -> str:
-    """The end of an error message: the nearest valid word, or all of them."""
-    words = sorted(valid)
-    close = difflib.get_close_matches(str(word), words, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(words)}" if words else ""

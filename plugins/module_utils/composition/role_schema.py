@@ -9,7 +9,9 @@ import re
 import typing as t
 
 from ..errors import InputError
+from ..libraries import missing_library
 from .names import is_host_name, is_role_name, label_of, nearest
+from .units import PATTERN
 
 Schema = dict[str, t.Any]
 
@@ -60,6 +62,8 @@ VOLUME = _object(
 # The name becomes the serial number of a virtio disk: 20 characters.
 VOLUMES = _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME)
 PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
+# Units of systemd, services of the Shepherd.
+MAY_FAIL = _list({"type": "string", "pattern": f"^{PATTERN}$"})
 
 A_ROLE_NAME = "not the name of a role, expected letters, digits, dots, dashes and underscores, at most 63"
 
@@ -80,10 +84,13 @@ ROLE = _object(
         "kernelModules": _list(WORD),
         "volumes": VOLUMES,
         "ports": PORTS,
+        "mayFail": MAY_FAIL,
         "postInstall": TEXT,
     }
 )
-GUIX_ROLE = _object({"description": TEXT, "file": TEXT, "volumes": VOLUMES, "ports": PORTS}, required=["file"])
+GUIX_ROLE = _object(
+    {"description": TEXT, "file": TEXT, "volumes": VOLUMES, "ports": PORTS, "mayFail": MAY_FAIL}, required=["file"]
+)
 
 DISTRIBUTION: Schema = {
     "type": "object",
@@ -111,7 +118,7 @@ NIXOS_COMPOSITION = _object(
     {
         "roles": {
             "type": "object",
-            "additionalProperties": _object({"ports": PORTS, "volumes": VOLUMES}),
+            "additionalProperties": _object({"ports": PORTS, "volumes": VOLUMES, "mayFail": MAY_FAIL}),
             "minProperties": 1,
         },
         "testScript": TEXT,
@@ -132,9 +139,7 @@ def check_composition(evaluated: t.Mapping[str, t.Any], where: str, schema: Sche
     try:
         import jsonschema  # here, because most steps evaluate nothing, and it is slow to import
     except ImportError:
-        raise InputError(
-            "the Python library 'jsonschema' is not installed; on Debian it is in the package 'python3-jsonschema'"
-        ) from None
+        raise missing_library("jsonschema", what="the check of a composition's attributes") from None
     validator = jsonschema.Draft7Validator(schema or COMPOSITION)
     errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
     if not errors:

@@ -9,6 +9,11 @@ import typing as t
 from contextlib import contextmanager
 
 from ..errors import InputError
+from ..files import read_json
+
+
+class DamagedError(InputError):
+    """A file is no document at all: it was cut short, for example."""
 
 
 def validate(data: t.Any, schema: str, where: str) -> dict[str, t.Any]:
@@ -23,6 +28,20 @@ def validate(data: t.Any, schema: str, where: str) -> dict[str, t.Any]:
     if data.get("schema") != schema:
         raise InputError(f"{where}: schema is {data.get('schema')!r}, expected {schema!r}")
     return {key: value for key, value in data.items() if key != "schema"}
+
+
+def read_document(path: str, schema: str) -> dict[str, t.Any]:
+    """:func:`validate` of a file.
+
+    :raises FileNotFoundError: there is none.
+    :raises DamagedError: it is no JSON.
+    :raises InputError: no mapping, or another schema. Both name the file.
+    """
+    try:
+        data = read_json(path)
+    except ValueError as error:
+        raise DamagedError(f"{path}: expected a JSON object of schema {schema!r}, found no JSON ({error})") from None
+    return validate(data, schema, path)
 
 
 @contextmanager

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..builders.base import Builder
 from ..builders.revision import Source, source_at
@@ -15,8 +15,22 @@ from ..composition.model import Composition, Deployment, Role
 from ..composition.names import nearest
 from ..errors import InputError
 from ..images.packages import package_changes, versions
-from .plan import Step
+from .plan import Meaning, Step
 from .release import Release, ReleaseStore
+
+#: What every question to the builder about images begins with: composition, parameters, roles, formats.
+What = tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What roles should run, and what *verified* means for them."""
+
+    #: Role → image identity.
+    images: t.Mapping[str, str]
+    #: Role → package → version; empty where that is known only after the build.
+    packages: t.Mapping[str, t.Mapping[str, str]]
+    meaning: Meaning
 
 
 class Desired:
@@ -42,24 +56,25 @@ class Desired:
         #: What the user should know of the composition, though it works.
         self.warnings: list[str] = []
 
-    def released(self, kept: Release, roles: t.Sequence[str]) -> dict[str, t.Any]:
-        """Images, packages per role and the meaning of *verified*, of a kept release."""
+    def released(self, kept: Release, roles: t.Sequence[str]) -> Meant:
+        """What a kept release was."""
         missing = sorted(set(roles) - set(kept.images))
         if missing:
             raise InputError(f"release {kept.number} has no image for role {missing[0]!r}")
-        return {
-            "images": dict(kept.images),
-            "packages": {role: versions(self.releases.image(image).packages) for role, image in kept.images.items()},
-            "composition": {
-                "digest": kept.composition,
-                "revision": kept.revision,
-                "name": kept.composition_name,
-                "ports": dict(kept.ports),
-                "test_script": kept.test_script,
-            },
-        }
+        return Meant(
+            kept.images,
+            {role: versions(self.releases.image(image).packages) for role, image in kept.images.items()},
+            Meaning(
+                kept.composition_name,
+                kept.composition,
+                kept.revision,
+                {role: list(ports) for role, ports in kept.ports.items()},
+                {role: list(units) for role, units in kept.may_fail.items()},
+                kept.test_script,
+            ),
+        )
 
-    def composed(self, roles: t.Sequence[str]) -> dict[str, t.Any]:
+    def composed(self, roles: t.Sequence[str]) -> Meant:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
         found = check_script(composition.test_script, [node.name for node in self.deployment.nodes])
@@ -73,17 +88,18 @@ class Desired:
         unknown = [role for role in roles if role not in identities]
         if unknown:
             identities.update(self.builder.identify(*self.what(unknown)))
-        return {
-            "images": identities,
-            "packages": {name: self._packages(role, identities.get(name)) for name, role in composition.roles.items()},
-            "composition": {
-                "digest": composition.digest,
-                "revision": composition.revision,
-                "name": composition.name,
-                "ports": {name: list(role.ports) for name, role in composition.roles.items()},
-                "test_script": composition.test_script,
-            },
-        }
+        return Meant(
+            identities,
+            {name: self._packages(role, identities.get(name)) for name, role in composition.roles.items()},
+            Meaning(
+                composition.name,
+                composition.digest,
+                composition.revision,
+                {name: list(role.ports) for name, role in composition.roles.items()},
+                {name: list(role.may_fail) for name, role in composition.roles.items()},
+                composition.test_script,
+            ),
+        )
 
     def evaluate(self) -> Composition:
         """The composition as it is now."""
@@ -105,8 +121,8 @@ class Desired:
             self._source = source_at(self.deployment.composition, self.deployment.revision)
         return self._source
 
-    def what(self, roles: t.Sequence[str]) -> tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]:
-        """What every question to the builder about images begins with: composition, parameters, roles, formats."""
+    def what(self, roles: t.Sequence[str]) -> What:
+        """What the builder is to be asked about these roles."""
         return self.source.path, self.deployment.setup, roles, self.formats
 
     def _packages(self, role: Role, identity: str | None) -> dict[str, str]:

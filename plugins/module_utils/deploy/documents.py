@@ -6,13 +6,20 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ..composition.document import document_digest, node_document
 from ..composition.model import Deployment, Node
-from ..errors import ComposeError
+from ..errors import InputError
 from ..images.image import Image
-from ..platforms.base import Outcome, Platform, Target
+from ..platforms.base import Outcome, Platform, Target, per_node
 from ..ssh.keys import Keys
+from .release import Release
+
+#: Nodes that are given a new document at the same time.
+PARALLEL = 32
+#: Nodes that a line of progress names.
+SHOWN = 3
 
 
 class Documents:
@@ -24,7 +31,8 @@ class Documents:
         self.keys = keys
 
     def of(self, node: Node) -> dict[str, t.Any]:
-        """The document of one node."""
+        """The document of one node. :raises InputError: its secrets cannot be read."""
+        self.require_secrets(node)
         host = self.keys.host_key(node.name)
         return node_document(
             self.deployment,
@@ -35,22 +43,65 @@ class Documents:
             authorized_keys=[self.keys.login_public_key(), *self.deployment.authorized_keys],
         )
 
-    def target(self, node: Node, image: Image) -> Target:
-        """The node with the image and the document that it is to boot with."""
-        document = self.of(node)
-        return Target(node, image, document, document_digest(document))
+    def require_secrets(self, node: Node) -> None:
+        """:raises InputError: the secrets of a node cannot be read; says which, and where they stand."""
+        if node.name in self.deployment.unreadable:
+            raise InputError(self.deployment.unreadable[node.name])
 
-    def refresh(self, nodes: t.Iterable[Node]) -> dict[str, Outcome]:
+    def digests(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+        """Digest of each node's document, by name."""
+        return {node.name: document_digest(document) for node, document in self._all(nodes)}
+
+    def targets(self, nodes: t.Sequence[Node], images: t.Mapping[str, Image]) -> list[Target]:
+        """The nodes with the image of their role and the document that they are to boot with."""
+        return [
+            Target(node, images[node.role], document, document_digest(document)) for node, document in self._all(nodes)
+        ]
+
+    def _all(self, nodes: t.Sequence[Node]) -> t.Iterator[tuple[Node, dict[str, t.Any]]]:
+        done = 0
+        with self.platform.progress.waiting(lambda: f"node documents and host keys: {done} of {len(nodes)}"):
+            for node in nodes:
+                yield node, self.of(node)
+                done += 1
+
+    def take_back(self, nodes: t.Sequence[Node], before: Release | None) -> dict[str, Outcome]:
+        """Tell nodes, which a run that failed told their new peers, those of the release before."""
+        if before is None:
+            return {}
+        peers = [
+            Node(name, role, before.places[name].index, before.places[name].address)
+            for name, role in before.nodes.items()
+            if name in before.places
+        ]
+        peers.sort(key=lambda node: (node.role, node.index))
+        return Documents(replace(self.deployment, nodes=tuple(peers)), self.platform, self.keys).refresh(nodes)
+
+    def refresh(self, nodes: t.Sequence[Node]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""
         from ..checks.refresh import push_document  # with paramiko, which most steps do without
 
-        outcomes = {}
-        for node in nodes:
-            document = self.of(node)
-            try:
-                push_document(node, self.platform.endpoint(node), self.keys, document)
-                self.platform.refresh(node, document, document_digest(document))
-                outcomes[node.name] = Outcome(ok=True, changed=True)
-            except ComposeError as error:
-                outcomes[node.name] = Outcome(ok=False, changed=True, message=str(error))
+        progress = self.platform.progress
+        documents = {node.name: (node, document) for node, document in self._all(nodes)}
+        left = dict.fromkeys(documents)
+
+        def act(name: str) -> Outcome:
+            node, document = documents[name]
+            push_document(node, self.platform.endpoint(node), self.keys, document)
+            self.platform.refresh(node, document, document_digest(document))
+            return Outcome(ok=True, changed=True)
+
+        def told(name: str, outcome: Outcome) -> None:
+            del left[name]
+            if not outcome.ok:
+                progress.say(f"refresh {name}: failed: {outcome.message}")
+
+        def describe() -> str:
+            return f"refresh: {len(left)} of {len(documents)} nodes left: {', '.join(list(left)[:SHOWN])}"
+
+        with progress.waiting(describe):
+            outcomes = per_node(documents, act, told, step="refresh", parallel=PARALLEL)
+        well = sum(outcome.ok for outcome in outcomes.values())
+        if outcomes:
+            progress.say(f"refresh: {well} of {len(outcomes)} nodes know their peers now")
         return outcomes

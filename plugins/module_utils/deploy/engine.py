@@ -1,45 +1,43 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine: observe → plan → build → stage → switch → verify → commit or revert. PRIVATE to the collection.
+"""What one deployment consists of, and what can be done with it besides changing its nodes. PRIVATE to the collection.
 
-Knows no platform and no builder, only their interfaces. Each step takes what the plan said as plain data, so that the
-steps may run as separate tasks, and each may be repeated after a run was killed in the middle of it.
+Knows no platform and no builder, only their interfaces. The change of nodes is :mod:`.transaction`.
 """
 
 from __future__ import annotations
 
 import os
-import time
 import typing as t
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from ..builders.base import Builder
 from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..composition.document import document_digest
+from ..checks.report import SCRIPT
+from ..composition.held import HeldAddresses
 from ..composition.load import MANIFEST, to_manifest
 from ..composition.model import Deployment
 from ..composition.names import nearest
 from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
 from ..images.image import FORMATS, Image
-from ..images.packages import versions
-from ..platforms.base import Observation, Outcome, Platform, Target, endpoints
+from ..platforms.base import Observation, Outcome, Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from ..ssh.keys import Keys
-from .desired import Desired
+from .desired import Desired, What
 from .documents import Documents
-from .plan import SWITCHED, Step, as_data, plan_node, render
-from .release import Place, Release, ReleaseStore, describe
+from .plan import Meaning
+from .release import ReleaseStore
+from .results import NodeResult, Result, Verified, to_result
 from .rollout import Rollout
-from .waves import Waves, out_of_service
 
-Result = dict[str, t.Any]
-
-#: Nodes that a summary for people names.
-SHOWN = 30
+if t.TYPE_CHECKING:
+    from ..checks.verify import Verification
 
 
 class Engine:
@@ -48,6 +46,7 @@ class Engine:
     :param batch: names of the nodes to act on; the others are peers.
     :param support: directory of the collection's data files (``nix/``) on this host.
     :param source: the composition, where it is not in the directory that the deployment names.
+    :param absent: members of the deployment whose hosts the inventory of the run lacks.
     """
 
     def __init__(
@@ -57,12 +56,16 @@ class Engine:
         support: str,
         progress: Progress,
         source: Source | None = None,
+        absent: t.Sequence[str] = (),
     ) -> None:
         self.releases = ReleaseStore(deployment.state)
         if deployment.broken:  # its inventory may not have known where the nodes are
             deployment = self.releases.placed(deployment)
         self.deployment = deployment
-        self.nodes = [node for node in deployment.nodes if node.name in set(batch)]
+        self.absent = absent
+        #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
+        self.claim: AbstractContextManager[t.Any] = nullcontext()
+        self.act_on(batch)
         self.progress = progress
         self.state = deployment.state
         self.platform: Platform = _lookup(PLATFORMS, deployment.platform, "platform")(deployment, progress)
@@ -71,67 +74,14 @@ class Engine:
         )
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
+        self.addresses = HeldAddresses.read(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
 
-    # -- plan ----------------------------------------------------------------------------------------------------
+    def act_on(self, batch: t.Collection[str]) -> None:
+        """Another batch, which the run has planned for."""
+        self.nodes = [node for node in self.deployment.nodes if node.name in set(batch)]
 
-    def plan(self, *, release: str | None = None, retire: bool = False, predict: bool = False) -> Result:
-        """What has to happen, without doing it.
-
-        :param release: instead of what the composition means now: the number of a kept release, ``current``, or
-            ``previous``.
-        :param retire: also list nodes that exist but are no longer part of the deployment.
-        :param predict: say ``changed`` if anything has to happen: Ansible shows a diff only then.
-        """
-        kept = None if release is None else self.releases.find(release)
-        desired = self.desired.composed(self._roles()) if kept is None else self.desired.released(kept, self._roles())
-        self.platform.check(self.nodes)
-        observed = self.platform.observe(self.nodes)
-        steps: dict[str, Step] = {}
-        for node in self.nodes:
-            seen = observed[node.name]
-            # Only nodes that exist have a document to compare with: planning a new node writes no key.
-            digest = document_digest(self.documents.of(node)) if seen.state != "absent" else ""
-            steps[node.name] = plan_node(node, desired["images"][node.role], digest, seen)
-        if retire:
-            members = {node.name for node in self.deployment.nodes}
-            for name, seen in sorted(observed.items()):
-                if name not in members and seen.state != "absent":
-                    steps[name] = Step("retire", "", None, seen.identity, ["not part of the deployment any more"])
-        changes = self.desired.package_changes(steps.values(), desired["packages"])
-        pending = any(step.action != "keep" for step in steps.values())
-        return {
-            "changed": predict and pending,
-            "images": desired["images"],
-            "release": kept.number if kept else None,
-            "composition": desired["composition"],
-            "steps": as_data(steps),
-            "waves": self._waves(steps, observed),
-            "pending": pending,
-            "settled": not pending and self._is_settled(observed),
-            "packages": changes,
-            "diff": render(steps, changes),
-            "current_release": describe(self.releases.current()),
-        }
-
-    def _waves(self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Observation]) -> list[list[str]]:
-        """Names of the nodes to be switched, as they go down together."""
-        batch = [node.name for node in self.nodes]
-        switched = [name for name in batch if steps[name].action in SWITCHED]
-        running = [name for name in switched if observed[name].state == "running"]
-        idle = [name for name in switched if observed[name].state != "running"]
-        return Waves(self.deployment.at_most).cut(idle, running, out_of_service(observed, batch))
-
-    def _is_settled(self, observed: t.Mapping[str, Observation]) -> bool:
-        """Whether there is nothing to mark as verified and nothing to clean up: what a killed or failed run leaves."""
-        return (
-            all(observed[node.name].verified == observed[node.name].identity for node in self.nodes)
-            and not any(seen.leftovers for seen in observed.values())
-            and self.releases.is_tidy(self.deployment.keep, _used(observed))
-        )
-
-    def _roles(self) -> list[str]:
-        return sorted({node.role for node in self.nodes})
+    # -- compositions and images ---------------------------------------------------------------------------------
 
     def evaluated(self, *, write: bool) -> Result:
         """``composition.json``; with ``write`` also as a file next to the composition."""
@@ -149,68 +99,33 @@ class Engine:
         diff = {"before_header": path, "after_header": path, "before": old, "after": new}
         return {"changed": old != new, "path": path, "diff": [diff] if old != new else []}
 
-    # -- build and stage -----------------------------------------------------------------------------------------
+    def build(self, formats: t.Sequence[str], *, reproducible: bool) -> Result:
+        """Build the images of all roles of the batch.
 
-    def build(self, plan: t.Mapping[str, t.Any], *, reproducible: bool = False) -> Result:
-        """Build the images that the plan needs; those of a kept release exist already.
-
+        :param formats: that a person asks for; by default those that the platform needs.
         :param reproducible: build each of them a second time; one that differs is an error.
         """
-        roles = sorted({step["role"] for step in plan["steps"].values() if step["action"] in SWITCHED})
-        if plan["release"] is not None or not roles:
-            return {"changed": False, "built": [], "bundles": {}}
-        before = self.builder.is_built(*self.desired.what(roles))
-        images = self.builder.build(*self.desired.what(roles), self.releases.roots)
-        for role, image in images.items():
-            if image.identity != plan["images"][role]:
-                raise ComposeError(
-                    f"role {role!r}: built {image.identity}, planned {plan['images'][role]}: "
-                    "the composition changed meanwhile; run again"
-                )
-        built = [role for role in roles if not before[role]]
-        if reproducible:
-            self._require_reproducible(roles)
-        # Some builders tell only now what is inside; the plan has shown the rest.
-        now = {role: versions(image.packages) for role, image in images.items() if role not in plan["packages"]}
-        changes = self.desired.package_changes((Step(**step) for step in plan["steps"].values()), now)
-        return {
-            "changed": bool(built),
-            "built": built,
-            "bundles": _bundles(images),
-            "packages": changes,
-            "diff": render({}, changes),
-        }
-
-    def build_formats(self, formats: t.Sequence[str]) -> Result:
-        """Build the images of all roles of the batch in formats that a person asks for, not the platform."""
         unknown = [format_ for format_ in formats if format_ not in FORMATS]
         if unknown:
             raise InputError(f"formats has {unknown[0]!r}, expected known formats{nearest(unknown[0], FORMATS)}")
-        what = (self.desired.source.path, self.deployment.setup, self._roles(), formats)
+        roles = sorted({node.role for node in self.nodes})
+        what = (self.desired.source.path, self.deployment.setup, roles, formats or self.platform.formats)
         before = self.builder.is_built(*what)
         images = self.builder.build(*what, self.releases.roots)
+        if reproducible:
+            self.require_reproducible(what)
         built = [role for role in images if not before[role]]
-        return {"changed": bool(built), "built": built, "bundles": _bundles(images)}
+        return {"changed": bool(built), "built": built, "bundles": bundles(images)}
 
-    def _require_reproducible(self, roles: t.Sequence[str]) -> None:
-        differences = self.builder.check_reproducible(*self.desired.what(roles))
+    def require_reproducible(self, what: What) -> None:
+        """:raises ComposeError: an image that is built a second time differs from the first."""
+        differences = self.builder.check_reproducible(*what)
         different = {role: text for role, text in differences.items() if text}
         if different:
             error = ComposeError(
                 "; ".join(f"the image of role {role!r} differs: {different[role]}" for role in different)
             )
             raise with_failure(error, Failure("not-reproducible", self.builder.name, error.message))
-
-    def stage(self, plan: t.Mapping[str, t.Any]) -> Result:
-        """Bring to the platform what the nodes to be switched are going to boot."""
-        targets = self._targets(plan)
-        return {"changed": self.platform.stage(targets) if targets else False}
-
-    def _targets(self, plan: t.Mapping[str, t.Any]) -> list[Target]:
-        """The nodes that the plan switches, with image and document."""
-        nodes = [node for node in self.nodes if plan["steps"][node.name]["action"] in SWITCHED]
-        images = {role: self.releases.image(plan["images"][role]) for role in {node.role for node in nodes}}
-        return [self.documents.target(node, images[node.role]) for node in nodes]
 
     def reproduce(self) -> Result:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
@@ -220,193 +135,130 @@ class Engine:
         differences = self.builder.check_reproducible(*what)
         return {"images": {f"{composition.name}/{role}": text for role, text in sorted(differences.items())}}
 
-    # -- switch --------------------------------------------------------------------------------------------------
+    # -- looking at nodes ----------------------------------------------------------------------------------------
 
-    def switch(self, plan: t.Mapping[str, t.Any]) -> Result:
-        """Boot the planned images; tell running nodes their new peers."""
-        targets = {target.node.name: target for target in self._targets(plan)}
-        self.write_access()
-        waves = [[targets[name] for name in wave if name in targets] for wave in plan["waves"]]
-        outcomes = self._rollout(plan["composition"]).switch([wave for wave in waves if wave])
-        refresh = [node for node in self.nodes if plan["steps"][node.name]["action"] == "refresh"]
-        outcomes.update(self.documents.refresh(refresh))
-        self.write_access()  # some platforms know an address only now
-        return {**_per_node(outcomes), "diff": plan["diff"]}
+    def verify(self, release: str, script: str | None = None) -> Result:
+        """Check what runs against a kept release. Changes nothing but the results.
 
-    def _rollout(self, composition: t.Mapping[str, t.Any]) -> Rollout:
+        :param script: a test script to run instead of the release's own.
+        """
+        kept = self.releases.find(release)
+        desired = self.desired.released(kept, sorted({node.role for node in self.nodes}))
+        meant = {node.name: desired.images[node.role] for node in self.nodes}
+        test_script, name = (desired.meaning.test_script, "verify") if script is None else (script, "script")
+        verified = self.check(meant, desired.meaning, test_script, name)
+        failures = verified.failures()
+        everybody = verified.script if not failures else ""
+        nodes = {
+            node: replace(result, ok=not (message or everybody), message=message or everybody)
+            for node, result in verified.nodes.items()
+            for message in [failures.get(node, "")]
+        }
+        return {**to_result(nodes), "checks": verified.checks, "message": verified.script, "release": kept.number}
+
+    def ill(self, running: t.Mapping[str, str], meaning: Meaning) -> dict[str, str]:
+        """Those of the nodes that are not well as they are now, and what is wrong. Nothing is waited for.
+
+        :param running: node → identity of what it runs.
+        """
+        from ..checks.verify import ill_nodes  # with paramiko, which the other steps need not wait for
+
+        found = ill_nodes(self._verification(running, meaning, "", "", ()), self.progress)
+        return {name: report.message for name, report in found.items()}
+
+    def check(
+        self,
+        meant: t.Mapping[str, str],
+        meaning: Meaning,
+        test_script: str,
+        name: str,
+        ill: t.Collection[str] = (),
+    ) -> Verified:
+        """Built-in checks, then the test script.
+
+        :param meant: node → identity that it has to run.
+        :param name: of the directory for the results.
+        :param ill: nodes whose failure does not keep the test script from running.
+        """
+        from ..checks.verify import verify
+
+        results = os.path.join(self.state, "results", name)
+        report = verify(self._verification(meant, meaning, test_script, results, ill), self.progress)
+        where = f" (journal and console: {results}/results.json)"
+        nodes = {
+            node: NodeResult(each.ok, False, each.message + (where if each.message else ""), silent=not each.reached)
+            for node, each in report.nodes.items()
+        }
+        script = report.script if report.script and report.script.ran and not report.script.ok else None
+        return Verified(
+            nodes,
+            passed=sum(check.ok for check in report.checks),
+            failed=sum(not check.ok for check in report.checks),
+            script=f"{SCRIPT}: {script.message}{where}" if script else "",
+            script_node=script.node if script else None,
+        )
+
+    def _verification(
+        self,
+        meant: t.Mapping[str, str],
+        meaning: Meaning,
+        test_script: str,
+        results: str,
+        ill: t.Collection[str],
+    ) -> Verification:
+        from ..checks.verify import Verification
+
+        nodes = self.deployment.nodes
+        return Verification(
+            deployment=self.deployment,
+            platform=self.platform,
+            keys=self.keys,
+            identities=meant,
+            ports={node.name: tuple(meaning.ports.get(node.role, ())) for node in nodes},
+            may_fail={node.name: tuple(meaning.may_fail.get(node.role, ())) for node in nodes},
+            ill=ill,
+            test_script=test_script,
+            results=results,
+        )
+
+    # -- what the steps share ------------------------------------------------------------------------------------
+
+    def rollout(self, meaning: Meaning) -> Rollout:
         """Checks waves by the built-in checks only: the test script is about the whole."""
 
         def check(images: t.Mapping[str, str], name: str) -> dict[str, str]:
-            report = self._verify(images, composition, "", name)
-            return {node: report["nodes"][node]["message"] for node in report["failed_nodes"]}
+            verified = self.check(images, meaning, "", name)
+            return {node: result.message for node, result in verified.nodes.items() if not result.ok}
 
         return Rollout(self.deployment, self.platform, self.progress, check)
 
     def write_access(self) -> None:
         """``ssh_config`` and ``known_hosts`` for every node of the deployment that has an address."""
-        self.keys.write_access(endpoints(self.platform))
+        with self.progress.waiting(lambda: f"writing {self.keys.known_hosts_file}"):
+            self.keys.write_access(endpoints(self.platform))
 
-    # -- verify, commit, revert ----------------------------------------------------------------------------------
-
-    def verify(self, plan: t.Mapping[str, t.Any], *, skip: t.Collection[str] = ()) -> Result:
-        """Identity, units, ports of the batch, then the test script.
-
-        :param skip: nodes that could not even be switched.
-        """
-        composition = plan["composition"]
-        nodes = [node for node in self.nodes if node.name not in skip]
-        return self._verify(
-            {node.name: plan["images"][node.role] for node in nodes},
-            composition,
-            "" if skip else composition["test_script"],
-            "verify",
-        )
-
-    def _verify(
-        self, images: t.Mapping[str, str], composition: t.Mapping[str, t.Any], test_script: str, name: str
-    ) -> Result:
-        from ..checks.verify import Verification, verify  # with paramiko, which the other steps need not wait for
-
-        results = os.path.join(self.state, "results", name)
-        report = verify(
-            Verification(
-                deployment=self.deployment,
-                platform=self.platform,
-                keys=self.keys,
-                identities=images,
-                ports={node.name: tuple(composition["ports"].get(node.role, ())) for node in self.deployment.nodes},
-                test_script=test_script,
-                results=results,
-            ),
-            self.progress,
-        )
-        result = report.to_result()
-        for node in result["failed_nodes"]:
-            result["nodes"][node]["message"] += f" (journal and console: {results}/results.json)"
-        return result
-
-    def commit(self, plan: t.Mapping[str, t.Any], checks: t.Mapping[str, int]) -> Result:
-        """The batch is verified: :meth:`revert` returns to it from now on. Retire what has no place any more.
-
-        After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
-        found by the next plan, which is not settled then.
-        """
-        settled = plan["settled"]
-        observed = {} if settled else self.platform.observe(self.nodes)
-        unmarked = [name for name, seen in observed.items() if seen.verified != seen.identity and name in plan["steps"]]
-        composition = plan["composition"]
-        recorded, number = self.releases.record(
-            Release(
-                number=0,
-                deployment=self.deployment.name,
-                composition=composition["digest"],
-                revision=composition["revision"],
-                images={node.role: plan["images"][node.role] for node in self.nodes},
-                nodes={node.name: node.role for node in self.nodes},
-                ports=composition["ports"],
-                test_script=composition["test_script"],
-                places={node.name: Place(node.index, node.address) for node in self.nodes},
-                composition_name=composition["name"],
-                created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                checks=checks,
-            ),
-            members=[node.name for node in self.deployment.nodes],
-        )
-        # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
-        retired = [name for name, step in plan["steps"].items() if step["action"] == "retire"]
-        removed: dict[str, Outcome] = {}
-        if not settled:
-            self.platform.commit(self.nodes, number)
-            removed = self.platform.remove(retired, data=False, tell=self._teller("retire"))
-            self._prune()
-            _require(removed)
-        return {
-            **_per_node(removed),
-            "changed": bool(unmarked or retired or recorded),
-            "retired": retired,
-            "release": number,
-            "summary": self._summary(number, plan["images"]),
-        }
-
-    def _summary(self, release: int, images: t.Mapping[str, str]) -> list[str]:
-        """What runs now and how to get in, for people."""
-        access = self.keys.ssh_config_file
-        more = len(self.nodes) - SHOWN
-        return [
-            f"deployment {self.deployment.name}, release {release}, on {self.deployment.platform}:",
-            *(f"  {node.name} ({node.role}): {images[node.role]}" for node in self.nodes[:SHOWN]),
-            *([f"  and {more} more"] if more > 0 else []),
-            f"log in:    ssh -F {access} {self.nodes[0].name}",
-            "tear down: ansible-playbook -i INVENTORY immutable.compose.destroy",
-        ]
-
-    def _prune(self) -> None:
+    def prune(self) -> None:
+        """Forget releases beyond those to keep, and images that nothing needs."""
         needed = self.releases.prune(self.deployment.keep)
-        needed |= _used(self.platform.observe(self.nodes))
+        needed |= self.used(self.platform.observe(self.nodes))
         self.platform.prune(needed)
         self.releases.drop_roots(needed)
 
-    def revert(self, plan: t.Mapping[str, t.Any], failed: t.Collection[str] = ()) -> Result:
-        """Every node of the batch that does not run its last verified image boots that again; then see that it does.
+    @staticmethod
+    def used(observed: t.Mapping[str, Observation]) -> set[str]:
+        """Identities of the images that nodes run, or may go back to."""
+        return {identity for seen in observed.values() for identity in (seen.identity, seen.verified) if identity}
 
-        :param failed: nodes that may not work: they go first.
-        """
-        # What was switched last is the least certain to work.
-        turn = {name: number for number, wave in enumerate(plan["waves"], 1) for name in wave}
-        names = sorted(
-            (node.name for node in self.nodes), key=lambda name: (name not in set(failed), -turn.get(name, 0))
-        )
-        outcomes, back = self._rollout({"ports": {}}).revert(names)
-        result = _per_node(outcomes)
-        for name, image in back.items():
-            result["nodes"][name]["back_on"] = image
-        return result
-
-    def destroy(self, *, data: bool) -> Result:
-        """Stop and forget the batch; with the last node also what the nodes shared."""
-        members = {node.name for node in self.deployment.nodes}
-        observed = self.platform.observe(self.nodes)
-        whole = len(self.nodes) == len(members)
-        acted_on = {node.name for node in self.nodes} | (set(observed) - members if whole else set())
-        # A node that is gone may have left its data.
-        names = sorted(name for name in acted_on if data or observed[name].state != "absent")
-        outcomes = self.platform.remove(names, data=data, tell=self._teller("destroy"))
-        _require(outcomes)
-        if whole:
-            self.platform.teardown()
-        return _per_node(outcomes)
-
-    def _teller(self, step: str) -> t.Callable[[str, Outcome], None]:
+    def teller(self, step: str) -> t.Callable[[str, Outcome], None]:
+        """Says how each node fares in a step."""
         return lambda name, outcome: self.progress.say(
             f"{step} {name}: {'done' if outcome.ok else f'failed: {outcome.message}'}"
         )
 
 
-def _used(observed: t.Mapping[str, Observation]) -> set[str]:
-    """Identities of the images that nodes run, or may go back to."""
-    return {identity for seen in observed.values() for identity in (seen.identity, seen.verified) if identity}
-
-
-def _bundles(images: t.Mapping[str, Image]) -> dict[str, str]:
+def bundles(images: t.Mapping[str, Image]) -> dict[str, str]:
+    """Where images are, by role."""
     return {role: image.bundle for role, image in images.items()}
-
-
-def _require(outcomes: t.Mapping[str, Outcome]) -> None:
-    """:raises ComposeError: nodes could not be removed; they are no hosts that could fail by themselves."""
-    failed = [outcome.message for _name, outcome in sorted(outcomes.items()) if not outcome.ok]
-    if failed:
-        raise ComposeError("; ".join(failed))
-
-
-def _per_node(outcomes: t.Mapping[str, Outcome]) -> Result:
-    return {
-        "changed": any(outcome.changed for outcome in outcomes.values()),
-        "failed_nodes": sorted(name for name, outcome in outcomes.items() if not outcome.ok),
-        "nodes": {
-            name: {"ok": outcome.ok, "changed": outcome.changed, "message": outcome.message}
-            for name, outcome in outcomes.items()
-        },
-    }
 
 
 def _lookup(registry: t.Mapping[str, t.Any], name: str, what: str) -> t.Any:

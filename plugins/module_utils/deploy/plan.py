@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ..composition.document import needs_reboot
 from ..composition.model import Node
@@ -17,6 +17,11 @@ from ..platforms.base import Observation
 ACTIONS = ("keep", "refresh", "create", "replace", "retire")
 #: Those that boot an image.
 SWITCHED = ("create", "replace")
+#: Those after which a node is not as it was.
+TOUCHED = (*SWITCHED, "refresh")
+
+#: Nodes that lines for people name.
+SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -28,17 +33,70 @@ class Step:
     image: str | None
     running: str | None = None
     why: list[str] = field(default_factory=list)
+    #: Whether what the node runs was verified.
+    verified: bool = True
 
 
-def plan_node(node: Node, image: str, digest: str, observed: Observation) -> Step:
+@dataclass(frozen=True)
+class Meaning:
+    """What *verified* means, and of what."""
+
+    #: Name of the composition, its digest, and its git revision if there is one.
+    name: str
+    digest: str
+    revision: str | None
+    #: TCP ports by role.
+    ports: dict[str, list[int]]
+    #: Units, or patterns for them, by role, whose failure counts for nothing.
+    may_fail: dict[str, list[str]]
+    test_script: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do to its batch of a deployment."""
+
+    #: Names of the nodes that the run acts on.
+    batch: list[str]
+    #: By node: those of the batch, and those to be retired.
+    steps: dict[str, Step]
+    #: Nodes to be switched, as they go down together.
+    waves: list[list[str]]
+    #: Role → identity of the image that is meant.
+    images: dict[str, str]
+    composition: Meaning
+    #: Role → package → version, as far as that is known before the build.
+    packages: dict[str, dict[str, str]]
+    #: Number of the kept release that is gone back to; ``None`` for what the composition means now.
+    release: int | None = None
+    #: Nothing has to happen, and there is nothing to mark as verified and nothing to clean up.
+    settled: bool = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything has to happen."""
+        return any(step.action != "keep" for step in self.steps.values())
+
+    def names(self, *actions: str) -> list[str]:
+        """The nodes with one of these actions, those of the batch in its order."""
+        return [name for name, step in self.steps.items() if step.action in actions]
+
+    @property
+    def unproven(self) -> list[str]:
+        """Nodes of the batch that this run changes, or that an earlier one changed and never verified."""
+        return [name for name in self.batch if self.steps[name].action in TOUCHED or not self.steps[name].verified]
+
+
+def plan_node(node: Node, image: str, digest: str, observed: Observation, *, asked: bool = False) -> Step:
     """Compare one node with what it should be.
 
     :param image: identity of the image that the composition means for its role.
     :param digest: of its node document.
+    :param asked: somebody wants it replaced in any case.
     """
     if observed.state == "absent":
         return Step("create", node.role, image, why=["does not exist"])
-    why = []
+    why = ["asked for"] if asked else []
     if observed.identity != image:
         why.append("another image")
     if observed.state != "running":
@@ -46,11 +104,12 @@ def plan_node(node: Node, image: str, digest: str, observed: Observation) -> Ste
     if needs_reboot(observed.document, digest):
         why.append("another node document")
     why += observed.differs
+    verified = observed.identity == observed.verified
     if why:
-        return Step("replace", node.role, image, observed.identity, why)
+        return Step("replace", node.role, image, observed.identity, why, verified)
     if observed.document != digest:
-        return Step("refresh", node.role, image, observed.identity, ["other peers or keys"])
-    return Step("keep", node.role, image, observed.identity)
+        return Step("refresh", node.role, image, observed.identity, ["other peers or keys"], verified)
+    return Step("keep", node.role, image, observed.identity, verified=verified)
 
 
 def render(
@@ -63,8 +122,8 @@ def render(
             before.append(f"{name}: {step.running}")
         if step.action == "keep":
             after.append(f"{name}: {step.running}")
-        elif step.action != "retire":
-            after.append(f"{name}: {step.image} ({step.action}: {', '.join(step.why)})")
+        else:
+            after.append(f"{name}: {step.image or 'nothing'} ({step.action}: {', '.join(step.why)})")
     diff = []
     if before != after:
         diff.append(_entry("nodes", before, after))
@@ -84,6 +143,13 @@ def _entry(header: str, before: list[str], after: list[str]) -> dict[str, str]:
     }
 
 
-def as_data(steps: t.Mapping[str, Step]) -> dict[str, dict[str, t.Any]]:
-    """Steps as plain data for a task result."""
-    return {name: asdict(step) for name, step in steps.items()}
+def told(plan: Plan) -> list[str]:
+    """The plan as lines of progress: how many of each action, and each node that does not stay as it is."""
+    counts = [f"{len(plan.names(action))} {action}" for action in ACTIONS if plan.names(action)]
+    lines = [f"plan: {', '.join(counts)}"]
+    changing = [(name, step) for name, step in plan.steps.items() if step.action != "keep"]
+    for name, step in changing[:SHOWN]:
+        lines.append(f"plan: {step.action} {name}: {', '.join(step.why)}")
+    if len(changing) > SHOWN:
+        lines.append(f"plan: and {len(changing) - SHOWN} more")
+    return lines

@@ -15,9 +15,9 @@ import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
 from ..composition.model import Deployment
-from ..composition.schema import reading, validate
+from ..composition.schema import DamagedError, read_document, reading
 from ..errors import ComposeError, InputError
-from ..files import read_json, write_json
+from ..files import write_json
 from ..images.image import Image
 
 RELEASE_SCHEMA = "immutable.compose/release/1"
@@ -56,6 +56,8 @@ class Release:
     #: Node → its place. Empty in records of earlier versions, as is the name of the composition.
     places: t.Mapping[str, Place] = field(default_factory=dict)
     composition_name: str = ""
+    #: Role → units, or patterns for them, whose failure counted for nothing.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, t.Any]:
         return {"schema": RELEASE_SCHEMA, **asdict(self)}
@@ -87,7 +89,10 @@ class ReleaseStore:
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
-        fields = validate(read_json(path), RELEASE_SCHEMA, path)
+        try:
+            fields = read_document(path, RELEASE_SCHEMA)
+        except DamagedError as error:
+            raise DamagedError(f"{error.message}; remove the file: this release cannot be gone back to") from None
         with reading(RELEASE_SCHEMA, path):
             places = {name: Place(**place) for name, place in fields.pop("places", {}).items()}
             return Release(**fields, places=places)
@@ -96,9 +101,13 @@ class ReleaseStore:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
         try:
             with open(os.path.join(self.directory, "current"), encoding="utf-8") as stream:
-                return self.read(int(stream.read()))
+                number = int(stream.read())
         except FileNotFoundError:
             return None
+        except ValueError:  # cut short: a release is recorded before it is current
+            numbers = self.numbers()
+            return self.read(numbers[-1]) if numbers else None
+        return self.read(number)
 
     def placed(self, deployment: Deployment) -> Deployment:
         """The deployment with each node where the current release has it, whatever the roles' number is now."""

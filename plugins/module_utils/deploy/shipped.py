@@ -1,26 +1,44 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories of the controller that a module needs on another host: packed there, unpacked here. PRIVATE."""
+"""Directories and texts of the controller that a module needs on another host: packed there, unpacked here. PRIVATE.
+
+On the other host each has a directory of its own, named by its digest, with the file ``packed``.
+"""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import os
 import shutil
 import tarfile
-import typing as t
+from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import InputError
 
-#: Bytes of a composition, packed, that are still sent along with each step.
+#: Bytes of a composition, packed, that are still sent.
 LIMIT = 16 * 1024 * 1024
+#: Name of what was sent, in its directory.
+PACKED = "packed"
 
 
-def pack(directory: str) -> dict[str, str]:
-    """A directory as an argument of a module: its name, its content, and a digest of that. Hidden files stay behind.
+@dataclass(frozen=True)
+class Packed:
+    """What is sent, once for as long as it does not change."""
+
+    #: Base name of the directory; empty for a text.
+    name: str
+    content: bytes
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()[:16]
+
+
+def pack(directory: str) -> Packed:
+    """A directory with all its files. Hidden ones stay behind.
 
     :raises InputError: it is too large.
     """
@@ -36,21 +54,17 @@ def pack(directory: str) -> dict[str, str]:
         raise InputError(
             f"{directory} has {len(content) >> 20} MiB, more than the {LIMIT >> 20} MiB that are sent to another host"
         )
-    return {
-        "name": os.path.basename(directory),
-        "digest": hashlib.sha256(content).hexdigest()[:16],
-        "content": base64.b64encode(content).decode(),
-    }
+    return Packed(os.path.basename(directory), content)
 
 
-def unpack(packed: t.Mapping[str, str], below: str) -> str:
-    """Path of what :func:`pack` packed, made below a directory of this host unless it is there already."""
-    target = os.path.join(below, packed["digest"], packed["name"])
+def unpack(packed: str, name: str) -> str:
+    """Path of the directory that :func:`pack` packed, made beside the file ``packed`` unless it is there already."""
+    target = os.path.join(os.path.dirname(packed), name)
     if not os.path.isdir(target):
         temporary = f"{target}.new"
         shutil.rmtree(temporary, ignore_errors=True)
         os.makedirs(temporary, mode=0o755)
-        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed["content"]))) as archive:
+        with tarfile.open(packed) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in every Python 3.9
             archive.extractall(temporary)
         os.rename(temporary, target)

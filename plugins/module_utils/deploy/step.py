@@ -5,85 +5,144 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import traceback
 import typing as t
+from contextlib import contextmanager
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.parameters import remove_values
 
-from ..builders.revision import Source
+from ..composition.held import HeldAddresses
 from ..composition.model import Deployment
+from ..composition.state import StateDirectory
 from ..errors import ComposeError
+from ..masking import Mask
+from ..platforms.base import Platform
+from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .engine import Engine
-from .lock import deployment_lock
-from .shipped import unpack
+from .journal import JournalFile
+from .lease import Lease
+from .parcel import Parcel
+from .run import Run
+from .transaction import Transaction
 
 Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
 
 #: Filled in by the action plugin of the same name from the inventory and the batch.
 FLEET_SPEC: dict[str, t.Any] = {
-    "deployment": {"type": "dict", "required": True},
-    "secrets": {"type": "dict", "no_log": True, "default": {}},
-    "credentials": {"type": "dict", "no_log": True, "default": {}},
-    "batch": {"type": "list", "elements": "str", "required": True},
-    "support": {"type": "dict", "required": True},
-    "composition_source": {"type": "dict"},
-    "progress_file": {"type": "path"},
+    "parcel": {"type": "path", "required": True},
 }
 
 
+class Claim(enum.Enum):
+    """What a step needs of the deployment."""
+
+    #: It only reads, and queues behind nobody.
+    NONE = "none"
+    #: It changes something by itself: it takes the deployment, and gives it free at its end.
+    STEP = "step"
+    #: It begins a run that changes something: it takes the deployment for the steps that follow.
+    BEGIN = "begin"
+    #: It goes on with what its run has begun, and is refused if others came in between.
+    GO_ON = "go on"
+    #: It ends what its run has begun.
+    END = "end"
+
+
 def run_step(
-    step: str, act: Act, extra: t.Mapping[str, t.Any] | None = None, *, changes: bool = True, **rules: t.Any
+    step: str,
+    act: Act,
+    extra: t.Mapping[str, t.Any] | None = None,
+    *,
+    claim: t.Callable[[t.Mapping[str, t.Any]], Claim],
+    predicts: bool = False,
+    **rules: t.Any,
 ) -> None:
     """The body of a fleet module.
 
     :param step: name of the step, for messages.
     :param act: the one call into the engine; its result is the module's.
     :param extra: further arguments.
+    :param claim: what the step needs of the deployment, by the module's arguments; in check mode that is nothing.
+    :param predicts: it knows what it would do, and is run in check mode.
     :param rules: what :class:`AnsibleModule` takes to tell which arguments go together.
-    :param changes: the step changes something: it is not run in check mode, and holds the deployment's lock.
     """
     module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True, **rules)
-    if changes and module.check_mode:
-        module.exit_json(changed=False, skipped_reason="check mode")
-    deployment = _deployment(module)
-    progress = Progress(module.params["progress_file"], lambda text: remove_values(text, module.no_log_values))
-    os.umask(0o077)
     try:
-        support = _local(module.params["support"], deployment.state)
-        engine = Engine(deployment, module.params["batch"], support, progress, _source(module, deployment.state))
-        if changes:
-            with deployment_lock(deployment.state, progress):
-                result = act(engine, module)
-        else:
-            result = act(engine, module)
+        parcel = Parcel.take(module.params["parcel"])
     except ComposeError as error:
-        error.step = error.step or step
-        module.fail_json(msg=str(error), failure=error.failure)
-    except OSError as error:
-        module.fail_json(msg=f"{step}: {error}", exception=traceback.format_exc())
-    for warning in engine.desired.warnings:
-        module.warn(warning)
-    result.setdefault("changed", False)
-    module.exit_json(**result)
+        module.fail_json(msg=f"{step}: {error}")
+    mask = Mask.of(parcel.deployment, _secret_credentials(parcel.deployment))
+    needs = claim(module.params)
+    if module.check_mode and needs is not Claim.NONE:
+        if not predicts:
+            module.exit_json(changed=False, skipped_reason="check mode")
+        needs = Claim.NONE
+    os.umask(0o077)
+    with Progress(parcel.progress_file, mask.text) as progress:
+        try:
+            StateDirectory(parcel.deployment).require()
+            engine = Engine(
+                HeldAddresses.read(parcel.deployment.state).settle(parcel.deployment),
+                parcel.batch,
+                parcel.support.directory(),
+                progress,
+                parcel.source(),
+                parcel.absent,
+            )
+            with _claimed(engine, needs, parcel.run):
+                result = act(engine, module)
+        except ComposeError as error:
+            error.step = error.step or step
+            failed = {"msg": str(error), "failure": error.failure}
+        except OSError as error:
+            failed = {"msg": f"{step}: {error}", "exception": traceback.format_exc()}
+        else:
+            failed = {}
+            result.setdefault("changed", False)
+            for warning in engine.desired.warnings:
+                module.warn(mask.text(warning))
+    if failed:
+        module.fail_json(**mask.result(failed))
+    module.exit_json(**mask.result(result))
 
 
-def _deployment(module: AnsibleModule) -> Deployment:
-    data = dict(module.params["deployment"])
-    secrets = module.params["secrets"]
-    data["nodes"] = [{**node, "secrets": secrets.get(node["name"], {})} for node in data["nodes"]]
-    data["credentials"] = {**data.get("credentials", {}), **module.params["credentials"]}
-    return Deployment.from_json(data)
+@contextmanager
+def _claimed(engine: Engine, needs: Claim, run: Run) -> t.Iterator[None]:
+    """The deployment is this run's while the body runs, as far as the step needs that."""
+    lease = Lease(engine.state, run, engine.progress)
+    state = StateDirectory(engine.deployment)
+    if needs is Claim.BEGIN:
+        # What is refused must leave nothing behind.
+        engine.claim = _begun(state, lease)
+        yield
+    elif needs is Claim.STEP:
+        state.claim()
+        with lease.taken():
+            yield
+    elif needs is not Claim.NONE:
+        lease.require()
+        engine.act_on(JournalFile(engine.state).read().plan.batch)
+        try:
+            with lease.kept(ends=needs is Claim.END):
+                yield
+        except (ComposeError, OSError) as error:
+            if needs is Claim.GO_ON:
+                Transaction(engine).give_up(str(error))
+            raise
+    else:
+        yield
 
 
-def _local(directory: t.Mapping[str, t.Any], state: str) -> str:
-    """A directory of the controller on this host, which may be another one."""
-    return str(directory["path"]) if directory.get("path") else unpack(directory, os.path.join(state, "shipped"))
+@contextmanager
+def _begun(state: StateDirectory, lease: Lease) -> t.Iterator[None]:
+    state.claim()
+    with lease.begun():
+        yield
 
 
-def _source(module: AnsibleModule, state: str) -> Source | None:
-    """The composition, if it came along."""
-    packed = module.params["composition_source"]
-    return Source(_local(packed, state), packed["revision"]) if packed else None
+def _secret_credentials(deployment: Deployment) -> list[str]:
+    public = PLATFORMS.get(deployment.platform, Platform).public_credentials
+    return [value for name, value in deployment.credentials.items() if name not in public]

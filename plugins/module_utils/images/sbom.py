@@ -14,9 +14,7 @@ import typing as t
 import uuid
 from datetime import datetime, timezone
 
-from ansible.module_utils.basic import missing_required_lib
-
-from ..errors import ComposeError
+from ..libraries import missing_library
 from .advisories import debian_release, distribution_of
 from .image import Image
 from .packages import Package
@@ -30,8 +28,6 @@ CREATED = datetime.fromtimestamp(1, timezone.utc)
 #: Namespace of the UUIDs.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "immutable.compose")
 
-HOW_TO_INSTALL = "requirements-sbom.txt of the collection lists what it takes"
-
 
 def cyclonedx(image: Image) -> str:
     """CycloneDX 1.6 as JSON. :raises ComposeError: the library is not installed."""
@@ -42,7 +38,7 @@ def cyclonedx(image: Image) -> str:
         from cyclonedx.output import make_outputter
         from cyclonedx.schema import OutputFormat, SchemaVersion
     except ImportError:
-        raise _missing("cyclonedx-python-lib") from None
+        raise missing_library("cyclonedx", what="a list of packages in CycloneDX") from None
     bom = Bom(serial_number=_uuid(image, "cyclonedx"))
     bom.metadata.timestamp = CREATED
     system = Component(
@@ -72,7 +68,7 @@ def spdx(image: Image) -> str:
         from spdx_tools.spdx import model
         from spdx_tools.spdx.writer.json.json_writer import write_document_to_stream
     except ImportError:
-        raise _missing("spdx-tools") from None
+        raise missing_library("spdx_tools", what="a list of packages in SPDX") from None
 
     def describe(id_: str, name: str, version: str, purl: str | None = None, path: str = "") -> t.Any:
         manager = model.ExternalPackageRefCategory.PACKAGE_MANAGER
@@ -128,7 +124,7 @@ def _purl(package: Package, release: str) -> PackageURL:
     try:
         from packageurl import PackageURL
     except ImportError:
-        raise _missing("packageurl-python") from None
+        raise missing_library("packageurl", what="a list of packages") from None
     distribution = distribution_of(package)
     if distribution != "debian":
         return PackageURL(distribution, None, package.name, package.version)
@@ -136,7 +132,3 @@ def _purl(package: Package, release: str) -> PackageURL:
     if package.source not in ("", package.name):
         qualifiers["upstream"] = package.source
     return PackageURL("deb", "debian", package.name, package.version, qualifiers)
-
-
-def _missing(library: str) -> ComposeError:
-    return ComposeError(f"{missing_required_lib(library)} ({HOW_TO_INSTALL})")

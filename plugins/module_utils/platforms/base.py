@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from ..composition.model import Deployment, Node
 from ..composition.options import Option
+from ..composition.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
@@ -55,6 +56,8 @@ class Target:
     #: The node document; see docs/formats.md.
     document: t.Mapping[str, t.Any]
     document_digest: str
+    #: Boot it even if it runs just that: a fresh start is what is asked for.
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,16 @@ class Outcome:
     changed: bool = False
     message: str = ""
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A node that cannot answer any more as it is."""
+
+    #: In words.
+    why: str
+    #: Whether it has ended; else it may answer yet, with the SSH server of an emergency mode.
+    certain: bool
 
 
 Tell = t.Callable[[str, Outcome], None]
@@ -139,6 +152,7 @@ class Platform(ABC):
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
 
+        A node that runs what its target says already is left alone, unless a fresh start is asked for.
         Called once for each wave of nodes that may be down together; the same holds for :meth:`revert`.
         Returns when each node was started (not: when it answers). ``tell`` is called as each node is done.
         """
@@ -168,9 +182,20 @@ class Platform(ABC):
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
 
+    def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
+        """Data volumes that exist of nodes that exist or existed: what :meth:`remove` with ``data`` takes with it."""
+        return {}
+
     @abstractmethod
     def console(self, node: Node, lines: int = 50) -> str:
         """Tail of the node's console log."""
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        """Those of these nodes that cannot answer any more, by name.
+
+        Asked every second or so for all nodes that are waited for: must be cheap. Platforms that cannot tell say none.
+        """
+        return {}
 
     @abstractmethod
     def prune(self, keep: t.Collection[str]) -> None:

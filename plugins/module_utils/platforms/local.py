@@ -12,13 +12,17 @@ from __future__ import annotations
 import os
 import typing as t
 from abc import abstractmethod
+from contextlib import suppress
+from dataclasses import replace
 
 from ..composition.model import Deployment, Node
+from ..composition.ownership import DataVolume, Owner, require_own_data
+from ..composition.state import Mark
 from ..errors import ComposeError, InputError
 from ..images.image import ARCHITECTURES, Image
 from ..progress import Progress
-from . import machine
-from .base import Observation, Outcome, Platform, Target, Tell, per_node
+from . import console, machine
+from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
 from .records import NodeState, Record
 
 #: Bytes that must be free in the state directory: records, documents, consoles.
@@ -61,6 +65,10 @@ class LocalPlatform(Platform):
         """The options that the node is to boot with."""
         return {key: self.option(node, key) for key in self.options}
 
+    def places(self) -> set[str]:
+        """State directories, of whatever deployment, from which nodes run on this host."""
+        return set()
+
     # -- the platform --------------------------------------------------------------------------------------------
 
     def node_state(self, name: str) -> NodeState:
@@ -68,8 +76,7 @@ class LocalPlatform(Platform):
 
     def used(self) -> set[str]:
         """Identities of the images that nodes run, or may go back to."""
-        states = [self.node_state(name) for name in NodeState.names(self.state)]
-        records = [record for state in states for record in (state.current(), state.verified())]
+        records = [record for name in NodeState.names(self.state) for record in self._records(name)]
         return {record.image.identity for record in records if record}
 
     def check(self, nodes: t.Sequence[Node]) -> None:
@@ -81,6 +88,8 @@ class LocalPlatform(Platform):
             there = os.path.dirname(there)
         if not os.access(there, os.W_OK | os.X_OK):
             raise ComposeError(f"no permission to write to {there}, needed for the state {self.state}")
+        self._require_here(node.name for node in nodes)
+        self._require_known(node.name for node in nodes)
         for name in NodeState.names(self.state):
             record = self.node_state(name).current()
             if record is not None and record.platform != self.name:
@@ -88,6 +97,8 @@ class LocalPlatform(Platform):
                     f"{self.state} holds nodes of platform {record.platform!r}: destroy them first, with a deployment "
                     "file that still names that platform"
                 )
+        data = {node.name: self.node_state(node.name).data(self.deployment) for node in nodes}
+        require_own_data(self.deployment, nodes, data)
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
         if free < SPACE:
             raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")
@@ -98,10 +109,9 @@ class LocalPlatform(Platform):
         running = self.running(names)
         seen = {}
         for name in names:
-            state = self.node_state(name)
-            current, verified = state.current(), state.verified()
+            current, verified = self._records(name)
             if current is None:
-                seen[name] = Observation("absent")
+                seen[name] = self._half_made(name, name in running)
                 continue
             options = self.effective_options(wanted[name]) if name in wanted else current.options
             seen[name] = Observation(
@@ -128,6 +138,9 @@ class LocalPlatform(Platform):
             target = by_name[name]
             options = self.effective_options(target.node)
             record = Record(self.name, target.image, target.document, target.document_digest, options)
+            current = self.node_state(name).current()
+            if not target.fresh and current is not None and current.boots_like(record) and self.running([name]):
+                return Outcome(ok=True, message=f"runs {record.image.identity}")
             return self._boot(name, record, "switch")
 
         return self._per_node("switch", by_name, act, tell)
@@ -138,11 +151,10 @@ class LocalPlatform(Platform):
 
     def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
         def act(name: str) -> Outcome:
-            state = self.node_state(name)
-            current, verified = state.current(), state.verified()
+            current, verified = self._records(name)
             if verified is None:
                 stopped = self._stop(name, "revert")
-                return Outcome(ok=True, changed=stopped, message="has no verified image to go back to: stopped")
+                return Outcome(ok=True, changed=stopped, message="stopped: there is no verified image to go back to")
             if current is not None and current.boots_like(verified) and self.running([name]):
                 return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
@@ -152,7 +164,16 @@ class LocalPlatform(Platform):
     def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
         self.node_state(node.name).refresh(document, document_digest)
 
+    def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
+        found: dict[str, list[DataVolume]] = {}
+        for name in names:
+            with suppress(InputError):  # the plan refuses it; what is to be removed is removed
+                found[name] = self.node_state(name).data(self.deployment)
+        return found
+
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+        self._require_here(names)
+
         def act(name: str) -> Outcome:
             stopped = self._stop(name, "remove")
             removed = self.node_state(name).remove(data=data)
@@ -162,6 +183,18 @@ class LocalPlatform(Platform):
 
     def console(self, node: Node, lines: int = 50) -> str:
         return machine.tail(self.node_state(node.name).console, lines)
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        running = self.running([node.name for node in nodes])
+        found = {}
+        for node in nodes:
+            if node.name not in running:
+                found[node.name] = Lost("it does not run any more: it was shut down, or ended by itself", certain=True)
+            else:
+                trouble = console.trouble(self.console(node, console.LINES))
+                if trouble:
+                    found[node.name] = Lost(trouble, certain=False)
+        return found
 
     def prune(self, keep: t.Collection[str]) -> None:
         """Images are used where they were built: nothing to forget."""
@@ -174,7 +207,69 @@ class LocalPlatform(Platform):
             if os.path.isdir(path) and not os.listdir(path):
                 os.rmdir(path)
 
+    # -- whose nodes run where -----------------------------------------------------------------------------------
+
+    def _require_here(self, names: t.Iterable[str]) -> None:
+        """Refuse to act while nodes of this very deployment run from another state directory.
+
+        :raises ComposeError: names node, process, both directories, and the remedy.
+        """
+        mark = Mark.read(self.state)
+        former = set(mark.directories if mark else ()) - {self.state}
+        others = {place for place in self.places() - {self.state, *former} if self._is_ours(place)}
+        names = {*names, *(node.name for node in self.deployment.nodes), *NodeState.names(self.state)}
+        for place in sorted(former | others):
+            there = type(self)(replace(self.deployment, state=place), self.progress)
+            running = there.running({*names, *NodeState.names(place)})
+            if running:
+                shown = ", ".join(f"{name} (process {pid})" for name, pid in sorted(running.items())[:5])
+                raise ComposeError(
+                    f"{shown} of this deployment run from the state directory {place}, not from {self.state}. Nothing "
+                    "was touched. A state directory is moved while no node runs: set state_dir to the former place, or "
+                    f"move the directory back to {place}; then destroy the nodes, which keeps their data, move the "
+                    "directory, and deploy again"
+                )
+
+    def _is_ours(self, state: str) -> bool:
+        try:
+            mark = Mark.read(state)
+        except (OSError, InputError):
+            return False
+        return mark is not None and mark.is_of(self.deployment)
+
+    def _require_known(self, names: t.Iterable[str]) -> None:
+        """Refuse to start a node beside one that nothing is known of.
+
+        :raises ComposeError: names node, process, and the remedy.
+        """
+        unknown = {name: pid for name, pid in self.running(names).items() if not self.node_state(name).exists()}
+        if unknown:
+            shown = ", ".join(f"{name} (process {pid})" for name, pid in sorted(unknown.items())[:5])
+            raise ComposeError(
+                f"{shown} of this deployment runs, but {self.state} knows nothing of it. Nothing was touched. If the "
+                "directory was moved, move it back; if it is lost, destroy the node first"
+            )
+
     # -- one node ------------------------------------------------------------------------------------------------
+
+    def _records(self, name: str) -> tuple[Record | None, Record | None]:
+        """What the node was last told, and what of it was verified, as far as that can be read."""
+        state = self.node_state(name)
+        found: list[Record | None] = []
+        for read in (state.current, state.verified):
+            try:
+                found.append(read())
+            except InputError:  # the plan refuses it
+                found.append(None)
+        return found[0], found[1]
+
+    def _half_made(self, name: str, runs: bool) -> Observation:
+        """A node without a record: none at all, or one that a run was killed at, or whose record is damaged."""
+        state = self.node_state(name)
+        if not runs and not state.exists():
+            return Observation("absent")
+        self.progress.say(f"warning: {state.directory} does not say what {name} runs: it is replaced, or removed")
+        return Observation("running" if runs else "stopped", leftovers=True)
 
     def _per_node(
         self, step: str, names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell
@@ -192,6 +287,7 @@ class LocalPlatform(Platform):
         """Stop what runs, and boot ``record``."""
         self._stop(name, step)
         state = self.node_state(name)
+        state.own(Owner.of(self.deployment, name, record.image.role), record.image.volumes)
         state.intend(record)
         self.progress.say(f"{step} {name}: starting {record.image.identity}")
         try:
@@ -206,7 +302,7 @@ class LocalPlatform(Platform):
         pid = self.running([name]).get(name)
         if pid is not None:
             self.progress.say(f"{step} {name}: stopping")
-            record = self.node_state(name).current()
+            record, _verified = self._records(name)
             keeps_data = record is None or record.image.volumes
             self.halt(name, pid, self.stop_deadline if keeps_data else self.volatile_stop_deadline, step)
         self.after_stop(name)

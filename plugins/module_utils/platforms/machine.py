@@ -51,15 +51,24 @@ def _leads_session(pid: int) -> bool:
         return False
 
 
+def commands(programs: t.Collection[str]) -> list[list[str]]:
+    """Command lines of all processes of these programs."""
+    found = [_arguments(int(entry), programs) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [arguments for arguments in found if arguments]
+
+
 def _marks(pid: int, programs: t.Collection[str]) -> set[str]:
+    return {argument.rpartition("=")[2] for argument in _arguments(pid, programs)[1:]}
+
+
+def _arguments(pid: int, programs: t.Collection[str]) -> list[str]:
+    """The command line of a process; empty if it is gone, or of another program."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
             arguments = stream.read().decode("utf-8", "replace").split("\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return set()
-    if os.path.basename(arguments[0]) not in programs:
-        return set()
-    return {argument.rpartition("=")[2] for argument in arguments[1:]}
+        return []
+    return arguments if os.path.basename(arguments[0]) in programs else []
 
 
 def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool], deadline: float) -> int:

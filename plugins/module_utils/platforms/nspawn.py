@@ -72,11 +72,11 @@ class Nspawn(ProcessPlatform):
         self.roots.stage(record.image)
         self.namespace.create(self.deployment.network)
         state = self.node_state(name)
-        reads = []
+        reads = [(state.document_directory, "/run/compose/in")]
         if nxc_handover.is_nxc(record.image):
             directory = nxc_handover.write_files(record.image, record.document, self.node_state(name).directory)
             store = os.path.dirname(record.image.handover["system"])
-            reads = [(store, store), (directory, "/etc/nxc")]
+            reads += [(store, store), (directory, "/etc/nxc")]
         nspawn = [
             "systemd-nspawn",
             "--boot",

@@ -29,7 +29,9 @@ from .nxc_handover import is_nxc
 from .records import Record
 
 #: Labels of containers.
-DEPLOYMENT, NODE, IDENTITY = (f"immutable.compose.{what}" for what in ("deployment", "node", "identity"))
+DEPLOYMENT, NODE, IDENTITY, STATE = (
+    f"immutable.compose.{what}" for what in ("deployment", "node", "identity", "state")
+)
 
 #: What systemd and the units of packages take for granted, besides Podman's own choice: setting the host name and
 #: confining services (SYS_ADMIN; for ``PrivateDevices=`` MKNOD, for ``ProtectProc=`` SYS_PTRACE), priorities
@@ -131,6 +133,10 @@ class Podman(LocalPlatform):
             if container["Labels"][NODE] in wanted
         }
 
+    def places(self) -> set[str]:
+        containers = self._listed("ps", "--all", "--filter", f"label={STATE}", "--filter", "status=running")
+        return {container["Labels"][STATE] for container in containers}
+
     def start(self, name: str, record: Record) -> None:
         self._load(record.image)  # needed again after someone cleaned up Podman's storage
         self.namespace.create(self.deployment.network)
@@ -150,6 +156,7 @@ class Podman(LocalPlatform):
             f"--label={DEPLOYMENT}={self.shared}",
             f"--label={NODE}={name}",
             f"--label={IDENTITY}={record.image.identity}",
+            f"--label={STATE}={self.state}",
             *([f"--runtime={record.options['runtime']}"] if record.options["runtime"] else []),
             "--systemd=always",
             f"--cap-add={','.join(CAPABILITIES)}",
@@ -162,6 +169,7 @@ class Podman(LocalPlatform):
             "--tty",  # else systemd has no console to write to
             "--log-driver=k8s-file",
             f"--log-opt=path={state.console}",
+            f"--mount=type=bind,source={state.document_directory},destination=/run/compose/in,ro=true",
             *(
                 f"--mount=type=bind,source={source},destination={target}"
                 for source, target in state.mounts(record.image.volumes)

@@ -8,6 +8,7 @@ What runs is asked of ``/proc``.
 
 from __future__ import annotations
 
+import re
 import typing as t
 import uuid
 from abc import abstractmethod
@@ -16,6 +17,9 @@ from ..errors import ComposeError
 from . import machine
 from .local import LocalPlatform
 from .records import Record
+
+#: A file of a state directory, in an option.
+_PLACE = re.compile(r"=(?P<state>/[^=]*?)/(?:nodes|images)/")
 
 
 class ProcessPlatform(LocalPlatform):
@@ -48,6 +52,10 @@ class ProcessPlatform(LocalPlatform):
     def running(self, names: t.Iterable[str]) -> dict[str, int]:
         markers = {self.marker(name): name for name in names}
         return {markers[marker]: pid for marker, pid in machine.find(markers, self.programs).items()}
+
+    def places(self) -> set[str]:
+        found = (_PLACE.search(argument) for command in machine.commands(self.programs) for argument in command)
+        return {match["state"] for match in found if match}
 
     def start(self, name: str, record: Record) -> None:
         command = self.command(name, record)

@@ -8,13 +8,13 @@ What is here maps the platform's steps to the room ``module_utils/proxmox``, whi
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..composition.model import Deployment, Node
+from ..composition.ownership import DataVolume, Owner
 from ..errors import ComposeError, InputError
 from ..images.image import Image
 from ..progress import Progress
@@ -22,13 +22,14 @@ from ..proxmox import ha
 from ..proxmox.agent import told_address
 from ..proxmox.checks import check
 from ..proxmox.config import Config
-from ..proxmox.machines import Making, is_shell
+from ..proxmox.machines import Making, data_volumes, described, is_leftover, is_shell
+from ..proxmox.networks import bridges, changed, shown
 from ..proxmox.options import OPTIONS
 from ..proxmox.pruning import References, drop_volumes
 from ..proxmox.record import DOCUMENT_SERIAL, Boot, Record
 from ..proxmox.service import ENVIRONMENT, Service
 from ..proxmox.staging import Wanted
-from ..proxmox.switching import NOTHING_ELSE, Wishes, boot, boot_original, drop_snapshot
+from ..proxmox.switching import NOT_STARTED, NOTHING_ELSE, Wishes, boot, boot_original, drop_snapshot
 from ..proxmox.vm import Vm
 from ..ssh.endpoint import Endpoint
 from .base import Observation, Outcome, Platform, Target, Tell, per_node
@@ -53,28 +54,16 @@ class Proxmox(Platform):
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
         self.service = Service(deployment, progress)
-        self._macs: dict[str, str] = {}
 
     # -- what is there -------------------------------------------------------------------------------------------
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
-        match = {"mac": self._mac(node)}
+        match = {"mac": self.service.mac(node)}
         if self.option(node, "address") == "agent":
             return [{"match": match, "dhcp": True}]
         length = ipaddress.IPv4Network(self.deployment.network).prefixlen
         gateway = self.option(node, "gateway")
         return [{"match": match, "address": f"{node.address}/{length}", **({"gateway": gateway} if gateway else {})}]
-
-    def _mac(self, node: Node) -> str:
-        """Address of the first interface: of a VM that is made it follows from the names, else it is asked for."""
-        digest = hashlib.sha256(f"{self.deployment.name}/{node.name}".encode()).digest()
-        made = "52:54:" + ":".join(f"{byte:02x}" for byte in digest[:4])
-        if self.option(node, "vmid") is None:
-            return made
-        if node.name not in self._macs:
-            vm = self.service.find(node.name)
-            self._macs[node.name] = (vm.config().mac if vm else None) or made
-        return self._macs[node.name]
 
     def endpoint(self, node: Node) -> Endpoint:
         if self.option(node, "address") == "given":
@@ -84,6 +73,16 @@ class Proxmox(Platform):
         if address is None:
             raise ComposeError("the guest agent tells no address", node=node.name)
         return Endpoint(address)
+
+    def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
+        wanted = [name for name in names if self.service.find(name) is not None]
+        return {name: found for name, found in zip(wanted, self._each(self._data_of, wanted)) if found}
+
+    def _data_of(self, name: str) -> list[DataVolume]:
+        vm = self.service.find(name)
+        config = vm.config() if vm else None
+        record = self.service.machines.record(config, vm.vmid) if vm and config else None
+        return data_volumes(config, record) if config and record else []
 
     def console(self, node: Node, lines: int = 50) -> str:
         """The API has none that could be read later."""
@@ -103,13 +102,14 @@ class Proxmox(Platform):
             return Observation("absent")
         if node is None and vm.node in self.service.cluster.off():
             return Observation("stopped", verified="unknown")  # nothing is to be done to it, but it is missed
-        config = vm.config()
+        config = self.service.looks.pop(vm.vmid, None) or vm.config()
         record = self.service.machines.record(config, vm.vmid)
         if record is not None and is_shell(record):
-            return Observation("absent")
+            return Observation("absent", leftovers=is_leftover(config, record))
         state = "running" if vm.is_running() else "stopped"
         if record is None or record.current is None:
-            return Observation(state)
+            foreign = () if node is None else (f"adopts {described(vm, config, state)}",)
+            return Observation(state, differs=foreign)
         drive = config.boot_drive
         key = config.with_serial(DOCUMENT_SERIAL)
         current = record.current
@@ -119,24 +119,34 @@ class Proxmox(Platform):
             current.document if key and config.drives[key].volume == current.drive else None,
             record.verified.image if record.verified else None,
             tuple(
-                f"{key} {config.get(key)} → {value}" for key, value in self._differences(node, config, record).items()
+                f"{key} {shown(key, config.get(key))} → {shown(key, value)}"
+                for key, value in self._differences(node, config, record).items()
             ),
-            leftovers=not record.tidy or self._misses_ha(node, vm),
+            leftovers=not record.tidy or self._misses_ha(node, vm) or bool(self._power(node, config, record)),
         )
+
+    def _power(self, node: Node | None, config: Config, record: Record) -> dict[str, t.Any]:
+        """Values by which a VM that was made starts with its node, or does not: once it is verified, as is said."""
+        if node is None or not record.created or record.verified is None or record.verified != record.current:
+            return {}
+        wanted = int(self.option(node, "onboot"))
+        return {"onboot": wanted} if config.get("onboot") != str(wanted) and (wanted or config.get("onboot")) else {}
 
     def _misses_ha(self, node: Node | None, vm: Vm) -> bool:
         """It is to be managed for high availability, and is not."""
         return node is not None and self.option(node, "ha") and not self.service.cluster.vms()[vm.vmid].managed
 
-    def _differences(self, node: Node | None, config: Config, record: Record | None) -> dict[str, str]:
+    def _differences(self, node: Node | None, config: Config, record: Record | None) -> dict[str, str | None]:
         """Values of the configuration that are to be others: of VMs that were made, or where the file names them."""
         if node is None:
             return {}
-        wanted = {}
+        wanted: dict[str, str | None] = {}
         for option, keys in (("memory", ("memory",)), ("cpus", ("cores", "sockets"))):
             if option in node.options or (record is not None and record.created):
                 values = (str(self.option(node, option)), "1")
                 wanted.update({key: value for key, value in zip(keys, values) if _value(config, key) != value})
+        if record is not None and record.created:
+            wanted.update(changed(config, self.service.networks(node)))
         return wanted
 
     def _each(self, act: t.Callable[[str], T], names: t.Sequence[str]) -> list[T]:
@@ -187,31 +197,33 @@ class Proxmox(Platform):
             document_digest=digest,
             storage=self.service.storage(node),
             method=self.service.method(node),
+            volumes=image.volumes if image else {},
             pool=self.option(node, "pool"),
             pattern=self.option(node, "volume") or "",
         )
 
     def _making(self, node: Node) -> Making:
-        networks = {
-            f"net{number}": f"virtio={self._mac(node)},{network}" if number == 0 else f"virtio,{network}"
-            for number, network in enumerate(self.option(node, "networks"))
-        }
         values = {
             "memory": self.option(node, "memory"),
             "cores": self.option(node, "cpus"),
             "ostype": "l26",
             "scsihw": "virtio-scsi-single",
             "serial0": "socket",
-            "onboot": int(self.option(node, "onboot")),
+            **NOT_STARTED,
             "agent": int(self.option(node, "address") == "agent"),
         }
         return Making(
             target_node=self.option(node, "target_node"),
             storages=(self.service.storage(node), self.service.uploads.storage),
+            bridges=bridges(self.option(node, "networks")),
+            owner=self._owner(node),
             pool=self.option(node, "pool"),
             tags=self.option(node, "tags"),
-            values={**values, **networks},
+            values={**values, **self.service.networks(node)},
         )
+
+    def _owner(self, node: Node) -> Owner:
+        return Owner.of(self.deployment, node.name, node.role)
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         by_name = {target.node.name: target for target in targets}
@@ -230,8 +242,8 @@ class Proxmox(Platform):
             )
             wishes = Wishes(
                 volumes=image.volumes,
-                storage=self.service.storage(node),
                 values=self._differences(node, config, record),
+                owner=self._owner(node),
                 snapshot=self.option(node, "snapshot"),
                 command=self.option(node, "snapshot_command") or "",
                 command_deadline=self.service.patience.task,
@@ -266,6 +278,7 @@ class Proxmox(Platform):
 
     def commit(self, nodes: t.Sequence[Node], release: int) -> None:
         client = self.service.cluster.client
+        nodes_by_name = {node.name: node for node in nodes}
 
         def act(name: str) -> None:
             vm = self._must_find(name)
@@ -277,8 +290,9 @@ class Proxmox(Platform):
             if record.ha:  # of a run that was killed before it could say so
                 ha.come_back(client, vm.vmid, record.ha)
             new = replace(record, verified=record.current, release=release, ha=None, snapshot=None)
-            if new != record:
-                vm.record(config, replace(new, tidy=False))
+            power = self._power(nodes_by_name[name], config, new)
+            if new != record or power:
+                vm.record(config, replace(new, tidy=False), power)
 
         self._each(act, [node.name for node in nodes])
         wanted = [node for node in nodes if self.option(node, "ha")]
@@ -306,10 +320,13 @@ class Proxmox(Platform):
         if record.current is None:  # it was never switched
             return Outcome(ok=True, message="was left as it was")
         if record.original is not None:
-            boot_original(vm, *record.original)
-            return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} boots the disk that it had before")
+            runs = boot_original(vm, *record.original)
+            what = "boots the disk that it had before" if runs else "is off, as it was, with the disk that it had"
+            return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} {what}")
         stopped = vm.stop()
-        return Outcome(ok=True, changed=stopped, message="has no verified image to go back to: stopped")
+        if vm.config().get("onboot") == "1":  # made by an earlier version
+            vm.record(vm.free(), record, {"onboot": 0})
+        return Outcome(ok=True, changed=stopped, message="stopped: there is no verified image to go back to")
 
     def _runs(self, vm: Vm, wanted: Boot) -> bool:
         config = vm.config()
@@ -339,8 +356,11 @@ class Proxmox(Platform):
 
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            changed = vm is not None and self.service.machines.let_go(vm, references, data=data)
-            return Outcome(ok=True, changed=changed)
+            record = vm and self.service.machines.record(vm.config(), vm.vmid)
+            if vm is None or record is None:
+                return Outcome(ok=True)
+            changed = self.service.machines.let_go(vm, references, data=data)
+            return Outcome(ok=True, changed=changed, message="was only staged" if record.current is None else "")
 
         return self._per_node("remove", names, act, tell)
 

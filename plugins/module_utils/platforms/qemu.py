@@ -83,7 +83,7 @@ class Qemu(ProcessPlatform):
         roles = sorted({node.role for node in self.deployment.nodes})
         nodes = {node.name: node for node in self.deployment.nodes}
         for name in {*nodes, *NodeState.names(self.state)}:
-            record = self.node_state(name).current()
+            record, _verified = self._records(name)
             kept = None if record is None else record.options
             if name in nodes and self.option(nodes[name], "ssh_port") is not None:
                 ports[name] = self.option(nodes[name], "ssh_port")
@@ -111,7 +111,7 @@ class Qemu(ProcessPlatform):
         ]
 
     def endpoint(self, node: Node) -> Endpoint:
-        return Endpoint("127.0.0.1", self.ports()[node.name])
+        return Endpoint("127.0.0.1", self.ports()[node.name], forwarded=True)
 
     def _mac(self, name: str, interface: str) -> str:
         """52:54 (QEMU's own, locally administered) and four bytes that depend on the names only."""

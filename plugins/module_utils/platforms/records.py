@@ -9,6 +9,8 @@
 ``in/node.json``   the node document, as the node sees it
 ``console.log``    console since the last start; ``console.log.1`` is the console before that
 ================== =================================================================================================
+
+Its data volumes are in ``volumes/<name>``, and beside them ``owner.json``: for whom they were made.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ import shutil
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
-from ..composition.model import Volume
-from ..composition.schema import reading, validate
-from ..errors import ComposeError
-from ..files import read_json, write_json
+from ..composition.model import Deployment, Volume
+from ..composition.ownership import OWNER_SCHEMA, DataVolume, Owner
+from ..composition.schema import DamagedError, read_document, reading
+from ..errors import ComposeError, InputError
+from ..files import write_json
 from ..images.image import Image
 
 RECORD_SCHEMA = "immutable.compose/machine/1"
+
+_OWNER = "owner.json"
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,19 @@ class NodeState:
         except FileNotFoundError:
             return []
 
+    def exists(self) -> bool:
+        """Whether there is anything of the node, be it half made."""
+        return os.path.exists(self.directory)
+
     def current(self) -> Record | None:
+        """``None`` if the node was never told to boot anything, or nobody can tell any more what.
+
+        :raises InputError: another version has written it.
+        """
         return self._read(self._current)
 
     def verified(self) -> Record | None:
+        """As :meth:`current`."""
         return self._read(self._verified)
 
     def intend(self, record: Record) -> None:
@@ -96,18 +110,63 @@ class NodeState:
         return True
 
     def refresh(self, document: t.Mapping[str, t.Any], digest: str) -> None:
-        """Keep a new document for the next boot, of what runs and of the same thing verified."""
-        record, verified = self.current(), self.verified()
+        """Keep a new document for the next boot of what runs. What was verified stays what was verified."""
+        record = self.current()
         if record is None:
             raise ComposeError("cannot take a new document: it was never started", node=self.name)
         write_json(self.document, document)
-        if verified is not None and verified.boots_like(record):
-            self._write(self._verified, replace(verified, document=document, document_digest=digest))
         self._write(self._current, replace(record, document=document, document_digest=digest))
 
+    def data(self, deployment: Deployment) -> list[DataVolume]:
+        """The node's data volumes.
+
+        :raises InputError: it cannot be read for whom they were made.
+        """
+        try:
+            entries = sorted(
+                entry for entry in os.listdir(self.volumes) if not entry.startswith((_OWNER, f".{_OWNER}"))
+            )
+        except FileNotFoundError:
+            return []
+        owner = self._owner()
+        if owner is None:  # made by a version that did not write it down
+            record = self.verified() or self.current()
+            owner = None if record is None else Owner.of(deployment, self.name, record.image.role)
+        return [
+            DataVolume(entry.split(".raw")[0], os.path.join(self.volumes, entry), owner)
+            for entry in entries
+            if not entry.endswith(".raw.new")
+        ]
+
+    def own(self, owner: Owner, volumes: t.Collection[str]) -> None:
+        """Write down for whom the node's data volumes are, before they are made or used.
+
+        :param volumes: those that the node is going to have; of one without, what is left there is handed over, too.
+        """
+        if (volumes or os.path.exists(self.volumes)) and self._readable_owner() != owner:
+            write_json(os.path.join(self.volumes, _OWNER), owner.to_json())
+
+    def _owner(self) -> Owner | None:
+        path = os.path.join(self.volumes, _OWNER)
+        try:
+            return Owner.from_json({"schema": OWNER_SCHEMA, **read_document(path, OWNER_SCHEMA)}, path)
+        except FileNotFoundError:
+            return None
+        except InputError as error:
+            raise InputError(
+                f"{error.message}. The file says whose the data in {self.volumes} are: if they are those of node "
+                f"{self.name!r}, remove the file, and it is written again"
+            ) from None
+
+    def _readable_owner(self) -> Owner | None:
+        try:
+            return self._owner()
+        except InputError:
+            return None
+
     def mounts(self, volumes: t.Mapping[str, Volume]) -> list[tuple[str, str]]:
-        """Directories that a container sees, and where: the node document, and data volumes, made if missing."""
-        mounts = [(self.document_directory, "/run/compose/in")]
+        """Directories of data volumes that a container sees, and where; made if missing."""
+        mounts = []
         for volume, spec in volumes.items():
             directory = os.path.join(self.volumes, volume)
             os.makedirs(directory, exist_ok=True)
@@ -130,8 +189,13 @@ class NodeState:
     @staticmethod
     def _read(path: str) -> Record | None:
         try:
-            fields = validate(read_json(path), RECORD_SCHEMA, path)
-        except FileNotFoundError:
+            fields = read_document(path, RECORD_SCHEMA)
+        except (FileNotFoundError, DamagedError):
             return None
+        except InputError as error:
+            raise InputError(
+                f"{error.message}: another version has written it. Use that version, or remove the file: then the node "
+                "is replaced"
+            ) from None
         with reading(RECORD_SCHEMA, path):
             return Record(**{**fields, "image": Image.from_json(fields["image"])})

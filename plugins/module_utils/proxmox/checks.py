@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ..composition.model import Node
+from ..composition.ownership import DataVolume, require_own_data
 from ..errors import ComposeError, InputError
 from . import ha, privileges
+from .config import Config
+from .machines import data_volumes, described
+from .networks import bridges, changed
 from .privileges import Privileges
-from .record import node_tag
+from .record import node_tag, tags_of
 from .service import Service
 from .vm import Vm
 
@@ -25,6 +30,7 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
     service.cluster.check()
     needed = Privileges(service.cluster.client)
     needed.demand(f"/storage/{service.uploads.storage.name}", privileges.UPLOADS)
+    vms = {node.name: service.find(node.name) for node in nodes}
     for node in nodes:
         storage = service.storage(node)
         needed.demand(f"/storage/{storage.name}", privileges.DISKS)
@@ -32,7 +38,7 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
             content = ",".join(sorted({*storage.content, "images"}))
             hint = f"allow it: pvesm set {storage.name} --content {content}"
             raise InputError(f"storage {storage.name!r} takes no disks of VMs; {hint}", node=node.name)
-        vm = service.find(node.name)
+        vm = vms[node.name]
         if service.method(node) == "clone":
             _demand_where_made(service, node, needed, privileges.CLONING)
         if vm is None:
@@ -46,6 +52,12 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
     if any(service.option(node, "ha") for node in nodes):
         needed.demand("/", privileges.HA)
     needed.refuse()
+    for node in nodes:
+        if vms[node.name] is None:  # after the privileges: only bridges that one may use are listed
+            place = service.option(node, "target_node")
+            storages = (service.storage(node), service.uploads.storage)
+            _check_bridges(service, node, [place] if place else service.cluster.nodes(*storages))
+    _check_existing(service, {node.name: (node, vm) for node in nodes if (vm := vms[node.name]) is not None})
     groups = {service.option(node, "ha_group") for node in nodes if service.option(node, "ha")} - {None}
     for group in sorted(groups):
         ha.check_group(service.cluster.client, service.cluster.version, group)
@@ -77,6 +89,53 @@ def _check_place(service: Service, node: Node, vm: Vm) -> None:
             raise InputError(f"VM {vm.vmid} is on {vm.node}, which has no storage {storage.name!r}", node=node.name)
 
 
+def _check_existing(service: Service, vms: t.Mapping[str, tuple[Node, Vm]]) -> None:
+    """Refuse to take what belongs to somebody else: VMs, and data on them."""
+    with ThreadPoolExecutor(max_workers=service.parallel) as pool:
+        configs = dict(zip(vms, pool.map(lambda name: vms[name][1].config(), vms)))
+    data: dict[str, list[DataVolume]] = {}
+    for name, config in configs.items():
+        node, vm = vms[name]
+        service.looks[vm.vmid] = config
+        record = service.machines.record(config, vm.vmid)
+        if record is None:
+            _check_adoption(service, node, vm, config)
+        elif record.created:
+            data[name] = data_volumes(config, record)
+            if changed(config, service.networks(node)):
+                _check_bridges(service, node, [vm.node])
+    require_own_data(service.deployment, [node for node, _vm in vms.values()], data)
+
+
+def _check_adoption(service: Service, node: Node, vm: Vm, config: Config) -> None:
+    """Refuse to take over a VM that nobody said may be taken."""
+    if config.get("template") == "1":
+        raise InputError(f"VM {vm.vmid} is a template, which cannot be a node", node=node.name)
+    tagged = node_tag(service.deployment.name, node.name) in tags_of(config.get("tags"))
+    if tagged or service.option(node, "adopt") or config.get("name").lower() == node.name.lower():
+        return
+    state = "running" if vm.is_running() else "stopped"
+    raise InputError(
+        f"adopts {described(vm, config, state)}: refused, its system would be replaced. If that is meant, say adopt: "
+        f"true among the options of node {node.name!r}, or give the VM the node's name; else correct vmid",
+        node=node.name,
+    )
+
+
+def _check_bridges(service: Service, node: Node, places: t.Sequence[str]) -> None:
+    """Refuse interfaces on bridges of which none of the places, nodes of the cluster, has all."""
+    wanted = bridges(service.option(node, "networks"))
+    if any(wanted <= service.cluster.bridges(place) for place in places):
+        return
+    lacking = sorted(wanted - service.cluster.bridges(places[0])) if len(places) == 1 else sorted(wanted)
+    there = "; ".join(f"{place} has: {', '.join(sorted(service.cluster.bridges(place))) or 'none'}" for place in places)
+    raise InputError(
+        f"networks of node {node.name!r} need the bridge {', '.join(map(repr, lacking))}, which is not on "
+        f"{'the node' if len(places) == 1 else 'any node'} of the cluster that it can be on; {there}",
+        node=node.name,
+    )
+
+
 def _refuse_to_make(service: Service, node: Node) -> None:
     """Refuse a VM that would be a second one, or that no node of the cluster could have."""
     lost = service.machines.lost(node.name)
@@ -84,6 +143,13 @@ def _refuse_to_make(service: Service, node: Node) -> None:
         tag = node_tag(service.deployment.name, node.name)
         raise InputError(
             f"VM {lost} says in its description that it is this node; give it the tag {tag} again", node=node.name
+        )
+    vmid = service.option(node, "vmid")
+    if vmid is not None and not service.cluster.is_free(vmid):
+        raise InputError(
+            f"vmid {vmid} is taken: by a container, or by a VM that {service.cluster.client.access.caller} may not see "
+            "(VM.Audit)",
+            node=node.name,
         )
     storages = (service.storage(node), service.uploads.storage)
     fitting = service.cluster.nodes(*storages)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import tempfile
 import threading
 import time
 import typing as t
-from dataclasses import dataclass
 
 try:
     import proxmoxer
@@ -22,10 +22,19 @@ try:
     from requests_toolbelt.adapters.fingerprint import FingerprintAdapter
 
     HAS_PROXMOXER = True
+
+    class _Pinned(FingerprintAdapter):  # type: ignore[misc]
+        """Demands a certificate by its fingerprint, also of a server that is reached through a proxy."""
+
+        def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:
+            return super().proxy_manager_for(proxy, assert_fingerprint=self.fingerprint, **kwargs)
+
 except ImportError:
     HAS_PROXMOXER = False
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError
+from ..libraries import missing_library
+from .access import Access
 
 Params = t.Mapping[str, t.Any]
 
@@ -89,56 +98,6 @@ class LostAnswer(ComposeError):
     """The connection broke: the call may have had an effect or none."""
 
 
-@dataclass(frozen=True)
-class Access:
-    """Where the API is, and who calls it.
-
-    ``token_id`` is ``USER@REALM!NAME``, or only its last part beside ``user``. ``ca_file`` is the certificate of the
-    authority that signed the server's; with ``fingerprint`` (SHA-256, in hexadecimal) that very certificate is
-    demanded instead.
-    """
-
-    host: str
-    port: int = 8006
-    user: str = ""
-    password: str = ""
-    token_id: str = ""
-    token_secret: str = ""
-    ca_file: str = ""
-    fingerprint: str = ""
-
-    @classmethod
-    def at(cls, host: str, **others: t.Any) -> Access:
-        """Where ``host`` may have the port behind a colon."""
-        name, colon, port = host.rpartition(":")
-        if colon and port.isdigit() and ":" not in name.strip("[]"):
-            return cls(name, **{**others, "port": int(port)})
-        return cls(host, **others)
-
-    def check(self) -> None:
-        """:raises InputError: something is missing."""
-        if not self.host:
-            raise InputError("no Proxmox host is given: set the option host, or PROXMOX_HOST in the environment")
-        if self.token_id and not self.token_secret:
-            raise InputError(
-                f"the secret of the Proxmox token {self.token_id!r} is not given: set PROXMOX_TOKEN_SECRET in the "
-                "environment, or token_secret in the variable compose_credentials"
-            )
-        if not self.token_id and not self.password:
-            raise InputError("neither a token (token_id) nor a password for Proxmox is given; see the platform's page")
-        if "@" not in self.account:
-            raise InputError(f"the Proxmox user is {self.account!r}, expected USER@REALM, for example deploy@pve")
-        if self.fingerprint and not self.token_id:
-            raise InputError("a fingerprint is checked only with a token, not with a password; give ca_file instead")
-        if self.ca_file and not os.path.exists(self.ca_file):
-            raise InputError(f"ca_file {self.ca_file} does not exist")
-
-    @property
-    def account(self) -> str:
-        """``USER@REALM``."""
-        return self.token_id.partition("!")[0] if "!" in self.token_id else self.user
-
-
 class Client:
     """Calls, from several threads at once.
 
@@ -147,10 +106,7 @@ class Client:
 
     def __init__(self, access: Access, parallel: int = 8) -> None:
         if not HAS_PROXMOXER:
-            raise ComposeError(
-                "the Python libraries 'proxmoxer' and 'requests-toolbelt' are needed for the platform 'proxmox' but "
-                "are not installed; on Debian: pip install proxmoxer requests-toolbelt"
-            )
+            raise missing_library("proxmoxer", "requests", "requests_toolbelt", what="the platform 'proxmox'")
         access.check()
         self.access = access
         self._slots = threading.Semaphore(parallel)
@@ -167,8 +123,7 @@ class Client:
     def _connect(self) -> t.Any:
         access = self.access
         if access.token_id:
-            name = access.token_id.partition("!")[2] or access.token_id
-            how = {"token_name": name, "token_value": access.token_secret}
+            how = {"token_name": access.token_name, "token_value": access.token_secret}
         else:
             how = {"password": access.password}
         verify: bool | str = not access.fingerprint and (access.ca_file or True)
@@ -182,7 +137,7 @@ class Client:
             raise self._unreachable(error) from None
         session = api._store["session"]  # proxmoxer has no other way to it
         if access.fingerprint:
-            adapter: requests.adapters.HTTPAdapter = FingerprintAdapter(access.fingerprint, pool_maxsize=self._parallel)
+            adapter: requests.adapters.HTTPAdapter = _Pinned(access.fingerprint, pool_maxsize=self._parallel)
         else:
             adapter = requests.adapters.HTTPAdapter(pool_maxsize=self._parallel)
         session.mount("https://", adapter)
@@ -230,7 +185,7 @@ class Client:
             if isinstance(error.errors, dict):
                 words += [f"{key}: {str(value).strip()}" for key, value in error.errors.items()]
             if error.status_code == 401:
-                words.append(f"(as {self.access.token_id or self.access.account})")
+                words.append(f"(as {self.access.caller})")
             refused = ProxmoxError(verb, path, error.status_code, " ".join(words))
             raise LostAnswer(refused.message) if error.status_code in _UNANSWERED else refused from None
         except proxmoxer.AuthenticationError:  # the ticket was to be renewed
@@ -242,6 +197,12 @@ class Client:
 
     def _unreachable(self, error: Exception, what: str = "login") -> ComposeError:
         where = f"{self.access.host}, port {self.access.port}"
+        proxy = _proxy_for(f"https://{self.access.host}:{self.access.port}")
+        if proxy:
+            where += (
+                f", through the proxy {proxy} (HTTPS_PROXY or ALL_PROXY in the environment of {platform.node()}; hosts "
+                "in NO_PROXY are reached without)"
+            )
         if "CERTIFICATE_VERIFY_FAILED" in str(error) or "ingerprint" in str(error):
             return ComposeError(
                 f"the certificate of Proxmox at {where} is not trusted; give the cluster's authority as ca_file "
@@ -270,3 +231,10 @@ class Client:
                     "filename": stream,
                 }
                 return str(self._once("POST", f"/nodes/{node}/storage/{storage}/upload", fields))
+
+
+def _proxy_for(url: str) -> str:
+    """The proxy through which the environment has a server reached, without a password; empty for none."""
+    proxy: str = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or ""
+    scheme, separator, rest = proxy.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else proxy.rpartition("@")[2]

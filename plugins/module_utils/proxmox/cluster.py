@@ -13,18 +13,12 @@ from functools import cached_property
 
 from ..errors import ComposeError, InputError
 from .client import Client, ProxmoxError
+from .privileges import separation
 from .record import tags_of
+from .storage import Storage
 
 #: The first version to which disk images can be uploaded.
 OLDEST = (8, 4)
-#: Types of storages that are directories: they can hold uploaded images, and disks in files there.
-_FILES = ("dir", "nfs", "cifs", "cephfs", "btrfs", "glusterfs")
-#: Types of storages that make a copy-on-write clone of a disk, and hand it to another VM, at once.
-_CLONING = ("rbd", "lvmthin", "zfspool", "btrfs")
-
-
-#: Types of storages that every node sees alike.
-_SHARED = ("rbd", "cephfs", "nfs", "cifs", "glusterfs")
 
 
 @dataclass(frozen=True)
@@ -38,48 +32,6 @@ class Resource:
     name: str = ""
     #: High availability takes care of it.
     managed: bool = False
-
-
-@dataclass(frozen=True)
-class Storage:
-    """A storage."""
-
-    name: str
-    type: str
-    shared: bool
-    content: frozenset[str]
-    #: Empty: all.
-    nodes: frozenset[str]
-
-    @property
-    def has_files(self) -> bool:
-        """Disks are files, whose format can be chosen."""
-        return self.type in _FILES
-
-    @property
-    def clones(self) -> bool:
-        """A disk can be cloned, instead of copied."""
-        return self.type in _CLONING
-
-    def new_disk(self, size: int, serial: str) -> str:
-        """A drive with a new, empty disk.
-
-        :param size: in MiB.
-        """
-        return f"{self.name}:{size / 1024:g},serial={serial}" + self.disk_format
-
-    def imported(self, source: str, serial: str) -> str:
-        """A drive that is filled from an uploaded image."""
-        return f"{self.name}:0,import-from={source},serial={serial}" + self.disk_format
-
-    @property
-    def disk_format(self) -> str:
-        """Option of a new disk: of disks in files only qcow2 has snapshots."""
-        return ",format=qcow2" if self.has_files else ""
-
-    def on(self, node: str) -> bool:
-        """A node has the storage."""
-        return not self.nodes or node in self.nodes
 
 
 class Cluster:
@@ -96,6 +48,7 @@ class Cluster:
         #: Never changed, only replaced: other threads go through it.
         self._vms: dict[int, Resource] = {}
         self._storages: dict[str, Storage] = {}
+        self._bridges: dict[str, frozenset[str]] = {}
 
     def check(self) -> None:
         """Refuse what is too old, or cannot be changed now.
@@ -113,7 +66,11 @@ class Cluster:
 
     @cached_property
     def _release(self) -> str:
-        return str(self.client.get("/version")["version"])
+        told = self.client.get("/version")
+        if not isinstance(told, dict) or "version" not in told:
+            access = self.client.access
+            raise InputError(f"what answers at {access.host}, port {access.port}, is not the API of Proxmox VE")
+        return str(told["version"])
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -148,22 +105,42 @@ class Cluster:
                 vms[vmid] = Resource(vmid, str(entry["node"]), tags, template, str(entry.get("name", "")), managed)
         self._vms, self._nodes = vms, nodes
 
-    def nodes(self, *storages: Storage) -> list[str]:
-        """Nodes that are not known to be off, and have these storages, those with the fewest VMs first."""
+    def nodes(self, *storages: Storage, bridges: t.Collection[str] = ()) -> list[str]:
+        """Nodes that are not known to be off, and have these storages and bridges, those with the fewest VMs first."""
         vms, off = self.vms().values(), self.off()
         fitting = [node for node in self._nodes if node not in off and all(storage.on(node) for storage in storages)]
+        if bridges:
+            fitting = [node for node in fitting if self.bridges(node) >= set(bridges)]
         return sorted(fitting, key=lambda node: (sum(vm.node == node for vm in vms), node))
+
+    def bridges(self, node: str) -> frozenset[str]:
+        """The bridges of a node that the caller may use."""
+        with self._lock:
+            if node not in self._bridges:
+                entries = self.client.get(f"/nodes/{node}/network", type="any_bridge")
+                self._bridges[node] = frozenset(str(entry["iface"]) for entry in entries)
+            return self._bridges[node]
 
     def off(self) -> list[str]:
         """Nodes that are known to be off."""
         self.vms()
         return sorted(node for node, state in self._nodes.items() if state == "offline")
 
+    def is_free(self, vmid: int) -> bool:
+        """Nothing has a number, seen or not."""
+        try:
+            self.client.get("/cluster/nextid", vmid=vmid)
+        except ProxmoxError as error:
+            if error.status != 400:
+                raise
+            return False
+        return True
+
     def node_of(self, vmid: int) -> str:
         """Where a VM is. :raises ComposeError: nowhere."""
         found = self.vms().get(vmid)
         if found is None:
-            raise ComposeError(f"VM {vmid} does not exist, or {self.client.access.account} may not see it (VM.Audit)")
+            raise ComposeError(f"VM {vmid} does not exist, or {self.client.access.caller} may not see it (VM.Audit)")
         return found.node
 
     def moved(self, vmid: int) -> bool:
@@ -191,16 +168,18 @@ class Cluster:
         with self._lock:
             if not self._storages:
                 entries = [entry for entry in self.client.get("/storage") if not int(entry.get("disable") or 0)]
-                self._storages = {entry["storage"]: _storage(entry) for entry in entries}
+                self._storages = {entry["storage"]: Storage.told(entry) for entry in entries}
             return self._storages
 
     def storage(self, name: str) -> Storage:
         """A storage. :raises InputError: there is none of that name."""
         known = self.storages()
         if name not in known:
+            right = "Datastore.AllocateSpace"
             raise InputError(
-                f"Proxmox has no storage {name!r} that {self.client.access.account} may see (Datastore.AllocateSpace); "
-                f"there are: {', '.join(sorted(known)) or 'none'}"
+                f"Proxmox has no storage {name!r} that {self.client.access.caller} may see ({right}"
+                f"{separation(self.client, f'/storage/{name}', [right])}); there are: "
+                f"{', '.join(sorted(known)) or 'none'}"
             )
         return known[name]
 
@@ -219,15 +198,10 @@ class Cluster:
             )
         fitting = [storage for storage in self.storages().values() if "import" in storage.content]
         if not fitting:
+            right = "Datastore.AllocateSpace"
             raise InputError(
-                f"no storage of Proxmox that {self.client.access.account} may see (Datastore.AllocateSpace) takes "
-                "images to import; allow it for one that is a directory, for example: "
-                "pvesm set local --content backup,iso,vztmpl,import"
+                f"no storage of Proxmox that {self.client.access.caller} may see ({right}"
+                f"{separation(self.client, '/storage', [right])}) takes images to import; allow it for one that is a "
+                "directory, for example: pvesm set local --content backup,iso,vztmpl,import"
             )
         return min(fitting, key=lambda storage: (not storage.shared, storage.name))
-
-
-def _storage(entry: t.Mapping[str, t.Any]) -> Storage:
-    words = {key: frozenset(re.findall(r"[^, ]+", entry.get(key) or "")) for key in ("content", "nodes")}
-    shared = bool(int(entry.get("shared") or 0)) or entry["type"] in _SHARED
-    return Storage(entry["storage"], entry["type"], shared, words["content"], words["nodes"])

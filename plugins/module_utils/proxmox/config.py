@@ -130,6 +130,10 @@ class Config:
         """A free slot for a disk that a running guest must not see. :raises ComposeError: there is none."""
         return self._free(_COLD_SLOTS, taken)
 
+    def cold_slots(self, taken: t.Collection[str] = ()) -> list[str]:
+        """All free slots of that kind."""
+        return [slot for slot in _COLD_SLOTS if slot not in self.values and slot not in taken]
+
     def document_slot(self) -> str:
         """A free slot for the disk with the node document. :raises ComposeError: there is none."""
         return self._free(_DOCUMENT_SLOTS, ())

@@ -9,9 +9,7 @@ import io
 import json
 import typing as t
 
-from ansible.module_utils.basic import missing_required_lib
-
-from ..errors import ComposeError
+from ..libraries import missing_library
 
 #: By which nodes know the disk.
 LABEL = "COMPOSE-NODE"
@@ -40,7 +38,7 @@ def config_drive(document: t.Mapping[str, t.Any]) -> bytes:
     try:
         from pycdlib import PyCdlib
     except ImportError:
-        raise ComposeError(missing_required_lib("pycdlib")) from None
+        raise missing_library("pycdlib", what="the disk with the node document (platform 'proxmox')") from None
     text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
     drive, output = PyCdlib(), io.BytesIO()
     drive.new(interchange_level=3, vol_ident=LABEL)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from ..composition.ownership import DataVolume, Owner
 from ..errors import ComposeError, InputError
-from .cluster import Cluster, Resource, Storage
+from .cluster import Cluster, Resource
 from .config import Config
 from .pruning import References
 from .record import Record, deployment_tag, foreign_tags, node_tag, tags_of, without_record
 from .staging import empty_slots
+from .storage import Storage
+from .switching import NOT_STARTED
 from .templates import create
 from .vm import Patience, Vm
 
@@ -25,8 +28,11 @@ class Making:
     #: Node of the cluster; ``None``: of those with these storages the one with the fewest VMs.
     target_node: str | None
     storages: t.Sequence[Storage]
+    bridges: t.Collection[str]
     pool: str | None
     tags: t.Collection[str]
+    #: Whose its data will be.
+    owner: Owner
     #: Further values of its configuration.
     values: t.Mapping[str, t.Any]
 
@@ -107,12 +113,12 @@ class Machines:
             raise InputError(f"VM {vm.vmid} is a template, which cannot be a node", node=name)
         record = self.record(config, vm.vmid)
         if record is None or record.node != name:
-            vm.record(config, Record(self.deployment, name, created=False))
+            vm.record(config, replace(self._new(making, created=False), was_off=not vm.is_running()))
             self.cluster.add(vm.vmid, vm.node, {*tags_of(config.get("tags")), *self._tags(name)})
         return vm
 
     def _make(self, name: str, vmid: int | None, making: Making) -> Vm:
-        record = Record(self.deployment, name, created=True)
+        record = self._new(making, created=True)
         tags = {*self._tags(name), *making.tags}
         values = {"name": name, "description": record.into(""), "tags": ";".join(sorted(tags)), "pool": making.pool}
         given = {**making.values, **values}
@@ -126,10 +132,16 @@ class Machines:
             seconds=self.patience.task,
             number=vmid,
             storages=making.storages,
+            bridges=making.bridges,
         )
         vm = self.at(number)
         vm.done(upid, "making")
         return vm
+
+    @staticmethod
+    def _new(making: Making, *, created: bool) -> Record:
+        owner = making.owner
+        return Record(owner.deployment, owner.node, created, owner.composition, owner.role)
 
     def _tags(self, name: str) -> set[str]:
         return {deployment_tag(self.deployment), node_tag(self.deployment, name)}
@@ -137,7 +149,8 @@ class Machines:
     def let_go(self, vm: Vm, references: References, *, data: bool) -> bool:
         """A VM is a node no more: it is destroyed, if it was made for the node and no data stay; whether it was one.
 
-        Else it stays, switched off, with its data, and with the disk it booted before it was adopted.
+        Else it stays with its data, and with the disk it booted before it was adopted: switched off, unless it runs
+        that one.
 
         :raises ComposeError: it is protected, or another VM uses a disk that would be destroyed.
         """
@@ -150,7 +163,7 @@ class Machines:
         for volume in sorted(config.volumes() if record.created and data else record.volumes):
             for other in sorted(references.others(volume, vm.vmid)):
                 raise ComposeError(f"VM {other} uses {volume}, too: take it out there first")
-        running = vm.stop()
+        running = (record.created or record.current is not None) and vm.stop()
         config = vm.free()
         record = vm.known(config)
         if empty_slots(vm, config, record):  # of a run that was killed
@@ -172,7 +185,7 @@ class Machines:
         ours = [key for key, drive in config.drives.items() if drive.volume in record.volumes]
         back = {record.original[0]: record.original[1]} if record.original else {}
         out = [key for key in ours if key not in back]
-        changes = {**back, **({"delete": ",".join(out)} if out else {})}
+        changes = {**back, **(NOT_STARTED if record.created else {}), **({"delete": ",".join(out)} if out else {})}
         vm.record(config, replace(record, current=None, verified=None, tidy=False), changes)
         config = vm.config()
         superfluous = [key for volume, key in config.unused.items() if volume in record.volumes]
@@ -191,3 +204,24 @@ class Machines:
 def is_shell(record: Record) -> bool:
     """The VM is no node now: it has only what a former node of that name left."""
     return record.created and record.current is None
+
+
+def is_leftover(config: Config, record: Record) -> bool:
+    """A shell has something that a killed run, or one that only staged, has left, or nothing at all to be kept for."""
+    disks = {drive.volume for drive in config.drives.values() if drive.is_disk} | set(config.unused)
+    return not record.tidy or disks <= set(record.volumes)
+
+
+def data_volumes(config: Config, record: Record) -> list[DataVolume]:
+    """What :meth:`Machines.let_go` destroys with the data of a VM; nothing of one that is older than its node."""
+    if not record.created:
+        return []
+    places = {drive.volume: drive.serial or key for key, drive in config.drives.items() if drive.is_disk}
+    places.update(config.unused)
+    owner = record.owner
+    return [DataVolume(name, place, owner) for place, name in sorted(places.items()) if place not in record.volumes]
+
+
+def described(vm: Vm, config: Config, state: str) -> str:
+    """A VM that somebody else made, for people who decide whether a node may take it over."""
+    return f'VM {vm.vmid} "{config.get("name")}" on {vm.node} ({state}, not of this deployment)'

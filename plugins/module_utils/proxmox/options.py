@@ -42,6 +42,9 @@ OPTIONS: t.Mapping[str, Option] = {
         expected="STORAGE:VOLUME, for example ceph:vm-{vmid}-sys-{image}",
     ),
     "vmid": Option(int, None, "Number of the VM. One that exists is adopted; else the VM is made with it.", least=100),
+    "adopt": Option(
+        bool, False, "The VM with the number O(vmid) may be taken over, though it does not have the node's name."
+    ),
     "target_node": Option(
         str, None, "Node of the cluster on which VMs are made. By default the one that has the fewest."
     ),
@@ -50,7 +53,7 @@ OPTIONS: t.Mapping[str, Option] = {
     "networks": Option(
         list,
         ["bridge=vmbr0"],
-        "Network interfaces of a VM that is made; the first one has the node's address.",
+        "Network interfaces of a VM that is made, also later; the first one has the node's address.",
         pattern=r"(\w+=[^,]+,)*bridge=[^,]+(,\w+=[^,]+)*",
         expected="a list of interfaces as Proxmox writes them, for example bridge=vmbr0,tag=20",
     ),
@@ -70,7 +73,7 @@ OPTIONS: t.Mapping[str, Option] = {
         pattern="[A-Za-z0-9_][A-Za-z0-9_+.-]*",
         expected="letters, digits and _ + . - in each",
     ),
-    "onboot": Option(bool, True, "VMs that are made start with their node."),
+    "onboot": Option(bool, True, "VMs that are made start with their node, once their system is verified."),
     "ha": Option(bool, False, "The VM is managed for high availability once it is verified."),
     "ha_group": Option(
         str, None, "For O(ha), group that the VM is in; from Proxmox VE 9 on, rule of node affinity that holds for it."

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import ComposeError
-from .client import Client
+from .client import Client, ProxmoxError
 
 #: On each VM.
 VM: tuple[str, ...] = ("VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.Options")
@@ -57,10 +57,12 @@ class Privileges:
     def refuse(self) -> None:
         """:raises ComposeError: names all that is missing, and where."""
         if self._missing:
-            account = self._client.access.token_id or self._client.access.account
-            where = "; ".join(f"on {path}: {', '.join(sorted(names))}" for path, names in sorted(self._missing.items()))
+            where = "; ".join(
+                f"on {path}: {', '.join(sorted(names))}{separation(self._client, path, names)}"
+                for path, names in sorted(self._missing.items())
+            )
             raise ComposeError(
-                f"Proxmox does not allow {account} what is needed: {where}. Give a role with these privileges to the "
+                f"{self._client.access.caller} lacks what is needed: {where}. Give a role with these privileges to the "
                 "user and, if privileges are separated, to the token"
             )
 
@@ -74,3 +76,22 @@ class Privileges:
             if path in known:
                 return {name for name, handed_down in known[path].items() if handed_down}
         return set()
+
+
+def separation(client: Client, path: str, names: t.Collection[str]) -> str:
+    """What to add to privileges that somebody lacks, where it is a token and not its user who lacks them.
+
+    Who owns a token may not be asked by the token itself, unless it has Sys.Audit on /access.
+    """
+    access = client.access
+    if not access.token_id or set(names) <= set((client.get("/access/permissions", path=path) or {}).get(path, {})):
+        return ""
+    try:
+        told = client.get("/access/permissions", path=path, userid=access.account) or {}
+    except ProxmoxError as error:
+        if error.status != 403:
+            raise
+        return f" (if its user {access.account} has it: the token was made with privilege separation)"
+    if set(names) <= set(told.get(path, {})):
+        return " (its user has it: the token was made with privilege separation)"
+    return ""

@@ -15,6 +15,7 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass, field
 
+from ..composition.ownership import Owner
 from ..composition.schema import reading, validate
 
 VM_SCHEMA = "immutable.compose/vm/1"
@@ -73,6 +74,8 @@ class Content:
 
     image: str | None = None
     document: str | None = None
+    #: Name of the data volume that it is to become, and is no more part of this record then.
+    data: str | None = None
     #: Bytes.
     size: int = 0
 
@@ -85,6 +88,9 @@ class Record:
     node: str
     #: The VM was made for the node: it may be destroyed with it.
     created: bool
+    #: Whose its data are, besides: name of the composition, and role. Empty: of the node, whatever that is.
+    composition: str = ""
+    role: str = ""
     #: What it was last told to boot; written in the same change as the drives.
     current: Boot | None = None
     #: What was last verified.
@@ -93,6 +99,8 @@ class Record:
     release: int | None = None
     #: The boot drive as it was before the first switch, of a VM that is older than its node: key and value.
     original: tuple[str, str] | None = None
+    #: It was off when it was adopted.
+    was_off: bool = False
     #: Volumes that were made for the node → what is in them. Nothing else is ever removed.
     volumes: t.Mapping[str, Content] = field(default_factory=dict)
     #: State that high availability is to have again, while it is told to keep off.
@@ -122,9 +130,14 @@ class Record:
             fields["original"] = tuple(fields["original"]) if fields.get("original") else None
             return cls(**fields)
 
+    @property
+    def owner(self) -> Owner | None:
+        """For whom the data were made; nobody, if that was not recorded."""
+        return Owner(self.deployment, self.composition, self.role, self.node) if self.role else None
+
     def into(self, description: str) -> str:
         """The description with this record in place of the one it had."""
-        data = {key: value for key, value in asdict(self).items() if value not in (None, {}, False)}
+        data = {key: value for key, value in asdict(self).items() if value not in (None, {}, False, "")}
         data["volumes"] = {
             volume: {key: value for key, value in asdict(entry).items() if value}
             for volume, entry in self.volumes.items()

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 from functools import cached_property
 
 from ..composition.model import Deployment, Node
 from ..progress import Progress
 from .client import Access, Client
-from .cluster import Cluster, Storage
+from .cluster import Cluster
+from .config import Config
 from .config_drive import config_drive
 from .machines import Machines
 from .options import OPTIONS
 from .staging import Staging
+from .storage import Storage
 from .templates import Templates
 from .uploads import Uploads
 from .vm import Patience, Vm
@@ -42,6 +45,9 @@ class Service:
         self.patience = Patience(
             shutdown=self.shared("shutdown_timeout"), task=self.shared("task_timeout"), lock=self.shared("lock_timeout")
         )
+        #: Configurations that the check has read, for the observation that follows it: each is taken once.
+        self.looks: dict[int, Config] = {}
+        self._macs: dict[str, str] = {}
         self._nodes = {node.name: node for node in deployment.nodes}
 
     def option(self, node: Node, name: str) -> t.Any:
@@ -91,8 +97,26 @@ class Service:
         method: str = self.option(node, "staging")
         if method != "auto":
             return method
-        return "clone" if self.storage(node).clones else "import"
+        return "clone" if self.storage(node).kind.clones else "import"
 
     def find(self, name: str) -> Vm | None:
         """The VM of a node, which need not be part of the deployment any more."""
         return self.machines.find(name, self.option(self._nodes[name], "vmid") if name in self._nodes else None)
+
+    def mac(self, node: Node) -> str:
+        """Address of the first interface: of a VM that is made it follows from the names, else it is asked for."""
+        digest = hashlib.sha256(f"{self.deployment.name}/{node.name}".encode()).digest()
+        made = "52:54:" + ":".join(f"{byte:02x}" for byte in digest[:4])
+        if self.option(node, "vmid") is None:
+            return made
+        if node.name not in self._macs:
+            vm = self.find(node.name)
+            self._macs[node.name] = (vm.config().mac if vm else None) or made
+        return self._macs[node.name]
+
+    def networks(self, node: Node) -> dict[str, str]:
+        """Network interfaces of a VM that is made."""
+        return {
+            f"net{number}": f"virtio={self.mac(node)},{network}" if number == 0 else f"virtio,{network}"
+            for number, network in enumerate(self.option(node, "networks"))
+        }

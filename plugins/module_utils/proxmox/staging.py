@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import typing as t
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from ..composition.model import Volume
 from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
 from .client import LostAnswer, Refusal
-from .cluster import Storage
 from .config import Config, Drive
 from .record import STAGED_SERIAL, Content, Record, short
+from .storage import Storage
 from .tasks import TaskError
 from .templates import Templates
 from .uploads import Uploads
@@ -50,6 +51,8 @@ class Wanted:
     storage: Storage
     #: ``import``, ``clone`` or ``volume``.
     method: str
+    #: Data volumes that the node is to have, by name.
+    volumes: t.Mapping[str, Volume] = field(default_factory=dict)
     #: For ``clone``: of templates and clones, as of VMs that are made.
     pool: str | None = None
     #: For ``volume``: which, with ``{vmid}``, ``{node}`` and ``{image}``.
@@ -64,6 +67,10 @@ class Wanted:
     def document_serial(self) -> str:
         """The same of the disk with the document."""
         return staged_serial(self.document_digest)
+
+    def data_serial(self, name: str) -> str:
+        """The same of a disk that is to become a data volume."""
+        return staged_serial(f"data {name} {self.volumes[name].size}")
 
 
 def staged_serial(what: str) -> str:
@@ -105,7 +112,7 @@ class Staging:
             try:
                 if empty_slots(vm, config, record, wanted):
                     continue
-                if not missing:
+                if not missing.anything:
                     return attempt > 0
                 if record.tidy:  # before anything is made: what is left of it, should this run be killed, is looked for
                     vm.record(config, replace(record, tidy=False))
@@ -135,17 +142,17 @@ class Staging:
                     f"{vm.node}: qm rescan --vmid {vm.vmid}, then qm set {vm.vmid} --delete unusedN"
                 )
 
-    def _make(self, vm: Vm, config: Config, record: Record, wanted: Wanted, missing: t.Collection[str]) -> None:
-        image = wanted.image if "system" in missing else None
+    def _make(self, vm: Vm, config: Config, record: Record, wanted: Wanted, missing: _Missing) -> None:
+        image = wanted.image if missing.system else None
         if image is None or wanted.method == "import":
-            self._import(vm, config, wanted, image, document="document" in missing)
+            self._import(vm, config, wanted, image, missing)
         elif wanted.method == "clone":
             slot = config.cold_slot(vm.running_config().drives)
             self.templates.hand_over(vm, config, slot, image, wanted.storage, wanted.image_serial, wanted.pool)
         else:
             self._find(vm, config, record, wanted, image)
 
-    def _import(self, vm: Vm, config: Config, wanted: Wanted, image: Image | None, *, document: bool) -> None:
+    def _import(self, vm: Vm, config: Config, wanted: Wanted, image: Image | None, missing: _Missing) -> None:
         node = vm.node
         slots: dict[str, str] = {}
         seen = vm.running_config().drives  # by a guest that was started again while a slot was in use
@@ -153,10 +160,16 @@ class Staging:
             if image is not None:
                 source = self.uploads.image(node, image)
                 slots[config.cold_slot(seen)] = wanted.storage.imported(source, wanted.image_serial)
-            if document:
+            if missing.document:
                 name = f"{wanted.node}.{wanted.document_digest}"
                 source = sent.enter_context(self.uploads.document(node, name, self._drive(wanted.document)))
                 slots[config.cold_slot({*seen, *slots})] = wanted.storage.imported(source, wanted.document_serial)
+            # In the same task: a large disk takes longer to be made than a call may.
+            free = config.cold_slots({*seen, *slots})
+            if missing.data and not free and not slots:
+                config.cold_slot(seen)  # says so
+            for slot, name in zip(free, missing.data):  # the others come next
+                slots[slot] = wanted.storage.new_disk(wanted.volumes[name].size, wanted.data_serial(name))
             vm.task("POST", "/config", "import", digest=config.digest, **slots)
 
     def _find(self, vm: Vm, config: Config, record: Record, wanted: Wanted, image: Image) -> None:
@@ -181,18 +194,38 @@ def empty_slots(vm: Vm, config: Config, record: Record, wanted: Wanted | None = 
     return bool(staged)
 
 
-def _missing(vm: Vm, config: Config, record: Record, wanted: Wanted) -> set[str]:
-    def is_there(what: str, value: str) -> bool:
-        volumes = [volume for volume, content in record.volumes.items() if getattr(content, what) == value]
+@dataclass(frozen=True)
+class _Missing:
+    """What a VM does not have yet."""
+
+    system: bool
+    document: bool
+    data: t.Sequence[str]
+
+    @property
+    def anything(self) -> bool:
+        return self.system or self.document or bool(self.data)
+
+
+def _missing(vm: Vm, config: Config, record: Record, wanted: Wanted) -> _Missing:
+    def is_there(fits: t.Callable[[Content], bool]) -> bool:
+        volumes = [volume for volume, content in record.volumes.items() if fits(content)]
         # A volume that somebody else made is in no drive yet; one in a slot that the guest has seen leaves it later.
         return any(volume in config.volumes() or vm.has(volume) for volume in volumes)
 
-    missing = set()
-    if wanted.image and not is_there("image", wanted.image.identity):
-        missing.add("system")
-    if not is_there("document", wanted.document_digest):
-        missing.add("document")
-    return missing
+    def has_data(name: str, size: int) -> bool:
+        return is_there(lambda content: content.data == name and content.size >= size << 20)
+
+    image = wanted.image
+    return _Missing(
+        system=image is not None and not is_there(lambda content: content.image == image.identity),
+        document=not is_there(lambda content: content.document == wanted.document_digest),
+        data=[
+            name
+            for name, volume in wanted.volumes.items()
+            if config.with_serial(name) is None and not has_data(name, volume.size)
+        ],
+    )
 
 
 def _content(drive: Drive, wanted: Wanted) -> Content:
@@ -201,4 +234,7 @@ def _content(drive: Drive, wanted: Wanted) -> Content:
         return Content(image=wanted.image.identity, size=drive.size)
     if drive.serial == wanted.document_serial:
         return Content(document=wanted.document_digest, size=drive.size)
+    for name in wanted.volumes:
+        if drive.serial == wanted.data_serial(name):
+            return Content(data=name, size=drive.size)
     return Content()

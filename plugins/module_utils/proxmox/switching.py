@@ -14,15 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..composition.model import Volume
+from ..composition.ownership import Owner
 from ..errors import ComposeError
 from ..process import run
 from . import ha
 from .client import Refusal
-from .cluster import Storage
 from .config import Config, Drive
 from .record import DOCUMENT_SERIAL, Boot, Record, short
 from .vm import ChangedError, Vm
 
+#: Values of a VM that is not to start by itself, and finds nothing to boot (\"c\": only a disk, of which none is named)
+#: if somebody starts it: by default it would ask the network.
+NOT_STARTED: t.Mapping[str, t.Any] = {"onboot": 0, "boot": "c"}
 #: Where the system disk of a VM is that had none.
 SYSTEM_SLOT = "virtio0"
 #: Name of the snapshot before a switch.
@@ -33,11 +36,12 @@ SNAPSHOT = "before-compose"
 class Wishes:
     """What else is to hold for a VM when it is stopped."""
 
-    #: Data volumes by name; those that are missing are made on ``storage``.
+    #: Data volumes by name; those that are missing were staged.
     volumes: t.Mapping[str, Volume]
-    storage: Storage | None
-    #: Values of the configuration that must differ no longer.
-    values: t.Mapping[str, str]
+    #: Values of the configuration that must differ no longer; ``None``: not there.
+    values: t.Mapping[str, str | None]
+    #: Whose the data are from now on.
+    owner: Owner | None = None
     #: ``none``, ``vm`` or ``node-command``: what secures the data before the change.
     snapshot: str = "none"
     #: For ``node-command``, with ``{vmid}``, ``{node}``, ``{host}`` and ``{volumes}``.
@@ -46,7 +50,7 @@ class Wishes:
     command_deadline: int = 600
 
 
-NOTHING_ELSE = Wishes({}, None, {})
+NOTHING_ELSE = Wishes({}, {})
 
 
 def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> list[str]:
@@ -68,8 +72,9 @@ def boot(vm: Vm, wanted: Boot, wishes: Wishes) -> list[str]:
     )
 
 
-def boot_original(vm: Vm, key: str, value: str) -> None:
-    """Have a VM that is older than its node boot the drive that it had before."""
+def boot_original(vm: Vm, key: str, value: str) -> bool:
+    """Have a VM that is older than its node boot the drive that it had before; whether it runs now, as it did then."""
+    runs = not vm.known(vm.config()).was_off
 
     def change(record: Record) -> None:
         config = vm.free()
@@ -80,10 +85,11 @@ def boot_original(vm: Vm, key: str, value: str) -> None:
         else:
             vm.record(config, new, {key: value})
 
-    _while_stopped(vm, vm.free(), change)
+    _while_stopped(vm, vm.free(), change, start=runs)
+    return runs
 
 
-def _while_stopped(vm: Vm, config: Config, change: t.Callable[[Record], None]) -> None:
+def _while_stopped(vm: Vm, config: Config, change: t.Callable[[Record], None], *, start: bool = True) -> None:
     """Stop a VM, change it, start it; if the change fails, it is started again as it was."""
     record = _ha_off(vm, config, vm.known(config))
     try:
@@ -95,7 +101,8 @@ def _while_stopped(vm: Vm, config: Config, change: t.Callable[[Record], None]) -
                 with _besides(error):
                     vm.start()
             raise
-        vm.start()
+        if start:
+            vm.start()
     except BaseException as error:
         with _besides(error):
             _ha_on(vm, record)
@@ -153,8 +160,14 @@ def _change(vm: Vm, before: Config, record: Record, wanted: Boot, wishes: Wishes
     if record.snapshot:
         config = vm.free()
     values, old = _drives(config, record, wanted, wishes)
-    record = replace(record, current=wanted, original=record.original or old, tidy=False)
-    vm.record(config, record, {**wishes.values, **values})
+    if wishes.owner:
+        record = replace(record, composition=wishes.owner.composition, role=wishes.owner.role)
+    in_drives = {Drive.parse(value).volume for value in values.values()}  # data that nobody may remove from now on
+    volumes = {name: what for name, what in record.volumes.items() if not (what.data and name in in_drives)}
+    record = replace(record, current=wanted, volumes=volumes, original=record.original or old, tidy=False)
+    gone = ",".join(key for key, value in wishes.values.items() if value is None)
+    plain = {key: value for key, value in wishes.values.items() if value is not None}
+    vm.record(config, record, {**plain, **values, **({"delete": gone} if gone else {})})
     _grow(vm, config, record, wanted, wishes)
 
 
@@ -169,12 +182,23 @@ def _drives(
         values["boot"] = f"order={key}"
     slot = config.with_serial(DOCUMENT_SERIAL) or config.document_slot()
     values[slot] = f"{wanted.drive},serial={DOCUMENT_SERIAL}"
-    for name, volume in wishes.volumes.items():
-        if wishes.storage and config.with_serial(name) is None:
-            slot = config.virtio_slot({*values, SYSTEM_SLOT})
-            values[slot] = wishes.storage.new_disk(volume.size, name)
+    for name in wishes.volumes:
+        if config.with_serial(name) is None:
+            values[config.virtio_slot({*values, SYSTEM_SLOT})] = f"{_staged(config, record, name)},serial={name}"
     first = record.current is None and drive.volume not in ("", *record.volumes)
     return values, (key, config.get(key)) if first else None
+
+
+def _staged(config: Config, record: Record, name: str) -> str:
+    """The empty volume that was staged for data."""
+    staged = [
+        (content.size, volume)
+        for volume, content in record.volumes.items()
+        if content.data == name and volume in config.unused
+    ]
+    if staged:
+        return max(staged)[1]
+    raise ComposeError(f"the data volume {name!r} is not staged any more; run again", node=record.node)
 
 
 def _system_slot(config: Config, record: Record) -> str:

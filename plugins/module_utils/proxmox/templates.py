@@ -18,9 +18,10 @@ from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
 from .client import LostAnswer, ProxmoxError, Refusal
-from .cluster import Cluster, Resource, Storage
+from .cluster import Cluster, Resource
 from .config import Config
 from .record import deployment_tag, image_tag, short
+from .storage import Storage
 from .uploads import Uploads
 from .vm import Patience, Vm, comes_to_be
 
@@ -109,7 +110,7 @@ class Templates:
         if template.vmid in self._sound:
             return True
         try:
-            if not _is_template(self._at(template.vmid).config()):
+            if not _is_template(_mended(self._at(template.vmid))):
                 return False
         except ProxmoxError as error:
             if not error.missing:
@@ -130,17 +131,15 @@ class Templates:
             if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
                 try:
                     vm = self._at(found.vmid)
-                    config = vm.config()
+                    config = _mended(vm)
                     needed = _is_template(config) and found.tags & kept
                     # Somebody's own clone of a template has its tags, but not its name.
                     if not needed and config.get("name").startswith(f"compose-{self.deployment}-"):
                         self._remove(vm)
+                except InUseError as error:
+                    progress.say(f"prune: VM {found.vmid}, which is no node, stays: {error.message}")
                 except (Refusal, LostAnswer) as error:
-                    words = f"VM {found.vmid}, which is no node, stays: {error.message}"
-                    if "in use by linked clone" in error.message:
-                        progress.say(f"prune: {words}")
-                    else:
-                        left.append(words)
+                    left.append(f"VM {found.vmid}, which is no node, stays: {error.message}")
         return left
 
     def _tagged(self, identity: str) -> list[Resource]:
@@ -154,16 +153,48 @@ class Templates:
         """Remove a VM that is no node; one that is gone is no error.
 
         :param empty: it has no disk any more.
+        :raises InUseError: its disk is the base of clones.
         """
         try:
             # Proxmox removes a VM even if it cannot remove its disk, which nobody would know of then.
             if not empty and _SLOT in vm.config().drives:
-                vm.task("POST", "/config", "removal of the disk", delete=_SLOT, force=1)
+                _remove_disk(vm, vm.config().drives[_SLOT].volume)
             vm.task("DELETE", "", "removal", purge=1)
         except ProxmoxError as error:
             if not error.missing:
                 raise
         self.cluster.forget(vm.vmid)
+
+
+class InUseError(ComposeError):
+    """The disk of a template is the base of clones."""
+
+
+def _remove_disk(vm: Vm, volume: str) -> None:
+    """Remove the disk of a template; a removal that Proxmox refuses would wait, and hide the disk from then on.
+
+    :raises InUseError: it has clones.
+    """
+    path = f"/nodes/{vm.node}/storage/{volume.partition(':')[0]}/content"
+    names = [str(entry["volid"]) for entry in vm.cluster.client.get(path, content="images")]
+    clones = sorted(name for name in names if name.startswith(f"{volume}/"))
+    if clones:
+        raise InUseError(f"its disk {volume} is in use by linked clones: {', '.join(clones)}")
+    try:
+        vm.task("POST", "/config", "removal of the disk", delete=_SLOT, force=1)
+    except Refusal as error:  # of clones that the caller may not see
+        with suppress(ComposeError):
+            _mended(vm)
+        raise InUseError(error.message) if "in use by linked clone" in error.message else error from None
+
+
+def _mended(vm: Vm) -> Config:
+    """The configuration; if the disk's removal was refused, and waits, that is taken back."""
+    config = vm.config()
+    if config.get("template") == "1" and _SLOT not in config.drives and _SLOT in vm.running_config().drives:
+        vm.call("PUT", "/config", revert=_SLOT)
+        config = vm.config()
+    return config
 
 
 def _make_template(vm: Vm) -> None:
@@ -194,6 +225,7 @@ def create(
     seconds: float,
     number: int | None = None,
     storages: t.Sequence[Storage] = (),
+    bridges: t.Collection[str] = (),
 ) -> tuple[int, str]:
     """Make a VM under a number that is free; the number, and the task that goes on with it, if it is not done yet.
 
@@ -203,11 +235,12 @@ def create(
     :param seconds: deadline for its making, where that has to be waited for.
     :param number: which it is to be, if that matters.
     :param storages: that a node must have on which it will be.
+    :param bridges: that it must have besides.
     """
     with cluster.creating:
-        place = node or next(iter(cluster.nodes(*storages)), None)
+        place = node or next(iter(cluster.nodes(*storages, bridges=bridges)), None)
         if place is None:
-            raise ComposeError("no node of the cluster that is on has the storages")
+            raise ComposeError("no node of the cluster that is on has the storages and the bridges")
         for _attempt in range(_TRIES):
             vmid = number or int(cluster.client.get("/cluster/nextid"))
             # A clone takes its number only when its task has begun; so may one of which no answer came.

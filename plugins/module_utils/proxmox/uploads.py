@@ -15,8 +15,9 @@ from ..errors import ComposeError
 from ..images.image import Image
 from ..progress import Progress
 from .client import LostAnswer, Refusal
-from .cluster import Cluster, Storage
+from .cluster import Cluster
 from .record import short
+from .storage import Storage
 from .tasks import wait_for
 
 #: An upload whose connection broke is begun anew so often.

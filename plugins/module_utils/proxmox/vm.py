@@ -123,18 +123,26 @@ class Vm:
         :param values: with ``description``, by which the change is known again.
         :raises ChangedError: the VM was changed meanwhile.
         """
+        lost, end = False, time.monotonic() + self.patience.task
         for attempt in range(1, _TRIES + 1):
             try:
                 self.call("PUT", "/config", digest=config.digest, **values)
                 return
             except ProxmoxError as error:
                 if error.stale:
+                    if lost and _has(self.config(), values):
+                        return
                     raise ChangedError(self.vmid) from None
+                if lost and error.passing:  # it is being made, and holds the lock
+                    while self.config().digest == config.digest and time.monotonic() < end:
+                        time.sleep(_POLL)
+                    continue
                 # What cannot be plugged is refused, but stored all the same.
                 if "hotplug problem" not in error.text or not _has(self.config(), values):
                     raise
                 return
             except LostAnswer:
+                lost = True
                 now = self.config()
                 if now.digest != config.digest:
                     if _has(now, values):

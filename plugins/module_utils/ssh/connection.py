@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
 import secrets
 import shlex
 import socket
@@ -26,7 +25,7 @@ import subprocess
 import threading
 import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 try:
@@ -37,23 +36,28 @@ except ImportError:
     HAS_PARAMIKO = False
 
 from ..errors import ComposeError
+from ..libraries import missing_library
+from .dial import CONNECT, GRACE, await_banner, dial
 from .endpoint import Endpoint
 
 if t.TYPE_CHECKING:
     from .keys import Keys
 
-#: Seconds for one TCP connection, and for the server's first byte. Forwarders accept before the node does: try anew.
-CONNECT = 5.0
-#: Seconds for key exchange, login, and opening a session.
-HANDSHAKE = 30.0
-#: Seconds that a command gets to end once it was told to, and a lost connection to come back.
-GRACE = 10.0
+#: Seconds that a server may say nothing before the connection is tried anew: it may lead to a machine that is gone.
+SILENCE = 120.0
+#: Seconds for key exchange, login, and opening a session; or so many times what the server took for its first byte.
+HANDSHAKE, SLOWER = 30.0, 3
+#: Seconds for a lost connection to come back.
 RECONNECT = 60.0
 #: Bytes of output that may stay on the node before they are dropped.
 KEPT_OUTPUT = 1 << 20
+#: Bytes that one command may answer with, and the shell before it says that it is there.
+ANSWER, GREETING = 64 << 20, 1 << 16
 
 #: Key exchanges are CPU time of this host: more of them at once only makes all of them late.
 _handshakes = threading.BoundedSemaphore(8)
+#: Seconds to wait for one's turn: a node that is slow to answer must not hold up the others.
+_TURN = 2.0
 
 # The library would print to standard error what is raised as an exception anyway.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -100,6 +104,14 @@ class HostKeyMismatch(SSHError):
     """Whoever answers is not the node."""
 
 
+class GivenUp(SSHError):
+    """Somebody knows that the node is not going to answer: see :meth:`Connection.give_up`."""
+
+
+class TooMuchOutput(ComposeError):
+    """A command answered with more than is read."""
+
+
 @dataclass(frozen=True)
 class Output:
     """What a command left behind."""
@@ -121,7 +133,7 @@ class Connection:
 
     def __init__(self, node: str, endpoint: Endpoint, host_key: str, identity_file: str) -> None:
         if not HAS_PARAMIKO:
-            raise ComposeError("the Python library 'paramiko' is not installed")
+            raise missing_library("paramiko", what="every connection to a node")
         self.node = node
         #: Why the last attempt to connect failed; empty when it did not.
         self.last_error = "not tried yet"
@@ -134,18 +146,30 @@ class Connection:
         self._proxy: subprocess.Popen[bytes] | None = None
         self._directory = ""
         self._kept = 0
+        self._given_up = threading.Event()
+        self._why = ""
+        #: Of the attempt that waits for the server's first byte.
+        self._waiting: socket.socket | None = None
 
     def open(self, timeout: float) -> None:
         """Connect, trying again and again until ``timeout`` seconds have passed.
 
+        One attempt at a time: a node that is slow to answer would only be slower with several.
+
         :raises HostKeyMismatch: at once.
+        :raises GivenUp: as soon as :meth:`give_up` is called.
         :raises SSHError: says the last error.
         """
         start = time.monotonic()
+        # Forwarders accept before the node does, and may then never ask it again. But each new attempt costs a slow
+        # node more, so each gets twice the time of the one before.
+        patience = CONNECT if self._endpoint.forwarded else SILENCE
         with self._lock:
             while not self._is_open():
+                self._require_hope()
+                began = time.monotonic()
                 try:
-                    self._connect()
+                    self._connect(min(patience, max(start + timeout - began, CONNECT)))
                     self.last_error = ""
                     return
                 except SSHError:
@@ -153,18 +177,35 @@ class Connection:
                 except (OSError, EOFError, paramiko.SSHException) as error:
                     self.last_error = str(error) or type(error).__name__
                     self._drop()
-                passed = time.monotonic() - start
+                self._require_hope()
+                now = time.monotonic()
+                passed, took = now - start, now - began
                 if passed >= timeout:
                     message = f"no SSH connection within {timeout:.0f} s; last error: {self.last_error}"
                     raise SSHError(message, node=self.node)
-                # In proportion to the time waited: prompt after quick boots, cheap in slow ones.
-                time.sleep(min(max(0.05, passed / 20), 1.0, timeout - passed))
+                if took >= CONNECT:
+                    patience = min(2 * patience, SILENCE)
+                # In proportion to the time waited: prompt after quick boots, cheap in slow ones. And an attempt that
+                # kept the node busy for long is given time to be forgotten there.
+                pause = max(min(max(0.05, passed / 20), 1.0), took / 4 if took >= CONNECT else 0.0)
+                self._given_up.wait(min(pause, timeout - passed))
+
+    def give_up(self, why: str) -> None:
+        """The node is not going to answer: whoever waits for it, or does so later, gets these words at once."""
+        self._why = why
+        self._given_up.set()
+        waiting = self._waiting
+        if waiting is not None:
+            with suppress(OSError):
+                waiting.shutdown(socket.SHUT_RDWR)
+        self._drop()
 
     def run(self, command: str, timeout: float | None = None) -> Output:
         """Run ``bash -c command`` with standard input from ``/dev/null``.
 
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
         :raises SSHError: no connection, or it broke while the command ran.
+        :raises TooMuchOutput: more than :data:`ANSWER` bytes.
         """
         if "\0" in command:
             raise ValueError("a command cannot contain NUL")
@@ -172,8 +213,12 @@ class Connection:
             self.open(RECONNECT if timeout is None else min(timeout, RECONNECT))
             try:
                 return self._exchange(command.encode(), timeout)
+            except TooMuchOutput:
+                self.close()  # the rest of it would be taken for the next answer
+                raise
             except (OSError, EOFError, paramiko.SSHException) as error:
                 self.close()
+                self._require_hope()
                 raise self._lost(error, command) from None
 
     @contextmanager
@@ -195,16 +240,23 @@ class Connection:
     def feed(self, command: str, data: bytes, timeout: float) -> Output:
         """Run a command with ``data`` as its standard input.
 
-        :param timeout: seconds without any progress after which it is given up.
+        :param timeout: seconds for the data, and then for the answer.
         """
         with self.session(command) as channel:
             channel.settimeout(timeout)
             channel.sendall(data)
             channel.shutdown_write()
-            stdout, stderr = channel.makefile("rb").read(), channel.makefile_stderr("rb").read()
-            if not channel.status_event.wait(timeout):
+            end = time.monotonic() + timeout
+            streams = []
+            for receive in (channel.recv, channel.recv_stderr):
+                streams.append(bytearray())
+                while chunk := _receive(channel, end, receive):
+                    streams[-1] += chunk
+                    if len(streams[-1]) > ANSWER:
+                        raise _too_much(command.encode(), self.node)
+            if not channel.status_event.wait(max(0.0, end - time.monotonic())):
                 raise EOFError
-            return Output(channel.exit_status, stdout, stderr)
+            return Output(channel.exit_status, bytes(streams[0]), bytes(streams[1]))
 
     def close(self) -> None:
         """Close the connection; a running :meth:`run` ends with an error."""
@@ -222,64 +274,62 @@ class Connection:
             and not self._shell.closed
         )
 
-    def _connect(self) -> None:
+    def _require_hope(self) -> None:
+        if self._given_up.is_set():
+            self._drop()
+            raise GivenUp(self._why, node=self.node)
+
+    def _connect(self, patience: float) -> None:
+        """One attempt.
+
+        :param patience: seconds for the server's first byte.
+        """
         self._drop()
-        sock = self._dial()
-        sock.settimeout(CONNECT)
+        sock, self._proxy = dial(self._endpoint, self.node)
+        began = time.monotonic()
+        self._waiting = sock
         try:
-            if not sock.recv(1, socket.MSG_PEEK):
-                raise EOFError("the connection was closed before the server said anything")
-        except socket.timeout:
-            sock.close()
-            raise OSError(f"the server said nothing for {CONNECT:.0f} s") from None
+            self._require_hope()
+            await_banner(sock, patience)
         except BaseException:
             sock.close()
             raise
-        with _handshakes:
+        finally:
+            self._waiting = None
+        handshake = max(HANDSHAKE, SLOWER * (time.monotonic() - began))
+        turn = _handshakes.acquire(timeout=_TURN)
+        try:
             transport = self._transport = paramiko.Transport(sock)
-            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = HANDSHAKE
+            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = handshake
             transport.get_security_options().key_types = ("ssh-ed25519",)
-            transport.start_client(timeout=HANDSHAKE)
+            transport.start_client(timeout=handshake)
             if transport.get_remote_server_key().asbytes() != self._host_key:
                 self._drop()
                 raise HostKeyMismatch("the SSH host key is not the one made for this node", node=self.node)
             transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(self._identity_file))
             transport.set_keepalive(int(GRACE))
-            self._shell = self._start_shell(transport)
+            self._shell = self._start_shell(transport, handshake)
+        finally:
+            if turn:
+                _handshakes.release()
 
-    def _dial(self) -> socket.socket:
-        where = self._endpoint
-        if where.proxy_command is None:
-            sock = socket.create_connection((where.host, where.port), timeout=CONNECT)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A node that vanished does not answer: give up on it after this many milliseconds.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(3 * GRACE * 1000))
-            return sock
-        tokens = {"h": where.host, "p": str(where.port), "n": self.node, "r": "root", "%": "%"}
-        command = re.sub("%([hpnr%])", lambda match: tokens[match[1]], where.proxy_command)
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # run_command waits for the end; this lives as long as the connection.
-            self._proxy = subprocess.Popen(  # pylint: disable=ansible-bad-function
-                ["/bin/sh", "-c", f"exec {command}"],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        return ours
-
-    def _start_shell(self, transport: paramiko.Transport) -> paramiko.Channel:
-        shell = transport.open_session(timeout=HANDSHAKE)
-        shell.settimeout(HANDSHAKE)
+    def _start_shell(self, transport: paramiko.Transport, seconds: float) -> paramiko.Channel:
+        end = time.monotonic() + seconds
+        shell = transport.open_session(timeout=seconds)
+        shell.settimeout(seconds)
         shell.exec_command(f"exec bash --norc -c {shlex.quote(_SHELL)}")
         greeting = b""
         while not greeting.endswith(b"\n"):
-            chunk = shell.recv(4096)
+            try:
+                chunk = _receive(shell, end)
+            except socket.timeout:
+                raise OSError(f"the login shell did not start bash within {seconds:.0f} s") from None
             if not chunk:
                 why = shell.recv_stderr(4096).decode("utf-8", "replace").strip()
                 raise OSError(f"no bash on the node: {why}")
             greeting += chunk
+            if len(greeting) > GREETING:
+                raise OSError(f"the login shell wrote {len(greeting)} bytes and did not start bash")
         self._directory = greeting.decode().strip()
         self._kept = 0
         return shell
@@ -290,17 +340,17 @@ class Connection:
         purge = b"1" if self._kept > KEPT_OUTPUT else b""
         if purge:
             self._kept = 0
+        shell.settimeout(HANDSHAKE)
         shell.sendall(b"\0".join((mark, purge, command, b"")))
         deadline = None if timeout is None else time.monotonic() + timeout
         timed_out = False
         answer = bytearray()
         while True:
-            shell.settimeout(None if deadline is None else max(0.0, deadline - time.monotonic()))
             try:
-                chunk = shell.recv(1 << 16)
+                chunk = _receive(shell, deadline)
             except socket.timeout:
                 if timed_out:
-                    raise OSError("the command could not be killed") from None
+                    raise OSError("the command could not be killed, or answers without an end") from None
                 timed_out = True
                 self._kill_running()
                 deadline = time.monotonic() + GRACE
@@ -312,6 +362,8 @@ class Connection:
                 parts = bytes(answer).split(mark)
                 if len(parts) == 4:
                     break
+            if len(answer) > ANSWER:
+                raise _too_much(command, self.node)
         self._kept += len(answer) + 8192  # two files take at least two pages
         return Output(int(parts[2]), parts[0], parts[1], timed_out)
 
@@ -329,6 +381,25 @@ class Connection:
         if proxy is not None:
             proxy.kill()
             proxy.wait()
+
+
+def _receive(channel: paramiko.Channel, end: float | None, receive: t.Callable[[int], bytes] | None = None) -> bytes:
+    """What comes next on standard output, or on another stream; empty at its end.
+
+    :raises socket.timeout: the moment ``end`` has passed, also where something goes on coming.
+    """
+    left = None if end is None else end - time.monotonic()
+    if left is None or left > 0:
+        channel.settimeout(left)
+        with suppress(socket.timeout):
+            return (receive or channel.recv)(1 << 16)
+    raise socket.timeout("no end of the answer in time")
+
+
+def _too_much(command: bytes, node: str) -> TooMuchOutput:
+    line = " ".join(command.decode("utf-8", "replace").split())
+    shown = line if len(line) <= 100 else f"{line[:99]}…"
+    return TooMuchOutput(f"a command wrote more than {ANSWER >> 20} MiB, let it write to a file: {shown}", node=node)
 
 
 def connect(node: str, endpoint: Endpoint, keys: Keys) -> Connection:

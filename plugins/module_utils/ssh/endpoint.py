@@ -16,3 +16,5 @@ class Endpoint:
     port: int = 22
     #: ``ProxyCommand`` in the sense of ssh_config(5), ``None`` for a plain TCP connection.
     proxy_command: str | None = None
+    #: Whether something accepts connections in place of the node, and before it: that is no sign of life then.
+    forwarded: bool = False

@@ -43,6 +43,7 @@ except ImportError:
 
 from ..errors import ComposeError
 from ..files import write_text
+from ..libraries import missing_library
 from .endpoint import Endpoint
 
 DAY = 24 * 3600
@@ -173,7 +174,7 @@ def _escape(path: str) -> str:
 def _key(path: str, comment: str) -> Ed25519PrivateKey:
     """Load or make a private key. Its ``.pub`` is only for the user's eyes, so it is written after it and not read."""
     if not HAS_CRYPTOGRAPHY:
-        raise ComposeError("the Python library 'cryptography' (40 or newer) is not installed")
+        raise missing_library("cryptography", what="making the keys of nodes")
     text = _read(path)
     if text is None:
         key = Ed25519PrivateKey.generate()

@@ -212,6 +212,12 @@ class Access:
         mine = self.permissions(user, path)
         return (any if any_of else all)(privilege in mine for privilege in privileges)
 
+    def may_use_bridge(self, user: str, bridge: str) -> bool:
+        """The user may see a bridge, or a VLAN of it."""
+        path = f"/sdn/zones/localnetwork/{bridge}"
+        below = {entry["path"] for entry in self.data["acl"] if entry["path"].startswith(f"{path}/")}
+        return any(self.may(user, one, ["SDN.Audit", "SDN.Use"], any_of=True) for one in (path, *sorted(below)))
+
     def check(self, user: str, path: str, privileges: list[str]) -> None:
         """Dies of the first privilege that the user lacks."""
         mine = self.permissions(user, path)

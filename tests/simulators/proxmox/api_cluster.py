@@ -49,8 +49,15 @@ def node_time(cluster: Cluster, call: Call) -> Record:
 
 @answers("GET /nodes/{node}/network")
 def network(cluster: Cluster, call: Call) -> list[Record]:
-    """The bridge that every node has."""
-    return [{"iface": "vmbr0", "type": "bridge", "active": 1, "autostart": 1, "method": "manual", "priority": 1}]
+    """The bridges of a node; where bridges of any kind are asked for, those that the user may use."""
+    wanted = call.get("type")
+    if wanted not in (None, "bridge", "any_bridge", "any_local_bridge", "include_sdn"):
+        return []
+    found = cluster.bridges(call.node)
+    if wanted in ("any_bridge", "any_local_bridge", "include_sdn"):
+        found = [bridge for bridge in found if cluster.access.may_use_bridge(call.user, bridge)]
+    told = {"type": "bridge", "active": 1, "autostart": 1, "method": "manual", "priority": 1}
+    return [{"iface": bridge, **told} for bridge in found]
 
 
 @answers("GET /nodes/{node}/network/{iface}")

@@ -104,7 +104,7 @@ def _disks(storage: Storage, vmid: int | None) -> list[Record]:
 
 
 def _files(storage: Storage, kind: str, call: Call) -> list[Record]:
-    if not storage.has_files or (call.get("vmid") and kind != "backup"):
+    if not storage.has_files or (call.get("vmid") and kind not in ("backup", "import")):
         return []
     entries = []
     for path in sorted((storage.root / SUBDIRECTORIES[kind]).glob("*")):

@@ -56,7 +56,8 @@ class Cluster:
         self.volumes = Volumes(state, self.options.storages, self.locks, self.access)
         self.tasks = Tasks(state, self.options, self.clock, self.faults)
         self.locks.held = self.tasks.spend
-        self.volumes.copying = lambda size: self.tasks.wait(self.options.copy_seconds * size / (1 << 30))
+        self.volumes.copying = self._copying
+        self.volumes.making = lambda size: self.tasks.wait(self.options.allocate_seconds * size / (1 << 40))
         self.guests = Guests(state, self.options, self.clock, self.faults)
         known = self.schema.method("POST", "/nodes/{node}/qemu/{vmid}/config").properties
         drives.learn(known)
@@ -67,6 +68,15 @@ class Cluster:
         self.closed = threading.Event()
         self.resources = Resources(self)
         self.ha = Ha(self)
+
+    def _copying(self, size: int, limit: float) -> None:
+        """Lets the time pass that so many bytes take, at most ``limit`` KiB of them in a second."""
+        held_back = size / limit / 1024 if limit else 0.0
+        self.tasks.wait(max(self.options.copy_seconds * size / (1 << 30), held_back))
+
+    def bridges(self, node: str) -> list[str]:
+        """The bridges that a node has."""
+        return self.options.bridges.get(node, ["vmbr0"])
 
     def every(self, seconds: float, work: t.Callable[[], object], name: str) -> None:
         """Does something again and again, beside the calls, until the cluster is closed."""

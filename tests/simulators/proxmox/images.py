@@ -109,6 +109,12 @@ def create_backed(path: Path, base: str, base_format: str, names: Names) -> None
     qemu_img(["create", "-q", "-f", "qcow2", "-F", base_format, "-b", base, str(path)], names, path.parent)
 
 
+def duplicate(source: Path, target: Path) -> None:
+    """Copies a file as it is; the directory is made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
 def convert(
     source: Path, source_format: str, target: Path, target_format: str, names: Names, snapshot: str = ""
 ) -> None:

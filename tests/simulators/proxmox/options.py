@@ -30,6 +30,10 @@ class Options:
     task_seconds: dict[str, float] = field(default_factory=dict)
     #: Simulated seconds that copying a GiB of a disk takes (import, full clone, move), besides what it does.
     copy_seconds: float = 0.0
+    #: Simulated seconds that making a TiB of a disk takes on a storage of files (the metadata of qcow2).
+    allocate_seconds: float = 0.0
+    #: Node → its bridges; one that is not named has vmbr0.
+    bridges: dict[str, list[str]] = field(default_factory=dict)
     #: Simulated seconds until pvestatd tells ``/cluster/resources`` the state; 0 is always exact.
     resources_seconds: float = 10.0
     #: Simulated seconds of a round of the HA manager, which carries out requests; without, they are only recorded.

@@ -18,6 +18,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+from .calls import Call
 from .cluster import Cluster
 from .errors import ApiError, permission_error
 from .uploads import Body, UploadError, receive
@@ -32,6 +33,8 @@ UNREAD_UPLOAD = 16 * 1024 * 1024
 #: A connection that is kept alive is closed after so many seconds (real ones), or so many requests.
 IDLE_SECONDS = 5
 MAX_REQUESTS = 100
+#: Simulated seconds after which the proxy gives up on a call; what it asked for is done nevertheless.
+PROXY_SECONDS = 30
 #: Seconds that a client may be silent within a request.
 READ_SECONDS = 60
 UNAUTHORIZED_SECONDS = 3
@@ -288,7 +291,7 @@ class Handler(BaseHTTPRequestHandler):
             if not disturbed and self._disturb(verb, path, self.vmids) is not None:
                 raise ConnectionResetError
             try:
-                call, data = cluster.handle(verb, path, parameters, user, token=token)
+                call, data = self._in_time(verb, lambda: cluster.handle(verb, path, parameters, user, token=token))
             finally:
                 self._fault("reset", verb, path, self.vmids, answer=True)
                 self._fault("http", verb, path, self.vmids, answer=True)
@@ -302,6 +305,31 @@ class Handler(BaseHTTPRequestHandler):
             return
         total = {"total": call.total} if call.total else {}
         self._answer(200, "OK", json.dumps({"data": data, **total}).encode())
+
+    def _in_time(self, verb: str, work: t.Callable[[], tuple[Call, t.Any]]) -> tuple[Call, t.Any]:
+        """What a call answers; one that takes longer than the proxy waits goes on, without a listener."""
+        if verb == "GET":
+            return work()
+        clock, done, result = self.server.cluster.clock, threading.Event(), list[tuple[Call, t.Any]]()
+        failure: list[BaseException] = []
+        begin = [0.0]
+
+        def worker() -> None:
+            begin[0] = clock.slept(threading.get_ident())  # others had this number before
+            try:
+                result.append(work())
+            except BaseException as error:  # it is raised where it is waited for
+                failure.append(error)
+            done.set()
+
+        thread = threading.Thread(target=worker, daemon=True)
+        thread.start()
+        while not done.wait(max(0.02, clock.pace)):
+            if clock.slept(thread.ident or 0) - begin[0] > PROXY_SECONDS:
+                raise ApiError("Connection timed out", 596)
+        if failure:
+            raise failure[0]
+        return result[0]
 
     def _fail(self, error: ApiError) -> None:
         if error.status >= 590:  # the proxy's own words

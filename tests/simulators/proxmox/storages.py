@@ -74,6 +74,14 @@ class Storage(ABC):
         """The storage is a directory."""
         return self.config["type"] in FILE_TYPES
 
+    #: A clone needs its base no more.
+    clones_are_independent: t.ClassVar[bool] = False
+
+    def limit(self, kind: str) -> float:
+        """KiB/s at which volumes are copied (``clone``) or moved; 0 is as fast as can be."""
+        told = dict(part.partition("=")[::2] for part in str(self.config.get("bwlimit", "")).split(",") if part)
+        return float(told.get(kind) or told.get("default") or 0)
+
     @property
     def names(self) -> dict[str, str]:
         """Real paths → paths as a node tells them."""
@@ -239,6 +247,31 @@ def _parse_file(name: str) -> tuple[str, bool]:
     return match[2], match[1] is not None
 
 
+class BtrfsStorage(FileStorage):
+    """Disk images as subvolumes with a raw file, which Btrfs can snapshot and clone; kept as qcow2 files here."""
+
+    formats = ("raw", "subvol")
+    clones_are_independent = True
+
+    def file_format(self, name: str) -> str:
+        volume = self.parse(name)
+        return "qcow2" if volume.kind == "images" else volume.format
+
+    def owned(self, vmid: int | None = None) -> list[str]:
+        return [f"{path.parent.name}/{path.name}" for path in self.files(vmid)]
+
+    def feature(self, feature: str, name: str, snapshot: str | None = None) -> bool:
+        return feature in ("snapshot", "clone", "template", "copy", "rename")
+
+    def allocated_name(self, vmid: int, image_format: str, name: str | None) -> str:
+        if image_format not in self.formats:
+            raise ApiError(f"unsupported format '{image_format}'")
+        return super().allocated_name(vmid, image_format, name)
+
+    def clone_name(self, volume: Volume, vmid: int) -> str:
+        return f"{vmid}/vm-{vmid}-disk-{self.free_number(vmid)}.raw"
+
+
 class BlockStorage(Storage):
     """Disk images as block devices: ``vm-100-disk-0``, clones (but for LVM-thin) ``base-9-disk-0/vm-100-disk-0``."""
 
@@ -313,3 +346,7 @@ class BlockStorage(Storage):
 
     def backing(self, volume: Volume) -> str:
         return volume.name
+
+
+#: Types that are neither plain directories nor block devices.
+KINDS: dict[str, type[Storage]] = {"btrfs": BtrfsStorage}

@@ -206,7 +206,10 @@ class _Clone:
         drive, node = plan.drives[key], self.node
         if key in plan.full:
             wanted, snapshot = (self.storage, self.format), self.snapshot
-            made = copy_disk(self.cluster, node, drive, self.newid, *wanted, new, name=key, snapshot=snapshot)
+            limit = self.call.number("bwlimit")
+            made = copy_disk(
+                self.cluster, node, drive, self.newid, *wanted, new, name=key, snapshot=snapshot, limit=limit
+            )
         else:
             made = linked_disk(self.cluster, node, drive, self.newid, new, key)
         plan.values[key] = print_drive(made)

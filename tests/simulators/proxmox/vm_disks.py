@@ -191,8 +191,13 @@ def copy_disk(
     *,
     name: str = "",
     snapshot: str | None = None,
+    kind: str = "clone",
+    limit: int | None = None,
 ) -> Drive:
-    """A full copy of a drive's volume for a VM; the drive of the copy."""
+    """A full copy of a drive's volume for a VM; the drive of the copy.
+
+    :param kind: ``clone`` or ``move``, whose limit of the storages counts where ``limit`` (KiB/s) is not given
+    """
     say(f"create full clone of drive {name + ' ' if name else ''}({drive['file']})")
     source, source_name = cluster.volumes.find(node, drive["file"])
     target = storage or source.name
@@ -211,7 +216,7 @@ def copy_disk(
     volume = cluster.volumes.allocate(node, target, vmid, resolved, info.size)
     new.append(volume)
     say(f"allocated target volume '{volume}'")
-    cluster.volumes.copy(node, drive["file"], volume, snapshot)
+    cluster.volumes.copy(node, drive["file"], volume, snapshot, kind=kind, limit=limit or 0)
     told = f"{info.size / (1 << 20):.1f} MiB"
     say(f"transferred 0.0 B of {told} (0.00%)\ntransferred {told} of {told} (100.00%)")
     return {**copied, "file": volume, "size": info.size}

@@ -90,7 +90,10 @@ def _move(cluster: Cluster, call: Call, storage: str) -> None:
     say(f"copying volume '{source}' from current storage '{old}' to target storage '{storage}'")
     try:
         cluster.volumes.activate(call.node, source)
-        moved = copy_disk(cluster, call.node, drive, call.vmid, storage, call.get("format"), new, name=disk)
+        limit = call.number("bwlimit")
+        moved = copy_disk(
+            cluster, call.node, drive, call.vmid, storage, call.get("format"), new, name=disk, kind="move", limit=limit
+        )
         if disk.startswith("unused"):
             moved.pop("size", None)
         config.values[disk] = print_drive(moved)

@@ -9,6 +9,7 @@ import typing as t
 from .calls import Call, answers
 from .drives import is_cdrom, storage_of
 from .errors import ApiError, parameter_error
+from .schema import parse_properties
 from .tasks import say
 from .vm_pending import apply_pending
 from .vm_status import agent_options
@@ -39,6 +40,7 @@ def start_vm(cluster: Cluster, node: str, vmid: int) -> None:
         saved = config.values.get("vmstate")
         if not suspended and not saved:
             apply_pending(cluster, _service(node, vmid), vmid, config)
+        _plug_bridges(cluster, node, config.values)
         disks = []
         for key, drive in config.drives():
             if storage_of(drive["file"]) is None or key in ("efidisk0", "tpmstate0"):
@@ -54,6 +56,18 @@ def start_vm(cluster: Cluster, node: str, vmid: int) -> None:
             for key in ("lock", "vmstate", "runningmachine", "runningcpu"):
                 config.values.pop(key, None)
             cluster.files.write(node, vmid, config)
+
+
+def _plug_bridges(cluster: Cluster, node: str, values: t.Mapping[str, t.Any]) -> None:
+    """Dies when the node lacks the bridge of an interface, as the script of QEMU does."""
+    schema = cluster.files.options["net0"]["format"]
+    for key in sorted(key for key in values if re.fullmatch(r"net\d+", key)):
+        bridge = parse_properties(schema, str(values[key])).get("bridge")
+        if bridge and bridge not in cluster.bridges(node):
+            say(f"bridge '{bridge}' does not exist")
+            script = "network script /usr/libexec/qemu-server/pve-bridge failed with status 512"
+            say(f"kvm: -netdev type=tap,id={key},ifname=tap,script=/usr/libexec/qemu-server/pve-bridge: {script}")
+            raise ApiError("start failed: QEMU exited with code 1")
 
 
 def _wait_stopped(cluster: Cluster, vmid: int, timeout: float) -> bool:

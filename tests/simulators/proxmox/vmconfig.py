@@ -189,9 +189,8 @@ def render(config: VmConfig, options: Properties) -> str:
 
 
 def _section(values: Values) -> str:
-    lines = [f"#{quote(line, safe=SAFE)}" for line in (values.get("description") or "").split("\n")]
-    if not values.get("description"):
-        lines = []
+    description = (values.get("description") or "").rstrip("\n")  # as Perl splits it
+    lines = [f"#{quote(line, safe=SAFE)}" for line in description.split("\n")] if description else []
     lines += [f"{key}: {values[key]}" for key in sorted(values) if key != "description"]
     return "".join(f"{line}\n" for line in lines)
 

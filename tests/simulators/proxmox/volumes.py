@@ -11,7 +11,7 @@ from .drives import storage_of
 from .errors import ApiError
 from .images import ImageInfo
 from .locks import Locks
-from .storages import FILE_TYPES, BlockStorage, FileStorage, Storage, Volume
+from .storages import FILE_TYPES, KINDS, BlockStorage, FileStorage, Storage, Volume
 from .tasks import say
 
 if t.TYPE_CHECKING:
@@ -28,8 +28,10 @@ class Volumes:
         self._state, self._locks, self._access = state, locks, access
         self._path = state / "etc" / "storage.json"
         self._known: tuple[tuple[int, ...], str] = (), ""
-        #: Called before so many bytes of a volume are copied.
-        self.copying: t.Callable[[int], object] = lambda size: None
+        #: Called before so many bytes of a volume are copied, with the limit in KiB/s (0: none).
+        self.copying: t.Callable[[int, float], object] = lambda size, limit: None
+        #: Called when a volume of so many bytes is made on a storage of files.
+        self.making: t.Callable[[int], object] = lambda size: None
         if not self._path.exists():
             self.write(storages)
 
@@ -55,7 +57,7 @@ class Volumes:
         if config is None:
             raise ApiError(f"storage '{name}' does not exist")
         place = "shared" if int(config.get("shared", 0)) else node
-        kind = FileStorage if config["type"] in FILE_TYPES else BlockStorage
+        kind = KINDS.get(config["type"], FileStorage if config["type"] in FILE_TYPES else BlockStorage)
         return kind(name, config, self._state / "volumes" / place / name)
 
     def enabled(self, node: str, name: str) -> Storage:
@@ -136,6 +138,8 @@ class Volumes:
         image_format = image_format or storage.default_format
         with self._locks.storage(name, shared=storage.shared):
             volume = storage.allocated_name(vmid, image_format, volume)
+            if storage.has_files:
+                self.making(size)
             images.create(storage.file(volume), storage.file_format(volume), size, storage.names)
         return f"{name}:{volume}"
 
@@ -187,6 +191,9 @@ class Volumes:
             if not base.is_base:
                 raise ApiError("clone_image only works on base images")
             clone = storage.clone_name(base, vmid)
+            if storage.clones_are_independent:
+                images.duplicate(storage.file(name), storage.file(clone))
+                return f"{storage.name}:{clone}"
             images.create_backed(storage.file(clone), storage.backing(base), storage.file_format(name), storage.names)
         return f"{storage.name}:{clone}"
 
@@ -200,12 +207,19 @@ class Volumes:
             storage.file(name).rename(target)
         return f"{storage.name}:{renamed}"
 
-    def copy(self, node: str, source: str, target: str, snapshot: str | None = None) -> None:
-        """Copies the content of a volume into another."""
+    def copy(
+        self, node: str, source: str, target: str, snapshot: str | None = None, *, kind: str = "clone", limit: int = 0
+    ) -> None:
+        """Copies the content of a volume into another.
+
+        :param kind: ``clone`` or ``move``: by which storages limit it
+        :param limit: KiB/s; 0: that of the storages
+        """
         old, old_name = self.find(node, source)
         new, new_name = self.find(node, target)
         told = old.info(old_name)
-        self.copying(told.size if told else 0)
+        limits = [limit] if limit else [found for one in (old, new) if (found := one.limit(kind))]
+        self.copying(told.size if told else 0, min(limits, default=0))
         images.convert(
             old.file(old_name),
             old.file_format(old_name),

@@ -20,15 +20,29 @@ BAD = Check("units", False, "node2", "failed units: a.service", 1.5, {"line": 3}
     [
         ([GOOD], []),
         ([GOOD, BAD], ["node2"]),
-        ([GOOD, Check("testScript", False, None, "AssertionError")], BATCH),
-        ([GOOD, Check("testScript", False, "outside-of-the-batch", "x")], BATCH),
-        ([GOOD, BAD, Check("testScript", False, "outside-of-the-batch", "x")], BATCH),
+        ([GOOD, Check("testScript", False, None, "AssertionError")], []),
+        ([GOOD, Check("testScript", False, "node2", "x")], ["node2"]),
+        ([GOOD, Check("testScript", False, "outside-of-the-batch", "x")], []),
+        ([GOOD, BAD, Check("testScript", False, "outside-of-the-batch", "x")], ["node2"]),
     ],
 )
-def test_failed_nodes(checks: list[Check], failed: list[str]) -> None:
+def test_only_nodes_to_blame_are_failed_nodes(checks: list[Check], failed: list[str]) -> None:
     report = Report("demo", BATCH, checks)
     assert report.failed_nodes == failed
-    assert report.ok is not bool(failed)
+    assert report.ok is all(check.ok for check in checks)
+    assert bool(report.problem) is any(check.node not in BATCH for check in checks if not check.ok)
+
+
+def test_result_of_each_node() -> None:
+    silent = Check("reachable", False, "node2", "no answer")
+    nodes = Report("demo", BATCH, [GOOD, silent]).nodes
+    assert (nodes["node1"].ok, nodes["node1"].reached, nodes["node1"].passed) == (True, True, 1)
+    assert (nodes["node2"].ok, nodes["node2"].reached, nodes["node2"].message) == (
+        False,
+        False,
+        "node2: reachable: no answer",
+    )
+    assert Report("demo", BATCH, [GOOD, BAD]).nodes["node2"].reached
 
 
 def test_result_of_the_module() -> None:
@@ -41,9 +55,11 @@ def test_result_of_the_module() -> None:
         },
         "checks": {"passed": 1, "failed": 1},
         "message": "node2: units: failed units: a.service",
+        "problem": "",
     }
     blamed = Report("demo", BATCH, [Check("testScript", False, None, "line 1: assert 0")]).to_result()
     assert blamed["nodes"]["node1"] == {"ok": False, "message": "testScript: line 1: assert 0"}
+    assert (blamed["failed_nodes"], blamed["problem"]) == (BATCH, "testScript: line 1: assert 0")
 
 
 def test_json_file(tmp_path: Path) -> None:

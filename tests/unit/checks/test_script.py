@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
-from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import NAME, TestScript
+from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.report import SCRIPT
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
     METHODS,
     SYMBOLS,
@@ -106,4 +107,4 @@ def test_every_symbol_that_is_accepted_is_defined() -> None:
     text = f"print({', '.join(SYMBOLS)}, __name__)"
     check_script(text, [])
     (check,) = TestScript(text, [], Deadline(10), Progress()).run()
-    assert check.ok and check.name == NAME, check.message
+    assert check.ok and check.name == SCRIPT, check.message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -183,7 +184,6 @@ def test_explicit_addresses_win() -> None:
         ("10.87.255.255", "kept for"),
         ("10.87.0.1/16", "expected a free address"),
         (5, "nodes.server.address is 5, expected"),
-        ("10.87.0.1", "the address 10.87.0.1 of node 'node' is taken by node 'server'"),
     ],
 )
 def test_wrong_addresses_are_refused(address: t.Any, why: str) -> None:
@@ -399,7 +399,8 @@ def test_variables_bring_the_deployment_back() -> None:
             "nodes": {"node7": {"address": "10.87.50.50", "options": {"memory": 1}}},
         }
     ).deployment
-    assert round_trip(rich) == rich
+    # Secrets are read by the steps that need them, and by nobody else.
+    assert round_trip(rich) == replace(rich, nodes=tuple(replace(node, secrets={}) for node in rich.nodes))
 
 
 def test_nodes_carry_only_what_is_theirs() -> None:

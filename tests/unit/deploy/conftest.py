@@ -20,6 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
     Role,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
@@ -87,23 +88,19 @@ class Site:
         """All lines of progress."""
         return Path(self.deployment.state).with_name("progress").read_text()
 
-    def deploy(self, *batch: str) -> dict[str, t.Any]:
-        """The steps of the role ``deploy``, each in an engine of its own; their results by name."""
+    def transaction(self, *batch: str) -> Transaction:
+        return Transaction(self.engine(*batch))
+
+    def deploy(self, *batch: str, keep_failed: bool = False, **wish: t.Any) -> dict[str, t.Any]:
+        """The steps of the role ``deploy``, each in a transaction of its own; their results by name."""
         self.calls.clear()
         done: dict[str, t.Any] = {}
-        plan = done["plan"] = self.engine(*batch).plan(retire=not batch)
-        failed: list[str] = []
+        plan = done["plan"] = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
         if plan["pending"]:
-            done["build"] = self.engine(*batch).build(plan)
-            done["stage"] = self.engine(*batch).stage(plan)
-            done["switch"] = self.engine(*batch).switch(plan)
-            failed += done["switch"]["failed_nodes"]
-        done["verify"] = self.engine(*batch).verify(plan, skip=failed)
-        failed += done["verify"]["failed_nodes"]
-        if failed:
-            done["revert"] = self.engine(*batch).revert(plan, failed)
-        else:
-            done["commit"] = self.engine(*batch).commit(plan, done["verify"]["checks"])
+            for step in ("build", "stage", "switch"):
+                done[step] = getattr(self.transaction(*batch), step)()
+        done["verify"] = self.transaction(*batch).verify()
+        done["settle"] = self.transaction(*batch).settle(keep_failed=keep_failed)
         return done
 
 

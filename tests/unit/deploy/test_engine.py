@@ -30,7 +30,7 @@ def test_staging_and_switching_are_told_the_same(rack: Site, monkeypatch: pytest
 def test_only_what_is_switched_is_staged(rack: Site) -> None:
     rack.deploy()
     rack.machines["web2"].running = False
-    assert rack.deploy()["commit"]["release"] == 1
+    assert rack.deploy()["settle"]["release"] == 1
     assert rack.called("stage", "switch") == [("stage", "web2"), ("switch", "web2")]
 
 
@@ -38,7 +38,7 @@ def test_the_platform_is_told_the_release_after_it_was_recorded(rack: Site) -> N
     rack.deploy()
     assert rack.called("commit") == [("commit", "1", "web1", "web2", "web3")]
     rack.means["web"] = "v2"
-    assert rack.deploy()["commit"]["release"] == 2
+    assert rack.deploy()["settle"]["release"] == 2
     assert rack.called("commit") == [("commit", "2", "web1", "web2", "web3")]
 
 
@@ -57,8 +57,8 @@ def test_a_run_that_is_killed_before_nodes_are_marked_is_finished(rack: Site, mo
         patch.setattr(Rack, "commit", kill)
         rack.deploy()
     assert {machine.verified.image.identity for machine in rack.machines.values() if machine.verified} == {"v1"}
-    done = rack.deploy()["commit"]
+    done = rack.deploy()["settle"]
     assert (done["changed"], done["release"]) == (True, 2)
     assert {machine.verified.image.identity for machine in rack.machines.values() if machine.verified} == {"v2"}
-    again = rack.deploy()["commit"]
+    again = rack.deploy()["settle"]
     assert (again["changed"], again["release"]) == (False, 2)

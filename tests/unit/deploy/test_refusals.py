@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     ComposeError,
     EvaluationError,
@@ -48,7 +49,8 @@ class Site:
 
     def plan(self) -> dict[str, t.Any]:
         names = [node.name for node in self.deployment.nodes]
-        return Engine(self.deployment, names, str(self.directory / "support"), Progress()).plan(retire=True)
+        engine = Engine(self.deployment, names, str(self.directory / "support"), Progress())
+        return Transaction(engine).plan(Wish(retire=True), hold=False)
 
     def refused(self, error: type[ComposeError] = ComposeError) -> str:
         """Why there is no plan; nothing is left behind by asking for one."""
@@ -72,7 +74,7 @@ def site(public: Path) -> Site:
 
 
 def test_without_a_mistake_there_is_a_plan_and_nothing_else(site: Site) -> None:
-    assert {step["action"] for step in site.plan()["steps"].values()} == {"create"}
+    assert {step["action"] for step in site.plan()["nodes"].values()} == {"create"}
     assert not Path(site.deployment.state).exists()
 
 

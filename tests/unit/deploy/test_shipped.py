@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy import shipped
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 
 
@@ -25,8 +26,16 @@ def composition(tmp_path: Path) -> Path:
     return directory
 
 
+def arrive(packed: Packed, state: Path) -> Path:
+    """What the module makes of it on its host."""
+    file = state / packed.digest / PACKED
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(packed.content)
+    return Path(shipped.unpack(str(file), packed.name))
+
+
 def test_files_arrive_as_they_were_and_hidden_ones_stay(composition: Path, tmp_path: Path) -> None:
-    there = Path(shipped.unpack(shipped.pack(str(composition)), str(tmp_path / "state")))
+    there = arrive(shipped.pack(str(composition)), tmp_path / "state")
     assert there.name == "site"
     found = sorted(str(path.relative_to(there)) for path in there.rglob("*"))
     assert found == ["composition.nix", "files", "files/raw", "files/run"]
@@ -38,23 +47,23 @@ def test_the_same_content_is_unpacked_once(composition: Path, tmp_path: Path) ->
     packed = shipped.pack(str(composition))
     (composition / "composition.nix").touch()  # another time, the same content
     assert shipped.pack(str(composition)) == packed
-    there = Path(shipped.unpack(packed, str(tmp_path / "state")))
+    there = arrive(packed, tmp_path / "state")
     (there / "mark").touch()
-    assert (Path(shipped.unpack(packed, str(tmp_path / "state"))) / "mark").exists()
+    assert (arrive(packed, tmp_path / "state") / "mark").exists()
 
 
 def test_another_content_has_another_place(composition: Path, tmp_path: Path) -> None:
-    first = shipped.unpack(shipped.pack(str(composition)), str(tmp_path / "state"))
+    first = arrive(shipped.pack(str(composition)), tmp_path / "state")
     (composition / "composition.nix").write_text("{ a = 1; }")
-    assert shipped.unpack(shipped.pack(str(composition)), str(tmp_path / "state")) != first
+    assert arrive(shipped.pack(str(composition)), tmp_path / "state") != first
 
 
 def test_what_a_killed_run_left_half_unpacked_is_no_matter(composition: Path, tmp_path: Path) -> None:
     packed = shipped.pack(str(composition))
-    half = tmp_path / "state" / packed["digest"] / "site.new"
+    half = tmp_path / "state" / packed.digest / "site.new"
     half.mkdir(parents=True)
     (half / "other").touch()
-    there = Path(shipped.unpack(packed, str(tmp_path / "state")))
+    there = arrive(packed, tmp_path / "state")
     assert (there / "composition.nix").exists() and not (there / "other").exists()
 
 

@@ -73,7 +73,7 @@ def test_each_wave_but_the_last_is_verified_before_the_next(redundant: Site) -> 
         "check db web1 web2 web3",
     ]
     assert redundant.runs() == {"db": "d2", "web1": "v2", "web2": "v2", "web3": "v2"}
-    assert "commit" in done
+    assert "veto" not in done["settle"]
     for line in ("switch: wave 1 of 3: web1, db", "switch web2: started (3 of 4)", "switch: wave 3 of 3: web3"):
         assert line in redundant.said().splitlines()
 
@@ -84,37 +84,33 @@ def test_after_a_wave_that_fails_the_others_are_left_as_they_were(redundant: Sit
     done = redundant.deploy()
     switch = done["switch"]
     assert switch["failed_nodes"] == ["web1", "web2", "web3"]
-    assert switch["nodes"]["web2"] == {
-        "ok": False,
-        "changed": False,
-        "message": "left as it was: web1 failed before its turn",
-    }
+    assert switch["nodes"]["web2"]["message"] == "left as it was: web1 failed before its turn"
+    assert not switch["nodes"]["web2"]["changed"]
     assert ("web.service" if how == "ill" else "does not boot") in switch["nodes"]["web1"]["message"]
     assert redundant.called("switch") == [("switch", "web1", "db")]
     assert redundant.runs() == {"db": "d1", "web1": "v1", "web2": "v1", "web3": "v1"}
-    nodes = done["revert"]["nodes"]
-    assert {name for name in nodes if nodes[name]["changed"]} == {"web1", "db"}
-    assert done["revert"]["failed_nodes"] == []
-    assert nodes["web1"]["back_on"] == "v1" and "back_on" not in nodes["web2"]
+    nodes = done["settle"]["nodes"]
+    assert done["settle"]["failed_nodes"] == ["db", *WEB]
+    assert (nodes["web1"]["back_on"], nodes["web2"]["back_on"], nodes["db"]["back_on"]) == ("v1", None, "d1")
+    assert nodes["web1"]["message"].endswith("; back on its last verified image v1")
+    assert nodes["web2"]["message"].endswith("its turn; left on its last verified image v1")
+    assert nodes["db"]["message"].startswith("taken back, because web1: switch: ")
 
 
 def test_a_batch_that_fails_as_a_whole_goes_back_in_waves(redundant: Site) -> None:
     redundant.test_script = "raise Exception('not together')"
     done = redundant.deploy()
-    assert set(done["verify"]["failed_nodes"]) == {"db", *WEB}
+    assert done["verify"]["failed_nodes"] == [] and "not together" in done["verify"]["message"]
     assert redundant.called("revert") == [("revert", "web3", "db"), ("revert", "web2"), ("revert", "web1")]
-    assert done["revert"]["failed_nodes"] == []
+    assert done["settle"]["failed_nodes"] == ["db", *WEB]
     assert redundant.runs() == {"db": "d1", "web1": "v1", "web2": "v1", "web3": "v1"}
 
 
 def test_nodes_that_work_go_back_one_after_the_other(redundant: Site) -> None:
-    plan = redundant.engine().plan()
-    redundant.engine().build(plan)
-    redundant.engine().stage(plan)
-    redundant.engine().switch(plan)
-    redundant.calls.clear()
-    result = redundant.engine().revert(plan)
-    assert steps(redundant) == [
+    redundant.test_script = "raise Exception('not together')"
+    done = redundant.deploy()
+    back = steps(redundant)
+    assert back[back.index("REVERT web3 db") :] == [
         "REVERT web3 db",
         "check db web3",
         "REVERT web2",
@@ -123,25 +119,24 @@ def test_nodes_that_work_go_back_one_after_the_other(redundant: Site) -> None:
         "check web1",
     ]
     assert redundant.runs() == {"db": "d1", "web1": "v1", "web2": "v1", "web3": "v1"}
-    assert (result["failed_nodes"], result["nodes"]["web1"]["back_on"]) == ([], "v1")
-    # One that may not work goes first.
-    redundant.engine().switch(plan)
-    redundant.calls.clear()
-    redundant.engine().revert(plan, ["web2"])
+    assert done["settle"]["nodes"]["web1"]["back_on"] == "v1"
+
+
+def test_one_that_may_not_work_goes_back_first(redundant: Site) -> None:
+    redundant.test_script = "web2.fail('true')"
+    redundant.deploy()
     assert redundant.called("revert") == [("revert", "web2", "db"), ("revert", "web3"), ("revert", "web1")]
 
 
 def test_a_node_that_does_not_come_back_keeps_the_others_of_its_group_from_going_down(redundant: Site) -> None:
-    plan = redundant.engine().plan()
-    for step in ("build", "stage", "switch"):
-        getattr(redundant.engine(), step)(plan)
+    redundant.test_script = "raise Exception('not together')"
     redundant.ill.add("v1")
-    result = redundant.engine().revert(plan)
-    assert result["failed_nodes"] == ["web1", "web2", "web3"]
+    nodes = redundant.deploy()["settle"]["nodes"]
     assert redundant.runs() == {"db": "d1", "web1": "v2", "web2": "v2", "web3": "v1"}
-    assert result["nodes"]["web1"]["message"] == "not reverted: at_most.web is 1, and down already: web3"
-    assert "reverted, but" in result["nodes"]["web3"]["message"]
+    assert nodes["web1"]["message"].endswith("NOT back: not reverted: at_most.web is 1, and down already: web3")
+    assert "NOT back: reverted, but" in nodes["web3"]["message"]
     redundant.ill.clear()
+    redundant.test_script = ""
     assert redundant.deploy()["plan"]["waves"] == [["web3", "db"]]
     assert redundant.runs() == {"db": "d2", "web1": "v2", "web2": "v2", "web3": "v2"}
 
@@ -171,12 +166,8 @@ def test_nodes_that_never_worked_are_not_missed(redundant: Site) -> None:
 def test_a_new_node_that_fails_does_not_keep_the_others_from_going_back(redundant: Site) -> None:
     nodes = (*redundant.deployment.nodes, Node("web4", "web", 4, "10.87.0.4"))
     redundant.set(nodes=nodes, at_most={"web": Limit((*WEB, "web4"), 1)})
-    plan = redundant.engine().plan()
-    assert plan["waves"] == [["web4", "db"], ["web1"], ["web2"], ["web3"]]
-    for step in ("build", "stage", "switch"):
-        getattr(redundant.engine(), step)(plan)
-    redundant.calls.clear()
-    redundant.engine().revert(plan, ["web4"])
+    redundant.test_script = "web4.fail('true')"
+    assert redundant.deploy()["plan"]["waves"] == [["web4", "db"], ["web1"], ["web2"], ["web3"]]
     assert redundant.called("revert")[0] == ("revert", "web4", "web3", "db")
     assert redundant.runs() == {"db": "d1", "web1": "v1", "web2": "v1", "web3": "v1"}
 

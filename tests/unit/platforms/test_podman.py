@@ -116,7 +116,7 @@ def test_a_start_loads_the_image_connects_and_runs_a_container(lab: Lab, engine:
     data = lab.state / "volumes/web/data"
     assert data.is_dir()
     assert f"--mount=type=bind,source={data},destination=/srv/data" in command
-    assert f"--mount=type=bind,source={lab.state}/nodes/web/in,destination=/run/compose/in" in command
+    assert f"--mount=type=bind,source={lab.state}/nodes/web/in,destination=/run/compose/in,ro=true" in command
 
 
 def test_runtime_is_an_option(lab: Lab, engine: Engine) -> None:

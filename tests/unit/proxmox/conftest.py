@@ -127,7 +127,7 @@ class World:
     def running(self, vmid: int) -> bool:
         return bool(self.server.cluster.guests.running(vmid))
 
-    def call(self, verb: str, path: str, **data: t.Any) -> t.Any:
+    def call(self, verb: str, path: str, /, **data: t.Any) -> t.Any:
         """A call as somebody else would make it."""
         session = requests.Session()
         session.trust_env = False

@@ -82,7 +82,7 @@ def test_a_pool_is_enough_and_the_right_to_set_tags(lab_of: t.Callable[..., Lab]
     assert lab.run("one", "d1") == []
     assert lab.run("two", "d2") == []
     _grant(lab, {"/vms": set()})
-    assert "what is needed: on /vms: VM.Config.Options. Give" in lab.run("one", "d1")[0]
+    assert "what is needed: on /vms: VM.Config.Options (if its user" in lab.run("one", "d1")[0]
 
 
 def test_rights_on_the_vm_are_enough_where_none_is_made(lab_of: t.Callable[..., Lab]) -> None:
@@ -101,8 +101,8 @@ def test_each_privilege_is_demanded_and_needed(minimal: Lab, monkeypatch: pytest
         _grant(minimal, {**NEEDED, path: NEEDED[path] - {privilege}})
         (words,) = minimal.run("one", "d1")
         # A storage on which one may allocate nothing is not even seen.
-        unseen = privilege == "Datastore.AllocateSpace" and f"may see ({privilege})" in words
-        assert unseen or f"what is needed: on {path}: {privilege}. Give a role" in words
+        unseen = privilege == "Datastore.AllocateSpace" and f"may see ({privilege} (if its user" in words
+        assert unseen or f"what is needed: on {path}: {privilege} (if its user" in words
         monkeypatch.setattr(privileges.Privileges, "refuse", lambda self: None)
         wrong = minimal.run("one", "d1") or minimal.run("two", "d2")
         assert wrong or minimal.uploads() | minimal.volumes() > minimal.world.named(), (path, privilege)
@@ -132,7 +132,7 @@ def test_version_8_has_another_privilege_for_the_agent(minimal: Lab, monkeypatch
     minimal.options = {**minimal.options, "address": "agent"}
     _tell_version(monkeypatch, "8.4.1")
     (words,) = minimal.run("one", "d1")
-    assert "on /vms: VM.Monitor. Give" in words
+    assert "on /vms: VM.Monitor (if its user" in words
 
 
 def _tell_version(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
@@ -155,7 +155,7 @@ def _wrong(world: World, storage: str | None = "local", **credentials: str) -> s
 def test_a_wrong_token(world: World) -> None:
     words = _wrong(world, token_secret="6f2f9ac1-0000-0000-0000-000000000000")
     assert words.startswith("Proxmox refused GET /version: 401 ")
-    assert words.endswith("(as root@pam!sim)")
+    assert words.endswith("(as token root@pam!sim)")
     assert "6f2f9ac1" not in words
 
 
@@ -205,11 +205,12 @@ def test_storages(cluster_of: t.Callable[..., World], tmp_path: Path) -> None:
     world = cluster_of()
     assert _wrong(world, storage=None) == "node 'web1' has no storage"
     assert _wrong(world, storage="tank") == (
-        "Proxmox has no storage 'tank' that root@pam may see (Datastore.AllocateSpace); there are: ceph, local"
+        "Proxmox has no storage 'tank' that token root@pam!sim may see (Datastore.AllocateSpace); there are: "
+        "ceph, local"
     )
     bare = cluster_of(storages={"local": {"type": "dir", "path": "/var/lib/vz", "content": "images,iso"}})
     words = (
-        "no storage of Proxmox that root@pam may see (Datastore.AllocateSpace) takes images to import; allow it for one"
+        "no storage of Proxmox that token root@pam!sim may see (Datastore.AllocateSpace) takes images to import; allow"
     )
     assert _wrong(bare).startswith(words)
     with pytest.raises(ComposeError, match="storage 'ceph' takes no images to import; allow it: pvesm set ceph"):

@@ -134,7 +134,7 @@ def test_raw_images_stay_raw_and_cannot_be_snapshotted(pve: Client) -> None:
         "POST", "/nodes/pve1/qemu", vmid=101, scsi1="local:1", scsi0="local:0,import-from=local:import/x.raw"
     )
     assert failed == "unable to create VM 101 - failed to stat '/var/lib/vz/import/x.raw'"
-    assert pve.get("/nodes/pve1/storage/local/content", vmid=101) == []
+    assert pve.get("/nodes/pve1/storage/local/content", content="images", vmid=101) == []
 
 
 def test_uploads(pve: Client, image: bytes) -> None:

@@ -1,0 +1,14 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugin of every fleet module: meta/runtime.yml leads those of the others here."""
+
+from __future__ import annotations
+
+from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import FleetAction
+
+
+class ActionModule(FleetAction):
+    """See :class:`FleetAction`."""
+
+    needs_credentials = False

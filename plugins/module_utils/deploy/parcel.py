@@ -1,0 +1,124 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fleet module is told by the action plugin of its name: one file, read once and removed. PRIVATE.
+
+Not by arguments: Ansible keeps these in results, in logs, and in a file of its own that a killed run leaves behind, and
+a secret among them would be masked wherever the same word is found in the results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+from ..builders.revision import Source
+from ..composition.model import Deployment
+from ..errors import ComposeError
+from .run import Run
+from .shipped import unpack
+
+#: What only the memory of the controller has: nothing to remove.
+_MEMORY = "/proc/"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory that the controller has.
+
+    :param path: where this host has it; with ``name``: where this host has it packed.
+    :param name: its base name, if it is packed.
+    """
+
+    path: str
+    name: str = ""
+
+    def directory(self) -> str:
+        """Path on this host, unpacked now if it must be."""
+        return unpack(self.path, self.name) if self.name else self.path
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One step on one deployment."""
+
+    #: With the secrets and credentials that the step may need.
+    deployment: Deployment
+    #: Names of the nodes to act on; the others are peers.
+    batch: tuple[str, ...]
+    #: Data files of the collection (``nix/``).
+    support: Place
+    #: The run that the step is part of.
+    run: Run
+    #: Members of the deployment whose hosts the inventory of the run lacks.
+    absent: tuple[str, ...] = ()
+    #: The composition, where this host does not have it, and the revision that it was taken from.
+    composition: Place | None = None
+    revision: str | None = None
+    #: File for lines of progress.
+    progress_file: str | None = None
+
+    def source(self) -> Source | None:
+        """The composition, if it came along."""
+        return Source(self.composition.directory(), self.revision) if self.composition else None
+
+    def to_text(self, packed: str = "") -> str:
+        """For :meth:`take`.
+
+        :param packed: file on the module's host that has :meth:`described`, so that it need not be said again.
+        """
+        place = self.composition
+        return json.dumps(
+            {
+                "deployment": packed or json.loads(described(self.deployment)),
+                "secrets": {node.name: dict(node.secrets) for node in self.deployment.nodes if node.secrets},
+                "credentials": dict(self.deployment.credentials),
+                "unreadable": dict(self.deployment.unreadable),
+                "batch": list(self.batch),
+                "run": asdict(self.run),
+                "absent": list(self.absent),
+                "support": [self.support.path, self.support.name],
+                "composition": [place.path, place.name] if place else None,
+                "revision": self.revision,
+                "progress_file": self.progress_file,
+            }
+        )
+
+    @classmethod
+    def take(cls, path: str) -> Parcel:
+        """Read what :meth:`to_text` said, and remove the file at once. :raises ComposeError: it is not there."""
+        try:
+            with open(path, encoding="utf-8") as stream:
+                data = json.load(stream)
+        except (OSError, ValueError) as error:
+            raise ComposeError(f"what the controller sent cannot be read: {error}") from None
+        finally:
+            if not path.startswith(_MEMORY) and os.path.exists(path):
+                os.unlink(path)
+        deployment = data["deployment"]
+        if isinstance(deployment, str):
+            with open(deployment, encoding="utf-8") as stream:
+                deployment = json.load(stream)
+        for node in deployment["nodes"]:
+            node["secrets"] = data["secrets"].get(node["name"], {})
+        deployment.update(credentials=data["credentials"], unreadable=data["unreadable"])
+        return cls(
+            deployment=Deployment.from_json(deployment),
+            batch=tuple(data["batch"]),
+            support=Place(*data["support"]),
+            run=Run(**data["run"]),
+            absent=tuple(data["absent"]),
+            composition=Place(*data["composition"]) if data["composition"] else None,
+            revision=data["revision"],
+            progress_file=data["progress_file"],
+        )
+
+
+def described(deployment: Deployment) -> str:
+    """A deployment as text, without secrets: the same for every step of a run."""
+    data = deployment.to_json()
+    del data["unreadable"]
+    for node in data["nodes"]:
+        del node["secrets"]
+    return json.dumps(data, sort_keys=True)

@@ -1,0 +1,56 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes that are stopped and forgotten because somebody says so. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from ..platforms.base import Outcome
+from .engine import Engine
+from .results import NodeResult, Result, of_outcomes, to_result
+from .settlement import require
+
+
+def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
+    """Stop and forget the batch; with the last node also what the nodes shared.
+
+    Nodes that are no part of the deployment any more go with the last one, but never their data: nobody named them.
+
+    :param data: remove the data volumes of the batch, too.
+    :param pretend: only say what would go.
+    """
+    batch = [node.name for node in engine.nodes]
+    members = {node.name for node in engine.deployment.nodes}
+    observed = engine.platform.observe(engine.nodes)
+    whole = set(batch) == members
+    if engine.absent:
+        names = ", ".join(sorted(engine.absent))
+        engine.progress.say(f"destroy: not in the inventory of this run, and left as they are: {names}")
+    strangers = sorted(set(observed) - members) if whole else []
+    gone = [name for name in strangers if observed[name].state != "absent"]
+    # A node that is gone may have left its data.
+    named = [name for name in batch if data or observed[name].state != "absent"]
+    volumes = engine.platform.volumes([*named, *gone])
+    for name in named:
+        for volume in volumes.get(name, ()):
+            engine.progress.say(
+                f"destroy {name}: {'removes' if data else 'keeps'} its data volume {volume.name!r} ({volume.place})"
+            )
+    for name in strangers:
+        for volume in volumes.get(name, ()):
+            engine.progress.say(
+                f"destroy {name}: keeps its data volume {volume.name!r} ({volume.place}): the node was not named"
+            )
+    if pretend:
+        for name in (*named, *gone):
+            engine.progress.say(f"destroy {name}: would be removed")
+        would = {name: NodeResult(changed=name in named) for name in batch}
+        return {**to_result(would), "changed": bool(named or gone)}
+    outcomes: dict[str, Outcome] = {}
+    outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy")))
+    outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy")))
+    engine.addresses.forget(name for name in (*batch, *gone) if name not in outcomes or outcomes[name].ok)
+    if whole and all(outcome.ok for outcome in outcomes.values()):
+        engine.platform.teardown()
+    require({name: outcome for name, outcome in outcomes.items() if name in gone})
+    return to_result({**dict.fromkeys(batch, NodeResult()), **of_outcomes(outcomes)})

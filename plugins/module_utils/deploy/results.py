@@ -1,0 +1,73 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How nodes fared, and what modules return of it. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import asdict, dataclass, field
+
+from ..platforms.base import Outcome
+
+#: What a module returns.
+Result = dict[str, t.Any]
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """How one node fared: in a step, or in the whole run."""
+
+    #: Whether the node is what was asked for.
+    ok: bool = True
+    #: Whether anything was done to it.
+    changed: bool = False
+    #: Why it is not ok, or what was done.
+    message: str = ""
+    #: Whether it does not answer: then nobody knows what it is like.
+    silent: bool = False
+    #: Identity of the image that it was taken back to.
+    back_on: str | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification found."""
+
+    #: The built-in checks, by node.
+    nodes: dict[str, NodeResult]
+    #: How many checks passed and failed.
+    passed: int
+    failed: int
+    #: Why the test script failed; empty if it did not.
+    script: str = ""
+    #: The node at which the test script failed, if it was at one.
+    script_node: str | None = None
+    #: Nodes that were booted again because they were ill.
+    healed: list[str] = field(default_factory=list)
+
+    @property
+    def checks(self) -> dict[str, int]:
+        """How many checks passed and failed, as results and releases have it."""
+        return {"passed": self.passed, "failed": self.failed}
+
+    def failures(self) -> dict[str, str]:
+        """Node → what is wrong with it, the test script included where it failed at a node."""
+        found = {name: result.message for name, result in self.nodes.items() if not result.ok}
+        if self.script_node is not None:
+            found.setdefault(self.script_node, self.script)
+        return found
+
+
+def of_outcomes(outcomes: t.Mapping[str, Outcome]) -> dict[str, NodeResult]:
+    """What a platform says of its nodes."""
+    return {name: NodeResult(outcome.ok, outcome.changed, outcome.message) for name, outcome in outcomes.items()}
+
+
+def to_result(nodes: t.Mapping[str, NodeResult]) -> Result:
+    """Results of nodes as a module returns them."""
+    return {
+        "changed": any(result.changed for result in nodes.values()),
+        "failed_nodes": sorted(name for name, result in nodes.items() if not result.ok),
+        "nodes": {name: asdict(result) for name, result in nodes.items()},
+    }

@@ -1,0 +1,222 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a run: release what was verified, or go back. PRIVATE to the collection.
+
+Who is to blame decides. A node that this run changed and that is not well takes the run back, and so does one that was
+well before. What was ill before, and was left as it is, fails alone.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import replace
+
+from ..errors import ComposeError
+from ..platforms.base import Observation, Outcome
+from .engine import Engine
+from .journal import Journal
+from .plan import SHOWN
+from .release import Place, Release
+from .results import NodeResult, Result, to_result
+
+
+class Settlement:
+    """What becomes of one run."""
+
+    def __init__(self, engine: Engine, journal: Journal, keep_failed: bool) -> None:
+        self.engine = engine
+        self.journal = journal
+        self.plan = journal.plan
+        self.keep_failed = keep_failed
+        self.failures = self._failures()
+
+    def result(self) -> Result:
+        """What the module returns: the last word on every node of the batch."""
+        veto = self._veto()
+        if veto:
+            return self._kept(veto) if self.keep_failed else self._back(veto)
+        if self.journal.verified is None:
+            return {"release": None, "summary": [], **to_result(self._results({}))}
+        return self._released()
+
+    # -- the verdict ---------------------------------------------------------------------------------------------
+
+    def _failures(self) -> dict[str, str]:
+        """Node → what is wrong with it after this run."""
+        switched = {
+            name: f"switch: {result.message}" for name, result in (self.journal.switched or {}).items() if not result.ok
+        }
+        verified = self.journal.verified.failures() if self.journal.verified else {}
+        found = {**{name: f"verify: {message}" for name, message in verified.items()}, **switched}
+        common = self.journal.problem or ("" if found or self.plan.unproven else self._script())
+        return {name: found.get(name) or common for name in self.plan.batch if name in found or common}
+
+    def _script(self) -> str:
+        verified = self.journal.verified
+        return f"verify: {verified.script}" if verified and verified.script and verified.script_node is None else ""
+
+    def _veto(self) -> str:
+        """Why the run goes back; empty if it does not."""
+        if self.journal.switched is None and self.journal.verified is None:
+            return ""
+        unproven = self.plan.unproven
+        if not unproven:
+            return ""
+        if self.journal.problem:
+            return self.journal.problem
+        for name, message in self.failures.items():
+            if name in self._switched():
+                return f"{name}: {message}"
+        verified = self.journal.verified
+        if verified is not None and verified.script:
+            return f"verify: {verified.script}"
+        for name, message in self.failures.items():
+            if name not in self.journal.ill_before:
+                return f"{name}: {message}"
+        return ""
+
+    def _switched(self) -> list[str]:
+        """Nodes that run what was never verified, now or since an earlier run."""
+        steps = self.plan.steps
+        return [name for name in self.plan.unproven if steps[name].action != "refresh" or not steps[name].verified]
+
+    def _results(self, outcomes: t.Mapping[str, Outcome]) -> dict[str, NodeResult]:
+        """The last word on each node of the batch, as far as nothing was taken back.
+
+        :param outcomes: of nodes that are no hosts.
+        """
+        healed = self.journal.verified.healed if self.journal.verified else []
+        switched = self.journal.switched or {}
+        results = {}
+        for name in self.plan.batch:
+            message = self.failures.get(name, "was not well: booted again" if name in healed else "")
+            changed = name in healed or (name in switched and switched[name].changed)
+            results[name] = NodeResult(name not in self.failures, changed, message)
+        results.update((name, NodeResult(each.ok, each.changed, each.message)) for name, each in outcomes.items())
+        return results
+
+    # -- what is verified is released ------------------------------------------------------------------------------
+
+    def _released(self) -> Result:
+        """From now on a run that fails goes back to this. Retire what has no place any more.
+
+        After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
+        found by the next plan, which is not settled then.
+        """
+        engine, plan = self.engine, self.plan
+        assert self.journal.verified is not None
+        nodes = [node for node in engine.nodes if node.name not in self.failures]
+        recorded, number = False, None
+        if nodes:
+            recorded, number = engine.releases.record(
+                Release(
+                    number=0,
+                    deployment=engine.deployment.name,
+                    composition=plan.composition.digest,
+                    revision=plan.composition.revision,
+                    images={node.role: plan.images[node.role] for node in nodes},
+                    nodes={node.name: node.role for node in nodes},
+                    ports=plan.composition.ports,
+                    may_fail=plan.composition.may_fail,
+                    test_script=plan.composition.test_script,
+                    places={node.name: Place(node.index, node.address) for node in nodes},
+                    composition_name=plan.composition.name,
+                    created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                    checks=self.journal.verified.checks,
+                ),
+                members=[node.name for node in engine.deployment.nodes],
+            )
+        # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
+        removed: dict[str, Outcome] = {}
+        if not plan.settled and number is not None:
+            engine.platform.commit(nodes, number)
+            removed = engine.platform.remove(plan.names("retire"), data=False, tell=engine.teller("retire"))
+            engine.prune()
+            require(removed)
+            engine.addresses.forget(plan.names("retire"))
+        engine.addresses.commit(nodes)
+        result = to_result(self._results(removed))
+        marked = any(not plan.steps[node.name].verified for node in nodes)
+        return {
+            **result,
+            "changed": result["changed"] or recorded or marked,
+            "retired": plan.names("retire"),
+            "release": number,
+            "summary": self._summary(number) if nodes else [],
+        }
+
+    def _summary(self, release: int | None) -> list[str]:
+        """What runs now and how to get in, for people."""
+        engine = self.engine
+        more = len(engine.nodes) - SHOWN
+        lines = [f"deployment {engine.deployment.name}, release {release}, on {engine.deployment.platform}:"]
+        for node in engine.nodes[:SHOWN]:
+            ill = " NOT WELL" if node.name in self.failures else ""
+            lines.append(f"  {node.name} ({node.role}): {self.plan.images[node.role]}{ill}")
+        return [
+            *lines,
+            *([f"  and {more} more"] if more > 0 else []),
+            f"log in:    ssh -F {engine.keys.ssh_config_file} {engine.nodes[0].name}",
+            "tear down: ansible-playbook -i INVENTORY immutable.compose.destroy",
+        ]
+
+    # -- what was switched goes back -------------------------------------------------------------------------------
+
+    def _back(self, veto: str) -> Result:
+        """Every node that is not proven boots what was verified last; then see that it does."""
+        engine, plan = self.engine, self.plan
+        engine.progress.say(f"settle: going back, because {veto.splitlines()[0]}")
+        switched = self._switched()
+        # What failed goes first; then what was switched last: it is the least certain to work.
+        turn = {name: number for number, wave in enumerate(plan.waves, 1) for name in wave}
+        names = sorted(switched, key=lambda name: (name not in self.failures, -turn.get(name, 0)))
+        outcomes, back = engine.rollout(plan.composition).revert(names) if names else ({}, {})
+        engine.addresses.revert(name for name in names if outcomes[name].ok)
+        refreshed = engine.documents.take_back(
+            [engine.deployment.node(name) for name in plan.names("refresh")], engine.releases.current()
+        )
+        observed = engine.platform.observe(engine.nodes)
+        results = self._results({})
+        for name, outcome in outcomes.items():
+            results[name] = self._taken_back(name, outcome, back.get(name), observed[name], veto)
+        for name, outcome in refreshed.items():
+            if not outcome.ok and results[name].ok:
+                message = f"settle: it could not be told its peers of before: {outcome.message}"
+                results[name] = NodeResult(False, True, message)
+            elif not switched:
+                results[name] = NodeResult(False, True, f"told its peers of before again, because {veto}")
+        engine.write_access()
+        return {**to_result(results), "release": None, "summary": [], "veto": veto}
+
+    def _taken_back(self, name: str, outcome: Outcome, back_on: str | None, seen: Observation, veto: str) -> NodeResult:
+        """The word on a node that was not proven, from what it runs now."""
+        own = self.failures.get(name) or f"taken back, because {veto}"
+        if not outcome.ok:
+            now = f"NOT back: {outcome.message}"
+        elif seen.state == "running":
+            now = f"{'back on' if back_on else 'left on'} its last verified image {seen.identity}"
+        elif seen.verified is None:
+            now = f"{seen.state}: there is no verified image to go back to"
+        else:
+            now = f"{seen.state}, on its last verified image {seen.identity}"
+        return NodeResult(False, True, f"{own}; {now}", back_on=back_on)
+
+    def _kept(self, veto: str) -> Result:
+        """Nothing goes back, and nothing is released: people want to look at it."""
+        access = self.engine.keys.ssh_config_file
+        results = self._results({})
+        for name in self.plan.unproven:
+            own = self.failures.get(name) or f"not released, because {veto}"
+            login = f"ssh -F {access} {name}"
+            way = f"left as it is (compose_keep_failed). Log in: {login}; go back: immutable.compose.rollback"
+            results[name] = replace(results[name], ok=False, message=f"{own}; {way}")
+        return {**to_result(results), "release": None, "summary": [], "veto": veto}
+
+
+def require(outcomes: t.Mapping[str, Outcome]) -> None:
+    """:raises ComposeError: nodes could not be removed; they are no hosts that could fail by themselves."""
+    failed = [outcome.message for _name, outcome in sorted(outcomes.items()) if not outcome.ok]
+    if failed:
+        raise ComposeError("; ".join(failed))

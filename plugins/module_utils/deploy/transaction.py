@@ -1,0 +1,348 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run's change of one deployment: plan, build, stage, switch, verify, settle. PRIVATE to the collection.
+
+Each step is a task of its own and may be repeated after a run was killed in the middle of it; what the steps hand to
+each other lies in the journal. Knows no platform and no builder, only their interfaces.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from ..composition.model import Node
+from ..composition.names import nearest
+from ..errors import ComposeError, InputError
+from ..images.packages import versions
+from ..platforms.base import Observation, Target
+from .desired import Meant
+from .engine import Engine, bundles
+from .journal import Journal, JournalFile
+from .plan import SWITCHED, Plan, Step, plan_node, render, told
+from .release import Release
+from .results import NodeResult, Result, Verified, of_outcomes, to_result
+from .settlement import Settlement, require
+from .waves import Waves, out_of_service
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a run is asked for besides bringing its batch to what the composition means."""
+
+    #: Instead: the number of a kept release, ``current``, or ``previous``.
+    release: str | None = None
+    #: Nodes to be replaced in any case.
+    replace: t.Sequence[str] = ()
+    #: Nodes that exist but are no longer part of the deployment have to go.
+    retire: bool = False
+
+
+class Transaction:
+    """The steps of one run, for the length of one step."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.journal = JournalFile(engine.state)
+        self.progress = engine.progress
+
+    # -- plan ----------------------------------------------------------------------------------------------------
+
+    def plan(self, wish: Wish, *, hold: bool, predict: bool = False) -> Result:
+        """What has to happen, without doing it.
+
+        :param hold: the steps that follow do it.
+        :param predict: say ``changed`` if anything has to happen: Ansible shows a diff only then.
+        """
+        engine, platform = self.engine, self.engine.platform
+        self._refuse_strangers(wish.replace)
+        for node in engine.nodes:
+            if hold:
+                engine.documents.require_secrets(node)
+            elif node.name in engine.deployment.unreadable:
+                why = engine.deployment.unreadable[node.name]
+                self.progress.say(f"plan {node.name}: its document is not compared: {why}")
+        roles = sorted({node.role for node in engine.nodes})
+        desired = None if wish.release is not None else engine.desired.composed(roles)
+        platform.check(engine.nodes)
+        with engine.claim:
+            return self._plan(wish, desired, roles, hold=hold, predict=predict)
+
+    def _plan(self, wish: Wish, desired: Meant | None, roles: t.Sequence[str], *, hold: bool, predict: bool) -> Result:
+        """The plan of what is not refused, while nobody else changes anything."""
+        engine = self.engine
+        observed = engine.platform.observe(engine.nodes)
+        kept = None if wish.release is None else self._kept(wish.release, observed)
+        if desired is None:
+            desired = engine.desired.released(t.cast(Release, kept), roles)
+        steps = self._steps(desired.images, observed, wish)
+        waves = self._waves(steps, observed)
+        engine.addresses.require_free(engine.deployment, waves, _staying(observed, steps))
+        plan = Plan(
+            batch=[node.name for node in engine.nodes],
+            steps=steps,
+            waves=waves,
+            images=dict(desired.images),
+            composition=desired.meaning,
+            packages={role: dict(packages) for role, packages in desired.packages.items()},
+            release=kept.number if kept else None,
+        )
+        plan = replace(plan, settled=not plan.pending and self._is_settled(observed))
+        if hold:
+            self.journal.write(Journal(plan))
+        if engine.absent:
+            names = ", ".join(sorted(engine.absent))
+            self.progress.say(f"plan: not in the inventory of this run, and left as they are: {names}")
+        for line in told(plan):
+            self.progress.say(line)
+        changes = engine.desired.package_changes(plan.steps.values(), plan.packages)
+        return {
+            "changed": predict and plan.pending,
+            "pending": plan.pending,
+            "settled": plan.settled,
+            "nodes": {name: {"ok": True, **vars(step)} for name, step in steps.items()},
+            "waves": plan.waves,
+            "images": plan.images,
+            "packages": changes,
+            "release": plan.release,
+            "diff": render(steps, changes),
+        }
+
+    def _refuse_strangers(self, names: t.Sequence[str]) -> None:
+        members = [node.name for node in self.engine.deployment.nodes]
+        for name in names:
+            if name not in members:
+                raise InputError(
+                    f"replace has {name!r}, expected nodes of the deployment {self.engine.deployment.name!r}"
+                    f"{nearest(name, members)}"
+                )
+
+    def _kept(self, wanted: str, observed: t.Mapping[str, Observation]) -> Release:
+        """The kept release to go to. The one before is the current one where nodes do not run that."""
+        releases = self.engine.releases
+        current = releases.current()
+        if wanted == "previous" and current is not None:
+            strays = [
+                node.name
+                for node in self.engine.nodes
+                if observed[node.name].state != "absent"
+                and observed[node.name].identity != current.images.get(node.role)
+            ]
+            if strays:
+                self.progress.say(f"plan: {strays[0]} does not run release {current.number}: going back to that")
+                return current
+        return releases.find(wanted)
+
+    def _steps(self, images: t.Mapping[str, str], observed: t.Mapping[str, Observation], wish: Wish) -> dict[str, Step]:
+        engine = self.engine
+        steps: dict[str, Step] = {}
+        # Only nodes that exist have a document to compare with: planning a new node writes no key.
+        known = [node for node in engine.nodes if observed[node.name].state != "absent"]
+        digests = engine.documents.digests([node for node in known if node.name not in engine.deployment.unreadable])
+        for node in engine.nodes:
+            seen = observed[node.name]
+            digest = digests.get(node.name, seen.document or "")
+            steps[node.name] = plan_node(node, images[node.role], digest, seen, asked=node.name in wish.replace)
+        if wish.retire:
+            members = {node.name for node in engine.deployment.nodes}
+            for name, seen in sorted(observed.items()):
+                if name not in members and seen.state != "absent":
+                    why = "not part of the deployment any more; its data stay"
+                    steps[name] = Step("retire", "", None, seen.identity, [why])
+        return steps
+
+    def _waves(self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Observation]) -> list[list[str]]:
+        """Names of the nodes to be switched, as they go down together."""
+        batch = [node.name for node in self.engine.nodes]
+        switched = [name for name in batch if steps[name].action in SWITCHED]
+        running = [name for name in switched if observed[name].state == "running"]
+        idle = [name for name in switched if observed[name].state != "running"]
+        return Waves(self.engine.deployment.at_most).cut(idle, running, out_of_service(observed, batch))
+
+    def _is_settled(self, observed: t.Mapping[str, Observation]) -> bool:
+        """Whether there is nothing to mark as verified and nothing to clean up: what a killed or failed run leaves."""
+        engine = self.engine
+        return (
+            all(observed[node.name].verified == observed[node.name].identity for node in engine.nodes)
+            and not any(seen.leftovers for seen in observed.values())
+            and engine.releases.is_tidy(engine.deployment.keep, engine.used(observed))
+        )
+
+    # -- build and stage -----------------------------------------------------------------------------------------
+
+    def build(self, *, reproducible: bool = False) -> Result:
+        """Build the images that the plan needs; those of a kept release exist already.
+
+        :param reproducible: build each of them a second time; one that differs is an error.
+        """
+        engine, journal = self.engine, self.journal.read()
+        plan = journal.plan
+        roles = sorted({plan.steps[name].role for name in plan.names(*SWITCHED)})
+        if journal.problem or plan.release is not None or not roles:
+            return {"changed": False, "built": [], "bundles": {}}
+        before = engine.builder.is_built(*engine.desired.what(roles))
+        images = engine.builder.build(*engine.desired.what(roles), engine.releases.roots)
+        for role, image in images.items():
+            if image.identity != plan.images[role]:
+                raise ComposeError(
+                    f"role {role!r}: built {image.identity}, planned {plan.images[role]}: "
+                    "the composition changed meanwhile; run again"
+                )
+        built = [role for role in roles if not before[role]]
+        if reproducible:
+            engine.require_reproducible(engine.desired.what(roles))
+        # Some builders tell only now what is inside; the plan has shown the rest.
+        now = {role: versions(image.packages) for role, image in images.items() if not plan.packages.get(role)}
+        changes = engine.desired.package_changes(plan.steps.values(), now)
+        return {
+            "changed": bool(built),
+            "built": built,
+            "bundles": bundles(images),
+            "packages": changes,
+            "diff": render({}, changes),
+        }
+
+    def stage(self) -> Result:
+        """Bring to the platform what the nodes to be switched are going to boot."""
+        journal = self.journal.read()
+        targets = [] if journal.problem else self._targets(journal.plan)
+        return {"changed": self.engine.platform.stage(targets) if targets else False}
+
+    def _targets(self, plan: Plan) -> list[Target]:
+        """The nodes that the plan switches, with image and document."""
+        engine = self.engine
+        nodes = [engine.deployment.node(name) for name in plan.names(*SWITCHED)]
+        images = {role: engine.releases.image(plan.images[role]) for role in {node.role for node in nodes}}
+        return engine.documents.targets(nodes, images)
+
+    # -- switch --------------------------------------------------------------------------------------------------
+
+    def switch(self) -> Result:
+        """Boot the planned images; tell running nodes their new peers."""
+        engine, journal = self.engine, self.journal.read()
+        plan = journal.plan
+        if journal.problem:
+            return to_result({})
+        targets = {target.node.name: target for target in self._targets(plan)}
+        if targets:
+            # What is ill already must not be laid at the door of this run.
+            journal = replace(journal, ill_before=self._ill(plan, plan.names("keep", "refresh")))
+        # From now on nodes may not be as they were: the run goes back, should this be the last that is heard of it.
+        self.journal.write(replace(journal, switched={}))
+        engine.write_access()
+        self._make_room(plan, [target.node for target in targets.values()])
+        engine.addresses.start(target.node for target in targets.values())
+        waves = [[targets[name] for name in wave if name in targets] for wave in plan.waves]
+        outcomes = engine.rollout(plan.composition).switch([wave for wave in waves if wave])
+        refresh = [engine.deployment.node(name) for name in plan.names("refresh")]
+        outcomes.update(engine.documents.refresh(refresh))
+        engine.write_access()  # some platforms know an address only now
+        results = of_outcomes(outcomes)
+        self.journal.write(replace(journal, switched=results))
+        return {**to_result(results), "diff": render(plan.steps, {})}
+
+    def _make_room(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
+        """Remove what is to be retired and has an address that is used again: it goes before that."""
+        engine = self.engine
+        holders = set(engine.addresses.holders(nodes).values())
+        early = sorted(holders.intersection(plan.names("retire")))
+        if early:
+            require(engine.platform.remove(early, data=False, tell=engine.teller("retire")))
+            engine.addresses.forget(early)
+
+    def _ill(self, plan: Plan, names: t.Sequence[str]) -> dict[str, str]:
+        """Nodes that are not well, though nothing was done to them, and what is wrong."""
+        if not names:
+            return {}
+        running = {name: t.cast(str, plan.steps[name].running) for name in names}
+        return self.engine.ill(running, plan.composition)
+
+    # -- verify --------------------------------------------------------------------------------------------------
+
+    def verify(self) -> Result:
+        """Identity, units, ports of the batch, then the test script. What is ill without our doing boots once more."""
+        journal = self.journal.read()
+        plan = journal.plan
+        if journal.problem:
+            return to_result({})
+        skip = [name for name, result in (journal.switched or {}).items() if not result.ok]
+        names = [name for name in plan.batch if name not in skip]
+        script = "" if skip else plan.composition.test_script
+        verified = self._check(journal, names, script)
+        ill = self._to_heal(journal, verified)
+        if ill:
+            verified = self._heal(journal, ill, names, script)
+        self.journal.write(replace(journal, verified=verified))
+        return {**to_result(verified.nodes), "checks": verified.checks, "message": verified.script}
+
+    def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
+        plan = journal.plan
+        meant = {name: plan.images[plan.steps[name].role] for name in names}
+        return self.engine.check(meant, plan.composition, script, "verify", journal.ill_before)
+
+    def _to_heal(self, journal: Journal, verified: Verified) -> list[str]:
+        """Nodes on a verified image that are ill, where no change can be the reason. Silent is not ill."""
+        innocent = not journal.plan.unproven
+        return [
+            name
+            for name in verified.failures()
+            if name in verified.nodes
+            and not verified.nodes[name].silent
+            and journal.plan.steps[name].verified
+            and (innocent or (name in journal.ill_before and journal.plan.steps[name].action in ("keep", "refresh")))
+        ]
+
+    def _heal(self, journal: Journal, ill: t.Sequence[str], names: t.Sequence[str], script: str) -> Verified:
+        """Boot nodes again as they are meant to be, once: a fresh start is the point of a machine that forgets."""
+        engine, plan = self.engine, journal.plan
+        self.progress.say(
+            f"verify: booting again, because they run what they should and are not well: {', '.join(ill)}"
+        )
+        targets = {name: self._again(plan, name) for name in ill}
+        waves = Waves(engine.deployment.at_most).cut([], list(ill), ())
+        outcomes = engine.rollout(plan.composition).switch([[targets[name] for name in wave] for wave in waves])
+        verified = self._check(journal, names, script)
+        nodes = dict(verified.nodes)
+        for name in ill:
+            outcome = outcomes[name]
+            if not outcome.ok:
+                nodes[name] = NodeResult(ok=False, changed=True, message=f"booted again: {outcome.message}")
+            elif not nodes[name].ok:
+                nodes[name] = replace(
+                    nodes[name], changed=True, message=f"booted again, and still: {nodes[name].message}"
+                )
+            else:
+                nodes[name] = replace(nodes[name], changed=True, message="was not well: booted again")
+        return replace(verified, nodes=nodes, healed=list(ill))
+
+    def _again(self, plan: Plan, name: str) -> Target:
+        engine = self.engine
+        node = engine.deployment.node(name)
+        images = {node.role: engine.releases.image(plan.images[node.role])}
+        return replace(engine.documents.targets([node], images)[0], fresh=True)
+
+    # -- settle --------------------------------------------------------------------------------------------------
+
+    def settle(self, *, keep_failed: bool = False) -> Result:
+        """The end of the run: what was verified is released, or what was switched goes back.
+
+        :param keep_failed: leave what failed as it is, to be looked at.
+        """
+        journal = self.journal.read()
+        result = Settlement(self.engine, journal, keep_failed).result()
+        self.journal.drop()
+        return result
+
+    def give_up(self, problem: str) -> None:
+        """A step came to nothing: the run settles for that. Says nothing where there is no plan to be given up."""
+        with suppress(ComposeError):
+            journal = self.journal.read()
+            self.journal.write(replace(journal, problem=journal.problem or problem))
+
+
+def _staying(observed: t.Mapping[str, Observation], steps: t.Mapping[str, Step]) -> set[str]:
+    """Nodes that exist and that the plan does not retire."""
+    retired = {name for name, step in steps.items() if step.action == "retire"}
+    return {name for name, seen in observed.items() if seen.state != "absent"} - retired

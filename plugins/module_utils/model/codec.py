@@ -1,0 +1,126 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between the types of this room and plain JSON data. PRIVATE to the collection.
+
+A type is a frozen dataclass. What it may say besides its fields:
+
+``schema``
+    a field of it, of type ``Literal["immutable.compose/NAME/VERSION"]``: it is a document, and its version is checked.
+``migrations``
+    class variable: schema of an older version → function that makes its data into data of a newer one.
+``ignores_unknown``
+    class variable, true where keys without a field are left alone; all others are refused.
+``field(metadata={"secret": True})``
+    the value, and what is in it, is in no error message, and :func:`encode` may leave it out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import typing as t
+from functools import cache
+
+from ..errors import ComposeError, InputError
+from ..files import read_json, write_json
+from . import shape
+from .explain import Search
+
+T = t.TypeVar("T")
+
+
+def decode(type_: type[T], data: t.Any, where: str) -> T:
+    """Data as an object of the type: no coercion, no unknown key.
+
+    :param data: what a JSON parser returns, or Ansible's own kinds of it.
+    :param where: the word that error messages begin the path with, such as ``deployment``.
+    :raises InputError: ``deployment.nodes[3].index is "x", expected a number``.
+    """
+    convert, invalid = _converter()
+    try:
+        if _is_known(t.cast(t.Hashable, type_))(data):
+            try:
+                return t.cast(T, convert(data, type_))
+            except invalid:
+                pass  # why is asked below, where it may take time
+        current = shape.upgraded(type_, shape.plain(data))
+        problem = Search(_fault).problem(type_, current, where)
+        if problem:
+            raise InputError(problem)
+        return t.cast(T, convert(current, type_))
+    except RecursionError:
+        raise InputError(f"{where} is nested too deeply") from None
+
+
+def encode(value: t.Any, *, secrets: bool = True) -> t.Any:
+    """An object of a type as plain data.
+
+    :param secrets: ``False`` leaves out the fields that are marked secret.
+    """
+    json = _library().json
+    data = json.decode(json.encode(value, enc_hook=shape.plain_or_refuse))
+    return data if secrets else shape.without_secrets(type(value), data)
+
+
+def read(type_: type[T], path: str) -> T:
+    """A document from a file.
+
+    :raises FileNotFoundError: there is none.
+    :raises InputError: names the file, and what in it is wrong.
+    """
+    try:
+        data = read_json(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, RecursionError, ValueError) as error:
+        raise InputError(f"{path} is no readable JSON: {_why(error, path)}") from error
+    try:
+        return decode(type_, data, shape.name_of(type_))
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}") from None
+
+
+def write(path: str, value: t.Any, mode: int = 0o600) -> None:
+    """An object of a type as a file, in one step."""
+    write_json(path, encode(value), mode)
+
+
+def _fault(type_: t.Any, data: t.Any) -> str | None:
+    """What the library has against it; ``None`` if nothing."""
+    convert, invalid = _converter()
+    try:
+        convert(data, type_)
+    except invalid as error:
+        return str(error)
+    return None
+
+
+@cache
+def _is_known(type_: t.Any) -> t.Callable[[t.Any], bool]:
+    return shape.recogniser(type_) or (lambda data: True)
+
+
+@cache
+def _converter() -> tuple[t.Callable[[t.Any, t.Any], t.Any], type[Exception]]:
+    library = _library()
+    return library.convert, library.ValidationError
+
+
+def _library() -> t.Any:
+    try:
+        import msgspec  # here, so that what only imports this needs no library
+    except ImportError:
+        raise ComposeError(
+            f"the Python library 'msgspec' is not installed for {sys.executable}; "
+            f"install it: {sys.executable} -m pip install 'msgspec>=0.20'"
+        ) from None
+    return msgspec
+
+
+def _why(error: Exception, path: str) -> str:
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it is empty" if os.path.getsize(path) == 0 else str(error)

@@ -1,0 +1,54 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: composition_evaluate
+short_description: Write what is known of a composition without building it
+version_added: 0.1.0
+description:
+  - Reads the composition, checks its attributes and its test script; needs no network and builds nothing.
+  - Writes C(composition.json) into the composition's directory, for inventories on hosts without Nix.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Evaluate
+  immutable.compose.composition_evaluate:
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+composition:
+  description: The content of C(composition.json).
+  type: dict
+  returned: success
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+
+
+def main() -> None:
+    """Wire the module's arguments to the engine."""
+    run_step(
+        "evaluate",
+        lambda engine, module: engine.evaluated(write=not module.check_mode),
+        claim=lambda params: Claim.NONE,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: composition_lock
+short_description: Pin the packages of a composition
+version_added: 0.1.0
+description:
+  - Resolves the packages of every role against the configured mirror, and writes the lock file next to the composition.
+  - Builds take their inputs from the lock only.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Pin the packages
+  immutable.compose.composition_lock:
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+path:
+  description: The lock file.
+  type: str
+  returned: success
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+
+
+def main() -> None:
+    """Wire the module's arguments to the engine."""
+    run_step(
+        "lock",
+        lambda engine, module: engine.lock(write=not module.check_mode),
+        claim=lambda params: Claim.STEP,
+        predicts=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

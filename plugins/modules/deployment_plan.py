@@ -1,0 +1,123 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployment_plan
+short_description: Say what has to happen to each node of a deployment
+version_added: 0.1.0
+description:
+  - Evaluates the composition, asks the platform what each node runs, and compares both.
+  - Builds nothing and changes nothing; in check mode it says C(changed) if anything has to happen.
+  - With C(--diff) the package differences of each role are shown.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+options:
+  release:
+    description:
+      - Plan the way to a kept release instead of to what the composition means now.
+      - A number, V(current), or V(previous).
+    type: str
+  replace:
+    description: Nodes to be replaced in any case, even if they run what they should. Those of other batches are
+      ignored.
+    type: list
+    elements: str
+    default: []
+  retire:
+    description:
+      - Also list nodes that exist but are no longer part of the deployment.
+      - Only in the last batch of a run that is not limited, and whose inventory has every host of the deployment.
+    type: bool
+    default: false
+  hold:
+    description:
+      - The steps that follow do what is planned. Until M(immutable.compose.deployment_settle) the deployment belongs to
+        this run; another run that would change it is refused, and told who is at work.
+      - Not in check mode.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  immutable.compose.deployment_plan:
+  register: compose_plan
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+pending:
+  description: Whether anything has to happen.
+  type: bool
+  returned: success
+settled:
+  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. A commit then leaves
+    the platform alone.
+  type: bool
+  returned: success
+nodes:
+  description:
+    - What has to happen to each node, by name. Its C(action) is V(keep), V(refresh), V(create), V(replace) or
+      V(retire).
+  type: dict
+  returned: success
+  sample: {"node1": {"ok": true, "action": "replace", "role": "node", "image": "s3k1…-web-proxy",
+                     "running": "9x2a…-web-proxy", "why": ["another image"]}}
+waves:
+  description: Nodes to be created or replaced, as they go down together; see C(at_most) of the deployment.
+  type: list
+  elements: list
+  returned: success
+  sample: [["web1", "database"], ["web2"]]
+images:
+  description: Image identity that is meant for each role.
+  type: dict
+  returned: success
+packages:
+  description: Package differences (old and new version) of each role whose image changes.
+  type: dict
+  returned: success
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+
+
+def main() -> None:
+    """Wire the module's arguments to the transaction."""
+    run_step(
+        "plan",
+        lambda engine, module: Transaction(engine).plan(
+            Wish(
+                release=module.params["release"],
+                replace=module.params["replace"],
+                retire=module.params["retire"],
+            ),
+            hold=module.params["hold"] and not module.check_mode,
+            predict=module.check_mode,
+        ),
+        {
+            "release": {"type": "str"},
+            "replace": {"type": "list", "elements": "str", "default": []},
+            "retire": {"type": "bool", "default": False},
+            "hold": {"type": "bool", "default": False},
+        },
+        claim=lambda params: Claim.BEGIN if params["hold"] else Claim.NONE,
+        predicts=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

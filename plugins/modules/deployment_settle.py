@@ -1,0 +1,98 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployment_settle
+short_description: Release what was verified, or go back
+version_added: 0.1.0
+description:
+  - Ends what M(immutable.compose.deployment_plan) with O(immutable.compose.deployment_plan#module:hold) has begun.
+  - "What was verified is recorded as a release, to which later runs go back; nodes that the plan retires go; releases
+    beyond the kept ones, and staged images that nothing needs, are forgotten."
+  - If a node that the run changed is not well, or one that was well before, or the test script failed, every node that
+    the run changed boots its last verified image again; nodes that never had one are stopped; running nodes are told
+    their peers of before. Keeps to C(at_most) of the deployment.
+  - What was not well before, and was left as it is, fails alone.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: partial
+    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+options:
+  plan:
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - A deployment whose plan failed is left alone; its hosts have failed results.
+    type: dict
+    required: true
+  keep_failed:
+    description: Do not go back, but leave what failed as it is, to be looked at.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Settle
+  immutable.compose.deployment_settle:
+    plan: "{{ compose_plan }}"
+  register: compose_settled
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+failed_nodes:
+  description: Nodes that are not what was asked for.
+  type: list
+  elements: str
+  returned: success
+nodes:
+  description: The last word on each node of the batch, by name; C(back_on) is the image that it was taken back to.
+  type: dict
+  returned: success
+  sample: {"node1": {"ok": true, "changed": true, "message": "", "silent": false, "back_on": null}}
+release:
+  description: Number of the release that runs now; null if nothing was released.
+  type: int
+  returned: success
+retired:
+  description: Nodes that were retired.
+  type: list
+  elements: str
+  returned: when something was released
+veto:
+  description: Why the run went back.
+  type: str
+  returned: when it did
+summary:
+  description: What runs now and how to log in, for people.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+
+
+def main() -> None:
+    """Wire the module's arguments to the transaction."""
+    run_step(
+        "settle",
+        lambda engine, module: Transaction(engine).settle(keep_failed=module.params["keep_failed"]),
+        {"plan": {"type": "dict", "required": True}, "keep_failed": {"type": "bool", "default": False}},
+        claim=lambda params: Claim.END,
+    )
+
+
+if __name__ == "__main__":
+    main()

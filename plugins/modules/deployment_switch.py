@@ -1,0 +1,74 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployment_switch
+short_description: Boot the planned images
+version_added: 0.1.0
+description:
+  - Creates or replaces the nodes of the batch, and tells running nodes their new peers.
+  - A node that cannot be switched does not end the task; it is listed in RV(failed_nodes).
+  - A node that runs already what is meant is left alone.
+  - Where C(at_most) of the deployment makes the plan have several C(waves), each but the last is verified, without the
+    test script, before the next. After a wave with a failed node, all others are left alone.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: partial
+    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+options:
+  plan:
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - A deployment whose plan failed is left alone; its hosts have failed results.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Switch
+  immutable.compose.deployment_switch:
+    plan: "{{ compose_plan }}"
+  register: compose_switch
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+failed_nodes:
+  description: Nodes for which the step failed.
+  type: list
+  elements: str
+  returned: success
+nodes:
+  description: Outcome of each node, by name.
+  type: dict
+  returned: success
+  sample: {"node1": {"ok": true, "changed": true, "message": ""}}
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+
+
+def main() -> None:
+    """Wire the module's arguments to the transaction."""
+    run_step(
+        "switch",
+        lambda engine, module: Transaction(engine).switch(),
+        {"plan": {"type": "dict", "required": True}},
+        claim=lambda params: Claim.GO_ON,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployment_verify
+short_description: Check that nodes run what they should, and work
+version_added: 0.1.0
+description:
+  - Checks identity, systemd units, declared ports, and runs the composition's test script.
+  - A failed check does not end the task; its node is listed in RV(failed_nodes).
+  - Writes C(results.json) and C(junit.xml) below C(results/verify) of the deployment's state directory.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: partial
+    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+options:
+  plan:
+    description:
+      - What M(immutable.compose.deployment_plan) returned, with O(immutable.compose.deployment_plan#module:hold).
+      - Nodes that run a verified image and are not well, though nothing was changed that could be the reason, are
+        booted again once.
+    type: dict
+  release:
+    description:
+      - Instead of a plan, check what runs against this kept release. A number, V(current), or V(previous).
+      - Changes nothing but the results.
+    type: str
+  script:
+    description: A test script, to run instead of that of O(release). Its results are C(results/script) then.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Verify
+  immutable.compose.deployment_verify:
+    release: current
+  register: compose_verify
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+failed_nodes:
+  description: Nodes with a failed check.
+  type: list
+  elements: str
+  returned: success
+nodes:
+  description: Result of each node, by name.
+  type: dict
+  returned: success
+checks:
+  description: How many checks passed and failed.
+  type: dict
+  returned: success
+  sample: {"passed": 12, "failed": 0}
+message:
+  description: What failed, for people; empty if nothing did.
+  type: str
+  returned: success
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+
+
+def main() -> None:
+    """Wire the module's arguments to the transaction, or to the engine."""
+    run_step(
+        "verify",
+        lambda engine, module: (
+            engine.verify(module.params["release"], module.params["script"])
+            if module.params["plan"] is None
+            else Transaction(engine).verify()
+        ),
+        {"plan": {"type": "dict"}, "release": {"type": "str"}, "script": {"type": "str"}},
+        claim=lambda params: Claim.NONE if params["plan"] is None else Claim.GO_ON,
+        required_one_of=[("plan", "release")],
+        mutually_exclusive=[("plan", "release"), ("plan", "script")],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_reproduce
+short_description: Build every image a second time and compare
+version_added: 0.1.0
+description:
+  - Builds the image of every role of the composition in the formats that the platform needs, then again.
+  - A difference does not end the task; RV(images) says what differs.
+author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.fleet
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: partial
+    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Check that every image is reproducible
+  immutable.compose.image_reproduce:
+  run_once: true
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+images:
+  description: What differs in each image, by composition and role; empty if it is bit-identical.
+  type: dict
+  returned: success
+  sample: {"nfs/server": ""}
+"""
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+
+
+def main() -> None:
+    """Wire the module's arguments to the engine."""
+    run_step("reproduce", lambda engine, module: engine.reproduce(), claim=lambda params: Claim.STEP)
+
+
+if __name__ == "__main__":
+    main()

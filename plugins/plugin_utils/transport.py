@@ -1,0 +1,303 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs one fleet module on the host that builds, and shows its progress meanwhile. PRIVATE to the collection.
+
+What the module needs goes there as a :class:`Parcel` and not as arguments, and none of it comes back in the result.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import os
+import shlex
+import tempfile
+import threading
+import typing as t
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
+from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import Parcel, Place, described
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed, pack
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.progress import END, remove_left_over
+
+display = Display()
+
+NIX = Path(__file__).resolve().parents[2] / "nix"
+
+#: Seconds between two looks at a progress file of this host.
+POLL = 0.1
+#: Seconds that a look at one of another host waits for news, and between two looks with news.
+REMOTE_POLL = 5
+REMOTE_PAUSE = 0.5
+#: Days after which what was sent and is not used any more is removed there.
+KEPT = 7
+#: Where another host has a step's parcel until the module has taken it: in memory, where there is such a place.
+_PARCELS = "p=/dev/shm; [ -d $p ] && [ -w $p ] || p=/tmp"
+#: Where another host has progress files.
+_PROGRESS = "/tmp"
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the module needs besides its parcel, all of it packed."""
+
+    support: Packed
+    deployment: Packed
+    composition: Packed | None
+    revision: str | None
+
+    def all(self) -> list[Packed]:
+        return [part for part in (self.support, self.deployment, self.composition) if part is not None]
+
+
+class Transport:
+    """To the host of one task.
+
+    :param action: the running action plugin, whose module has the same name.
+    """
+
+    def __init__(self, action: ActionBase, task_vars: dict[str, t.Any]) -> None:
+        self._action = action
+        self._task_vars = task_vars
+        connection = action._connection
+        self._local = connection.transport == "local"
+        #: The module shares files and memory with this process.
+        self._near = self._local and connection.become is None and hasattr(os, "memfd_create")
+
+    def run(
+        self,
+        deployment: Deployment,
+        batch: t.Sequence[str],
+        args: t.Mapping[str, t.Any],
+        *,
+        run: Run,
+        absent: t.Sequence[str] = (),
+    ) -> dict[str, t.Any]:
+        """The module's result for one deployment.
+
+        :param deployment: with secrets and credentials as far as the step needs them.
+        :param absent: members of the deployment whose hosts the inventory of the run lacks.
+        :param args: arguments that the task gives to the module.
+        :raises ComposeError: what the module needs cannot be brought to its host.
+        """
+        remove_left_over(tempfile.gettempdir())
+        directory = tempfile.gettempdir() if self._near else _PROGRESS
+        progress = os.path.join(directory, f"compose-progress-{uuid.uuid4().hex}")
+        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), progress_file=progress)
+        with self._delivered(parcel) as path:
+            result = self._follow({**args, "parcel": path}, progress)
+        result.pop("invocation", None)  # ansible-core 2.19 and 2.20: all arguments, once more
+        if not self._action._task.diff:
+            result.pop("diff", None)  # nobody is going to see it
+        return result
+
+    # -- there ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _delivered(self, parcel: Parcel) -> t.Iterator[str]:
+        """Path at which the module finds its parcel."""
+        if self._near:
+            with _in_memory(parcel.to_text()) as path:
+                yield path
+        elif self._local:
+            yield self._put(parcel.to_text(), None, [])
+        else:
+            content = _content(parcel.deployment)
+            shipped = os.path.join(parcel.deployment.state, "shipped")
+
+            def place(packed: Packed) -> Place:
+                return Place(os.path.join(shipped, packed.digest, PACKED), packed.name)
+
+            parcel = replace(
+                parcel,
+                support=place(content.support),
+                composition=place(content.composition) if content.composition else None,
+                revision=content.revision,
+            )
+            yield self._put(parcel.to_text(place(content.deployment).path), shipped, content.all())
+
+    def _put(self, parcel: str, shipped: str | None, parts: t.Sequence[Packed]) -> str:
+        """Bring a parcel to the host, after all parts that it does not have yet."""
+        name = f"compose-parcel-{uuid.uuid4().hex}"
+        lines = ["umask 077", _PARCELS, "find $p -maxdepth 1 -name 'compose-parcel-*' -mmin +5 -exec rm -f {} +"]
+        lines.append(f"find {_PROGRESS} -maxdepth 1 -name 'compose-progress-*' -mtime +0 -exec rm -f {{}} +")
+        if shipped is not None:
+            directory = shlex.quote(shipped)
+            lines += [
+                f"mkdir -p {directory} && cd {directory} || exit 1",
+                f"for d in {' '.join(part.digest for part in parts)}; do",
+                f"  if [ -e $d/{PACKED} ]; then touch $d; else echo missing $d; m=1; fi",
+                "done",
+                f"find . -mindepth 1 -maxdepth 1 -mtime +{KEPT} -exec rm -rf {{}} +",
+                "[ -z $m ] || exit 0",
+            ]
+        lines.append(f"cat >$p/{name} && echo parcel $p/{name}")
+        told = self._command("\n".join(lines), parcel.encode(), "what the step needs")
+        for part in parts:
+            if f"missing {part.digest}" in told:
+                self._ship(part, t.cast(str, shipped))
+        for line in told.splitlines():
+            word, dummy, path = line.strip().partition(" ")
+            if word == "parcel":
+                return path
+        return self._put(parcel, shipped, parts)
+
+    def _ship(self, part: Packed, shipped: str) -> None:
+        if part.name:
+            display.display(f"  compose | sending {part.name} ({len(part.content) / 1024:.0f} KiB)")
+        target, new = (shlex.quote(os.path.join(shipped, part.digest, name)) for name in (PACKED, f"{PACKED}.new"))
+        # A connection that breaks is the end of a file, too.
+        arrived = f"[ $(wc -c <{new}) = {len(part.content)} ] && mv {new} {target}"
+        folder = shlex.quote(os.path.join(shipped, part.digest))
+        self._command(f"umask 077; mkdir -p {folder} && cat >{new} && {arrived}", part.content, part.name)
+
+    def _command(self, command: str, data: bytes, what: str) -> str:
+        done = self._action._low_level_execute_command(command, in_data=data)
+        if done["rc"] != 0:
+            words = (done["stderr"] or done["stdout"]).strip()
+            raise ComposeError(f"sending {what} to the host of the task failed (exit code {done['rc']}): {words}")
+        return str(done["stdout"])
+
+    # -- meanwhile -----------------------------------------------------------------------------------------------
+
+    def _follow(self, args: dict[str, t.Any], progress: str) -> dict[str, t.Any]:
+        outcome: dict[str, t.Any] = {}
+
+        def work() -> None:
+            try:
+                outcome.update(
+                    self._action._execute_module(
+                        module_name=self._action._task.action, module_args=args, task_vars=self._task_vars
+                    )
+                )
+            except Exception as error:  # shown as the task's own failure, from the main thread
+                outcome.update(failed=True, msg=f"{type(error).__name__}: {error}")
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        follower = Follower(_Here(progress) if self._near else _There(self._action, progress))
+        try:
+            while worker.is_alive() and not follower.ended:
+                worker.join(POLL if self._near else REMOTE_PAUSE)
+                follower.show()
+            worker.join()
+            follower.show(last=True)
+        finally:
+            follower.file.remove()
+        return outcome
+
+
+class ProgressFile(t.Protocol):
+    """A file that lines are appended to."""
+
+    def read(self, offset: int, *, wait: bool) -> bytes:
+        """What it has from there on. :param wait: for a while, if it has nothing."""
+
+    def remove(self) -> None:
+        """Remove it, if it is there."""
+
+
+class Follower:
+    """Shows the lines of a progress file, each once it is complete."""
+
+    def __init__(self, file: ProgressFile, show: t.Callable[[str], None] = display.display) -> None:
+        self.file = file
+        #: The module has nothing more to say.
+        self.ended = False
+        self._show = show
+        self._offset = 0
+
+    def show(self, *, last: bool = False) -> None:
+        """Show what is new.
+
+        :param last: nothing more can come.
+        """
+        if self.ended:
+            return
+        text = self.file.read(self._offset, wait=not last)
+        complete = text[: text.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.decode("utf-8", "replace").split("\n")[:-1]:
+            if line == END:
+                self.ended = True
+            else:
+                self._show(f"  compose | {line}")
+
+
+class _Here:
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def read(self, offset: int, *, wait: bool) -> bytes:
+        try:
+            with open(self._path, "rb") as stream:
+                stream.seek(offset)
+                return stream.read()
+        except FileNotFoundError:
+            return b""
+
+    def remove(self) -> None:
+        if os.path.exists(self._path):
+            os.unlink(self._path)
+
+
+class _There:
+    """Read by commands of the action's connection; a copy, for the module's own commands use it at the same time."""
+
+    def __init__(self, action: ActionBase, path: str) -> None:
+        self._action = copy.copy(action)
+        self._action._connection = copy.copy(action._connection)
+        if action._connection.become is not None:
+            self._action._connection.set_become_plugin(copy.copy(action._connection.become))
+        self._path = path
+
+    def read(self, offset: int, *, wait: bool) -> bytes:
+        path = shlex.quote(self._path)
+        looks = 2 * REMOTE_POLL if wait else 0
+        # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all.
+        shown = self._action._low_level_execute_command(
+            f"n=0; while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
+            f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
+        )
+        try:
+            return base64.b64decode("".join(str(shown["stdout"]).split()), validate=True)
+        except binascii.Error:
+            return b""
+
+    def remove(self) -> None:
+        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)}")
+
+
+@contextmanager
+def _in_memory(text: str) -> t.Iterator[str]:
+    """Path of a file that only the memory of this process has, for its children."""
+    handle = os.memfd_create("compose-parcel")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        yield f"/proc/{os.getpid()}/fd/{handle}"
+
+
+def _content(deployment: Deployment) -> _Content:
+    support, itself = pack(str(NIX)), Packed("", described(deployment).encode())
+    if deployment.broken:  # without its composition it gets only steps that need none
+        return _Content(support, itself, None, None)
+    source = source_at(deployment.composition, deployment.revision)
+    return _Content(
+        support=support,
+        deployment=itself,
+        composition=pack(source.path),
+        revision=source.revision or git_revision(source.path, display.warning),
+    )
