@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible bench test test-static test-unit test-sanity test-e2e test-tools test-nixpkgs clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-e2e test-tools test-nixpkgs clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -32,6 +32,9 @@ lock: setup-demo ## pin the examples' packages to what the configured Debian mir
 check-reproducible: setup-demo ## build every image of the examples a second time and compare
 	@set -o pipefail; $(playbook) -i inventories/web playbooks/check_reproducible.yml | tee .cache/reproducible; \
 		code=$$?; grep -o '[0-9]* images, [0-9]* reproducible' .cache/reproducible | tail -n 1; exit $$code
+
+schemas: setup-demo ## write docs/schemas and the tables of docs/formats.md from the types of the model
+	@$(venv)/bin/python tests/tools/schemas.py
 
 bench: setup-test ## run the benchmarks, one line each; takes half an hour
 	@code=0; for name in inventory driver noop boot audit proxmox proxmox_fleet; do \

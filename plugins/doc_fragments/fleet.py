@@ -20,6 +20,7 @@ requirements:
   - paramiko
   - cryptography
   - jsonschema
+  - msgspec
 attributes:
   action:
     description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the

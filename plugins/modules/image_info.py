@@ -13,7 +13,7 @@ description:
   - Compares the packages of two images.
 author: immutable.compose contributors (@immutable-compose)
 requirements:
-  - jsonschema
+  - msgspec
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -105,6 +105,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.packages 
     package_diff,
     versions,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 
 
 def inspect(path: str, compare_to: str | None, *, diff: bool) -> dict[str, t.Any]:
@@ -113,7 +114,7 @@ def inspect(path: str, compare_to: str | None, *, diff: bool) -> dict[str, t.Any
     :param diff: somebody wants to see the difference.
     """
     image = find_image(path)
-    data = image.to_json()
+    data = codec.encode(image)
     del data["schema"]
     result: dict[str, t.Any] = {"changed": False, "image": data}
     if compare_to is not None:

@@ -171,6 +171,13 @@ class FleetAction(ActionBase):
             last_batch = members[-1] in batch
             whole = not absent and set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
+        if args.get("replace"):
+            hostvars = task_vars["hostvars"]
+            others = [host for host in args["replace"] if host not in members and host in hostvars]
+            # Nodes of other deployments are theirs to replace; a name that nobody has is refused by each.
+            args["replace"] = [
+                host for host in args["replace"] if host not in others or "compose_role" not in hostvars[host]
+            ]
         if isinstance(args.get("advisories"), str):
             args["advisories"] = _advisories(args["advisories"])
         return args

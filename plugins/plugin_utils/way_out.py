@@ -20,7 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
 )
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.composition.names import label_of
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Place, Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Located, Release, ReleaseStore
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 
@@ -113,7 +113,8 @@ def _by_role(release: Release) -> dict[str, list[str]]:
     """Names of the released nodes by role, in the order of their index."""
     found: dict[str, list[str]] = {}
     for name, role in sorted(
-        release.nodes.items(), key=lambda item: (release.places.get(item[0], Place(0, None)).index, len(item[0]), item)
+        release.nodes.items(),
+        key=lambda item: (release.places.get(item[0], Located(0, None)).index, len(item[0]), item),
     ):
         found.setdefault(role, []).append(name)
     return found

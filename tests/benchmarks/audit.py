@@ -23,9 +23,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 )
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
-from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -49,7 +49,7 @@ def write_images(roots: Path) -> None:
             Package(f"package{each}", f"1.{minor[each]}-1+deb12u1", source=f"source{each}") for each in range(PACKAGES)
         )
         image = Image(f"role{number}", "debian", identity(number), "amd64", {}, packages=packages)
-        write_json(str(roots / identity(number) / "image.json"), image.to_json())
+        codec.write(str(roots / identity(number) / "image.json"), image)
 
 
 def advisories() -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 from lab import PATIENCE, Lab
+from tiny import Tiny, tiny
 
 #: These files take longest: started last, one of them would leave the other processes of pytest without work.
 LONGEST = ("test_proxmox.py", "test_demo.py", "test_web.py", "test_killed.py")
@@ -28,6 +29,24 @@ def lab_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..
         return lab
 
     yield make
+    _destroy(labs)
+
+
+@pytest.fixture(scope="module")
+def tiny_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[..., Tiny]]:
+    """Makes labs with two small deployments, and destroys what they started."""
+    labs: list[Lab] = []
+
+    def make(one: t.Any, two: t.Any, **settings: t.Any) -> Tiny:
+        lab = tiny(tmp_path_factory.mktemp("tiny"), one, two, **settings)
+        labs.append(lab)
+        return lab
+
+    yield make
+    _destroy(labs)
+
+
+def _destroy(labs: t.Iterable[Lab]) -> None:
     for lab in labs:
         process = lab.start("destroy", "-e", '{"compose_data": true}')
         output, _errors = process.communicate(timeout=PATIENCE)

@@ -18,7 +18,7 @@ from lab import PATIENCE, Lab
 
 from ansible_collections.immutable.compose.plugins.module_utils.composition.document import node_document
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile, read_image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn import Nspawn
@@ -38,7 +38,7 @@ def stub_image(lab_of: t.Callable[..., Lab], tmp_path_factory: pytest.TempPathFa
     lab = lab_of("nxc-kernel", "nfs", platform="qemu")
     lab.play("build", "--limit", "server")
     (built,) = (root for root in (lab.state / "roots").iterdir() if "+" not in root.name)
-    bundle = Image.read(str(built.resolve()))
+    bundle = read_image(str(built.resolve()))
     directory = tmp_path_factory.mktemp("stub-image")
     tree = directory / "tree"
     unpack = ["unsquashfs", "-no-progress", "-quiet", "-dest", str(directory / "root"), bundle.path("root")]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 from lab import NEW, Lab
@@ -84,3 +85,15 @@ def test_a_failed_unit_is_explained_and_fails_alone(lab: Lab) -> None:
     run = trial(lab, "late")
     assert run.said("backend2: units: failed units: late-trial.service (exit-code, status 3: no disk is left)")
     assert run.said("verify backend1: failed, as they may") and not run.said("backend1: units")
+
+
+def test_more_nodes_than_this_host_can_run_are_refused_before_the_first_boot(lab: Lab) -> None:
+    """However high the limit is: so many nodes need more."""
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    before = lab.boots()
+    lab.write(roles={"proxy": 0, "database": 0, "backend": limit // 6 + 2}, nodes={})
+    run = lab.play("deploy", "--check", expect=2)
+    assert run.said(f"inotify instances, but fs.inotify.max_user_instances is {limit} and ")
+    assert run.said("sysctl -w fs.inotify.max_user_instances=")
+    run = lab.play("deploy", expect=2)
+    assert not run.said("switch backend") and lab.boots() == before

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from lab import NEW, Lab, changed
+from schemas import check_documents
 
 NODES = ("backend1", "backend2")
 #: Listening on port 8080, as /proc/net/tcp has it.
@@ -105,3 +106,7 @@ def test_a_bad_image_breaks_one_of_them_and_leaves_the_other_alone(lab: Lab) -> 
     assert {node: counts["failed"] for node, counts in run.recap.items()} == dict.fromkeys(NODES, 1)
     assert changed(boots, lab.boots()) == {"backend1"}
     assert lab.images() == images
+
+
+def test_what_lies_on_the_disk_fits_its_schema(lab: Lab) -> None:
+    assert check_documents(lab.state, without_schema=("report",)) >= {"release", "image", "machine", "node"}

@@ -16,7 +16,7 @@ import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.guix import TYPES
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, Image
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, read_image
 
 from .conftest import ROOT, MakeBuilder, forget, guix, register_stub
 
@@ -135,7 +135,7 @@ def test_builds_with_stub_output_of_the_image(
 
     image = make.build(str(composition), {}, ["server"], [format_], str(roots))["server"]
 
-    assert image == Image.read(str(roots / identity))
+    assert image == read_image(str(roots / identity))
     assert (image.builder, image.role, image.identity) == ("guix", "server", identity)
     assert image.identity_file == SYSTEM_LINK
     assert os.path.realpath(image.path(format_)) == output
@@ -198,7 +198,7 @@ def test_ansible_playbook_builds_with_stub_output_of_the_images(
     )
     assert done.returncode == 0, done.stdout
     bundles = sorted(path.parent for path in (tmp_path / "state/lab-guix/roots").glob("*/image.json"))
-    assert sorted(Image.read(str(bundle)).role for bundle in bundles) == ROLES
+    assert sorted(read_image(str(bundle)).role for bundle in bundles) == ROLES
 
 
 # -- faults in the composition -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.composition import role_schema
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.libraries import LIBRARIES, missing_library
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import client, config_drive
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox import access, client, config_drive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,10 +39,10 @@ def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "requests_toolbelt")
     monkeypatch.setattr(client, "HAS_PROXMOXER", False)
     with pytest.raises(ComposeError, match="the Python library 'requests_toolbelt' is missing .*'requests-toolbelt"):
-        client.Client(client.Access("pve1", token_id="a@pve!b", token_secret="c"))
+        client.Client(access.Access("pve1", token_id="a@pve!b", token_secret="c"))
     without(monkeypatch, "proxmoxer")
     with pytest.raises(ComposeError, match="the Python libraries 'proxmoxer', 'requests_toolbelt' are missing"):
-        client.Client(client.Access("pve1", token_id="a@pve!b", token_secret="c"))
+        client.Client(access.Access("pve1", token_id="a@pve!b", token_secret="c"))
 
 
 def test_on_the_controller_too(monkeypatch: pytest.MonkeyPatch) -> None:

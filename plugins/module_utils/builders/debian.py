@@ -23,7 +23,7 @@ from ..composition.names import is_host_name, label_of
 from ..composition.role_schema import check_composition
 from ..errors import ComposeError, EvaluationError, InputError
 from ..files import write_text
-from ..images.image import ARCHITECTURES, Image
+from ..images.image import ARCHITECTURES, Image, read_image
 from ..process import need
 from .apt import configured_mirrors
 from .base import Builder
@@ -214,7 +214,7 @@ class Debian(Builder):
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
-            images[role] = Image.read(paths[role])
+            images[role] = read_image(paths[role])
             self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
         return images
 

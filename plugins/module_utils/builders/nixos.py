@@ -21,7 +21,7 @@ from ..composition.load import source_digest
 from ..composition.model import Composition, Role, Volume
 from ..composition.options import Option
 from ..errors import EvaluationError, InputError
-from ..images.image import Image
+from ..images.image import Image, read_image
 from .base import Builder
 from .nix import NIX_OPTIONS, Nix, NixBuildError, settings_of
 from .nix_log import BuildLog
@@ -176,7 +176,7 @@ class Nixos(Builder):
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
-            images[role] = Image.read(paths[role])
+            images[role] = read_image(paths[role])
             self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
         return images
 

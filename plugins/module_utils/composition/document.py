@@ -47,6 +47,12 @@ def node_document(
     }
 
 
+def own_address(document: t.Mapping[str, t.Any]) -> str | None:
+    """The address that the node of a document has."""
+    own = (peer["address"] for peer in document.get("peers", ()) if peer["name"] == document["name"])
+    return next(own, None)
+
+
 def document_digest(document: t.Mapping[str, t.Any]) -> str:
     """``<boot>-<rest>``: the first part changes with what a node reads at boot only, the second with the rest.
 

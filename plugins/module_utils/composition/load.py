@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import typing as t
 from dataclasses import replace
 
 from ..builders.base import Builder
 from ..errors import InputError, MissingProgramError
+from ..model import codec
 from .model import Composition
 
 #: Result of an evaluation, kept next to the composition for hosts that cannot evaluate.
@@ -51,7 +51,8 @@ def _require_directory(path: str) -> None:
 
 def to_manifest(composition: Composition) -> dict[str, t.Any]:
     """Content of ``composition.json`` for a composition that was evaluated on this host."""
-    return replace(composition, source=source_digest(composition.path)).to_json()
+    data: dict[str, t.Any] = codec.encode(replace(composition, source=source_digest(composition.path)))
+    return data
 
 
 def is_stale(composition: Composition) -> bool:
@@ -76,17 +77,7 @@ def source_digest(directory: str) -> str:
 
 def read_manifest(path: str, builder: str) -> Composition:
     """A ``composition.json``; the composition's directory is where the file lies, wherever it was evaluated."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            composition = Composition.from_json(json.load(stream))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(
-            f"{path}: cannot be read: it is no JSON ({error}); the module immutable.compose.evaluate writes it again"
-        ) from error
-    except InputError as error:
-        raise InputError(f"{os.path.dirname(path)}: {error}") from error
+    composition = codec.read(Composition, path)
     if composition.builder != builder:
         raise InputError(f"{path}: evaluated by builder {composition.builder!r}, expected {builder!r}")
     return replace(composition, path=os.path.dirname(os.path.abspath(path)))

@@ -10,13 +10,10 @@ is touched: a name says nothing about whose data it is.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ..errors import InputError
 from .model import Deployment, Node
-from .schema import reading, validate
-
-OWNER_SCHEMA = "immutable.compose/owner/1"
 
 
 @dataclass(frozen=True)
@@ -28,21 +25,12 @@ class Owner:
     composition: str
     role: str
     node: str
+    schema: t.Literal["immutable.compose/owner/1"] = "immutable.compose/owner/1"
 
     @classmethod
     def of(cls, deployment: Deployment, node: str, role: str) -> Owner:
         """The owner of what is made for a node of a deployment now."""
         return cls(deployment.name, deployment.composition_name, role, node)
-
-    def to_json(self) -> dict[str, t.Any]:
-        return {"schema": OWNER_SCHEMA, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: t.Any, where: str) -> Owner:
-        """:raises InputError: another schema, or a field too many or too few."""
-        fields = validate(data, OWNER_SCHEMA, where)
-        with reading(OWNER_SCHEMA, where):
-            return cls(**fields)
 
     def __str__(self) -> str:
         return (

@@ -10,15 +10,14 @@ is refused, and the directory of another deployment or composition too.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+import typing as t
+from dataclasses import dataclass
 
 from ..errors import InputError
-from ..files import write_json
+from ..model import codec
 from .held import HeldAddresses
 from .model import Deployment
-from .schema import read_document, reading
 
-STATE_SCHEMA = "immutable.compose/state/1"
 MARK = "deployment.json"
 
 #: What a run may leave in a directory that it has not marked yet.
@@ -35,6 +34,7 @@ class Mark:
     source: str
     #: Where the directory was when it was used, the last place last: nodes may still run from a former one.
     directories: list[str]
+    schema: t.Literal["immutable.compose/state/1"] = "immutable.compose/state/1"
 
     @classmethod
     def read(cls, state: str) -> Mark | None:
@@ -44,9 +44,7 @@ class Mark:
         """
         path = os.path.join(state, MARK)
         try:
-            fields = read_document(path, STATE_SCHEMA)
-            with reading(STATE_SCHEMA, path):
-                return cls(**fields)
+            return codec.read(cls, path)
         except FileNotFoundError:
             return None
         except InputError as error:
@@ -95,7 +93,7 @@ class StateDirectory:
             self.deployment.name, self.deployment.composition_name, self.deployment.composition, [*places, self.path]
         )
         if new != mark:
-            write_json(os.path.join(self.path, MARK), {"schema": STATE_SCHEMA, **asdict(new)})
+            codec.write(os.path.join(self.path, MARK), new)
 
     def _require_nothing_foreign(self) -> None:
         try:
@@ -136,10 +134,11 @@ class StateDirectory:
         )
         consent = ", ".join(sorted((nodes | data) & members) or sorted(members)[:1])
         raise InputError(
-            f"{self.path} is the state directory of composition {mark.composition!r} ({mark.source}), which has {there}, "
-            f"not of composition {self.deployment.composition_name!r}. Nothing was touched. Set another name or state_dir; "
-            "or destroy what is there with the deployment file that it was made with (compose_data=true for the data); "
-            f"or, if all its nodes are in this deployment, too, hand it over: adopt_data: [{consent}]"
+            f"{self.path} is the state directory of composition {mark.composition!r} ({mark.source}), which has "
+            f"{there}, not of composition {self.deployment.composition_name!r}. Nothing was touched. Set another "
+            "name or state_dir; or destroy what is there with the deployment file that it was made with "
+            "(compose_data=true for data); or, if all its nodes are in this deployment, too, hand it over: "
+            f"adopt_data: [{consent}]"
         )
 
 

@@ -35,6 +35,8 @@ class Step:
     why: list[str] = field(default_factory=list)
     #: Whether what the node runs was verified.
     verified: bool = True
+    #: Whether it is to boot anew even if it runs what it should.
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def plan_node(node: Node, image: str, digest: str, observed: Observation, *, ask
     why += observed.differs
     verified = observed.identity == observed.verified
     if why:
-        return Step("replace", node.role, image, observed.identity, why, verified)
+        return Step("replace", node.role, image, observed.identity, why, verified, fresh=asked)
     if observed.document != digest:
         return Step("refresh", node.role, image, observed.identity, ["other peers or keys"], verified)
     return Step("keep", node.role, image, observed.identity, verified=verified)

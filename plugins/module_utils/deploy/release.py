@@ -12,55 +12,16 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
-from ..composition.model import Deployment
-from ..composition.schema import DamagedError, read_document, reading
 from ..errors import ComposeError, InputError
 from ..files import write_json
-from ..images.image import Image
-
-RELEASE_SCHEMA = "immutable.compose/release/1"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a node is among the others of its role, and on the network."""
-
-    index: int
-    address: str | None
-
-
-@dataclass(frozen=True)
-class Release:
-    """One verified state of a deployment."""
-
-    number: int
-    deployment: str
-    #: Digest of the composition it was made from, and its git revision if there was one.
-    composition: str
-    revision: str | None
-    #: Role → image identity.
-    images: t.Mapping[str, str]
-    #: Node → role, for the nodes that run it.
-    nodes: t.Mapping[str, str]
-    #: TCP ports per role and the test script: what *verified* meant.
-    ports: t.Mapping[str, t.Sequence[int]]
-    test_script: str
-    #: UTC, ISO 8601.
-    created: str
-    #: The release that was current before.
-    previous: int | None = None
-    #: Checks by result, for example ``{"passed": 12, "failed": 0}``.
-    checks: t.Mapping[str, int] = field(default_factory=dict)
-    #: Node → its place. Empty in records of earlier versions, as is the name of the composition.
-    places: t.Mapping[str, Place] = field(default_factory=dict)
-    composition_name: str = ""
-    #: Role → units, or patterns for them, whose failure counted for nothing.
-    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, t.Any]:
-        return {"schema": RELEASE_SCHEMA, **asdict(self)}
+from ..images.image import Image, read_image
+from ..model import codec
+from ..model.codec import DamagedError
+from ..model.deployment import Deployment
+from ..model.release import Located as Located
+from ..model.release import Release as Release
 
 
 class ReleaseStore:
@@ -90,12 +51,9 @@ class ReleaseStore:
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
         try:
-            fields = read_document(path, RELEASE_SCHEMA)
+            return codec.read(Release, path)
         except DamagedError as error:
             raise DamagedError(f"{error.message}; remove the file: this release cannot be gone back to") from None
-        with reading(RELEASE_SCHEMA, path):
-            places = {name: Place(**place) for name, place in fields.pop("places", {}).items()}
-            return Release(**fields, places=places)
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
@@ -166,7 +124,7 @@ class ReleaseStore:
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
-        write_json(self._path(merged.number), merged.to_json())
+        codec.write(self._path(merged.number), merged)
         write_json(os.path.join(self.directory, "current"), merged.number)
         return True, merged.number
 
@@ -179,7 +137,7 @@ class ReleaseStore:
         path = os.path.join(self.roots, identity)
         if not self.has_image(identity):
             raise ComposeError(f"the image {identity} is not built here any more ({path} is missing)")
-        return Image.read(os.path.realpath(path))
+        return read_image(os.path.realpath(path))
 
     def prune(self, keep: int) -> set[str]:
         """Forget all but the newest ``keep`` releases and the current one; returns the identities still needed."""

@@ -27,9 +27,11 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
         names = ", ".join(sorted(engine.absent))
         engine.progress.say(f"destroy: not in the inventory of this run, and left as they are: {names}")
     strangers = sorted(set(observed) - members) if whole else []
-    gone = [name for name in strangers if observed[name].state != "absent"]
+    # What was only staged is no node yet, but is there.
+    there = {name for name, seen in observed.items() if seen.state != "absent" or seen.leftovers}
+    gone = [name for name in strangers if name in there]
     # A node that is gone may have left its data.
-    named = [name for name in batch if data or observed[name].state != "absent"]
+    named = [name for name in batch if data or name in there]
     volumes = engine.platform.volumes([*named, *gone])
     for name in named:
         for volume in volumes.get(name, ()):

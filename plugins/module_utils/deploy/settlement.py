@@ -18,7 +18,7 @@ from ..platforms.base import Observation, Outcome
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
-from .release import Place, Release
+from .release import Located, Release
 from .results import NodeResult, Result, to_result
 
 
@@ -121,7 +121,7 @@ class Settlement:
                     ports=plan.composition.ports,
                     may_fail=plan.composition.may_fail,
                     test_script=plan.composition.test_script,
-                    places={node.name: Place(node.index, node.address) for node in nodes},
+                    places={node.name: Located(node.index, node.address) for node in nodes},
                     composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                     checks=self.journal.verified.checks,
@@ -195,10 +195,10 @@ class Settlement:
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
             now = f"NOT back: {outcome.message}"
+        elif seen.verified is None:  # some had a system before, which is no image
+            now = f"{seen.state}: {outcome.message or 'there is no verified image to go back to'}"
         elif seen.state == "running":
             now = f"{'back on' if back_on else 'left on'} its last verified image {seen.identity}"
-        elif seen.verified is None:
-            now = f"{seen.state}: there is no verified image to go back to"
         else:
             now = f"{seen.state}, on its last verified image {seen.identity}"
         return NodeResult(False, True, f"{own}; {now}", back_on=back_on)

@@ -81,6 +81,7 @@ def run_step(
             module.exit_json(changed=False, skipped_reason="check mode")
         needs = Claim.NONE
     os.umask(0o077)
+    warnings: t.Sequence[str] = ()
     with Progress(parcel.progress_file, mask.text) as progress:
         try:
             StateDirectory(parcel.deployment).require()
@@ -101,9 +102,10 @@ def run_step(
             failed = {"msg": f"{step}: {error}", "exception": traceback.format_exc()}
         else:
             failed = {}
+            warnings = engine.desired.warnings
             result.setdefault("changed", False)
-            for warning in engine.desired.warnings:
-                module.warn(mask.text(warning))
+    for warning in warnings:
+        module.warn(mask.text(warning))
     if failed:
         module.fail_json(**mask.result(failed))
     module.exit_json(**mask.result(result))

@@ -215,7 +215,8 @@ class Transaction:
         engine = self.engine
         nodes = [engine.deployment.node(name) for name in plan.names(*SWITCHED)]
         images = {role: engine.releases.image(plan.images[role]) for role in {node.role for node in nodes}}
-        return engine.documents.targets(nodes, images)
+        targets = engine.documents.targets(nodes, images)
+        return [replace(target, fresh=plan.steps[target.node.name].fresh) for target in targets]
 
     # -- switch --------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import shutil
 import typing as t
 from dataclasses import replace
 
-from ..files import write_json
-from .image import Image, ImageFile
+from ..model import codec
+from .image import Image, ImageFile, read_image
 
 
 def write_bundle(directory: str, image: Image, files: t.Mapping[str, str]) -> Image:
@@ -23,7 +23,7 @@ def write_bundle(directory: str, image: Image, files: t.Mapping[str, str]) -> Im
     :param files: format → file or directory in the store.
     """
     if os.path.exists(os.path.join(directory, "image.json")):
-        there = Image.read(directory)
+        there = read_image(directory)
         if all(format_ in there.formats for format_ in files):
             return there
     temporary = f"{directory}.new"
@@ -35,10 +35,10 @@ def write_bundle(directory: str, image: Image, files: t.Mapping[str, str]) -> Im
         os.symlink(path, os.path.join(temporary, name))
         formats[format_] = ImageFile(name, os.path.getsize(path), _sha256(path) if os.path.isfile(path) else "")
     complete = replace(image, formats=formats, bundle="")
-    write_json(os.path.join(temporary, "image.json"), complete.to_json())
+    codec.write(os.path.join(temporary, "image.json"), complete)
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(temporary, directory)
-    return Image.read(directory)
+    return read_image(directory)
 
 
 def _sha256(path: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import dataclass
+
+from ..model.image import Package as Package
 
 #: Base name of a store path. The version begins as for ``builtins.parseDrvName`` of Nix and
 #: ``package-name->name+version`` of Guix, which agree where it begins with a digit.
@@ -24,25 +25,6 @@ _FILE = re.compile(
     r"\.(?:bz2|cfg|conf|diff|drv|gz|ini|json|link|lock|mount|network|patch|pem|rules|service|sh|socket|target|tgz|timer"
     r"|toml|txt|xml|xz|ya?ml|zip)$"
 )
-
-
-@dataclass(frozen=True, order=True)
-class Package:
-    """One package of an image. An image may have several versions, and several outputs, of the same name."""
-
-    name: str
-    version: str
-    #: Output in the store (``/nix/store/…``, ``/gnu/store/…``); empty for a Debian package.
-    path: str = ""
-    #: Source package that a Debian package is built from, if known: advisories name that.
-    source: str = ""
-
-
-def read_packages(data: t.Any) -> tuple[Package, ...]:
-    """``packages`` of ``image.json``: a list of objects, or, where names are unique, name → version."""
-    if isinstance(data, t.Mapping):
-        return tuple(Package(name, version) for name, version in sorted(data.items()))
-    return tuple(sorted(Package(**entry) for entry in data))
 
 
 def from_store_paths(paths: t.Iterable[str]) -> tuple[Package, ...]:

@@ -30,6 +30,10 @@ from .explain import Search
 T = t.TypeVar("T")
 
 
+class DamagedError(InputError):
+    """A file is no document at all: it was cut short, for example."""
+
+
 def decode(type_: type[T], data: t.Any, where: str) -> T:
     """Data as an object of the type: no coercion, no unknown key.
 
@@ -42,7 +46,7 @@ def decode(type_: type[T], data: t.Any, where: str) -> T:
         if _is_known(t.cast(t.Hashable, type_))(data):
             try:
                 return t.cast(T, convert(data, type_))
-            except invalid:
+            except (invalid, UnicodeError):
                 pass  # why is asked below, where it may take time
         current = shape.upgraded(type_, shape.plain(data))
         problem = Search(_fault).problem(type_, current, where)
@@ -58,14 +62,15 @@ def encode(value: t.Any, *, secrets: bool = True) -> t.Any:
 
     :param secrets: ``False`` leaves out the fields that are marked secret.
     """
-    json = _library().json
+    json = library().json
     data = json.decode(json.encode(value, enc_hook=shape.plain_or_refuse))
     return data if secrets else shape.without_secrets(type(value), data)
 
 
-def read(type_: type[T], path: str) -> T:
+def read(type_: type[T], path: str, where: str = "") -> T:
     """A document from a file.
 
+    :param where: as for :func:`decode`; by default the document's own name.
     :raises FileNotFoundError: there is none.
     :raises InputError: names the file, and what in it is wrong.
     """
@@ -74,9 +79,9 @@ def read(type_: type[T], path: str) -> T:
     except FileNotFoundError:
         raise
     except (OSError, RecursionError, ValueError) as error:
-        raise InputError(f"{path} is no readable JSON: {_why(error, path)}") from error
+        raise DamagedError(f"{path} is no readable JSON: {_why(error, path)}") from error
     try:
-        return decode(type_, data, shape.name_of(type_))
+        return decode(type_, data, where or shape.name_of(type_))
     except InputError as error:
         raise InputError(f"{path}: {error.message}") from None
 
@@ -93,6 +98,8 @@ def _fault(type_: t.Any, data: t.Any) -> str | None:
         convert(data, type_)
     except invalid as error:
         return str(error)
+    except UnicodeError:  # half a character, compared with a word
+        return "no text"
     return None
 
 
@@ -103,11 +110,12 @@ def _is_known(type_: t.Any) -> t.Callable[[t.Any], bool]:
 
 @cache
 def _converter() -> tuple[t.Callable[[t.Any, t.Any], t.Any], type[Exception]]:
-    library = _library()
-    return library.convert, library.ValidationError
+    found = library()
+    return found.convert, found.ValidationError
 
 
-def _library() -> t.Any:
+def library() -> t.Any:
+    """The library behind this. :raises ComposeError: it is not installed for this interpreter."""
     try:
         import msgspec  # here, so that what only imports this needs no library
     except ImportError:

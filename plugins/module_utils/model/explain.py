@@ -44,15 +44,15 @@ class Search:
         if not fault:
             return None
         # With parts that all fit, only the library knows better.
-        return f"{where}: {fault}" if _is_kind(hint, data) else _unexpected(hint, data, where, secret)
+        return f"{where}: {fault}" if shape.has_parts(hint, data) else _unexpected(hint, data, where, secret)
 
     def _inside(self, hint: t.Any, data: t.Any, where: str, secret: bool) -> t.Iterator[str]:
         """What is wrong with the parts of the data, if it is of the right kind."""
         if shape.is_union(hint):
             for each in shape.inner_types(hint):
-                if _is_kind(each, data):
+                if shape.has_parts(each, data):
                     yield from self._inside(each, data, where, secret)
-        elif not _is_kind(hint, data):
+        elif not shape.has_parts(hint, data):
             return
         elif shape.is_object(hint):
             yield from self._object(hint, data, where, secret)
@@ -77,15 +77,6 @@ class Search:
                     yield found
             elif field.required:
                 yield f"{_below(where, name)} is missing, expected {expected(field.hint)}"
-
-
-def _is_kind(hint: t.Any, data: t.Any) -> bool:
-    """Whether data has parts, and the type parts of that kind."""
-    if shape.is_union(hint):
-        return any(_is_kind(each, data) for each in shape.inner_types(hint))
-    if isinstance(data, dict):
-        return shape.is_mapping(hint) or shape.is_object(hint)
-    return isinstance(data, list) and shape.is_list(hint)
 
 
 def _parts(data: t.Any, where: str) -> t.Iterator[tuple[str, t.Any]]:
@@ -126,6 +117,7 @@ def _shown(data: t.Any) -> str:
 
 
 def _short(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 

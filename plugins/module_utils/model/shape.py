@@ -117,6 +117,15 @@ def is_list(hint: t.Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, t.Sequence)
 
 
+def has_parts(hint: t.Any, data: t.Any) -> bool:
+    """Whether data has parts, and the type parts of that kind."""
+    if is_union(hint):
+        return any(has_parts(each, data) for each in inner_types(hint))
+    if isinstance(data, dict):
+        return is_mapping(hint) or is_object(hint)
+    return isinstance(data, list) and is_list(hint)
+
+
 def inner_types(hint: t.Any) -> tuple[t.Any, ...]:
     """Types of the values, items or alternatives."""
     arguments = tuple(argument for argument in t.get_args(hint) if argument is not Ellipsis)
@@ -126,7 +135,7 @@ def inner_types(hint: t.Any) -> tuple[t.Any, ...]:
 def upgraded(type_: t.Any, data: t.Any) -> t.Any:
     """Data of an older version of a document as that of the current one, as far as the type has migrations."""
     migrations: t.Mapping[str, t.Callable[[dict[str, t.Any]], dict[str, t.Any]]] = getattr(type_, "migrations", {})
-    while isinstance(data, dict) and data.get("schema") in migrations:
+    while isinstance(data, dict) and str(data.get("schema")) in migrations:
         data = migrations[data["schema"]](data)
     return data
 
@@ -153,6 +162,8 @@ def plain_or_refuse(data: t.Any) -> t.Any:
 
 def without_secrets(hint: t.Any, data: t.Any) -> t.Any:
     """Encoded data of a type, without the fields that are marked secret."""
+    if is_union(hint):
+        hint = next((each for each in inner_types(hint) if has_parts(each, data)), hint)
     if is_object(hint) and isinstance(data, dict):
         return {
             name: without_secrets(field.hint, data[name]) for name, field in fields(hint).items() if not field.secret

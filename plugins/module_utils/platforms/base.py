@@ -21,6 +21,8 @@ from ..composition.options import Option
 from ..composition.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
+from ..model.boot import Seen
+from ..model.boot import Target as Target
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 
@@ -28,36 +30,8 @@ if t.TYPE_CHECKING:
     from ..ssh.connection import Connection
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What a node runs now, as the platform tells."""
-
-    #: ``running``, ``stopped`` or ``absent``.
-    state: str
-    #: Identity of the image it runs (or would run when started).
-    identity: str | None = None
-    #: Digest of the node document it was booted with.
-    document: str | None = None
-    #: Identity of the last verified image, to which :meth:`Platform.revert` returns.
-    verified: str | None = None
-    #: Options of the platform that differ from what the deployment says now, in words: they need a new boot.
-    differs: tuple[str, ...] = ()
-    #: Whether :meth:`Platform.commit` or :meth:`Platform.prune` would have something to do for it, though it runs what
-    #: is verified: a run was killed, or failed. Where no node says so, a run without changes calls neither.
-    leftovers: bool = False
-
-
-@dataclass(frozen=True)
-class Target:
-    """One node to switch: the image and the document it is to boot with."""
-
-    node: Node
-    image: Image
-    #: The node document; see docs/formats.md.
-    document: t.Mapping[str, t.Any]
-    document_digest: str
-    #: Boot it even if it runs just that: a fresh start is what is asked for.
-    fresh: bool = False
+#: What it was called before there was a room for types.
+Observation = Seen
 
 
 @dataclass(frozen=True)

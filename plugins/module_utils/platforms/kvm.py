@@ -10,6 +10,7 @@ only proof is a guest that runs. The result is kept until the next boot of the h
 from __future__ import annotations
 
 import os
+import typing as t
 
 from ..errors import CommandError
 from ..files import read_json, write_json
@@ -34,18 +35,33 @@ def kvm_fault(qemu: str, kernel: str, state: str, progress: Progress, device: st
         return f"there is no {device}"
     if not os.access(device, os.R_OK | os.W_OK):
         return f"no permission to use {device}"
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-        # Another user, or root, may fare differently.
-        here = {"boot": stream.read().strip(), "user": os.geteuid()}
-    path = os.path.join(state, "kvm.json")
-    if os.path.exists(path):
-        known = read_json(path)
-        if {key: known.get(key) for key in here} == here:
-            return str(known["fault"])
+    here, path = _here(), os.path.join(state, "kvm.json")
+    known = _known(path, here)
+    if known is not None:
+        return known
     with progress.waiting(lambda: "kvm: starting a guest to see whether KVM works"):
         fault = _try_guest(qemu, kernel)
     write_json(path, {**here, "fault": fault})
     return fault
+
+
+def is_emulated(state: str, device: str = "/dev/kvm") -> bool:
+    """Whether guests are known to run without KVM; starts none to find out."""
+    return not os.access(device, os.R_OK | os.W_OK) or bool(_known(os.path.join(state, "kvm.json"), _here()))
+
+
+def _here() -> dict[str, t.Any]:
+    """What a result holds for: another user, or root, may fare differently."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return {"boot": stream.read().strip(), "user": os.geteuid()}
+
+
+def _known(path: str, here: t.Mapping[str, t.Any]) -> str | None:
+    """The fault found before, empty for none; ``None`` if it was not tried yet."""
+    if not os.path.exists(path):
+        return None
+    known = read_json(path)
+    return str(known["fault"]) if {key: known.get(key) for key in here} == here else None
 
 
 def _try_guest(qemu: str, kernel: str) -> str:

@@ -15,14 +15,16 @@ from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import replace
 
+from ..composition.document import own_address
 from ..composition.model import Deployment, Node
 from ..composition.ownership import DataVolume, Owner, require_own_data
 from ..composition.state import Mark
 from ..errors import ComposeError, InputError
 from ..images.image import ARCHITECTURES, Image
 from ..progress import Progress
-from . import console, machine
+from . import console, limits, machine
 from .base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
+from .limits import Needs
 from .records import NodeState, Record
 
 #: Bytes that must be free in the state directory: records, documents, consoles.
@@ -60,6 +62,10 @@ class LocalPlatform(Platform):
 
     def after_stop(self, name: str) -> None:
         """Clean up behind a node that does not run any more, or could not be started."""
+
+    def needs(self, node: Node) -> Needs:
+        """What a node takes of this host's limits, at least, besides memory of containers."""
+        return Needs()
 
     def effective_options(self, node: Node) -> dict[str, t.Any]:
         """The options that the node is to boot with."""
@@ -102,6 +108,8 @@ class LocalPlatform(Platform):
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
         if free < SPACE:
             raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")
+        running = self.running([node.name for node in nodes])
+        limits.require([self.needs(node) for node in nodes if node.name not in running])
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
         wanted = {node.name: node for node in nodes}
@@ -133,6 +141,7 @@ class LocalPlatform(Platform):
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
         by_name = {target.node.name: target for target in targets}
+        self._make_way({name: own_address(target.document) for name, target in by_name.items()}, "switch")
 
         def act(name: str) -> Outcome:
             target = by_name[name]
@@ -154,11 +163,13 @@ class LocalPlatform(Platform):
             current, verified = self._records(name)
             if verified is None:
                 stopped = self._stop(name, "revert")
-                return Outcome(ok=True, changed=stopped, message="stopped: there is no verified image to go back to")
+                return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
             if current is not None and current.boots_like(verified) and self.running([name]):
                 return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
 
+        back = {node.name: self._records(node.name)[1] for node in nodes}
+        self._make_way({name: own_address(record.document) for name, record in back.items() if record}, "revert")
         return self._per_node("revert", [node.name for node in nodes], act, tell)
 
     def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
@@ -282,6 +293,18 @@ class LocalPlatform(Platform):
 
         with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(missing))}"):
             return per_node(sorted(missing), act, told, step=step)
+
+    def _make_way(self, wanted: t.Mapping[str, str | None], step: str) -> None:
+        """Stop nodes that go to other addresses, where others get theirs: at no time have two the same.
+
+        :param wanted: node → the address that it is going to have.
+        """
+        getters = {address: name for name, address in wanted.items() if address is not None}
+        for name in wanted:
+            record, _verified = self._records(name)
+            has = None if record is None else own_address(record.document)
+            if has is not None and getters.get(has, name) != name:
+                self._stop(name, step)
 
     def _boot(self, name: str, record: Record, step: str) -> Outcome:
         """Stop what runs, and boot ``record``."""

@@ -62,6 +62,8 @@ class Namespace:
             if run(["ip", "-n", self.name, "link", "show", BRIDGE], timeout=_TIMEOUT, check=False).returncode != 0:
                 run(["ip", "-n", self.name, "link", "add", BRIDGE, "type", "bridge"], timeout=_TIMEOUT)
             settings = f"address replace {address} dev {BRIDGE}\nlink set lo up\nlink set {BRIDGE} up\n"
+            # An address may be another node's now; what the host remembers would lead to nobody for half a minute.
+            settings += f"neighbour flush dev {BRIDGE}\n"
             run(["ip", "-n", self.name, "-batch", "-"], stdin=settings, timeout=_TIMEOUT)
 
     def attach(self, node: str) -> str:

@@ -17,6 +17,7 @@ from ..ssh.endpoint import Endpoint
 from . import machine, nxc_handover
 from .base import Target, distinct_images
 from .cgroup import drop_cgroup, own_cgroup
+from .limits import CONTAINER, Needs
 from .local import image_files
 from .netns import BRIDGE, Namespace
 from .processes import ProcessPlatform
@@ -43,6 +44,9 @@ class Nspawn(ProcessPlatform):
             raise ComposeError("platform 'nspawn' needs root: run the playbook with become, or use platform 'qemu'")
         need("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
         super().check(nodes)
+
+    def needs(self, node: Node) -> Needs:
+        return CONTAINER
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
         return self.namespace.interfaces(str(node.address), self.deployment.network)

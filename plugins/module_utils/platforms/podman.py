@@ -23,6 +23,7 @@ from ..process import Completed, need, run
 from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 from .base import Target, distinct_images
+from .limits import CONTAINER, Needs
 from .local import LocalPlatform, image_files
 from .netns import Namespace
 from .nxc_handover import is_nxc
@@ -37,6 +38,9 @@ DEPLOYMENT, NODE, IDENTITY, STATE = (
 #: confining services (SYS_ADMIN; for ``PrivateDevices=`` MKNOD, for ``ProtectProc=`` SYS_PTRACE), priorities
 #: (SYS_NICE), sessions (AUDIT_WRITE), the node's own network (NET_ADMIN), ping (NET_RAW).
 CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_NICE", "SYS_PTRACE")
+
+#: Podman's own process beside each container.
+_KEEPER = Needs(tasks=1)
 
 #: Seconds for a command that loads no image and stops no container.
 _TIMEOUT = 120
@@ -74,6 +78,9 @@ class Podman(LocalPlatform):
         super().check(nodes)
         if "," in self.state:  # it would end the part of an option of Podman
             raise InputError(f"platform 'podman' cannot mount directories of {self.state}: there is a comma in it")
+
+    def needs(self, node: Node) -> Needs:
+        return CONTAINER + _KEEPER
 
     # -- addresses -----------------------------------------------------------------------------------------------
 

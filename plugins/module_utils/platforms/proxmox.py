@@ -173,6 +173,7 @@ class Proxmox(Platform):
                     f"role {target.image.role!r}: image {target.image.identity} is for {target.image.architecture}, "
                     f"but virtual machines of Proxmox VE are {ARCHITECTURE}"
                 )
+        self.service.looks.clear()
         by_name = {target.node.name: target for target in targets}
         left = set(by_name)
         staging = self.service.staging
@@ -265,6 +266,7 @@ class Proxmox(Platform):
     def _per_node(
         self, step: str, names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell
     ) -> dict[str, Outcome]:
+        self.service.looks.clear()
         left = set(names)
 
         def told(name: str, outcome: Outcome) -> None:
@@ -278,6 +280,7 @@ class Proxmox(Platform):
 
     def commit(self, nodes: t.Sequence[Node], release: int) -> None:
         client = self.service.cluster.client
+        self.service.looks.clear()
         nodes_by_name = {node.name: node for node in nodes}
 
         def act(name: str) -> None:
@@ -326,7 +329,7 @@ class Proxmox(Platform):
         stopped = vm.stop()
         if vm.config().get("onboot") == "1":  # made by an earlier version
             vm.record(vm.free(), record, {"onboot": 0})
-        return Outcome(ok=True, changed=stopped, message="stopped: there is no verified image to go back to")
+        return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
 
     def _runs(self, vm: Vm, wanted: Boot) -> bool:
         config = vm.config()
@@ -356,7 +359,7 @@ class Proxmox(Platform):
 
         def act(name: str) -> Outcome:
             vm = self.service.find(name)
-            record = vm and self.service.machines.record(vm.config(), vm.vmid)
+            record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
             if vm is None or record is None:
                 return Outcome(ok=True)
             changed = self.service.machines.let_go(vm, references, data=data)

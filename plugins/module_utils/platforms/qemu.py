@@ -20,7 +20,8 @@ from ..progress import Progress
 from ..ssh.endpoint import Endpoint
 from . import machine, nxc_handover, qmp
 from .base import Target, distinct_images
-from .kvm import kvm_fault
+from .kvm import is_emulated, kvm_fault
+from .limits import Needs
 from .local import image_files
 from .ports import require_free
 from .processes import ProcessPlatform
@@ -146,21 +147,12 @@ class Qemu(ProcessPlatform):
                     require_free(port)
                 except ComposeError as error:
                     raise ComposeError(f"{error.message}; set ssh_port or ssh_port_base", node=node.name) from None
-        self._check_memory([node for node in nodes if node.name not in running])
 
-    def _check_memory(self, nodes: t.Sequence[Node]) -> None:
-        wanted = sum(self.option(node, "memory") for node in nodes)
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            here = {line.split(":")[0]: int(line.split()[1]) // 1024 for line in stream}
-        if wanted > here["MemTotal"]:
-            raise ComposeError(
-                f"{len(nodes)} nodes to start need {wanted} MiB of memory, this host has {here['MemTotal']} MiB; "
-                "set memory, or use fewer nodes"
-            )
-        if wanted > here["MemAvailable"]:
-            self.progress.say(
-                f"warning: nodes to start may use {wanted} MiB of memory, {here['MemAvailable']} MiB are available"
-            )
+    def needs(self, node: Node) -> Needs:
+        """Of memory what a guest has at its disposal; emulation takes about as much again for translated code."""
+        memory = self.option(node, "memory")
+        emulated = is_emulated(self.state)
+        return Needs(tasks=2 + self.option(node, "cpus"), memory=2 * memory if emulated else memory)
 
     def stage(self, targets: t.Sequence[Target]) -> bool:
         """Nothing is copied; sees to it that the images can be booted."""

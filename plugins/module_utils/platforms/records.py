@@ -18,39 +18,20 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from ..composition.model import Deployment, Volume
-from ..composition.ownership import OWNER_SCHEMA, DataVolume, Owner
-from ..composition.schema import DamagedError, read_document, reading
+from ..composition.ownership import DataVolume, Owner
 from ..errors import ComposeError, InputError
 from ..files import write_json
-from ..images.image import Image
-
-RECORD_SCHEMA = "immutable.compose/machine/1"
+from ..model import codec
+from ..model.boot import Boot
+from ..model.codec import DamagedError
 
 _OWNER = "owner.json"
 
-
-@dataclass(frozen=True)
-class Record:
-    """Everything needed to boot a node again as it was."""
-
-    #: Name of the platform that runs the node.
-    platform: str
-    image: Image
-    document: t.Mapping[str, t.Any]
-    document_digest: str
-    #: The platform's options as they were in effect.
-    options: t.Mapping[str, t.Any]
-
-    def boots_like(self, other: Record) -> bool:
-        """Whether booting either gives the same node."""
-        return (self.image.identity, self.document_digest, self.options) == (
-            other.image.identity,
-            other.document_digest,
-            other.options,
-        )
+#: What it was called before there was a room for types.
+Record = Boot
 
 
 class NodeState:
@@ -144,12 +125,12 @@ class NodeState:
         :param volumes: those that the node is going to have; of one without, what is left there is handed over, too.
         """
         if (volumes or os.path.exists(self.volumes)) and self._readable_owner() != owner:
-            write_json(os.path.join(self.volumes, _OWNER), owner.to_json())
+            codec.write(os.path.join(self.volumes, _OWNER), owner)
 
     def _owner(self) -> Owner | None:
         path = os.path.join(self.volumes, _OWNER)
         try:
-            return Owner.from_json({"schema": OWNER_SCHEMA, **read_document(path, OWNER_SCHEMA)}, path)
+            return codec.read(Owner, path)
         except FileNotFoundError:
             return None
         except InputError as error:
@@ -184,12 +165,12 @@ class NodeState:
 
     @staticmethod
     def _write(path: str, record: Record) -> None:
-        write_json(path, {"schema": RECORD_SCHEMA, **asdict(record), "image": record.image.to_json()})
+        codec.write(path, record)
 
     @staticmethod
     def _read(path: str) -> Record | None:
         try:
-            fields = read_document(path, RECORD_SCHEMA)
+            return codec.read(Record, path)
         except (FileNotFoundError, DamagedError):
             return None
         except InputError as error:
@@ -197,5 +178,3 @@ class NodeState:
                 f"{error.message}: another version has written it. Use that version, or remove the file: then the node "
                 "is replaced"
             ) from None
-        with reading(RECORD_SCHEMA, path):
-            return Record(**{**fields, "image": Image.from_json(fields["image"])})

@@ -12,6 +12,7 @@ from ..composition.model import Node
 from ..composition.ownership import DataVolume, require_own_data
 from ..errors import ComposeError, InputError
 from . import ha, privileges
+from .client import TAGS_RESTRICTED
 from .config import Config
 from .machines import data_volumes, described
 from .networks import bridges, changed
@@ -52,6 +53,8 @@ def check(service: Service, nodes: t.Sequence[Node]) -> None:
     if any(service.option(node, "ha") for node in nodes):
         needed.demand("/", privileges.HA)
     needed.refuse()
+    if None in vms.values():
+        _check_tags(service)
     for node in nodes:
         if vms[node.name] is None:  # after the privileges: only bridges that one may use are listed
             place = service.option(node, "target_node")
@@ -120,6 +123,16 @@ def _check_adoption(service: Service, node: Node, vm: Vm, config: Config) -> Non
         f"true among the options of node {node.name!r}, or give the VM the node's name; else correct vmid",
         node=node.name,
     )
+
+
+def _check_tags(service: Service) -> None:
+    """Refuse to make VMs where their tags may not be set; who may not look at that learns it later."""
+    client = service.cluster.client
+    access = client.get("/cluster/options").get("user-tag-access") or {}
+    if access.get("user-allow", "free") == "free":
+        return
+    if "Sys.Modify" not in (client.get("/access/permissions", path="/") or {}).get("/", {}):
+        raise InputError(f"{client.access.caller} may not tag VMs: {TAGS_RESTRICTED}")
 
 
 def _check_bridges(service: Service, node: Node, places: t.Sequence[str]) -> None:

@@ -23,7 +23,7 @@ try:
 
     HAS_PROXMOXER = True
 
-    class _Pinned(FingerprintAdapter):  # type: ignore[misc]
+    class _Pinned(FingerprintAdapter):
         """Demands a certificate by its fingerprint, also of a server that is reached through a proxy."""
 
         def proxy_manager_for(self, proxy: str, **kwargs: t.Any) -> t.Any:
@@ -46,6 +46,10 @@ PATIENCE = 45
 _PAUSE = 0.25
 #: Words of errors that pass: somebody else holds a lock, or the server has no free worker.
 _PASSING = ("got timeout", "lock request timeout", "can't lock file", "got no worker upid", "Too many requests")
+TAGS_RESTRICTED = (
+    "the datacenter restricts which tags may be set: user-tag-access. VMs of deployments have tags that begin with "
+    "compose. and image-; set user-allow to free, or give Sys.Modify on /"
+)
 #: Status codes with which a node says that it could not reach another one, or had no answer from it; the call may have
 #: had an effect then (from AnyEvent::HTTP).
 _UNREACHED = 595
@@ -59,7 +63,8 @@ class Refusal(ComposeError):
     """
 
     def __init__(self, message: str, text: str) -> None:
-        super().__init__(message)
+        # Which tag is not always told, nor who says so.
+        super().__init__(f"{message} ({TAGS_RESTRICTED})" if "for modifying tag" in text else message)
         self.text = text
 
     @property

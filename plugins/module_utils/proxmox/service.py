@@ -11,7 +11,8 @@ from functools import cached_property
 
 from ..composition.model import Deployment, Node
 from ..progress import Progress
-from .client import Access, Client
+from .access import Access
+from .client import Client
 from .cluster import Cluster
 from .config import Config
 from .config_drive import config_drive
@@ -45,7 +46,7 @@ class Service:
         self.patience = Patience(
             shutdown=self.shared("shutdown_timeout"), task=self.shared("task_timeout"), lock=self.shared("lock_timeout")
         )
-        #: Configurations that the check has read, for the observation that follows it: each is taken once.
+        #: Configurations that the check has read, for the observation that follows it; forgotten before any change.
         self.looks: dict[int, Config] = {}
         self._macs: dict[str, str] = {}
         self._nodes = {node.name: node for node in deployment.nodes}

@@ -123,8 +123,8 @@ class Vm:
         :param values: with ``description``, by which the change is known again.
         :raises ChangedError: the VM was changed meanwhile.
         """
-        lost, end = False, time.monotonic() + self.patience.task
-        for attempt in range(1, _TRIES + 1):
+        lost, end = 0, time.monotonic() + self.patience.task
+        while True:
             try:
                 self.call("PUT", "/config", digest=config.digest, **values)
                 return
@@ -133,22 +133,20 @@ class Vm:
                     if lost and _has(self.config(), values):
                         return
                     raise ChangedError(self.vmid) from None
-                if lost and error.passing:  # it is being made, and holds the lock
-                    while self.config().digest == config.digest and time.monotonic() < end:
-                        time.sleep(_POLL)
-                    continue
+                if lost and error.passing and time.monotonic() < end:
+                    continue  # it may be this change that holds the lock
                 # What cannot be plugged is refused, but stored all the same.
                 if "hotplug problem" not in error.text or not _has(self.config(), values):
                     raise
                 return
             except LostAnswer:
-                lost = True
+                lost += 1
                 now = self.config()
                 if now.digest != config.digest:
                     if _has(now, values):
                         return
                     raise ChangedError(self.vmid) from None
-                if attempt == _TRIES:
+                if lost == _TRIES:
                     raise
 
     def known(self, config: Config) -> Record:

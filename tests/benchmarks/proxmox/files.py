@@ -13,8 +13,8 @@ import os
 import shutil
 
 from ..composition.model import Composition, Role, Volume
-from ..files import write_json
 from ..images.image import Image, ImageFile
+from ..model import codec
 from .base import Builder
 
 
@@ -57,7 +57,7 @@ class Files(Builder):
             file = ImageFile("disk.qcow2", os.path.getsize(os.path.join(bundle, "disk.qcow2")), "")
             volumes = self._volumes(path, role)
             images[role] = Image(role, self.name, identity, "amd64", {"qcow2": file}, bundle, volumes=volumes)
-            write_json(os.path.join(bundle, "image.json"), images[role].to_json())
+            codec.write(os.path.join(bundle, "image.json"), images[role])
         return images
 
     def check_reproducible(self, path, parameters, roles, formats):

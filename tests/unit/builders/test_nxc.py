@@ -15,7 +15,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc imp
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc_project import Project, write_setup
 from ansible_collections.immutable.compose.plugins.module_utils.composition.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import REPOSITORY, nothing_in, use_store
@@ -257,7 +257,7 @@ def test_builds_of_stub_outputs_in_the_flavour_that_suits_a_platform(
         str(project), {}, ROLES, wanted
     )
     for role, image in images.items():
-        assert image == Image.read(str(roots / image.identity))
+        assert image == read_image(str(roots / image.identity))
         assert (image.role, image.builder, image.identity_file) == (role, "nxc", "/run/current-system")
         assert image.handover["flavour"] == flavour
         assert set(image.formats) == formats

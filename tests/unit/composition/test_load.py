@@ -62,7 +62,7 @@ def test_what_was_evaluated_here_is_not_stale(tmp_path: Path) -> None:
 def test_unreadable_manifests_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "composition.json"
     path.write_text('{"schema": ')
-    with pytest.raises(InputError, match=r"composition\.json: cannot be read: .*line 1"):
+    with pytest.raises(InputError, match=r"composition\.json is no readable JSON: .*line 1"):
         read_manifest(str(path), "debian")
     with pytest.raises(InputError, match="evaluated by builder 'debian', expected 'guix'"):
         read_manifest(write(tmp_path), "guix")

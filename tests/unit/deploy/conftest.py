@@ -21,8 +21,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 )
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
-from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
     Observation,
     Outcome,
@@ -123,7 +123,7 @@ class Stub(Builder):
     ) -> dict[str, Image]:
         images = {role: Image(role, self.name, self.site.means[role], "amd64", {}) for role in roles}
         for image in images.values():
-            write_json(os.path.join(roots, image.identity, "image.json"), image.to_json())
+            codec.write(os.path.join(roots, image.identity, "image.json"), image)
         return images
 
     def is_built(self, path: str, *what: t.Any) -> dict[str, bool]:

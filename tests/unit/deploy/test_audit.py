@@ -12,9 +12,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Release
-from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -37,11 +37,11 @@ class Site:
 
     def image(self, identity: str, *packages: Package) -> None:
         image = Image("database", "debian", identity, "amd64", {}, packages=packages)
-        write_json(f"{self.state}/roots/{identity}/image.json", image.to_json())
+        codec.write(f"{self.state}/roots/{identity}/image.json", image)
 
     def release(self, number: int, identity: str) -> None:
         release = Release(number, "lab", "", None, {"database": identity}, {"database": "database"}, {}, "", "")
-        write_json(f"{self.state}/releases/{number}.json", release.to_json())
+        codec.write(f"{self.state}/releases/{number}.json", release)
 
     def audit(self, *advisories: t.Any, batch: t.Sequence[str] = ("database", "proxy")) -> dict[str, t.Any]:
         engine = Engine(self.deployment, batch, str(REPOSITORY / "nix"), Progress())

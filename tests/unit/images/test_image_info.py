@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.modules.image_info import inspect
 
 FORMATS = {"root": ImageFile("root.squashfs", 4096, "0" * 64)}
@@ -18,18 +18,14 @@ FORMATS = {"root": ImageFile("root.squashfs", 4096, "0" * 64)}
 @pytest.fixture
 def bundle(tmp_path: Path) -> str:
     packages = Package("nginx", "1.22"), Package("tree", "2.1")
-    write_json(
-        str(tmp_path / "new/image.json"), Image("proxy", "debian", "new", "amd64", FORMATS, packages=packages).to_json()
-    )
+    codec.write(str(tmp_path / "new/image.json"), Image("proxy", "debian", "new", "amd64", FORMATS, packages=packages))
     return str(tmp_path / "new")
 
 
 @pytest.fixture
 def older(tmp_path: Path) -> str:
     packages = Package("nginx", "1.21"), Package("gone", "1")
-    write_json(
-        str(tmp_path / "old/image.json"), Image("proxy", "debian", "old", "amd64", FORMATS, packages=packages).to_json()
-    )
+    codec.write(str(tmp_path / "old/image.json"), Image("proxy", "debian", "old", "amd64", FORMATS, packages=packages))
     return str(tmp_path / "old")
 
 

@@ -12,7 +12,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.packages 
     from_store_paths,
     package_changes,
     package_diff,
-    read_packages,
     versions,
 )
 
@@ -94,11 +93,6 @@ def test_outputs_of_one_package_are_one_version() -> None:
     paths = [f"/nix/store/{HASH}-openssl-3.0.13{output}" for output in ("", "-bin", "-man")]
     assert len(from_store_paths(paths)) == 3
     assert versions(from_store_paths(paths)) == {"openssl": "3.0.13"}
-
-
-def test_both_forms_in_image_json_are_read() -> None:
-    assert read_packages({"b": "2", "a": "1"}) == (Package("a", "1"), Package("b", "2"))
-    assert read_packages([{"name": "a", "version": "1", "path": "/x"}]) == (Package("a", "1", "/x"),)
 
 
 def test_package_changes_name_both_versions() -> None:

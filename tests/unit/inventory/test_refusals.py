@@ -65,7 +65,10 @@ def test_required_keys(site: Site, old: str, new: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"schema": "immutable.compose/composition/9"}, "schema is 'immutable.compose/composition/9', expected"),
+        (
+            {"schema": "immutable.compose/composition/9"},
+            'composition.schema is "immutable.compose/composition/9", expected',
+        ),
         ({"name": "No Name"}, "name of the composition: invalid name 'No Name'"),
         ({"builder": "guix"}, "evaluated by builder 'guix', expected 'debian'"),
     ],

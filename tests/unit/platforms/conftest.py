@@ -42,7 +42,15 @@ class Scripts(ProcessPlatform):
     def command(self, name: str, record: Record) -> list[str]:
         os.makedirs(self.node_state(name).volumes, exist_ok=True)
         script = "echo no root file system >&2; exit 7" if "broken" in record.image.identity else SCRIPT
-        return ["sh", "-c", script, "sh", record.image.identity, f"--uuid={self.marker(name)}"]
+        return [
+            "sh",
+            "-c",
+            script,
+            "sh",
+            record.image.identity,
+            f"--uuid={self.marker(name)}",
+            f"--in={self.state}/nodes/",
+        ]
 
     def is_up(self, name: str, pid: int) -> bool:
         return "boots" in machine.tail(self.node_state(name).console, 5)

@@ -255,7 +255,9 @@ def test_record_of_another_version_is_refused(lab: Lab) -> None:
     lab.switch(platform, "image-1")
     path = Path(platform.node_state("node1").directory, "current.json")
     path.write_text(path.read_text().replace("machine/1", "machine/9"))
-    with pytest.raises(ComposeError, match="current.json: schema is 'immutable.compose/machine/9', expected .* remove"):
+    with pytest.raises(
+        ComposeError, match='current.json: machine.schema is "immutable.compose/machine/9", expected .* remove'
+    ):
         platform.check(platform.deployment.nodes)
     assert platform.remove(["node1"], data=False, tell=lab.tell)["node1"].ok
     assert observed(platform) == Observation("absent")

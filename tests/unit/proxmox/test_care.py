@@ -69,12 +69,12 @@ def test_a_node_is_not_destroyed_while_another_vm_uses_its_disk(world: World) ->
 
 def test_a_disk_that_another_vm_uses_stays_when_its_vm_is_let_go(world: World) -> None:
     existing(world)
-    world.deploy(world.platform("web1", vmid=300), "one")
+    world.deploy(world.platform("web1", vmid=300, adopt=True), "one")
     volume = world.config(300)["scsi0"].partition(",")[0]
     world.call("POST", "/nodes/pve1/qemu", vmid=500, name="other")
     world.settle()
     world.call("PUT", "/nodes/pve1/qemu/500/config", scsi0=volume)
-    outcome = world.platform("web1", vmid=300).remove(["web1"], data=True, tell=world.tell)["web1"]
+    outcome = world.platform("web1", vmid=300, adopt=True).remove(["web1"], data=True, tell=world.tell)["web1"]
     assert outcome.message == f"remove, web1: VM 500 uses {volume}, too: take it out there first"
     assert volume in world.volumes()
 
@@ -83,7 +83,7 @@ def test_a_disk_that_another_vm_uses_stays_when_its_vm_is_let_go(world: World) -
 def test_a_protected_vm_runs_on(world: World, adopted: bool) -> None:
     if adopted:
         existing(world)
-    options = {"vmid": 300} if adopted else {}
+    options: dict[str, t.Any] = {"vmid": 300, "adopt": True} if adopted else {}
     world.deploy(world.platform("web1", **options), "one")
     vmid = world.vmid()
     world.call("PUT", f"/nodes/pve1/qemu/{vmid}/config", protection=1)
@@ -97,7 +97,7 @@ def test_a_data_disk_where_new_vms_boot_from_stays_there(world: World) -> None:
     world.call("POST", "/nodes/pve1/qemu", vmid=300, name="old", virtio0="local:1,format=qcow2", boot="order=net0")
     world.settle()
     data = world.config(300)["virtio0"]
-    world.deploy(world.platform("web1", vmid=300), "one")
+    world.deploy(world.platform("web1", vmid=300, adopt=True), "one")
     config = world.config(300)
     assert config["virtio0"] == data and config["boot"] == "order=virtio1"
 
@@ -108,7 +108,7 @@ def test_a_vm_without_a_boot_order_boots_its_first_disk(world: World) -> None:
     (file,) = (world.state / "etc").glob("nodes/*/qemu-server/300.conf")
     file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("boot:")))
     before = world.config(300)
-    world.deploy(world.platform("web1", vmid=300), "one")
+    world.deploy(world.platform("web1", vmid=300, adopt=True), "one")
     config = world.config(300)
     assert config["unused0"] == before["scsi0"].partition(",")[0]
     assert config["scsi1"] == before["scsi1"] and "virtio0" not in config and config["boot"] == "order=scsi0"

@@ -13,7 +13,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.module_utils.proxmox import privileges
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import Access, Client
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox.access import Access
+from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import Client
 
 from .conftest import World
 from .disturbance import Lab

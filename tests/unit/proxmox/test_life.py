@@ -126,8 +126,8 @@ def existing(world: World, vmid: int = 300) -> dict[str, t.Any]:
 
 def test_an_existing_vm_is_adopted_and_let_go(world: World) -> None:
     before = existing(world)
-    platform = world.platform("web1", vmid=300)
-    assert world.observed(platform)["web1"] == Observation("running")
+    platform = world.platform("web1", vmid=300, adopt=True)
+    assert world.observed(platform)["web1"].state == "running"
     assert platform.interfaces(platform.deployment.nodes[0])[0]["match"] == {"mac": "bc:24:11:00:00:01"}
     world.deploy(platform, "one")
     config = world.config(300)
@@ -144,9 +144,9 @@ def test_an_existing_vm_is_adopted_and_let_go(world: World) -> None:
     assert world.config(300)["scsi0"] == before["scsi0"] and world.running(300)
     world.deploy(platform, "one")
     world.finish(platform, "one")
-    world.deploy(world.platform("web1", vmid=300), "two")
-    world.finish(world.platform("web1", vmid=300), "two")
-    assert world.platform("web1", vmid=300).remove(["web1"], data=True, tell=world.tell)["web1"].ok
+    world.deploy(world.platform("web1", vmid=300, adopt=True), "two")
+    world.finish(world.platform("web1", vmid=300, adopt=True), "two")
+    assert world.platform("web1", vmid=300, adopt=True).remove(["web1"], data=True, tell=world.tell)["web1"].ok
     config = world.config(300)
     assert (config["scsi0"], config["scsi1"], config["tags"]) == (before["scsi0"], before["scsi1"], "mine")
     assert config["description"].strip() == "Ask Ada."
@@ -236,9 +236,9 @@ def test_memory_and_processors_follow_the_file(world: World) -> None:
 def test_processors_of_a_vm_with_two_sockets(world: World) -> None:
     world.call("POST", "/nodes/pve1/qemu", vmid=300, name="old", cores=2, sockets=2, scsi0="local:1,format=qcow2")
     world.settle()
-    world.deploy(world.platform("web1", vmid=300), "one")
+    world.deploy(world.platform("web1", vmid=300, adopt=True), "one")
     assert world.config(300)["sockets"] == 2  # nothing is said
-    larger = world.platform("web1", vmid=300, cpus=4)
+    larger = world.platform("web1", vmid=300, adopt=True, cpus=4)
     assert world.observed(larger)["web1"].differs == ("cores 2 → 4", "sockets 2 → 1")
     world.deploy(larger, "one")
     assert world.observed(larger)["web1"].differs == ()

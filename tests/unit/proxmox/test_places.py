@@ -49,7 +49,7 @@ def test_storages_that_cannot_have_disks_are_refused(cluster_of: Clusters) -> No
     world = cluster_of(storages={"local": uploads, "off": {**uploads, "content": CONTENT, "disable": 1}})
     words = "web1: storage 'local' takes no disks of VMs; allow it: pvesm set local --content images,import"
     assert _refused(world, storage="local") == words
-    assert _refused(world, storage="off").startswith("Proxmox has no storage 'off' that root@pam may see")
+    assert _refused(world, storage="off").startswith("Proxmox has no storage 'off' that token root@pam!sim may see")
 
 
 def test_an_image_for_other_processors_is_refused(world: World) -> None:

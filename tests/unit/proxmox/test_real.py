@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.mode
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import CONTENT, STORAGES, World
 
@@ -291,3 +293,28 @@ def test_btrfs(cluster_of: Cluster, staging: str) -> None:
     volumes = world.volumes()
     assert volumes == world.named()
     assert {one.rpartition(".")[2] for one in volumes if one.startswith("fast:")} == {"raw"}
+
+
+# -- tags ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("audit", [True, False])
+def test_restricted_tags_are_told(world: World, audit: bool) -> None:
+    world.call("PUT", "/cluster/options", **{"user-tag-access": "user-allow=list,user-allow-list=mine"})
+    world.call("POST", "/access/users", userid="deploy@pve")
+    for path in ("/vms", "/storage", "/sdn", "/pool"):
+        world.call("PUT", "/access/acl", path=path, users="deploy@pve", roles="Administrator")
+    if audit:
+        world.call("PUT", "/access/acl", path="/", users="deploy@pve", roles="PVEAuditor")
+    secret = world.call("POST", "/access/users/deploy@pve/token/all", privsep=0)["value"]
+    deployment = world.deployment("web1")
+    credentials = {**deployment.credentials, "token_id": "deploy@pve!all", "token_secret": secret}
+    platform = Proxmox(replace(deployment, credentials=credentials), Progress(str(world.directory / "progress")))
+    if audit:
+        with pytest.raises(ComposeError, match="token deploy@pve!all may not tag VMs: the datacenter restricts"):
+            platform.check(platform.deployment.nodes)
+    else:
+        platform.check(platform.deployment.nodes)
+        with pytest.raises(ComposeError, match=r"for modifying tag .* \(the datacenter restricts .* user-tag-access"):
+            platform.stage(world.targets(platform, "one"))
+    assert world.vmids() == []

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.guix import GuixBuilder
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, Image
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, read_image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
 
 from ..conftest import REPOSITORY
@@ -106,7 +106,7 @@ def test_a_bundle_is_written_with_roots_beside(lab: str, progress: Path, guix: S
     assert make.is_built(lab, {}, ["server"], ["qcow2", "raw"]) == {"server": False}
     image = make.build(lab, {}, ["server"], ["qcow2", "raw"], str(roots))["server"]
     assert image.identity == make.identify(lab, {}, ["server"], ["qcow2"])["server"]
-    assert image == Image.read(str(roots / image.identity))
+    assert image == read_image(str(roots / image.identity))
     assert image.identity_file == SYSTEM_LINK
     assert image.packages == (Package("hello", "2.12.1", f"{guix.store}/{'b' * 32}-hello-2.12.1"),)
     assert image.volumes["db"].mode == "0700"

@@ -1,0 +1,86 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node was started with, where it is, and what it is seen to run. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from .deployment import SECRET, Node
+from .document import Interface
+from .image import Image
+
+
+@dataclass(frozen=True)
+class Boot:
+    """All that is needed to boot a node again as it was: image and node document, on a platform."""
+
+    #: Name of the platform that runs the node.
+    platform: str
+    #: The content of its ``image.json``, with ``bundle``.
+    image: Image
+    #: The node document.
+    document: t.Mapping[str, t.Any] = field(metadata=SECRET)
+    #: ``BOOT-REST``: what is read at boot only, and what a running node takes over.
+    document_digest: str
+    #: Options of the platform, as they were in effect.
+    options: t.Mapping[str, t.Any]
+    schema: t.Literal["immutable.compose/machine/1"] = "immutable.compose/machine/1"
+
+    def boots_like(self, other: Boot) -> bool:
+        """Whether booting either gives the same node."""
+        return (self.image.identity, self.document_digest, self.options) == (
+            other.image.identity,
+            other.document_digest,
+            other.options,
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """One node to switch: the image and the document it is to boot with."""
+
+    node: Node
+    image: Image
+    #: The node document; see docs/formats.md.
+    document: t.Mapping[str, t.Any] = field(metadata=SECRET)
+    document_digest: str
+    #: Boot it even if it runs just that: a fresh start is what is asked for.
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node is now: its machine, its addresses, and how it is reached."""
+
+    #: What it runs on, in the platform's own word (a process, a VM's number, a host); empty where that is the node.
+    machine: str = ""
+    #: On the network of the deployment, without prefix length.
+    address: t.Optional[str] = None
+    interfaces: tuple[Interface, ...] = ()
+    #: Where SSH finds it, from the host that runs the deployment.
+    host: t.Optional[str] = None
+    port: int = 22
+    #: ``ProxyCommand`` in the sense of ssh_config(5); null for a plain TCP connection.
+    proxy_command: t.Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a node runs now, as the platform, or the node itself, tells."""
+
+    #: ``running``, ``stopped``, ``absent``, or ``silent``: nobody can tell, and that is not wrong.
+    state: str
+    #: Identity of the image it runs (or would run when started).
+    identity: t.Optional[str] = None
+    #: Digest of the node document it was booted with.
+    document: t.Optional[str] = None
+    #: Identity of the last verified image.
+    verified: t.Optional[str] = None
+    #: Options of the platform that differ from what the deployment says now, in words: they need a new boot.
+    differs: tuple[str, ...] = ()
+    #: Whether a run that was killed, or failed, has left something to be marked or cleaned up, though the node runs
+    #: what is verified. Where no node says so, a run without changes tells the platform nothing.
+    leftovers: bool = False

@@ -1,0 +1,76 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A composition: the description of a distributed system, as far as it is known without a build. PRIVATE."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+#: How many, or which, machines have a role: ``None`` (one, named like the role), a count, or the names.
+Distribution = t.Union[None, int, list[str]]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A data volume: the only place on a node that outlives an image."""
+
+    #: Where it is mounted.
+    mount: str
+    #: MiB, where the platform has to make a disk for it.
+    size: int = 1024
+    #: Owner of what is mounted.
+    user: str = "root"
+    #: Group of what is mounted.
+    group: str = "root"
+    #: Mode of what is mounted.
+    mode: str = "0755"
+
+
+@dataclass(frozen=True)
+class Role:
+    """One kind of machine, as far as it is known without building it."""
+
+    #: As in the composition.
+    name: str
+    #: Identity that the image will have once built; null where the lock is missing or does not fit, and where it takes
+    #: more than a quick evaluation to know.
+    identity: t.Optional[str] = None
+    #: TCP ports that a node must answer on.
+    ports: tuple[int, ...] = ()
+    #: By name.
+    volumes: t.Mapping[str, Volume] = field(default_factory=dict)
+    #: It has a kernel; without one it runs in containers only.
+    bootable: bool = True
+    #: Units, or patterns for them, whose failure counts for nothing.
+    may_fail: tuple[str, ...] = ()
+    #: Package → version, of all that is in the image; empty where that is known only after a build.
+    packages: t.Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Result of *evaluate*."""
+
+    #: A host name label.
+    name: str
+    #: ``debian``, ``nixos``, ``nxc`` or ``guix``.
+    builder: str
+    #: Directory on the host that evaluated it; readers take the directory of the file instead.
+    path: str
+    #: SHA-256 of everything that was evaluated, identities included.
+    digest: str
+    #: By name.
+    roles: t.Mapping[str, Role]
+    #: Role → count, list of names, or null.
+    distribution: t.Mapping[str, Distribution] = field(default_factory=dict)
+    #: Empty if there is none.
+    test_script: str = ""
+    #: git commit of the composition, ends in ``-dirty`` with local changes; null outside a repository.
+    revision: t.Optional[str] = None
+    #: SHA-256 of the lock's content.
+    lock: t.Optional[str] = None
+    #: Digest of the names and contents of the directory's files when this was written; another one is worth a warning.
+    source: t.Optional[str] = None
+    schema: t.Literal["immutable.compose/composition/1"] = "immutable.compose/composition/1"

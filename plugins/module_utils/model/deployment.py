@@ -1,0 +1,105 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A deployment: a composition, the nodes that it is to run on, and where. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from .codec import decode, encode
+
+SECRET: t.Mapping[str, bool] = {"secret": True}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One member of a deployment."""
+
+    name: str
+    role: str
+    #: 1, 2, … within the role.
+    index: int = 1
+    #: On the network of the deployment, without prefix length.
+    address: t.Optional[str] = None
+    #: Whether the deployment file says the address; any other is a proposal, see ``addresses.json``.
+    address_given: bool = False
+    parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
+    secrets: t.Mapping[str, str] = field(default_factory=dict, metadata=SECRET)
+    #: The platform's options for this node (merged: platform, role, node).
+    options: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Redundant nodes, of which at most ``count`` may be down at a time."""
+
+    nodes: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the controller tells the modules."""
+
+    name: str
+    #: Directory of the composition.
+    composition: str
+    builder: str
+    platform: str
+    nodes: tuple[Node, ...]
+    #: Private network of the nodes, in prefix notation.
+    network: str = "10.87.0.0/16"
+    #: Options of the builder.
+    builder_options: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: git revision at which the composition is taken; empty: as its directory is now.
+    revision: str = ""
+    #: Directory, on the host that runs the deployment, where releases, keys and local machines are kept.
+    state: str = ""
+    #: Passed to the composition when it is evaluated; a change may mean other images.
+    setup: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Handed to every node in its document; a change never means another image.
+    parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Public keys, besides the deployment's own, that may log in as root.
+    authorized_keys: tuple[str, ...] = ()
+    #: How many verified releases are kept.
+    keep: int = 3
+    #: Deadline, in seconds, for a node to answer after a switch.
+    boot_timeout: int = 300
+    #: Deadline, in seconds, for the whole verification.
+    verify_timeout: int = 1800
+    #: Names of groups of redundant nodes → how many may be down at a time.
+    at_most: t.Mapping[str, Limit] = field(default_factory=dict)
+    #: Units, or patterns for them, whose failure counts for nothing, on any node.
+    may_fail: tuple[str, ...] = ()
+    #: Domain of the nodes whose names have no dots; empty: they have none.
+    domain: str = ""
+    #: Why the composition is not known; its nodes are those of the current release then. Empty: it is.
+    broken: str = ""
+    #: Name of the composition: with that of the deployment, whose data and state it is.
+    composition_name: str = ""
+    #: Nodes that may take over data which was made for others.
+    adopt_data: tuple[str, ...] = ()
+    #: Nodes whose secrets cannot be read, for want of a vault password → why: their documents cannot be made.
+    unreadable: t.Mapping[str, str] = field(default_factory=dict)
+    #: What logs in to the platform's own service. Goes from the controller to the modules, and nowhere else.
+    credentials: t.Mapping[str, str] = field(default_factory=dict, repr=False, metadata=SECRET)
+
+    def node(self, name: str) -> Node:
+        """The node of that name. :raises KeyError: there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    @classmethod
+    def from_json(cls, data: t.Mapping[str, t.Any]) -> Deployment:
+        """:raises InputError: names the key, and what was expected."""
+        return decode(cls, data, "deployment")
+
+    def to_json(self) -> dict[str, t.Any]:
+        """Everything but the credentials."""
+        data: dict[str, t.Any] = encode(self)
+        del data["credentials"]
+        return data

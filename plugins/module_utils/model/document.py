@@ -1,0 +1,72 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The node document: what one node is told at boot, and never part of an image. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from .deployment import SECRET
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which of the machine's network interfaces is meant: by one of the two."""
+
+    mac: t.Optional[str] = None
+    name: t.Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """How the node configures one of its network interfaces."""
+
+    match: Match
+    #: With prefix length.
+    address: t.Optional[str] = None
+    gateway: t.Optional[str] = None
+    dhcp: bool = False
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A node of the deployment, as the others know it."""
+
+    name: str
+    role: str
+    address: t.Optional[str]
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may log in, and how the node proves who it is."""
+
+    #: Private host key in OpenSSH's format.
+    host_key: str = field(metadata=SECRET)
+    #: Its certificate, signed by the deployment's host CA.
+    host_certificate: str
+    #: Who may log in as root: the deployment's own key first.
+    authorized_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NodeDocument:
+    """What a node reads. Fields that are not known here are for the services of its role."""
+
+    #: Becomes the host name.
+    name: str
+    role: str
+    #: 1, 2, … within the role.
+    index: int
+    deployment: str
+    interfaces: tuple[Interface, ...]
+    #: Every node of the deployment, this one included; becomes ``/etc/hosts``.
+    peers: tuple[Peer, ...]
+    ssh: Access
+    #: Of deployment, role and node together.
+    parameters: t.Mapping[str, t.Any]
+    secrets: t.Mapping[str, str] = field(metadata=SECRET)
+    schema: t.Literal["immutable.compose/node/1"] = "immutable.compose/node/1"
+    ignores_unknown: t.ClassVar[bool] = True

@@ -1,0 +1,100 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a deployment ran, runs, and was told to run. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from .boot import Boot, Place
+from .result import NodeResult
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What *verified* means for a deployment, and what it was made from."""
+
+    #: Digest of the composition.
+    digest: str
+    #: Its git commit; null outside a repository.
+    revision: t.Optional[str]
+    #: Role → TCP ports.
+    ports: t.Mapping[str, tuple[int, ...]]
+    test_script: str
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a node is among the others of its role, and on the network."""
+
+    index: int
+    address: t.Optional[str]
+
+
+@dataclass(frozen=True)
+class Release:
+    """One state of a deployment that was verified."""
+
+    #: 1, 2, …
+    number: int
+    deployment: str
+    #: Digest of the composition.
+    composition: str
+    #: Its git commit; null outside a repository.
+    revision: t.Optional[str]
+    #: Role → identity of the image.
+    images: t.Mapping[str, str]
+    #: Node → role, of the nodes that run it.
+    nodes: t.Mapping[str, str]
+    #: Role → TCP ports: with ``test_script``, what *verified* meant.
+    ports: t.Mapping[str, t.Sequence[int]]
+    test_script: str
+    #: UTC, ``2026-01-31T12:00:00Z``.
+    created: str
+    #: The release that was current before.
+    previous: t.Optional[int] = None
+    #: How many checks ``passed`` and ``failed``.
+    checks: t.Mapping[str, int] = field(default_factory=dict)
+    #: Node → its index and address. Empty in records of earlier versions, as is the name of the composition.
+    places: t.Mapping[str, Located] = field(default_factory=dict)
+    composition_name: str = ""
+    #: Role → units, or patterns for them, whose failure counted for nothing.
+    may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    schema: t.Literal["immutable.compose/release/1"] = "immutable.compose/release/1"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a node was last verified with: going back is to boot this again."""
+
+    boot: Boot
+    place: Place
+    #: UTC, ``2026-01-31T12:00:00Z``.
+    since: str
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A call of the platform: written down before it is made, and once more with what came of it."""
+
+    step: str
+    #: UTC, ``2026-01-31T12:00:00Z``.
+    since: str
+    #: What the node is to boot; null: it is removed.
+    boot: t.Optional[Boot] = None
+    #: Null: the call was not seen to return.
+    outcome: t.Optional[NodeResult] = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is remembered of one node, so that platforms need not."""
+
+    node: str
+    #: Null: it was never verified.
+    verified: t.Optional[Verified] = None
+    #: The last call of the platform.
+    intent: t.Optional[Intent] = None
+    schema: t.Literal["immutable.compose/ledger/1"] = "immutable.compose/ledger/1"

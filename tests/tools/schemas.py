@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes docs/schemas/*.json, and the tables between markers in docs/formats.md, from the types in the room model.
+
+What a field means is the comment above it, so that there is one place for it. ``make schemas`` runs this; a unit test
+fails where it was forgotten.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import re
+import sys
+import typing as t
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / ".cache/collections"))
+
+from ansible_collections.immutable.compose.plugins.module_utils.model import (  # noqa: E402
+    boot,
+    composition,
+    deployment,
+    document,
+    image,
+    plan,
+    release,
+    result,
+    schema,
+    shape,
+)
+
+MODULES = (boot, composition, deployment, document, image, plan, release, result)
+MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+#: Types that have a section of their own.
+SECTIONS = {"Image": "imagejson", "NodeDocument": "node-document", "Release": "release", "Volume": "data-volumes"}
+WORDS = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", t.Any: "anything"}
+
+
+def types() -> dict[str, t.Any]:
+    """The types of the room, by name."""
+    found = {name: each for module in MODULES for name, each in vars(module).items() if inspect.isclass(each)}
+    return {name: each for name, each in found.items() if dataclasses.is_dataclass(each)}
+
+
+def meanings(type_: t.Any) -> dict[str, str]:
+    """Field → the comment above it, as Markdown."""
+    source = inspect.getsource(type_)
+    lines = source.splitlines()
+    found = {}
+    for statement in t.cast(ast.ClassDef, ast.parse(source).body[0]).body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            number, words = statement.lineno - 1, []
+            while lines[number - 1].strip().startswith("#:"):
+                number -= 1
+                words.insert(0, lines[number].strip()[2:].strip())
+            found[statement.target.id] = markdown(" ".join(words))
+    return found
+
+
+def markdown(text: str) -> str:
+    return text.replace("``", "`").removesuffix(".")
+
+
+def in_words(hint: t.Any) -> str:
+    """A type for people; of an object or a list, what is in it."""
+    if shape.is_union(hint):
+        *first, last = sorted(map(in_words, t.get_args(hint)), key="null".__eq__)
+        return f"{', '.join(first)} or {last}"
+    if shape.is_literal(hint):
+        return ", ".join(f"`{each}`" for each in t.get_args(hint))
+    if shape.is_object(hint):
+        return link(hint)
+    if shape.is_list(hint) or shape.is_mapping(hint):
+        kind = "list" if shape.is_list(hint) else "object"
+        return kind if shape.inner_types(hint)[0] is t.Any else f"{kind} of {plural(shape.inner_types(hint)[0])}"
+    return WORDS[hint]
+
+
+def plural(hint: t.Any) -> str:
+    if shape.is_object(hint):
+        return link(hint, "s")
+    if shape.is_union(hint):
+        *first, last = sorted(map(plural, t.get_args(hint)), key="null".__eq__)
+        return f"{', '.join(first)} or {last}"
+    kind, of, inner = in_words(hint).partition(" of ")
+    return f"{kind}s{of}{inner}" if hint is not type(None) else kind
+
+
+def link(type_: t.Any, ending: str = "") -> str:
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", type_.__name__).lower() + ending
+    section = SECTIONS.get(type_.__name__)
+    return f"[{words}](#{section})" if section else f"*{words}*"
+
+
+def default(field: dataclasses.Field[t.Any]) -> str:
+    """The default, where it says more than that the field may be left out."""
+    if field.default is dataclasses.MISSING:
+        return "" if field.default_factory is dataclasses.MISSING else ", default empty"
+    if field.default is None:
+        return ", default null"
+    if field.default in ("", ()):
+        return ", default empty"
+    shown = field.default if isinstance(field.default, str) else json.dumps(field.default)
+    return f", default `{shown}`" if isinstance(field.default, str) else f", default {shown}"
+
+
+def table(type_: t.Any) -> str:
+    """The fields of a type."""
+    told = meanings(type_)
+    rows = ["| name | type | meaning |", "|---|---|---|"]
+    for field in dataclasses.fields(type_):
+        if field.name == "schema":
+            rows.insert(2, f"| `schema` | string | `{field.default}` |")
+        else:
+            kind = in_words(shape.fields(type_)[field.name].hint) + default(field)
+            rows.append(f"| `{field.name}` | {kind} | {told[field.name]} |")
+    return "\n".join(rows) + "\n"
+
+
+def described(type_: t.Any) -> dict[str, t.Any]:
+    """Its JSON Schema, with what the fields mean."""
+    made = schema.json_schema(type_)
+    for name, definition in made["$defs"].items():
+        for key, meaning in meanings(types()[name]).items():
+            if meaning and key in definition["properties"]:
+                definition["properties"][key]["description"] = meaning
+        definition["description"] = markdown(inspect.cleandoc(definition["description"]))
+    return made
+
+
+def generated() -> dict[Path, str]:
+    """Path → content."""
+    files = {
+        ROOT / f"docs/schemas/{name}.json": json.dumps(described(type_), indent=2, ensure_ascii=False) + "\n"
+        for name, type_ in schema.DOCUMENTS.items()
+    }
+    formats = ROOT / "docs/formats.md"
+    known = types()
+    files[formats] = MARKED.sub(
+        lambda match: match[1] + "\n" + table(known[match["type"]]) + "\n" + match[3],
+        formats.read_text(encoding="utf-8"),
+    )
+    return files
+
+
+def main() -> None:
+    for path, text in generated().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a whole run leaves in the state directory, and hands to modules, fits docs/schemas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from schemas import check_documents, complaints
+
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+
+from ..deploy.conftest import Site
+from ..deploy.conftest import rack as rack
+from ..platforms.conftest import Lab
+from ..platforms.conftest import lab as lab
+
+
+def test_a_run(rack: Site, tmp_path: Path) -> None:
+    rack.set(composition=str(tmp_path))
+    rack.test_script = "start_all()"
+    rack.deploy()
+    rack.set(parameters={"size": 3})
+    rack.means["web"] = "v2"
+    rack.deploy()
+    rack.engine().evaluated(write=True)
+    assert check_documents(tmp_path, without_schema=("report",)) == {"composition", "image", "release"}
+    assert complaints(codec.encode(rack.deployment), "deployment") == []
+    assert complaints(rack.deployment.to_json(), "deployment") == []
+    for machine in rack.machines.values():
+        assert complaints(json.loads(json.dumps(machine.target.document)), "node") == []
+
+
+def test_machines(lab: Lab) -> None:
+    platform = lab.platform()
+    lab.switch(platform, "image-1")
+    platform.commit(platform.deployment.nodes, 1)
+    assert check_documents(lab.state) == {"machine"}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "releases/1.json is no readable JSON: it is empty"),
+        ("[1]", "releases/1.json: release is a list, expected an object"),
+        ('{"schema": "immutable.compose/release/2"}', "a newer version of immutable.compose wrote it; install"),
+        ('{"schema": "immutable.compose/release/1"}', "releases/1.json: release.number is missing, expected a number"),
+    ],
+)
+def test_damaged_releases_are_named(rack: Site, content: str, why: str) -> None:
+    rack.deploy()
+    Path(rack.deployment.state, "releases/1.json").write_text(content)
+    with pytest.raises(InputError) as caught:
+        rack.engine().plan()
+    assert why in str(caught.value)
+
+
+def test_a_damaged_pointer_to_the_release_is_named(rack: Site) -> None:
+    rack.deploy()
+    path = Path(rack.deployment.state, "releases/current")
+    path.write_text("")
+    with pytest.raises(InputError, match=f"^{path} is no readable JSON: it is empty$"):
+        rack.engine().plan()
+    path.write_text('"one"')
+    with pytest.raises(InputError, match=f'^{path}: current is "one", expected a number$'):
+        rack.engine().plan()
+
+
+def test_a_damaged_image_is_named(rack: Site) -> None:
+    rack.deploy()
+    path = Path(rack.deployment.state, "roots/v1/image.json")
+    write_json(
+        str(path), {**json.loads(path.read_text()), "formats": {"root": {"file": "root", "size": "big", "sha256": ""}}}
+    )
+    with pytest.raises(InputError, match=f'^{path}: image.formats.root.size is "big", expected a number$'):
+        rack.engine().plan()
