@@ -194,6 +194,8 @@ def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:
 def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[str, t.Any]:
     """The task's result: what is about all hosts, and the result of each deployment by name."""
     failed = {name: each for name, each in deployments.items() if each.get("failed")}
+    # Ansible shows those of the task, and no others.
+    warnings = [warning for each in deployments.values() for warning in each.pop("warnings", ())]
     nodes: dict[str, t.Any] = {}
     for each in deployments.values():
         nodes.update(each.get("nodes", {}))
@@ -207,6 +209,7 @@ def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[
             name: {key: value for key, value in each.items() if key not in ("nodes", "failed_nodes", "diff")}
             for name, each in deployments.items()
         },
+        **({"warnings": warnings} if warnings else {}),
     }
     if len(failed) == len(deployments) and not goes_on:
         messages = [each["msg"] if len(failed) == 1 else f"{name}: {each['msg']}" for name, each in failed.items()]

@@ -19,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
     state_directory,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.composition.names import label_of
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Located, Release, ReleaseStore
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -80,7 +81,7 @@ def from_counts(options: Data, others: Others, path: str, where: str, cause: str
             f"{cause}\nNor do its nodes follow from {path} alone: roles must say the count or the names for each role"
         )
     composition = Composition(
-        name=os.path.basename(where),
+        name=label_of(os.path.basename(where)),
         builder=_builder(options),
         path=where,
         digest="",
@@ -94,7 +95,7 @@ def _as_composition(release: Release, options: Data, where: str) -> Composition:
     """A composition as far as its release tells."""
     nodes = _by_role(release)
     return Composition(
-        name=release.composition_name or os.path.basename(where),
+        name=release.composition_name or label_of(os.path.basename(where)),
         builder=_builder(options),
         path=where,
         digest=release.composition,

@@ -42,7 +42,7 @@ def test_nodes_know_each_other_by_all_their_names(lab: Lab) -> None:
     output, _errors = process.communicate(timeout=300)
     assert process.returncode == 0, output
     # Said once, with its line; the inventory says nothing.
-    assert output.count("testScript, line 2: ") == 1 and "<unknown>" not in output, output
+    assert output.count("testScript, line 1: ") == 1 and "<unknown>" not in output, output
     assert lab.nodes() == ["examon-broker1", "n1.example.org"]
 
     def says(node: str, command: str) -> str:

@@ -84,14 +84,17 @@ def find_source(path: str, given: str) -> Source:
                 "builder 'nixos'"
             )
         file = os.path.join(directory, found[0])
-    source = Source(
-        os.path.dirname(file) if given else directory, file, FORMS.get(os.path.basename(file), "expression")
-    )
+    source = Source(os.path.dirname(file) if given else directory, file, _form(os.path.basename(file)))
     if not is_host_name(source.name):
         raise InputError(
             f"{directory}: the directory's name names the composition; use letters, digits and dashes, at most 63"
         )
     return source
+
+
+def _form(name: str) -> str:
+    """The form of what a file has, by its name: also ``site-composition.nix`` is a composition."""
+    return next((form for end, form in FORMS.items() if name == end or name.endswith(f"-{end}")), "expression")
 
 
 def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.Any]:

@@ -59,12 +59,13 @@ class Project:
                 raise InputError(f"{config}: cannot be read: {error}") from None
             if not isinstance(data, dict):
                 raise InputError(f"{config} is {data!r}, expected an object")
-        wanted = [data["composition"]] if data.get("composition") else ["compositions.nix", "composition.nix"]
+        # What nxc.json names may not be there: the flake alone says what is built.
+        wanted = list(dict.fromkeys(filter(None, [data.get("composition"), "compositions.nix", "composition.nix"])))
         files = [os.path.join(directory, name) for name in wanted]
         file = next((name for name in files if os.path.exists(name)), None)
         if file is None:
-            named = f", named in {config}" if data.get("composition") else ""
-            raise InputError(f"{' and '.join(files)} missing{named}")
+            named = f"; {config} names {data['composition']}" if data.get("composition") else ""
+            raise InputError(f"none of {', '.join(files)} is there{named}")
         return cls(directory, file, data.get("default_flavour") or "")
 
     def digest(self) -> str:

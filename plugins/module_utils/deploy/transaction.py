@@ -146,7 +146,8 @@ class Transaction:
             seen = observed[node.name]
             digest = digests.get(node.name, seen.document or "")
             steps[node.name] = plan_node(node, images[node.role], digest, seen, asked=node.name in wish.replace)
-        if wish.retire:
+        # Without its composition, nobody knows who is no part of the deployment any more.
+        if wish.retire and not engine.deployment.broken:
             members = {node.name for node in engine.deployment.nodes}
             for name, seen in sorted(observed.items()):
                 if name not in members and seen.state != "absent":

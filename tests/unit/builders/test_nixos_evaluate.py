@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import typing as t
 from pathlib import Path
@@ -129,6 +130,12 @@ def test_formats_of_several_systems_are_refused_before_anything_is_evaluated() -
 def test_a_file_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="option source of builder 'nixos' is 'machines.nix'"):
         nixos(source="machines.nix").evaluate(EXAMPLE, {})
+
+
+def test_the_end_of_a_files_name_tells_its_form(compose: Compose) -> None:
+    path = compose('{ roles.a = { }; testScript = "a.succeed()"; }')
+    os.rename(f"{path}/composition.nix", f"{path}/foo-composition.nix")
+    assert nixos(source="foo-composition.nix").evaluate(path, {}).test_script == "a.succeed()"
 
 
 def test_what_stands_in_composition_yml_needs_no_evaluation(tmp_path: Path) -> None:

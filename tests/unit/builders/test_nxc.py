@@ -99,6 +99,16 @@ def test_one_of_several_compositions(project: Path, said: Path) -> None:
         builder(said, composition="ore").evaluate(str(project), {})
 
 
+def test_nxc_json_may_name_a_composition_that_is_not_there(project: Path, said: Path) -> None:
+    """The flake alone says what is built."""
+    (project / "nxc.json").write_text('{"composition": "other.nix"}')
+    assert set(builder(said).evaluate(str(project), {}).roles) == {"server", "node"}
+    (project / "composition.nix").unlink()
+    missing = r"none of .*/other.nix, .*/composition.nix is there; .*nxc.json names other.nix"
+    with pytest.raises(InputError, match=missing):
+        builder(said).evaluate(str(project), {})
+
+
 def test_ports_of_containers(project: Path, said: Path) -> None:
     ports = 'dockerPorts.server = [ "8443:443" "127.0.0.1:80:80/tcp" "53:53/udp" ]; roles.server = { }; '
     (project / "composition.nix").write_text(f"{{ ... }}: {{ {ports} }}")
