@@ -144,9 +144,22 @@ LOCK = Lock(
 )
 DRIVES = record.Boot("h-web-db", "local:1", "aa-bb", "local:2")
 VM = record.Record(
-    "site", "db1", True, "web", "db", DRIVES, DRIVES, 3, ("sata0", "local:0"), True,
-    {"local:1": record.Content("h-web-db", "aa-bb", "data", 4096)}, "started", "before", True, True,
-)  # fmt: skip
+    "site",
+    "db1",
+    True,
+    "web",
+    "db",
+    current=DRIVES,
+    verified=DRIVES,
+    release=3,
+    original=("sata0", "local:0"),
+    was_off=True,
+    volumes={"local:1": record.Content("h-web-db", "aa-bb", "data", 4096)},
+    ha="started",
+    snapshot="before",
+    protected=True,
+    tidy=True,
+)
 
 SAMPLES: t.Mapping[str, t.Any] = {
     "composition": COMPOSITION,

@@ -203,7 +203,7 @@ def test_files(tmp_path: Path) -> None:
     assert codec.read(Whole, path) == WHOLE
     with pytest.raises(FileNotFoundError):
         codec.read(Whole, str(tmp_path / "none.json"))
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(InputError, match="Is a directory"):
         codec.read(Whole, str(tmp_path))
 
 
