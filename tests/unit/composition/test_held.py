@@ -101,7 +101,7 @@ def test_what_was_moved_and_taken_back_has_its_old_address(tmp_path: Path) -> No
 
 def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / "addresses.json").write_text("")
-    with pytest.raises(InputError, match=r"addresses\.json .* remove it"):
+    with pytest.raises(InputError, match=r"addresses\.json.* remove it"):
         HeldAddresses.read(str(tmp_path))
 
 

@@ -70,6 +70,8 @@ roles:
                 ],
                 "compose_adopt_data": [],
                 "compose_at_most": {},
+                "compose_at_least": {},
+                "compose_retries": 0,
                 "compose_may_fail": [],
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
