@@ -210,18 +210,19 @@ from ansible.template import trust_as_template
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
-from ansible_collections.immutable.compose.plugins.module_utils.composition import values
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+from ansible_collections.immutable.compose.plugins.module_utils.describe import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
     chosen,
     parse,
     to_hostvars,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.composition.held import HeldAddresses
-from ansible_collections.immutable.compose.plugins.module_utils.composition.load import MANIFEST, is_stale, load
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
+from ansible_collections.immutable.compose.plugins.module_utils.describe.load import MANIFEST, is_stale, load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources

@@ -16,18 +16,20 @@ class Registry(t.MutableMapping[str, type[T]]):
 
     Ansible packs for a module what an import statement names, so that of each class has to stand somewhere.
 
-    :param package: where the classes are, each in the module of its name.
+    :param package: where each class has a folder of its name.
+    :param module: of the folder, in which the class is.
     :param classes: name → name of the class.
     """
 
-    def __init__(self, package: str, classes: t.Mapping[str, str]) -> None:
+    def __init__(self, package: str, module: str, classes: t.Mapping[str, str]) -> None:
         self._package = package
+        self._module = module
         self._classes: dict[str, str | type[T]] = dict(classes)
 
     def __getitem__(self, name: str) -> type[T]:
         known = self._classes[name]
         if isinstance(known, str):
-            known = self._classes[name] = getattr(import_module(f"{self._package}.{name}"), known)
+            known = self._classes[name] = getattr(import_module(f"{self._package}.{name}.{self._module}"), known)
         return known
 
     def __setitem__(self, name: str, value: type[T]) -> None:

@@ -13,11 +13,11 @@ import yaml
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition import values
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
+from ansible_collections.immutable.compose.plugins.module_utils.describe import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget

@@ -13,7 +13,7 @@ import typing as t
 
 import yaml
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 
 Data = t.Mapping[str, t.Any]

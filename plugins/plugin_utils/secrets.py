@@ -12,9 +12,9 @@ from ansible.errors import AnsibleError
 from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition import values
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 
 try:
     from ansible._internal._datatag._tags import Origin

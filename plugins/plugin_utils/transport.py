@@ -25,11 +25,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import Parcel, Place, described
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed, pack
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.progress import END, remove_left_over
 
 display = Display()

@@ -9,8 +9,9 @@ import os
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition import values
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Located, Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.describe import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
     file_name,
@@ -18,10 +19,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.composition.depl
     role_entry,
     state_directory,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
-from ansible_collections.immutable.compose.plugins.module_utils.composition.names import label_of
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Located, Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.describe.names import label_of
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 
 Data = t.Mapping[str, t.Any]

@@ -15,17 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import (
-    Composition,
-    Deployment,
-    Node,
-    Role,
-)
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

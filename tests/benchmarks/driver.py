@@ -15,9 +15,9 @@ from container import NODE, container
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Connection
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
 
 GOAL = 20
 COMMAND = "test -d /etc"

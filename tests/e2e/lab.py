@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.lock import KERNEL_SUPPORT
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / ".cache" / "collections"

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from lab import PATIENCE, Lab
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.document import node_document
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.describe.document import node_document
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile, read_image
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import LocalPlatform
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn import Nspawn
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import Qemu
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn.platform import Nspawn
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 SYSTEMS = {

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 from lab import Lab, Run, changed
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.lock import KERNEL_SUPPORT
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
 
 #: Two roles of the same packages, each with a volume of the same name.
 COMPOSITION = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos import Nixos
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import INITRDS, ROOT

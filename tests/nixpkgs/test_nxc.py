@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc import FLAVOURS, Nxc
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc_info import read_compose_info
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.builder import FLAVOURS, Nxc
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.info import read_compose_info
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import ROOT

@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.held import AddressBook  # noqa: E402
-from ansible_collections.immutable.compose.plugins.module_utils.composition.ownership import Owner  # noqa: E402
-from ansible_collections.immutable.compose.plugins.module_utils.composition.state import Mark  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec, shape  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402

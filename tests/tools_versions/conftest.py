@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.guix import GuixBuilder
-from ansible_collections.immutable.compose.plugins.module_utils.composition.options import validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.builder import GuixBuilder
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]

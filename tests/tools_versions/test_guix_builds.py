@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.guix_command import Guix
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.command import Guix
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

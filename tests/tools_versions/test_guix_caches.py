@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.guix import GuixBuilder
-from ansible_collections.immutable.compose.plugins.module_utils.builders.guix_command import Guix
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.builder import GuixBuilder
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.command import Guix
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.guix import TYPES
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.builder import TYPES
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, read_image
 

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition import role_schema
+from ansible_collections.immutable.compose.plugins.module_utils.describe import role_schema
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.libraries import LIBRARIES, missing_library
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import access, client, config_drive
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
+    access,
+    client,
+    config_drive,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 

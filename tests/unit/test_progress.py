@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils import progress
-from ansible_collections.immutable.compose.plugins.module_utils.masking import Mask
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.masking import Mask
 from ansible_collections.immutable.compose.plugins.module_utils.progress import END, Progress, remove_left_over
 from ansible_collections.immutable.compose.plugins.plugin_utils import transport
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Follower

@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 from abc import ABC, abstractmethod
 
-from ..composition.model import Composition
-from ..composition.options import Option
+from ..describe.options import Option
 from ..errors import InputError
 from ..images.image import Image
+from ..model.composition import Composition
 from ..progress import Progress
 
 

@@ -11,11 +11,11 @@ from ..registry import Registry
 from .base import Builder
 
 if t.TYPE_CHECKING:
-    from .debian import Debian  # noqa: F401
-    from .guix import GuixBuilder  # noqa: F401
-    from .nixos import Nixos  # noqa: F401
-    from .nxc import Nxc  # noqa: F401
+    from .debian.builder import Debian  # noqa: F401
+    from .guix.builder import GuixBuilder  # noqa: F401
+    from .nixos.builder import Nixos  # noqa: F401
+    from .nxc.builder import Nxc  # noqa: F401
 
 BUILDERS: t.Mapping[str, type[Builder]] = Registry(
-    __package__, {"debian": "Debian", "guix": "GuixBuilder", "nixos": "Nixos", "nxc": "Nxc"}
+    __package__, "builder", {"debian": "Debian", "guix": "GuixBuilder", "nixos": "Nixos", "nxc": "Nxc"}
 )

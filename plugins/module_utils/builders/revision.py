@@ -12,7 +12,7 @@ import tempfile
 import typing as t
 from dataclasses import dataclass, field
 
-from ..composition.names import nearest
+from ..describe.names import nearest
 from ..errors import ComposeError, InputError
 from ..process import Completed, run
 

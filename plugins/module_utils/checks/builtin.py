@@ -12,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from ..composition.units import matches
+from ..describe.units import matches
 from ..errors import ComposeError
+from ..nodes.connection import Connection, GivenUp, HostKeyMismatch, SSHError
+from ..nodes.probe import Expected, Facts, facts_of, probe
+from ..nodes.words import clean
 from ..platforms.base import Platform
 from ..progress import Progress
-from ..ssh.connection import Connection, GivenUp, HostKeyMismatch, SSHError
 from .deadline import Deadline, DeadlineError
-from .probe import Expected, Facts, facts_of, probe
 from .report import REACHABLE, Check
 from .waiting import last_words, watching
-from .words import clean
 
 #: Seconds between two looks at a node that goes down, and for the list of jobs of one that does not come up.
 PAUSE, JOBS = 0.2, 10.0

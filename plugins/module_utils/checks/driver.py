@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
 from types import FrameType
 
-from ..composition.names import label_of
+from ..describe.names import label_of
 from ..errors import CommandError, ComposeError
 from ..progress import Progress
 from .deadline import Deadline, DeadlineError

@@ -17,8 +17,8 @@ import typing as t
 from contextlib import contextmanager
 
 from ..errors import ComposeError
-from ..ssh.connection import Connection, HostKeyMismatch, Output, SSHError
-from . import copy
+from ..nodes import copy
+from ..nodes.connection import Connection, HostKeyMismatch, Output, SSHError
 from .deadline import Deadline, TriedLongEnough
 
 #: Exit code that a command has when it was killed because its time was over (that of timeout(1)).

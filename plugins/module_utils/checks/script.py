@@ -13,7 +13,7 @@ import types
 import typing as t
 import warnings
 
-from ..composition.names import label_of, nearest
+from ..describe.names import label_of, nearest
 from ..errors import InputError
 
 #: Names that every test script finds defined, besides its nodes; see docs/checks.md.

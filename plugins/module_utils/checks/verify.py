@@ -10,19 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ..composition.model import Deployment
 from ..errors import ComposeError
+from ..model.deployment import Deployment
+from ..nodes.connection import Connection, SSHError, connect
+from ..nodes.keys import Keys
+from ..nodes.probe import Expected
+from ..nodes.words import clean
 from ..platforms.base import Platform
 from ..progress import Progress
-from ..ssh.connection import Connection, SSHError, connect
-from ..ssh.keys import Keys
 from .builtin import Look, check_nodes
 from .deadline import Deadline
 from .driver import TestScript
 from .machine import Machine
-from .probe import Expected
 from .report import SCRIPT, Check, NodeReport, Report, ScriptReport
-from .words import clean
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50

@@ -10,12 +10,12 @@ import time
 import typing as t
 from contextlib import contextmanager
 
-from ..composition.model import Node
 from ..errors import ComposeError
+from ..model.deployment import Node
+from ..nodes.connection import Connection
+from ..nodes.words import last_lines
 from ..platforms.base import Lost, Platform
 from ..progress import Progress
-from ..ssh.connection import Connection
-from .words import last_lines
 
 #: Seconds between two questions, and how much longer than the answer took that has to be.
 INTERVAL, SPARING = 1.0, 20

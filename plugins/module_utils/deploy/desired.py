@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from ..builders.base import Builder
 from ..builders.revision import Source, source_at
 from ..checks.script import check_script
-from ..composition.model import Composition, Deployment, Role
-from ..composition.names import nearest
+from ..describe.names import nearest
 from ..errors import InputError
 from ..images.packages import package_changes, versions
+from ..model.composition import Composition, Role
+from ..model.deployment import Deployment
 from .plan import Meaning, Step
 from .release import Release, ReleaseStore
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ..composition.document import document_digest, node_document
-from ..composition.model import Deployment, Node
+from ..describe.document import document_digest, node_document
 from ..errors import InputError
 from ..images.image import Image
+from ..model.deployment import Deployment, Node
+from ..nodes.keys import Keys
 from ..platforms.base import Outcome, Platform, Target, per_node
-from ..ssh.keys import Keys
 from .release import Release
 
 #: Nodes that are given a new document at the same time.
@@ -79,7 +79,7 @@ class Documents:
 
     def refresh(self, nodes: t.Sequence[Node]) -> dict[str, Outcome]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""
-        from ..checks.refresh import push_document  # with paramiko, which most steps do without
+        from ..nodes.refresh import push_document  # with paramiko, which most steps do without
 
         progress = self.platform.progress
         documents = {node.name: (node, document) for node, document in self._all(nodes)}

@@ -18,17 +18,17 @@ from ..builders.failures import Failure, with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
 from ..checks.report import SCRIPT
-from ..composition.held import HeldAddresses
-from ..composition.load import MANIFEST, to_manifest
-from ..composition.model import Deployment
-from ..composition.names import nearest
+from ..describe.held import HeldAddresses
+from ..describe.load import MANIFEST, to_manifest
+from ..describe.names import nearest
 from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
 from ..images.image import FORMATS, Image
+from ..model.deployment import Deployment
+from ..nodes.keys import Keys
 from ..platforms.base import Observation, Outcome, Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
-from ..ssh.keys import Keys
 from .desired import Desired, What
 from .documents import Documents
 from .plan import Meaning

@@ -10,11 +10,11 @@ import json
 import os
 import typing as t
 
-from ..composition.model import Deployment, Node
 from ..errors import InputError
 from ..files import write_text
 from ..images.image import Image
-from ..ssh.endpoint import Endpoint
+from ..model.deployment import Deployment, Node
+from ..nodes.endpoint import Endpoint
 from .engine import Engine
 
 #: Port that `nxc` takes for the virtual machine with number 0.

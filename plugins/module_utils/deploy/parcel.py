@@ -14,8 +14,8 @@ import os
 from dataclasses import asdict, dataclass
 
 from ..builders.revision import Source
-from ..composition.model import Deployment
 from ..errors import ComposeError
+from ..model.deployment import Deployment
 from .run import Run
 from .shipped import unpack
 

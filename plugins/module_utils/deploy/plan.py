@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..composition.document import needs_reboot
-from ..composition.model import Node
+from ..describe.document import needs_reboot
 from ..images.packages import package_diff
+from ..model.deployment import Node
 from ..model.plan import ACTIONS as ACTIONS
 from ..model.plan import SWITCHED as SWITCHED
 from ..model.plan import TOUCHED as TOUCHED

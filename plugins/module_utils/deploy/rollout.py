@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ..composition.model import Deployment
+from ..model.deployment import Deployment
 from ..platforms.base import Observation, Outcome, Platform, Target, Tell
 from ..progress import Progress
 from .waves import Waves, out_of_service

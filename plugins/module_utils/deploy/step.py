@@ -13,17 +13,17 @@ from contextlib import contextmanager
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..composition.held import HeldAddresses
-from ..composition.model import Deployment
-from ..composition.state import StateDirectory
+from ..describe.held import HeldAddresses
+from ..describe.state import StateDirectory
 from ..errors import ComposeError
-from ..masking import Mask
+from ..model.deployment import Deployment
 from ..platforms.base import Platform
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .engine import Engine
 from .journal import JournalFile
 from .lease import Lease
+from .masking import Mask
 from .parcel import Parcel
 from .run import Run
 from .transaction import Transaction

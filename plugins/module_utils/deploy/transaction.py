@@ -13,10 +13,10 @@ import typing as t
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ..composition.model import Node
-from ..composition.names import nearest
+from ..describe.names import nearest
 from ..errors import ComposeError, InputError
 from ..images.packages import versions
+from ..model.deployment import Node
 from ..platforms.base import Observation, Target
 from .desired import Meant
 from .engine import Engine, bundles

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..composition.model import Limit
 from ..errors import ComposeError
+from ..model.deployment import Limit
 from ..platforms.base import Observation
 
 

@@ -16,18 +16,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ..composition.model import Deployment, Node
-from ..composition.options import Option
-from ..composition.ownership import DataVolume
+from ..describe.options import Option
+from ..describe.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
 from ..model.boot import Seen
 from ..model.boot import Target as Target
+from ..model.deployment import Deployment, Node
+from ..nodes.endpoint import Endpoint
 from ..progress import Progress
-from ..ssh.endpoint import Endpoint
 
 if t.TYPE_CHECKING:
-    from ..ssh.connection import Connection
+    from ..nodes.connection import Connection
 
 
 #: What it was called before there was a room for types.

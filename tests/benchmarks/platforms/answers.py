@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..composition.model import Node
 from ..files import read_json, write_json
+from ..model.deployment import Node
 from ..ssh.connection import Output
 from ..ssh.endpoint import Endpoint
 from .base import Observation, Outcome, Platform

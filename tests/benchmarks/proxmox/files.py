@@ -12,9 +12,9 @@ import json
 import os
 import shutil
 
-from ..composition.model import Composition, Role, Volume
 from ..images.image import Image, ImageFile
 from ..model import codec
+from ..model.composition import Composition, Role, Volume
 from .base import Builder
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.lock import KERNEL_SUPPORT
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 REPOSITORY = Path(__file__).parents[3]

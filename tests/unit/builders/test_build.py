@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders import debian as debian_module
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import REQUIRED, Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian_failures import explain_failure
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix, NixBuildError
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import REQUIRED, Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import builder as debian_module
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.failures import explain_failure
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix, NixBuildError
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import versions
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress

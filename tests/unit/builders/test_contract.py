@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.immutable.compose.plugins.inventory import composition
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
-from ansible_collections.immutable.compose.plugins.module_utils.composition.names import is_host_name
+from ansible_collections.immutable.compose.plugins.module_utils.describe.names import is_host_name
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import REQUIRED, Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian_failures import explain_failure
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix, NixBuildError
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import REQUIRED, Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.failures import explain_failure
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix, NixBuildError
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     ComposeError,
     EvaluationError,
     MissingProgramError,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.machine import children
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.machine import children
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..conftest import AsNobody, HostWithout

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix, NixBuildError
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix, NixBuildError
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

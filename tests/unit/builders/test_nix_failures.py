@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

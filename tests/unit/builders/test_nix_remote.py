@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix import Nix, settings_of
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nix_log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix, settings_of
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import write_build

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos import Nixos
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
 from ansible_collections.immutable.compose.plugins.module_utils.errors import EvaluationError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import REPOSITORY, Compose, nothing_in

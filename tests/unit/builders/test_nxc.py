@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc import Nxc
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc_project import Project, write_setup
-from ansible_collections.immutable.compose.plugins.module_utils.composition.options import validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.builder import Nxc
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.project import Project, write_setup
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress

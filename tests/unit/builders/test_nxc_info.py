@@ -7,7 +7,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc_info import (
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.info import (
     Built,
     ComposeInfo,
     read_compose_info,

@@ -10,7 +10,7 @@ import tarfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 
 from .conftest import Compose
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Connection
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.keys import Keys
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
 
 SSHD = "/usr/sbin/sshd"
 NODE = "oar-server"

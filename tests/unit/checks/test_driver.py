@@ -12,8 +12,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript, parallel
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import CheckFailed, Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Check
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Connection, SSHError
 
 from .conftest import NODE, Server, _free_port
 

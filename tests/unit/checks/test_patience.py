@@ -11,15 +11,15 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.ssh import connection as module
-from ansible_collections.immutable.compose.plugins.module_utils.ssh import dial
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import (
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import connection as module
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import dial
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import (
     Connection,
     GivenUp,
     SSHError,
     TooMuchOutput,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 
 from .conftest import Server
 

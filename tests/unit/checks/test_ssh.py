@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks import copy
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import (
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import copy
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import (
     KEPT_OUTPUT,
     Connection,
     HostKeyMismatch,
     Output,
     SSHError,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 
 from .conftest import NODE, Server
 
@@ -147,7 +147,7 @@ def test_wrong_host_key_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_unknown_login_key_is_an_error(server: Server, tmp_path: Path) -> None:
-    from ansible_collections.immutable.compose.plugins.module_utils.ssh.keys import Keys
+    from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
 
     other = Keys(str(tmp_path))
     other.login_public_key()

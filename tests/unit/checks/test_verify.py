@@ -12,19 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks import probe, waiting
 from ansible_collections.immutable.compose.plugins.module_utils.checks import verify as verify_module
+from ansible_collections.immutable.compose.plugins.module_utils.checks import waiting
 from ansible_collections.immutable.compose.plugins.module_utils.checks.builtin import judge
-from ansible_collections.immutable.compose.plugins.module_utils.checks.probe import Expected
-from ansible_collections.immutable.compose.plugins.module_utils.checks.refresh import push_document
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
 from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import Verification, ill_nodes, verify
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import probe
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Output
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.refresh import push_document
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Lost
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Output
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
 
 from .conftest import NODE, Server, _free_port
 

@@ -9,16 +9,17 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
     from_hostvars,
     parse,
     to_hostvars,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Deployment, Role
-from ansible_collections.immutable.compose.plugins.module_utils.composition.options import Option
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 
 FILE = "/site/demo.compose.yml"

@@ -8,12 +8,12 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import (
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     from_hostvars,
     to_hostvars,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Limit
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit
 
 from .test_deployment import read, refused
 

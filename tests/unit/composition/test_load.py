@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.composition.load import (
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.describe.load import (
     is_stale,
     load,
     read_manifest,
     source_digest,
     to_manifest,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars, to_hostvars
-from ansible_collections.immutable.compose.plugins.module_utils.composition.members import from_members, to_members
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars, to_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.members import from_members, to_members
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 
 COUNTED = tuple(Node(f"web{index}", "web", index, f"10.87.0.{index}") for index in range(1, 101))
 

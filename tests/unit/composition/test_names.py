@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.names import (
+from ansible_collections.immutable.compose.plugins.module_utils.describe.names import (
     is_host_name,
     is_node_name,
     is_role_name,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.held import HeldAddresses
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.composition.state import MARK, Mark, StateDirectory
+from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
+from ansible_collections.immutable.compose.plugins.module_utils.describe.state import MARK, Mark, StateDirectory
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 
 
 def directory(state: Path, name: str = "site", composition: str = "web", **more: t.Any) -> StateDirectory:

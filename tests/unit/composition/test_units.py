@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.units import matches
+from ansible_collections.immutable.compose.plugins.module_utils.describe.units import matches
 
 
 @pytest.mark.parametrize(

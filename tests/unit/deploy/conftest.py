@@ -12,17 +12,15 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
-from ansible_collections.immutable.compose.plugins.module_utils.checks import refresh
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import (
-    Composition,
-    Deployment,
-    Node,
-    Role,
-)
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Output
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
     Observation,
     Outcome,
@@ -33,8 +31,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.base i
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.connection import Output
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
 
 
 @dataclass

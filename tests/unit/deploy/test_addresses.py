@@ -7,10 +7,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.held import HeldAddresses
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Node
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
+from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 
 from .conftest import Site
 

@@ -9,9 +9,9 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils import progress
-from ansible_collections.immutable.compose.plugins.module_utils.checks import refresh
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 
 from .conftest import Site
 

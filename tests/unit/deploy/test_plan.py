@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.document import (
-    document_digest,
-    needs_reboot,
-    node_document,
-)
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import (
     Step,
     plan_node,
     render,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.describe.document import (
+    document_digest,
+    needs_reboot,
+    node_document,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 
 NODE = Node("web1", "web")

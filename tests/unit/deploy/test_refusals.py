@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
@@ -19,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     InputError,
     MissingProgramError,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..conftest import AsNobody, HostWithout

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Limit, Node
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.waves import Waves
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Limit, Node
 
 from .conftest import Machine, Site
 

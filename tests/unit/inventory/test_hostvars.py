@@ -9,7 +9,7 @@ from .conftest import Site
 ACTION = """
 import json
 from ansible.plugins.action import ActionBase
-from ansible_collections.immutable.compose.plugins.module_utils.composition.deployment import from_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import with_secrets
 
 

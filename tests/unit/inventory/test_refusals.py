@@ -6,7 +6,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.load import source_digest
+from ansible_collections.immutable.compose.plugins.module_utils.describe.load import source_digest
 
 from .conftest import Site
 

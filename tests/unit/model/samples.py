@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.held import AddressBook, Held
-from ansible_collections.immutable.compose.plugins.module_utils.composition.ownership import Owner
-from ansible_collections.immutable.compose.plugins.module_utils.composition.state import Mark
+from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook, Held
+from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
+from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Place
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
@@ -25,7 +25,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.lock impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Intent, Ledger, Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem, StepResult
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import record
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
 COMPOSITION = Composition(

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node, Volume
-from ansible_collections.immutable.compose.plugins.module_utils.composition.options import Option
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
-from ansible_collections.immutable.compose.plugins.module_utils.platforms import machine
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.processes import ProcessPlatform
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import machine
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.processes import ProcessPlatform
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
 
 #: Prints what it boots, and stops in good order when told so; or after a minute, should a test leave it behind.
 SCRIPT = 'trap "echo stopped; exit 0" TERM; echo "boots $1"; for n in $(seq 1200); do sleep 0.05; done'

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from ansible_collections.immutable.compose.plugins.inventory import composition
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.composition.names import is_host_name
-from ansible_collections.immutable.compose.plugins.module_utils.composition.options import validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.describe.names import is_host_name
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
     Observation,
     Platform,

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms import kvm, limits
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.limits import CONTAINER, Host, Needs, require
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.limits import (
+    CONTAINER,
+    Host,
+    Needs,
+    require,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import limits
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import kvm
 
 from .conftest import Lab, Scripts
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.netns import BRIDGE, Namespace
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import BRIDGE, Namespace
 
 
 def links(namespace: str) -> dict[str, dict[str, t.Any]]:

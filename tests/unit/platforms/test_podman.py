@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
-from ansible_collections.immutable.compose.plugins.module_utils.platforms import podman
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.netns import Namespace
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman import Podman
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.records import Record
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import platform as podman
 from ansible_collections.immutable.compose.plugins.module_utils.process import Completed
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

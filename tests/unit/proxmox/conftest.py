@@ -13,12 +13,17 @@ from pathlib import Path
 import pytest
 import requests
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
+    Proxmox,
+    client,
+    tasks,
+    vm,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import client, tasks, vm
 
 SIMULATORS = Path(__file__).resolve().parents[2] / "simulators"
 sys.path.insert(0, str(SIMULATORS))

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from proxmox.vm_power import start_vm, stop_vm
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import SWITCHED, plan_node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.record import short
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import short
 
 from .conftest import World
 from .wire import Wire

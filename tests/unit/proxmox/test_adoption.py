@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.composition.ownership import DataVolume, Owner
+from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume, Owner
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import World

@@ -8,9 +8,9 @@ import typing as t
 import pytest
 from proxmox.vm_power import start_vm, stop_vm
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import vm
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import vm
 
 from .conftest import World
 from .disturbance import Lab

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.config_drive import config_drive
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.config_drive import config_drive
 
 DOCUMENT = {"schema": "immutable.compose/node/1", "name": "server", "secrets": {"token": "é\n\0"}}
 

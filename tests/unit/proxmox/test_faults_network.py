@@ -7,8 +7,8 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import LostAnswer
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import LostAnswer
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 
 from .conftest import World
 

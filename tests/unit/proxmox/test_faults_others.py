@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from proxmox.vm_power import start_vm, stop_vm
 
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import ProxmoxError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import ProxmoxError
 
 from .disturbance import Lab
 from .wire import Killed

@@ -7,8 +7,13 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import client, tasks, uploads, vm
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
+    client,
+    tasks,
+    uploads,
+    vm,
+)
 
 from .disturbance import Lab
 from .wire import Killed

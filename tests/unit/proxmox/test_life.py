@@ -6,7 +6,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, endpoints
 
 from .conftest import World

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.access import Access
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.access import Access
 
 from .conftest import World
 

@@ -6,10 +6,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.options import validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.options import OPTIONS
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.options import OPTIONS
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 
 
 @pytest.mark.parametrize(

@@ -15,26 +15,28 @@ import pytest
 from fakepve import FakePve
 from fakepve.certs import make_cert
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition.model import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import Proxmox
-from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import client as client_module
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import tasks as tasks_module
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox import vm as vm_module
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import (
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import (
     Access,
     Client,
     LostAnswer,
     ProxmoxError,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.cluster import Cluster
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.privileges import Privileges
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.record import Boot, Content, Record
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.tasks import TaskError, wait_for
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.vm import Patience, Vm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.cluster import Cluster
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
+    client as client_module,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import tasks as tasks_module
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import vm as vm_module
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.privileges import Privileges
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import Boot, Content, Record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.tasks import TaskError, wait_for
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.vm import Patience, Vm
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 TOKEN = {"token_id": "deploy@pve!ci", "token_secret": "0ec1a0e6-46ce-4f6c-9a01-0a4a7b1d2f33"}
 T = t.TypeVar("T")

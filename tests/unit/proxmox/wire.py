@@ -14,7 +14,7 @@ from proxmox import images
 from proxmox.cluster import Cluster
 from proxmox.errors import ApiError
 
-from ansible_collections.immutable.compose.plugins.module_utils.proxmox.client import LostAnswer, ProxmoxError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import LostAnswer, ProxmoxError
 
 #: One call gets lost, or its answer; one is refused, or it and all of its kind from then on; the process dies before
 #: it; every call that only reads fails when it is made first.

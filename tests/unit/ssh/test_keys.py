@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.ssh import keys as keys_module
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.endpoint import Endpoint
-from ansible_collections.immutable.compose.plugins.module_utils.ssh.keys import Keys
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import keys as keys_module
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
 
 
 def keygen(*arguments: str) -> str:

@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 BUILDER = """
 import os
 
-from ..composition.model import Composition, Role
+from ..model.composition import Composition, Role
 from ..files import write_json
 from ..images.image import Image
 from .base import Builder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.immutable.compose.plugins.module_utils.composition import load
+from ansible_collections.immutable.compose.plugins.module_utils.describe import load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, MissingProgramError
 
 from ..conftest import REPOSITORY

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.guix import GuixBuilder
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.builder import GuixBuilder
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, read_image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package

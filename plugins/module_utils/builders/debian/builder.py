@@ -1,0 +1,344 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ``debian`` builder: Debian packages, put together to images by Nix. PRIVATE to the collection.
+
+``nix/debian`` describes the images as derivations; this file decides what is asked of Nix, and says in the user's
+terms what went wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import tempfile
+import typing as t
+from dataclasses import dataclass
+
+from ...describe.names import is_host_name, label_of
+from ...describe.role_schema import check_composition
+from ...errors import ComposeError, EvaluationError, InputError
+from ...files import write_text
+from ...images.image import ARCHITECTURES, Image, read_image
+from ...model.composition import Composition, Role, Volume
+from ...process import need
+from ..base import Builder
+from ..nix.log import BuildLog
+from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
+from ..revision import git_revision
+from .apt import configured_mirrors
+from .failures import explain_failure, failed_without_a_word
+from .lock import HOW_TO_LOCK, Wanted, differences, lock_path, make_lock, read_lock
+
+DEFAULT_SUITE = "bookworm"
+
+#: Formats that this builder makes.
+FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci")
+#: Formats that a role without a kernel does not have.
+KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2"})
+#: Format → derivations it is made by, besides the root file system.
+PARTS: t.Mapping[str, tuple[str, ...]] = {
+    "raw": ("raw",),
+    "qcow2": ("raw", "qcow2"),
+    "tar": ("tar",),
+    "oci": ("tar", "oci"),
+}
+
+#: What builds need whatever the user's nix.conf says: they mount file systems and set owners.
+REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-derivation": "false"}
+
+#: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
+STORE_FACTOR, BUILD_FACTOR = 3, 8
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """A composition as Nix gave it, found valid."""
+
+    path: str
+    name: str
+    attributes: t.Mapping[str, t.Any]
+    lock: t.Mapping[str, t.Any] | None
+
+    @property
+    def suite(self) -> str:
+        return t.cast(str, self.attributes.get("debian", {}).get("suite", DEFAULT_SUITE))
+
+    def wanted(self, role: str) -> Wanted:
+        attributes = self.attributes["roles"][role]
+        return Wanted(tuple(attributes.get("packages", ())), attributes.get("kernel"))
+
+    def stale(self, role: str) -> list[str]:
+        """Why the role cannot be built from the lock."""
+        if self.lock is None:
+            return [f"{lock_path(self.path)} is missing"]
+        return differences(self.lock, self.suite, role, self.wanted(role))
+
+    def check_lock(self, roles: t.Iterable[str]) -> t.Mapping[str, t.Any]:
+        """The lock. :raises InputError: missing, or does not fit one of the roles."""
+        if self.lock is None:
+            raise InputError(f"{lock_path(self.path)} is missing: {HOW_TO_LOCK}")
+        found = {difference: None for role in roles for difference in self.stale(role)}
+        if found:
+            raise InputError(
+                f"{lock_path(self.path)} does not match the composition: {'; '.join(found)}; {HOW_TO_LOCK}"
+            )
+        return self.lock
+
+    def packages(self, role: str) -> list[str]:
+        """All packages in the image of a role that is locked."""
+        lock = t.cast(t.Mapping[str, t.Any], self.lock)
+        locked = lock["roles"][role]
+        layers = [lock["sets"][layer]["packages"] for layer in ("essential", "base")]
+        return sorted(
+            [*layers[0], *layers[1], *locked["packages"], *([locked["kernel"]] if "kernel" in locked else [])]
+        )
+
+
+class Debian(Builder):
+    """See :class:`Builder`."""
+
+    name = "debian"
+    options = NIX_OPTIONS
+
+    @property
+    def _nix(self) -> Nix:
+        as_root = {"build-users-group": ""} if _is_root() else {}
+        return Nix(self.progress, {**settings_of(self), **REQUIRED, **as_root})
+
+    @property
+    def _file(self) -> str:
+        return os.path.join(self.support, "debian/default.nix")
+
+    def _arguments(
+        self,
+        path: str,
+        parameters: t.Mapping[str, t.Any],
+        formats: t.Sequence[str] = (),
+        mirrors: t.Mapping[str, str] | None = None,
+    ) -> dict[str, str]:
+        lacking = [format_ for format_ in formats if format_ not in FORMATS]
+        if lacking:
+            raise InputError(
+                f"the builder 'debian' makes no image in format {', '.join(lacking)}: it has {', '.join(FORMATS)}"
+            )
+        lock = lock_path(path)
+        return {
+            "composition": path,
+            "name": label_of(os.path.basename(path)),
+            "lock": lock if os.path.exists(lock) else "",
+            "parameters": json.dumps(parameters),
+            "mirrors": json.dumps(mirrors or {}),
+            "formats": json.dumps(sorted(formats)),
+        }
+
+    def _evaluated(self, path: str, parameters: t.Mapping[str, t.Any]) -> _Evaluated:
+        path = os.path.abspath(path)
+        file = os.path.join(path, "composition.nix")
+        if not os.path.isfile(file):
+            raise InputError(f"{file} is missing: it is what makes a directory a composition of the builder 'debian'")
+        name = label_of(os.path.basename(path))
+        if not is_host_name(name):
+            raise InputError(
+                f"{path}: the directory's name names the images; use letters, digits and dashes, at most 63"
+            )
+        lock = read_lock(path)
+        try:
+            attributes = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
+        except EvaluationError as error:
+            raise EvaluationError(f"{file} does not evaluate:\n{error.message}") from None
+        check_composition({key: value for key, value in attributes.items() if key != "identities"}, file)
+        return _Evaluated(path, name, attributes, lock)
+
+    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+        evaluated = self._evaluated(path, parameters)
+        attributes = evaluated.attributes
+        roles = {}
+        for name, role in attributes["roles"].items():
+            locked = not evaluated.stale(name)
+            versions = (evaluated.lock or {}).get("packages", {})
+            roles[name] = Role(
+                name=name,
+                identity=attributes["identities"][name] if locked else None,
+                ports=tuple(role.get("ports", ())),
+                may_fail=tuple(role.get("mayFail", ())),
+                volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
+                bootable=role.get("kernel") is not None,
+                packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},
+            )
+        digest = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+        lock_digest = None
+        if evaluated.lock is not None:
+            lock_digest = hashlib.sha256(json.dumps(evaluated.lock, sort_keys=True).encode()).hexdigest()
+        return Composition(
+            name=evaluated.name,
+            builder=self.name,
+            path=evaluated.path,
+            digest=digest,
+            roles=roles,
+            distribution=attributes.get("rolesDistribution", {}),
+            test_script=attributes.get("testScript", ""),
+            revision=git_revision(evaluated.path, self.progress.say),
+            lock=lock_digest,
+        )
+
+    def identify(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        evaluated = self._evaluated(path, parameters)
+        evaluated.check_lock(roles)
+        return {role: evaluated.attributes["identities"][role] for role in roles}
+
+    def build(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+    ) -> dict[str, Image]:
+        evaluated = self._evaluated(path, parameters)
+        lock = evaluated.check_lock(roles)
+        for role in roles:
+            lacking = sorted(KERNEL_FORMATS.intersection(formats)) if evaluated.wanted(role).kernel is None else []
+            if lacking:
+                raise InputError(f"roles.{role} has no kernel, so there is no image in format {', '.join(lacking)}")
+        paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
+        todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
+        if todo:
+            mirrors = self._check_host()
+            arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
+            derivations = self._nix.instantiate(self._file, [f'images."{role}".bundle' for role in todo], arguments)
+            try:
+                self._realise(evaluated, lock, derivations, todo)
+            except NixBuildError as error:
+                raise explain_failure(error, lock, mirrors) from None
+        self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
+        images = {}
+        for role in roles:
+            images[role] = read_image(paths[role])
+            self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
+        return images
+
+    def _check_host(self) -> dict[str, str]:
+        """Mirrors, if this host can build at all."""
+        need("nix-store", "dpkg-deb", "tar", "mount", "unshare")
+        if not _is_root():
+            raise ComposeError(
+                "building Debian images needs root on the builder host: it mounts file systems; use become"
+            )
+        return configured_mirrors()
+
+    def _realise(
+        self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], derivations: t.Sequence[str], roles: t.Sequence[str]
+    ) -> None:
+        """Fetch the packages, many at once, then build."""
+        missing = self._nix.missing(derivations)
+        packages = [path for path in missing if path.endswith(".deb.drv")]
+        self._check_space(evaluated, lock, len(packages), roles)
+        if packages:
+            self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
+        log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
+        self._nix.realise(derivations, log, log.describe)
+
+    def _fetch(self, packages: t.Sequence[str], what: str) -> None:
+        log = BuildLog(self.progress, lambda path: "")
+        self.progress.say(f"{what} 0/{len(packages)}")
+        try:
+            self._nix.realise(
+                packages,
+                log,
+                lambda: f"{what} {log.finished}/{len(packages)}, {log.fetched >> 20} MiB",
+                "--max-jobs",
+                str(DOWNLOADS),
+            )
+        except NixBuildError as error:
+            package = failed_without_a_word(error)
+            if package is None:
+                raise
+            # Of many at the same time, one may end before Nix has read what it said. Alone it is heard.
+            self._nix.realise([package], log, lambda: f"{what}, again {os.path.basename(package)}")
+            self._nix.realise(packages, log, lambda: what)
+
+    def _check_space(
+        self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], missing: int, roles: t.Sequence[str]
+    ) -> None:
+        sizes = {role: sum(lock["packages"][name]["size"] for name in evaluated.packages(role)) for role in roles}
+        fetched = max(sizes.values()) if missing else 0
+        store = os.environ.get("NIX_STORE_DIR", "/nix/store")
+        for directory, needed in (
+            (store, STORE_FACTOR * sum(sizes.values()) + fetched),
+            (tempfile.gettempdir(), BUILD_FACTOR * max(sizes.values())),
+        ):
+            free = _free(directory)
+            if free < needed:
+                raise ComposeError(
+                    f"no space for the images of {', '.join(roles)}: {directory} has {free >> 20} MiB free, "
+                    f"about {needed >> 20} MiB are needed"
+                )
+
+    def is_built(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, bool]:
+        evaluated = self._evaluated(path, parameters)
+        evaluated.check_lock(roles)
+        paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
+        return {role: self._nix.is_valid([paths[role]]) for role in roles}
+
+    def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
+        evaluated = self._evaluated(path, parameters)
+        machine = platform.machine()
+        if machine not in ARCHITECTURES:
+            raise ComposeError(f"the builder 'debian' does not know the architecture {machine!r}")
+        wanted = {role: evaluated.wanted(role) for role in evaluated.attributes["roles"]}
+        new = make_lock(evaluated.suite, ARCHITECTURES[machine], wanted, self.progress)
+        file = lock_path(evaluated.path)
+        old = ""
+        if os.path.exists(file):
+            with open(file, encoding="utf-8") as stream:
+                old = stream.read()
+        if write and new != old:
+            write_text(file, new, mode=0o644)
+        return file, old, new
+
+    def check_reproducible(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        evaluated = self._evaluated(path, parameters)
+        lock = evaluated.check_lock(roles)
+        mirrors = self._check_host()
+        arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
+        parts = ["root", *dict.fromkeys(part for format_ in formats for part in PARTS.get(format_, ()))]
+        found = {}
+        for role in roles:
+            log = BuildLog(self.progress, lambda path: f"again: {_label(path, evaluated.name)}")
+            derivations = self._nix.instantiate(self._file, [f'images."{role}".{part}' for part in parts], arguments)
+            try:
+                self._nix.realise(derivations, log, log.describe, "--check")
+                found[role] = ""
+            except NixBuildError as error:
+                if "may not be deterministic" not in error.output:
+                    raise explain_failure(error, lock, mirrors) from None
+                found[role] = "; ".join(
+                    line for line in error.output.splitlines() if "may not be deterministic" in line
+                )
+        return found
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _label(derivation: str, composition: str) -> str:
+    """A derivation as users know it: ``build server``, ``build base``."""
+    name = re.sub(r"^[a-z0-9]{32}-|\.drv$", "", os.path.basename(derivation))
+    for prefix in (f"{composition}-", "debian-"):
+        if name.startswith(prefix):
+            return f"build {name[len(prefix) :]}"
+    return f"build {name}"
+
+
+def _free(directory: str) -> int:
+    """Free bytes where the directory is, or will be."""
+    while not os.path.exists(directory):
+        directory = os.path.dirname(directory)
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,90 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a failed build of a Debian image means, in terms a user can act on. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from urllib.parse import unquote
+
+from ...errors import ComposeError, InputError
+from ..nix.nix import NixBuildError
+from .lock import HOW_TO_LOCK
+
+#: Characters of a store path before its name.
+HASH = 33
+
+_HASH_MISMATCH = re.compile(
+    r"hash mismatch in fixed-output derivation '/\S*?/[a-z0-9]{32}-(\S+)\.drv'[^\n]*"
+    r"\n\s*specified:\s*(\S+)\s*got:\s*(\S+)"
+)
+
+
+def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: t.Mapping[str, str]) -> ComposeError:
+    """The error to raise instead of ``error``: itself, where Nix's words are all there is to say."""
+    explained = _explain(error, lock, mirrors)
+    explained.failure = error.failure
+    return explained
+
+
+def _explain(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: t.Mapping[str, str]) -> ComposeError:
+    text = error.output
+    kind = (error.failure or {}).get("kind")
+    files = {os.path.basename(entry["filename"]): name for name, entry in lock["packages"].items()}
+
+    def versions(paths: t.Iterable[str]) -> str:
+        names = sorted({files.get(unquote(os.path.basename(path)), path) for path in paths})
+        return ", ".join(
+            f"{name} {lock['packages'][name]['version']}" if name in lock["packages"] else name for name in names
+        )
+
+    gone = re.findall(r"unable to download '([^']+)': HTTP error 404", text)
+    gone += re.findall(r"unable to download '([^']+)': Couldn't read a file://", text, re.IGNORECASE)
+    if gone:
+        return InputError(f"the mirror no longer has the locked version of: {versions(gone)}; {HOW_TO_LOCK}")
+    other = _HASH_MISMATCH.search(text)
+    if other:
+        file = next((file for file in files if file.replace("~", "-") == other[1]), other[1])
+        return ComposeError(
+            f"what the mirror serves as {versions([file])} is not what was locked: expected {other[2]}, got {other[3]}"
+        )
+    unreachable = re.search(r"unable to download '([^']+)': ([^\n]+)", text)
+    if unreachable:
+        return ComposeError(
+            f"cannot fetch {unreachable[1]}: {unreachable[2]} (configured mirrors: {', '.join(mirrors.values())})"
+        )
+    if kind == "no-space":
+        return ComposeError(
+            f"no space left while building, in the Nix store or the directory for builds\n{_tail(text)}"
+        )
+    killed = re.search(r"failed due to signal (\d+)|builder failed due to signal (\d+)", text)
+    if killed:
+        return ComposeError(
+            f"the build was killed (signal {killed[1] or killed[2]}); run again to continue\n{_tail(text)}"
+        )
+    if kind == "daemon":
+        return ComposeError(f"the Nix daemon was killed or does not run; start it and run again\n{_tail(text)}")
+    if "Permission denied" in text:
+        return ComposeError(f"no permission to build: run as root\n{_tail(text)}")
+    package = failed_without_a_word(error)
+    if package:
+        return ComposeError(
+            f"cannot fetch {os.path.basename(package)[HASH : -len('.drv')]}, and Nix does not say why; run again "
+            f"(configured mirrors: {', '.join(mirrors.values())})"
+        )
+    return error
+
+
+def failed_without_a_word(error: NixBuildError) -> str | None:
+    """Derivation of a package whose download failed with no reason given; ``None`` if there is a reason."""
+    if "unable to download" in error.output or "hash mismatch" in error.output:
+        return None
+    silent = re.search(r"builder for '(\S+\.deb\.drv)' failed with exit code 1$", error.output, re.MULTILINE)
+    return silent[1] if silent else None
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-8:])

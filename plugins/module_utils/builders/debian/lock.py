@@ -1,0 +1,154 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``compose.lock.json``: every package of every role of a ``debian`` composition, pinned. PRIVATE to the collection.
+
+Packages are kept in layers (*essential* ⊂ *base* ⊂ role; *tools* ⊂ *disk-tools* only build), each of which lists what
+was requested and the packages that this layer adds. The host of the mirror is not part of a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import typing as t
+from dataclasses import asdict, dataclass
+
+from ...errors import InputError
+from ...model import codec
+from ...model.lock import Lock
+from ...progress import Progress
+from .apt import Package, PrivateApt, configured_mirrors
+
+LOCK_FILE = "compose.lock.json"
+
+#: apt counts itself as essential, and would choose `usrmerge` with all of Perl for the layout that images have anyway.
+ESSENTIAL = ("?and(?essential,?not(?exact-name(apt)))", "usr-is-merged")
+
+#: Layers that do not depend on the composition: name → (layers below, requested packages).
+LAYERS: t.Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "essential": ((), ESSENTIAL),
+    "base": (("essential",), ("iproute2", "jq", "netbase", "openssh-server", "systemd", "systemd-sysv")),
+    "tools": (("essential",), ("busybox-static", "cpio", "jq", "kmod", "mount", "squashfs-tools")),
+    "disk-tools": (
+        ("essential", "tools"),
+        ("dosfstools", "fdisk", "mtools", "qemu-utils", "syslinux", "syslinux-common", "systemd-boot-efi"),
+    ),
+}
+
+#: What a role with a kernel needs besides it: loading modules, device links of volumes, making their file systems.
+KERNEL_SUPPORT = ("e2fsprogs", "kmod", "udev")
+
+HOW_TO_LOCK = "run `ansible-playbook immutable.compose.lock` with the inventory of the deployment"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a role asks of the lock."""
+
+    packages: tuple[str, ...]
+    kernel: str | None = None
+
+    @property
+    def requested(self) -> list[str]:
+        return sorted({*self.packages, *(KERNEL_SUPPORT if self.kernel else ())})
+
+
+def lock_path(composition: str) -> str:
+    return os.path.join(composition, LOCK_FILE)
+
+
+def read_lock(composition: str) -> dict[str, t.Any] | None:
+    """The lock of a composition, ``None`` where there is none. :raises InputError: not a lock."""
+    path = lock_path(composition)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            lock = json.load(stream)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
+    try:
+        codec.decode(Lock, lock, "lock")
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}; {HOW_TO_LOCK}") from None
+    return {key: value for key, value in lock.items() if key != "schema"}
+
+
+def differences(lock: t.Mapping[str, t.Any], suite: str, name: str, wanted: Wanted) -> list[str]:
+    """What of a lock does not fit a role, each in words; empty if the role can be built from it."""
+    found = []
+    if lock["suite"] != suite:
+        found.append(f"the suite is {suite!r}, locked is {lock['suite']!r}")
+    for layer, (_dummy, requested) in LAYERS.items():
+        if lock["sets"].get(layer, {}).get("requested") != sorted(requested):
+            found.append(f"the collection's own package list {layer!r} has changed")
+    locked = lock["roles"].get(name)
+    if locked is None:
+        return [*found, f"role {name!r} is not in it"]
+    before, now = set(locked["requested"]), set(wanted.requested)
+    where = f"roles.{name}"
+    found += [f"{where}.packages: {package!r} is not locked" for package in sorted(now - before)]
+    found += [f"{where}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
+    if locked.get("requested_kernel") != wanted.kernel:
+        found.append(f"{where}.kernel is {wanted.kernel!r}, locked is {locked.get('requested_kernel')!r}")
+    return found
+
+
+def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], progress: Progress) -> str:
+    """Content of a new lock, from the Debian archives this host is configured for.
+
+    :raises InputError: a package that does not exist or cannot be installed, with its role.
+    :raises CommandError: the archives cannot be read.
+    """
+    packages: dict[str, Package] = {}
+    sets: dict[str, dict[str, t.Any]] = {}
+    closures: dict[str, set[str]] = {}
+    locked_roles: dict[str, dict[str, t.Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="compose-lock-") as directory:
+        apt = PrivateApt(directory, suite, architecture, configured_mirrors(), progress)
+        apt.update()
+
+        def resolve(names: t.Sequence[str], where: str) -> set[str]:
+            progress.say(f"lock: resolving {where}")
+            found = apt.closure(names, where)
+            packages.update(found)
+            return set(found)
+
+        for name, wanted in sorted(roles.items()):  # first, because resolving takes seconds
+            apt.check_names(wanted.requested, f"roles.{name}.packages")
+            apt.check_names([wanted.kernel] if wanted.kernel else [], f"roles.{name}.kernel")
+        for layer, (below, requested) in LAYERS.items():
+            closures[layer] = resolve([*ESSENTIAL, *requested], layer)
+            beneath: set[str] = set().union(*(closures[name] for name in below))
+            sets[layer] = {"requested": sorted(requested), "packages": sorted(closures[layer] - beneath)}
+        for name, wanted in sorted(roles.items()):
+            where = f"roles.{name}.packages"
+            closure = resolve([*sorted(closures["base"]), *wanted.requested], where)
+            entry: dict[str, t.Any] = {"requested": wanted.requested, "packages": sorted(closure - closures["base"])}
+            if wanted.kernel is not None:
+                where = f"roles.{name}.kernel"
+                entry["requested_kernel"] = wanted.kernel
+                entry["kernel"] = _kernel_image(resolve([wanted.kernel], where), wanted.kernel, where)
+            locked_roles[name] = entry
+    used = {name for layer in sets.values() for name in layer["packages"]}
+    for entry in locked_roles.values():
+        used.update(entry["packages"], [entry["kernel"]] if "kernel" in entry else [])
+    lock = {
+        "schema": Lock.schema,
+        "suite": suite,
+        "architecture": architecture,
+        "sets": sets,
+        "roles": locked_roles,
+        "packages": {name: asdict(packages[name]) for name in used},
+    }
+    return json.dumps(lock, indent=1, sort_keys=True) + "\n"
+
+
+def _kernel_image(closure: t.Iterable[str], requested: str, where: str) -> str:
+    """The package that holds the kernel itself, where ``requested`` is usually one that only depends on the newest."""
+    images = sorted(name for name in closure if name.startswith("linux-image-") and name[len("linux-image-")].isdigit())
+    if len(images) != 1:
+        raise InputError(f"{where}: {requested!r} does not lead to one kernel but to {images or 'none'}")
+    return images[0]

@@ -1,0 +1,375 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ``guix`` builder: operating systems in Scheme, one file for each role. PRIVATE to the collection.
+
+The identity of a role is the base name of its system in the store: what ``/run/current-system`` of a running node leads
+to. It is taken from the derivation of the image itself, for Guix changes an operating system on its way into an image:
+the root file system's UUID is put in, containers have no kernel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ...describe.load import source_digest
+from ...describe.names import nearest
+from ...describe.options import Option
+from ...errors import ComposeError, EvaluationError, InputError
+from ...files import write_text
+from ...images.bundle import write_bundle
+from ...images.image import ARCHITECTURES, SYSTEM_LINK, Image
+from ...images.packages import from_store_paths
+from ...model.composition import Composition
+from ...process import need
+from ...progress import Progress
+from ..base import Builder
+from ..failures import Failure, with_failure
+from ..revision import git_revision
+from .command import Guix
+from .composition import GuixComposition, read_composition
+
+CHANNELS_FILE = "channels.scm"
+ACL = "/etc/guix/acl"
+
+#: Format → type of ``guix system image``.
+TYPES = {"qcow2": "qcow2", "raw": "mbr-raw", "tar": "tarball", "oci": "docker", "iso": "iso9660"}
+#: Machines that boot by UEFI only.
+EFI_TYPES = {**TYPES, "qcow2": "qcow2-gpt", "raw": "efi-raw"}
+#: Formats that are a file system, which can be left untouched below a volatile one.
+DISKS = frozenset({"qcow2", "raw"})
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One image, as its derivation says."""
+
+    derivation: str
+    output: str
+    #: Derivation of the system that is in the image.
+    system: str
+    identity: str
+
+
+class GuixBuilder(Builder):
+    """See :class:`Builder`."""
+
+    name = "guix"
+    options = {
+        "channels": Option(
+            str,
+            "",
+            "Channel file, relative to the composition, that pins the Guix to evaluate with. By default "
+            "C(channels.scm) where there is one; else the Guix of the builder host is used as it is.",
+        ),
+        "load_path": Option(
+            list, ["."], "Directories, relative to the composition, with Scheme modules that roles share."
+        ),
+        "substitute_urls": Option(
+            list, [], "Servers to fetch what is built already from, instead of the daemon's own."
+        ),
+        "substitute_keys": Option(
+            list,
+            [],
+            "Files, relative to the composition, with the public keys of these servers. Nothing is built unless the "
+            "builder host has authorized them.",
+        ),
+        "target": Option(str, "", "Build for another architecture: a triplet, such as C(aarch64-linux-gnu)."),
+        "grafts": Option(
+            bool,
+            True,
+            "Put security updates into the packages of an image. Guix has to fetch or build packages before it knows "
+            "what an image will be.",
+        ),
+        "daemon_socket": Option(
+            str,
+            "",
+            "The daemon of a dedicated build server, as E(GUIX_DAEMON_SOCKET) says it; its store is mounted here.",
+        ),
+        "timeout": Option(int, 0, "Seconds that one build may take; 0 is no limit."),
+        "max_silent_time": Option(int, 0, "Seconds that one build may say nothing; 0 is no limit."),
+    }
+
+    def __init__(self, support: str, progress: Progress, given: t.Mapping[str, t.Any] | None = None) -> None:
+        super().__init__(support, progress, given)
+        #: Digest of the composition, role and format → image: an evaluation takes seconds.
+        self._known: dict[tuple[str, str, str], _Planned] = {}
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+        composition = self._read(path, parameters)
+        channels = self._channels(composition.path)
+        return Composition(
+            name=composition.name,
+            builder=self.name,
+            path=composition.path,
+            digest=self._digest(composition, parameters),
+            roles=composition.roles,
+            distribution=composition.attributes.get("rolesDistribution", {}),
+            test_script=composition.test_script,
+            revision=git_revision(composition.path, self.progress.say),
+            lock=hashlib.sha256(_content(channels).encode()).hexdigest() if channels else None,
+        )
+
+    def _digest(self, composition: GuixComposition, parameters: t.Mapping[str, t.Any]) -> str:
+        """Of all that images and checks are made of, as far as it is known without evaluating operating systems."""
+        channels = self._channels(composition.path)
+        meant = {
+            "attributes": composition.attributes,
+            "test script": composition.test_script,
+            "parameters": parameters,
+            "options": {name: self.option(name) for name in ("target", "grafts")},
+            "channels": _content(channels) if channels else "",
+            "sources": [
+                source_digest(directory)
+                for directory in (composition.path, os.path.join(self.support, "guix"), *self._load_path(composition))
+            ],
+        }
+        return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
+
+    def _read(self, path: str, parameters: t.Mapping[str, t.Any]) -> GuixComposition:
+        def scheme(file: str) -> t.Any:
+            modules = os.path.join(self.support, "guix")
+            guix = Guix(self.progress, "", "", json.dumps(parameters))
+            script = os.path.join(modules, "compose/evaluate.scm")
+            return json.loads(guix.evaluate(script, "-L", modules, "-L", os.path.dirname(file), file))
+
+        return read_composition(path, scheme)
+
+    def _channels(self, path: str) -> str:
+        """The channel file; empty if there is none."""
+        given: str = self.option("channels")
+        file = os.path.join(path, given or CHANNELS_FILE)
+        if not os.path.isfile(file):
+            if given:
+                raise InputError(f"option channels of builder 'guix': there is no file {file}")
+            return ""
+        if "(commit" not in _content(file):
+            raise InputError(
+                f"{file} pins no commit, so that it means another Guix tomorrow: give each channel a (commit …), as "
+                "`guix describe -f channels` prints it, or write it with the playbook lock"
+            )
+        return file
+
+    def _load_path(self, composition: GuixComposition) -> list[str]:
+        directories = [os.path.normpath(os.path.join(composition.path, each)) for each in self.option("load_path")]
+        for directory in directories:
+            if not os.path.isdir(directory):
+                raise InputError(f"option load_path of builder 'guix': there is no directory {directory}")
+        return directories
+
+    def _guix(self, composition: GuixComposition, parameters: t.Mapping[str, t.Any]) -> Guix:
+        need("guix")
+        setup = json.dumps(parameters, sort_keys=True)
+        return Guix(self.progress, self._channels(composition.path), self.option("daemon_socket"), setup)
+
+    # -- what an image will be -----------------------------------------------------------------------------------
+
+    def _image_arguments(self, composition: GuixComposition, role: str, format_: str) -> list[str]:
+        volumes = [
+            f"({' '.join(map(_scheme, (name, each.mount, each.user, each.group, each.mode)))})"
+            for name, each in sorted(composition.roles[role].volumes.items())
+        ]
+        target: str = self.option("target")
+        machine = target.split("-")[0] or platform.machine()
+        types = TYPES if machine in ("x86_64", "i686") else EFI_TYPES
+        arguments = ["-t", types[format_], "-L", os.path.join(self.support, "guix")]
+        for directory in self._load_path(composition):
+            arguments += ["-L", directory]
+        if format_ in DISKS:
+            arguments.append("--volatile")
+        if target:
+            arguments.append(f"--target={target}")
+        expression = f"((@ (compose role) role) {_scheme(composition.file(role))} '({' '.join(volumes)}))"
+        return [*arguments, *self._build_arguments(), "-e", expression]
+
+    def _build_arguments(self) -> list[str]:
+        arguments = [] if self.option("grafts") else ["--no-grafts"]
+        if self.option("substitute_urls"):
+            arguments.append(f"--substitute-urls={' '.join(self.option('substitute_urls'))}")
+        for option in ("timeout", "max_silent_time"):
+            if self.option(option):
+                arguments.append(f"--{option.replace('_', '-')}={self.option(option)}")
+        return arguments
+
+    def _plan(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> tuple[GuixComposition, Guix, dict[str, dict[str, _Planned]]]:
+        """The derivations of the images: role → format → image. Evaluates the operating systems."""
+        composition = self._read(path, parameters)
+        _check_formats(formats)
+        for role in roles:
+            if role not in composition.roles:
+                raise InputError(f"{composition.path} has no role {role!r}{nearest(role, composition.roles)}")
+        guix = self._guix(composition, parameters)
+        digest = self._digest(composition, parameters)
+        planned: dict[str, dict[str, _Planned]] = {}
+        for role in roles:
+            planned[role] = {}
+            for format_ in formats:
+                key = (digest, role, format_)
+                if key not in self._known:
+                    self._known[key] = self._evaluated(composition, guix, role, format_)
+                planned[role][format_] = self._known[key]
+            if len({each.identity for each in planned[role].values()}) > 1:
+                raise InputError(
+                    f"role {role!r}: in the formats {', '.join(formats)}, Guix makes images of different systems; ask "
+                    "for one of them at a time"
+                )
+        return composition, guix, planned
+
+    def _evaluated(self, composition: GuixComposition, guix: Guix, role: str, format_: str) -> _Planned:
+        try:
+            derivation = guix.system_image(f"evaluate {role}", "-d", *self._image_arguments(composition, role, format_))
+        except EvaluationError as error:
+            told = EvaluationError(f"{composition.file(role)} does not evaluate:\n{error.message}")
+            told.failure = _located(error.failure, composition.path)
+            raise told from None
+        systems = [each for each in guix.closure(derivation) if each.endswith("-system.drv")]
+        if len(systems) != 1:
+            raise ComposeError(f"{derivation} is made of {len(systems)} systems, expected 1")
+        identity = os.path.basename(guix.output(systems[0]))
+        return _Planned(derivation, guix.output(derivation), systems[0], identity)
+
+    def identify(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        planned = self._plan(path, parameters, roles, formats)[-1]
+        return {role: next(iter(images.values())).identity for role, images in planned.items()}
+
+    # -- building ------------------------------------------------------------------------------------------------
+
+    def build(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+    ) -> dict[str, Image]:
+        composition, guix, planned = self._plan(path, parameters, roles, formats)
+        self._check_keys(composition)
+        os.makedirs(roots, exist_ok=True)
+        self._build_together(guix, planned)
+        built = {}
+        for role, images in planned.items():
+            first = next(iter(images.values()))
+            for format_, image in images.items():
+                root = os.path.join(roots, f"{image.identity}+{format_}")
+                if os.path.realpath(root) == image.output and guix.is_valid(image.output):
+                    continue
+                if os.path.lexists(root):
+                    os.unlink(root)
+                arguments = self._image_arguments(composition, role, format_)
+                guix.system_image(f"build {role}", f"--root={root}", *arguments)
+            bundle = os.path.join(roots, first.identity)
+            files = {format_: image.output for format_, image in images.items()}
+            built[role] = write_bundle(bundle, self._describe(composition, guix, role, first), files)
+        return built
+
+    def _build_together(self, guix: Guix, planned: t.Mapping[str, t.Mapping[str, _Planned]]) -> None:
+        """Build what is missing at the same time, for `guix system image` takes one system only."""
+        missing = {
+            image.derivation: role
+            for role, images in planned.items()
+            for image in images.values()
+            if not guix.is_valid(image.output)
+        }
+        if len(missing) > 1:
+            jobs = f"--max-jobs={min(len(missing), os.cpu_count() or 1)}"
+            roles = ", ".join(dict.fromkeys(missing.values()))
+            guix.realise(f"build {roles}", list(missing), jobs, *self._build_arguments())
+
+    def _describe(self, composition: GuixComposition, guix: Guix, role: str, image: _Planned) -> Image:
+        # Where the image was fetched, the store need not have the system that is in it.
+        guix.realise(f"build {role}: system", [image.system], *self._build_arguments())
+        machine = self.option("target").split("-")[0] or platform.machine()
+        return Image(
+            role=role,
+            builder=self.name,
+            identity=image.identity,
+            architecture=ARCHITECTURES.get(machine, machine),
+            formats={},
+            packages=from_store_paths(guix.closure(guix.output(image.system))),
+            volumes=composition.roles[role].volumes,
+            identity_file=SYSTEM_LINK,
+        )
+
+    def _check_keys(self, composition: GuixComposition) -> None:
+        """Refuse substitute servers that the daemon would not believe: it builds everything itself then, for hours."""
+        keys = [os.path.join(composition.path, key) for key in self.option("substitute_keys")]
+        authorized = re.sub(r"\s", "", _content(ACL)).lower() if os.path.exists(ACL) else ""
+        for key in keys:
+            if not os.path.isfile(key):
+                raise InputError(f"option substitute_keys of builder 'guix': there is no file {key}")
+            point = re.search(r"\(q\s+#([0-9A-Fa-f\s]+)#", _content(key))
+            if point is None:
+                raise InputError(f"{key} is no public key of Guix: expected (public-key (ecc (curve …) (q #…#)))")
+            number = re.sub(r"\s", "", point[1]).lower()
+            if f"#{number}#" not in authorized:
+                message = f"{key} is not authorized on this host; run: guix archive --authorize < {key}"
+                raise with_failure(InputError(message), Failure("cache-unsigned", "guix", message))
+
+    def is_built(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, bool]:
+        dummy, guix, planned = self._plan(path, parameters, roles, formats)
+        return {role: all(guix.is_valid(image.output) for image in images.values()) for role, images in planned.items()}
+
+    def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
+        """Write the channel file for the Guix of this host, as ``guix pull`` left it."""
+        composition = self._read(path, parameters)
+        need("guix")
+        file = os.path.join(composition.path, self.option("channels") or CHANNELS_FILE)
+        old = _content(file) if os.path.exists(file) else ""
+        new = Guix(self.progress, "", self.option("daemon_socket"), "{}").channels()
+        if "(commit" not in new:
+            raise InputError(
+                "the Guix of this host does not know its own commit, as one that a distribution packaged: run "
+                "`guix pull`, and then lock again"
+            )
+        if write and new != old:
+            write_text(file, new, mode=0o644)
+        return file, old, new
+
+    def check_reproducible(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        dummy, guix, planned = self._plan(path, parameters, roles, formats)
+        found = {}
+        for role, images in planned.items():
+            texts = [
+                guix.rebuild(f"again: build {role}", image.derivation, *self._build_arguments())
+                for image in images.values()
+            ]
+            found[role] = "; ".join(filter(None, texts))
+        return found
+
+
+def _check_formats(formats: t.Sequence[str]) -> None:
+    lacking = [format_ for format_ in formats if format_ not in TYPES]
+    if lacking:
+        raise InputError(
+            f"the builder 'guix' makes no image in format {', '.join(lacking)}: it has {', '.join(sorted(TYPES))}; "
+            "use a platform that takes one of these"
+        )
+
+
+def _located(failure: t.Mapping[str, t.Any] | None, directory: str) -> t.Mapping[str, t.Any] | None:
+    """Guix names files as it found them: relative to the composition, where they are in it."""
+    if failure is None or not failure["file"]:
+        return failure
+    return {**failure, "file": os.path.join(directory, failure["file"])}
+
+
+def _scheme(text: str) -> str:
+    """A string as Scheme writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _content(file: str) -> str:
+    with open(file, encoding="utf-8") as stream:
+        return stream.read()

@@ -1,0 +1,110 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nix's log in the format ``internal-json``: progress while it builds, and what explains a failure. PRIVATE.
+
+Types and fields are those of Nix's ``logging.hh``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+
+from ...progress import Progress
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+# Types of activities and of results.
+_FILE_TRANSFER, _BUILDS, _BUILD = 101, 104, 105
+_LOG_LINE, _SET_PHASE, _PROGRESS, _SET_EXPECTED = 101, 104, 105, 106
+
+#: Downloads smaller than this, in bytes, are not worth telling.
+_WORTH_TELLING = 1 << 20
+
+
+class BuildLog:
+    """Follows the log of one command.
+
+    :param label: derivation path → how users know it.
+    """
+
+    def __init__(self, progress: Progress, label: t.Callable[[str], str]) -> None:
+        self._progress = progress
+        self._label = label
+        self._builds: dict[int, str] = {}
+        self._phases: dict[int, str] = {}
+        self._unpacked: dict[int, int] = {}
+        self._tails: dict[int, list[str]] = {}
+        self._all_builds: set[int] = set()
+        self._transfers: dict[int, int] = {}
+        self._expected = (0, 0)
+        self.finished = 0
+        self.messages: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        if not line.startswith("@nix "):
+            return
+        try:
+            event = json.loads(line[len("@nix ") :])
+        except ValueError:
+            return
+        action, kind, identifier = event.get("action"), event.get("type"), event.get("id")
+        if action == "msg" and event.get("level", 9) <= 1:
+            message = ANSI.sub("", event.get("raw_msg") or event.get("msg", ""))
+            warns = event["level"] == 1 and not message.startswith("warning:")
+            self.messages.append(f"warning: {message}" if warns else message)
+        elif action == "start" and kind == _BUILD:
+            self._builds[identifier] = self._label(event["fields"][0])
+            self._tails[identifier] = []
+        elif action == "start" and kind == _BUILDS:
+            self._all_builds.add(identifier)
+        elif action == "start" and kind == _FILE_TRANSFER:
+            self._transfers[identifier] = 0
+        elif action == "stop" and identifier in self._builds:
+            del self._builds[identifier]
+            self.finished += 1
+        elif action == "result" and kind == _SET_EXPECTED and event["fields"][0] == _FILE_TRANSFER:
+            self._expected = (self._expected[0], event["fields"][1])
+        elif action == "result" and kind == _PROGRESS and identifier in self._all_builds:
+            self._expected = (event["fields"][1], self._expected[1])
+        elif action == "result" and kind == _PROGRESS and identifier in self._transfers:
+            self._transfers[identifier] = event["fields"][0]
+        elif action == "result" and identifier in self._builds:
+            self._result(identifier, event["type"], event["fields"])
+
+    def _result(self, build: int, kind: int, fields: list[t.Any]) -> None:
+        if kind == _SET_PHASE:
+            self._phases[build] = fields[0]
+            self._unpacked[build] = 0
+            self._progress.say(f"{self._builds[build]}: {fields[0]}")
+        elif kind == _LOG_LINE:
+            line = ANSI.sub("", fields[0])
+            self._tails[build] = [*self._tails[build][-24:], line]
+            if line.startswith(("Unpacking ", "Setting up ")):
+                self._unpacked[build] = self._unpacked.get(build, 0) + 1
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that were downloaded."""
+        return sum(self._transfers.values())
+
+    def describe(self) -> str:
+        """What is being built now, how much of it is done, and what was fetched."""
+        parts = []
+        for build, label in list(self._builds.items()):
+            steps = self._unpacked.get(build)
+            done = f" ({steps} steps of packages done)" if steps else ""
+            parts.append(f"{label}: {self._phases.get(build, 'starting')}{done}")
+        builds, size = self._expected
+        fetched = self.fetched
+        counts = [f"{self.finished} of {builds} built"] if builds > 1 else []
+        if fetched >= _WORTH_TELLING:
+            counts.append(f"{fetched >> 20} of {max(size, fetched) >> 20} MiB fetched")
+        return "; ".join(parts or ["preparing"]) + (f" [{', '.join(counts)}]" if counts else "")
+
+    def explanation(self) -> str:
+        """The last lines of the builders that have not ended, or ended last, and Nix's own messages."""
+        tails = [line for build in list(self._tails)[-3:] for line in self._tails[build]]
+        return "\n".join([*tails, *self.messages])

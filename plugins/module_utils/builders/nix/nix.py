@@ -1,0 +1,273 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nix: evaluating, instantiating, building, caches. PRIVATE to the collection.
+
+Only commands that all Nix versions from 2.8 on have alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import typing as t
+
+from ...describe.options import Option
+from ...errors import CommandError, ComposeError, EvaluationError, InputError
+from ...process import Completed, run
+from ...progress import Progress
+from ..base import Builder
+from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
+from .log import ANSI, BuildLog
+
+EVALUATION_TIMEOUT = 120  #: seconds, without Nixpkgs
+NIXPKGS_TIMEOUT = 1800  #: seconds, for evaluations that may fetch and read all of Nixpkgs
+BUILD_TIMEOUT = 4 * 3600  #: seconds
+DOWNLOADS = 8  #: at the same time
+
+#: What is set unless the user's nix.conf has it.
+DEFAULTS = {"substituters": "", "max-jobs": "auto", "log-lines": "25"}
+
+#: Options of every builder that builds with Nix.
+NIX_OPTIONS: t.Mapping[str, Option] = {
+    "substituters": Option(
+        list,
+        [],
+        "Binary caches to fetch from, besides those of C(nix.conf): URLs of the kinds C(file), C(http), C(https), "
+        "C(ssh), C(ssh-ng) and C(s3).",
+    ),
+    "trusted_public_keys": Option(list, [], "Public keys, C(NAME:KEY), whose signatures are trusted."),
+    "remote_builders": Option(
+        list,
+        [],
+        "Machines that build for this host, each a line of Nix's setting C(builders): C(ssh-ng://host system …).",
+    ),
+    "push_to": Option(str, "", "Binary cache to which every built image is copied, a URL as in O(substituters)."),
+    "signing_key": Option(
+        str, "", "File on the builder host with the secret key that signs what is copied to O(push_to)."
+    ),
+}
+
+#: Why a store cannot be used → what to do.
+_CAUSES = dict(NIX_CAUSES)
+_STORE_FAULTS = {
+    _CAUSES["daemon"]: "see that the Nix daemon runs, and run again",
+    _CAUSES["no-space"]: "make space there, for example with `nix-collect-garbage`",
+    re.compile(r"Permission denied|Operation not permitted"): "run as root",
+}
+
+#: Features of the newer commands, as every Nix from 2.8 on calls them.
+_FEATURES = ("--extra-experimental-features", "nix-command flakes")
+
+
+def settings_of(builder: Builder) -> dict[str, str]:
+    """Nix's settings that the options of a builder ask for."""
+    lists = {
+        "extra-substituters": " ".join(builder.option("substituters")),
+        "extra-trusted-public-keys": " ".join(builder.option("trusted_public_keys")),
+        "builders": " ; ".join(builder.option("remote_builders")),
+    }
+    return {key: value for key, value in lists.items() if value}
+
+
+class NixBuildError(CommandError):
+    """A build failed; ``output`` is what Nix and the builder said."""
+
+
+class Nix:
+    """The Nix of this host.
+
+    :param settings: of ``nix.conf``, which win over the user's.
+    :param own_caches: fetch from the caches that Nix has by default, too, where the user's nix.conf names none: for
+        what is built with Nixpkgs.
+    """
+
+    def __init__(
+        self, progress: Progress, settings: t.Mapping[str, str] | None = None, *, own_caches: bool = False
+    ) -> None:
+        self._progress = progress
+        self._settings = settings or {}
+        self._defaults = {key: value for key, value in DEFAULTS.items() if key != "substituters" or not own_caches}
+
+    def _run(self, command: t.Sequence[str], **options: t.Any) -> Completed:
+        return run(
+            command, env={"NIX_CONFIG": _configuration(self._settings, self._defaults), "NO_COLOR": "1"}, **options
+        )
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def evaluate(self, file: str, attribute: str, arguments: t.Mapping[str, str], *, store: bool = False) -> t.Any:
+        """Value of an attribute of a file that is a function. Nothing is built.
+
+        :param store: what is evaluated needs a store: it has the paths of derivations from Nixpkgs, or fetches inputs.
+            Without it, nothing is fetched or written.
+        :raises EvaluationError: with Nix's own words.
+        """
+        command = ["nix-instantiate", "--eval", "--strict", "--json"]
+        if not store:
+            command += ["--readonly-mode", "--store", "dummy://"]
+        command += [file, "-A", attribute, *_arguments(arguments)]
+        return json.loads(self._evaluating(self._with_store if store else self._run, command, store))
+
+    def instantiate(
+        self, file: str, attributes: t.Sequence[str], arguments: t.Mapping[str, str], *, nixpkgs: bool = False
+    ) -> list[str]:
+        """Paths of the derivations that attributes evaluate to, in their order."""
+        command = ["nix-instantiate", file]
+        for attribute in attributes:
+            command += ["-A", attribute]
+        command += _arguments(arguments)
+        return [path.split("!")[0] for path in self._evaluating(self._with_store, command, nixpkgs).split()]
+
+    def command(self, *arguments: str, timeout: float = NIXPKGS_TIMEOUT, **options: t.Any) -> Completed:
+        """Run ``nix``, the newer command.
+
+        :raises CommandError: with Nix's own words; ``failure`` says which kind.
+        """
+        try:
+            return self._with_store(["nix", *_FEATURES, *arguments], timeout=timeout, **options)
+        except CommandError as error:
+            text = ANSI.sub("", error.output)
+            with_failure(error, nix_failure(text) or nix_evaluation_failure(text))
+            raise
+
+    def wrapped(self, command: t.Sequence[str], **options: t.Any) -> Completed:
+        """Run another program that calls Nix, with the same settings."""
+        return self._with_store(command, **options)
+
+    def _evaluating(self, run_: t.Callable[..., Completed], command: t.Sequence[str], long: bool) -> str:
+        try:
+            with self._progress.waiting(lambda: "evaluating"):
+                return run_(command, timeout=NIXPKGS_TIMEOUT if long else EVALUATION_TIMEOUT).stdout
+        except CommandError as error:
+            text = ANSI.sub("", error.output)
+            lines = [line for line in text.splitlines() if not line.startswith("warning:")]
+            explained = EvaluationError("\n".join(lines[-30:]).strip() or str(error))
+            with_failure(explained, nix_evaluation_failure(text))
+            raise explained from None
+
+    def _with_store(self, command: t.Sequence[str], **options: t.Any) -> Completed:
+        """Run a program that opens the store. :raises ComposeError: it cannot; says what to do."""
+        try:
+            return self._run(command, **options)
+        except CommandError as error:
+            text = ANSI.sub("", error.output)
+            for line in text.splitlines():
+                for fault, remedy in _STORE_FAULTS.items():
+                    if fault.search(line):
+                        unusable = ComposeError(f"the Nix store cannot be used: {line.strip()}; {remedy}")
+                        raise with_failure(unusable, nix_failure(text)) from None
+            raise
+
+    # -- the store -----------------------------------------------------------------------------------------------
+
+    def outputs(self, derivations: t.Sequence[str]) -> list[str]:
+        """Output path of each derivation, built or not."""
+        return self._query("--outputs", derivations)
+
+    def closure(self, paths: t.Sequence[str]) -> list[str]:
+        """The paths and all that they refer to, for paths that exist."""
+        return self._query("--requisites", paths)
+
+    def references(self, path: str) -> list[str]:
+        """What a path, or a derivation, refers to directly."""
+        return self._query("--references", [path])
+
+    def derivers(self, paths: t.Sequence[str]) -> list[str]:
+        """The derivations that paths were built from, as far as the store knows."""
+        return [path for path in self._query("--deriver", paths) if path != "unknown-deriver"]
+
+    def text_of(self, derivation: str) -> str | None:
+        """Content of the file that a derivation writes, if it is a text that is in the derivation, as of Nixpkgs'
+        ``writeText``; ``None`` for a derivation of another kind."""
+        for name in ("text", "__json"):
+            command = ["nix-store", "--query", "--binding", name, derivation]
+            done = self._run(command, timeout=EVALUATION_TIMEOUT, check=False)
+            if done.returncode == 0:
+                text = done.stdout[:-1]  # a line end of nix-store's own
+                return text if name == "text" else json.loads(text).get("text")
+        return None
+
+    def _query(self, question: str, paths: t.Sequence[str]) -> list[str]:
+        return self._with_store(["nix-store", "--query", question, *paths], timeout=EVALUATION_TIMEOUT).stdout.split()
+
+    def is_valid(self, paths: t.Sequence[str]) -> bool:
+        """Whether all these store paths exist and are complete."""
+        done = self._run(["nix-store", "--check-validity", *paths], timeout=60, check=False)
+        return done.returncode == 0
+
+    def add_root(self, link: str, path: str) -> None:
+        """Protect a store path from garbage collection by a symbolic link to it."""
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        self._with_store(["nix-store", "--realise", path, "--add-root", link, "--indirect"], timeout=60)
+
+    # -- builds --------------------------------------------------------------------------------------------------
+
+    def missing(self, derivations: t.Sequence[str]) -> list[str]:
+        """Derivations that would have to be built (downloads of inputs included) to realise these."""
+        command = ["nix-store", "--realise", "--dry-run", *derivations]
+        shown = self._with_store(command, timeout=EVALUATION_TIMEOUT).stderr
+        missing = []
+        building = False
+        for line in shown.splitlines():
+            if line.startswith("  "):
+                if building:
+                    missing.append(line.strip())
+            else:
+                building = "built" in line
+        return missing
+
+    def realise(
+        self, derivations: t.Sequence[str], log: BuildLog, describe: t.Callable[[], str], *options: str
+    ) -> list[str]:
+        """Build; returns the output paths.
+
+        :raises NixBuildError: a build failed; ``failure`` says how.
+        """
+        command = ["nix-store", "--realise", *derivations, "--log-format", "internal-json", "-v", *options]
+        try:
+            with self._progress.waiting(describe):
+                done = self._run(command, timeout=BUILD_TIMEOUT, on_line=log)
+        except CommandError as error:
+            output = log.explanation() or error.output
+            failed = NixBuildError("nix-store --realise " + " ".join(options), error.returncode, output)
+            raise with_failure(failed, nix_failure(output)) from None
+        return done.stdout.split()
+
+    def push(self, paths: t.Sequence[str], cache: str, signing_key: str) -> None:
+        """Copy paths with their closures to a binary cache; nothing if ``cache`` is empty.
+
+        :param signing_key: file with the secret key that signs them first; empty: as they are.
+        """
+        if not cache:
+            return
+        if signing_key and not os.path.isfile(signing_key):
+            raise InputError(f"signing_key: {signing_key} is no file on this host")
+        with self._progress.waiting(lambda: f"copying to {cache}"):
+            if signing_key:
+                self.command("store", "sign", "--recursive", "--key-file", signing_key, *paths)
+            self.command("copy", "--to", cache, *paths, timeout=BUILD_TIMEOUT)
+
+
+def _arguments(arguments: t.Mapping[str, str]) -> list[str]:
+    return [word for key, value in arguments.items() for word in ("--argstr", key, value)]
+
+
+def _configuration(settings: t.Mapping[str, str], unless_given: t.Mapping[str, str]) -> str:
+    """``NIX_CONFIG`` for every call: the user's, defaults for what the user did not set, and ``settings``."""
+    own = os.environ.get("NIX_CONFIG", "")
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    files = os.environ.get("NIX_USER_CONF_FILES", os.path.join(home, "nix/nix.conf")).split(":")
+    texts = [own]
+    for path in [os.path.join(os.environ.get("NIX_CONF_DIR", "/etc/nix"), "nix.conf"), *files]:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                texts.append(stream.read())
+        except OSError:
+            continue
+    given = set(re.findall(r"(?m)^\s*(?:extra-)?([a-z-]+)\s*=", "\n".join(texts)))
+    defaults = {key: value for key, value in unless_given.items() if key not in given}
+    if os.geteuid() == 0 and "build-users-group" not in given:
+        defaults["build-users-group"] = ""  # the group that Nix looks for otherwise need not exist
+    return "\n".join([own, *(f"{key} = {value}" for key, value in {**defaults, **settings}.items())])

@@ -1,0 +1,232 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ``nixos`` builder: NixOS configurations, whatever tool they were written for. PRIVATE to the collection.
+
+``nix/nixos`` makes images of them; this file decides what is asked of Nix. The identity of an image is the name of its
+system in the store, which running nodes have as ``/run/current-system``. It depends on how the system boots, and so on
+the formats: those of one of :data:`TOGETHER` have the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import typing as t
+from contextlib import contextmanager
+
+from ...describe.load import source_digest
+from ...describe.options import Option
+from ...errors import EvaluationError, InputError
+from ...images.image import Image, read_image
+from ...model.composition import Composition, Role, Volume
+from ..base import Builder
+from ..nix.log import BuildLog
+from ..nix.nix import NIX_OPTIONS, Nix, NixBuildError, settings_of
+from ..revision import git_revision
+from .source import Source, find_source, of_composition
+
+#: Formats of the same system, as ``nix/nixos/images.nix`` has them.
+TOGETHER = (
+    frozenset({"root", "oci"}),
+    frozenset({"root", "kernel", "initrd", "raw", "qcow2"}),
+    frozenset({"kexec"}),
+    frozenset({"tar"}),
+    frozenset({"iso"}),
+    frozenset({"vma"}),
+)
+
+
+class Nixos(Builder):
+    """See :class:`Builder`."""
+
+    name = "nixos"
+    options = {
+        **NIX_OPTIONS,
+        "source": Option(
+            str,
+            "",
+            "File with the NixOS configurations, below the directory of the composition. By default the first of "
+            "C(composition.nix), C(hive.nix), C(flake.nix) and C(default.nix) that there is.",
+        ),
+        "nixpkgs": Option(
+            str,
+            "",
+            "Nixpkgs to build with, instead of what the composition pins: a directory, the URL of an archive, or a "
+            "flake reference. Not for configurations that a flake or an expression has evaluated itself.",
+        ),
+        "system": Option(
+            str,
+            "",
+            "System to build for, for example C(aarch64-linux), where a configuration does not say it itself. By "
+            "default that of the builder host.",
+        ),
+    }
+
+    @property
+    def _nix(self) -> Nix:
+        # Flakes are read with a function of the language, not only by newer commands.
+        features = {"extra-experimental-features": "nix-command flakes"}
+        return Nix(self.progress, {**settings_of(self), **features}, own_caches=True)
+
+    @property
+    def _file(self) -> str:
+        return os.path.join(self.support, "nixos/default.nix")
+
+    def _arguments(
+        self,
+        source: Source,
+        parameters: t.Mapping[str, t.Any],
+        roles: t.Mapping[str, t.Any] | None = None,
+        only: t.Sequence[str] = (),
+        formats: t.Sequence[str] = (),
+    ) -> dict[str, str]:
+        return {
+            "directory": source.directory,
+            "source": source.form,
+            "file": source.argument,
+            "parameters": json.dumps(parameters),
+            "nixpkgs": self.option("nixpkgs"),
+            "system": self.option("system"),
+            "roles": json.dumps(roles or {}),
+            "only": json.dumps(list(only)),
+            "formats": json.dumps(sorted(formats)),
+        }
+
+    def _described(self, source: Source, parameters: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Roles, counts and checks. No role is looked into."""
+        arguments = self._arguments(source, parameters)
+        with _about(source.file):
+            if source.form == "composition":
+                evaluated = self._nix.evaluate(self._file, "evaluation", arguments)
+                return source.checked(of_composition(evaluated, source.file))
+            beside = source.beside()
+            if "roles" in beside:
+                beside["roles"] = {role: fields or {} for role, fields in (beside["roles"] or {}).items()}
+                return source.checked(beside)
+            names = self._nix.evaluate(self._file, "names", arguments, store=True)
+        return source.checked({**beside, "roles": {name: {} for name in names}})
+
+    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+        source = find_source(path, self.option("source"))
+        described = self._described(source, parameters)
+        chosen = {name: self.option(name) for name in ("nixpkgs", "system")}
+        made_of = [described, dict(parameters), chosen, source_digest(source.directory)]
+        return Composition(
+            name=source.name,
+            builder=self.name,
+            path=os.path.abspath(path),
+            digest=hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(),
+            roles={
+                name: Role(
+                    name=name,
+                    ports=tuple(fields.get("ports", ())),
+                    may_fail=tuple(fields.get("mayFail", ())),
+                    volumes={key: Volume(**volume) for key, volume in fields.get("volumes", {}).items()},
+                )
+                for name, fields in described["roles"].items()
+            },
+            distribution=described.get("rolesDistribution", {}),
+            test_script=described.get("testScript", ""),
+            revision=git_revision(source.directory, self.progress.say),
+            lock=_lock_digest(source),
+        )
+
+    def _wanted(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> tuple[Source, dict[str, str]]:
+        """Arguments for what needs the whole configuration of roles."""
+        source = find_source(path, self.option("source"))
+        if not any(set(formats) <= together for together in TOGETHER):
+            groups = "; ".join(", ".join(sorted(together)) for together in TOGETHER)
+            raise InputError(
+                f"formats {', '.join(formats)}: an image of the builder 'nixos' has only formats that are the same "
+                f"system, build the others on their own; together go: {groups}"
+            )
+        described = self._described(source, parameters)
+        return source, self._arguments(source, parameters, described["roles"], roles, formats)
+
+    def identify(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        source, arguments = self._wanted(path, parameters, roles, formats)
+        with _about(source.file):
+            return t.cast("dict[str, str]", self._nix.evaluate(self._file, "identities", arguments, store=True))
+
+    def _bundles(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Derivation, and store path, of the bundle of each role."""
+        source, arguments = self._wanted(path, parameters, roles, formats)
+        attributes = [f'bundles."{role}"' for role in roles]
+        with _about(source.file):
+            derivations = self._nix.instantiate(self._file, attributes, arguments, nixpkgs=True)
+        return dict(zip(roles, derivations)), dict(zip(roles, self._nix.outputs(derivations)))
+
+    def build(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+    ) -> dict[str, Image]:
+        derivations, paths = self._bundles(path, parameters, roles, formats)
+        todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
+        if todo:
+            log = BuildLog(self.progress, _label)
+            self._nix.realise([derivations[role] for role in todo], log, log.describe)
+        self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
+        images = {}
+        for role in roles:
+            images[role] = read_image(paths[role])
+            self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
+        return images
+
+    def is_built(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, bool]:
+        _derivations, paths = self._bundles(path, parameters, roles, formats)
+        return {role: self._nix.is_valid([paths[role]]) for role in roles}
+
+    def check_reproducible(
+        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, str]:
+        source, arguments = self._wanted(path, parameters, roles, formats)
+        found = {}
+        for role in roles:
+            with _about(source.file):
+                parts = self._nix.instantiate(self._file, [f'parts."{role}"'], arguments, nixpkgs=True)
+            log = BuildLog(self.progress, lambda derivation: f"again: {_label(derivation)}")
+            try:
+                self._nix.realise(parts, log, log.describe, "--check")
+                found[role] = ""
+            except NixBuildError as error:
+                found[role] = "; ".join(
+                    line for line in error.output.splitlines() if "may not be deterministic" in line
+                )
+                if not found[role]:
+                    raise
+        return found
+
+
+@contextmanager
+def _about(file: str) -> t.Iterator[None]:
+    """What does not evaluate is said with the file of the composition."""
+    try:
+        yield
+    except EvaluationError as error:
+        explained = EvaluationError(f"{file} does not evaluate:\n{error.message}")
+        explained.failure = error.failure
+        raise explained from None
+
+
+def _lock_digest(source: Source) -> str | None:
+    """Digest of flake.lock; ``None`` without one."""
+    try:
+        with open(os.path.join(source.directory, "flake.lock"), "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def _label(derivation: str) -> str:
+    """A derivation as users know it: ``build server-root``."""
+    return "build " + re.sub(r"^[a-z0-9]{32}-|\.drv$", "", os.path.basename(derivation))

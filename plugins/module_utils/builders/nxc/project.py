@@ -1,0 +1,155 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Projects of NixOS Compose: what belongs to one, and copies that may be changed. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import typing as t
+from dataclasses import dataclass
+
+from ...errors import CommandError, InputError, MissingProgramError
+from ...files import read_json, write_text
+from ...process import run
+
+#: What `nxc` itself writes next to the flake.
+_MADE = frozenset({"build", "deploy", "artifact", ".git"})
+
+
+@dataclass(frozen=True)
+class Project:
+    """A directory with a flake that calls ``nxc.lib.compose``."""
+
+    directory: str
+    #: composition.nix or compositions.nix.
+    file: str
+    #: ``default_flavour`` of nxc.json; empty: none.
+    default_flavour: str
+
+    @property
+    def setup_file(self) -> str:
+        """Path of setup.toml; empty: there is none."""
+        path = os.path.join(self.directory, "setup.toml")
+        return path if os.path.isfile(path) else ""
+
+    @classmethod
+    def find(cls, path: str) -> Project:
+        """The project in a directory, or in its directory ``nxc``, where ``nxc init`` puts it.
+
+        :raises InputError: there is none, or nxc.json cannot be read.
+        """
+        path = os.path.abspath(path)
+        for directory in (path, os.path.join(path, "nxc")):
+            if os.path.isfile(os.path.join(directory, "flake.nix")):
+                return cls._read(directory)
+        raise InputError(f"{path} has no flake.nix: it is what makes a directory a project of the builder 'nxc'")
+
+    @classmethod
+    def _read(cls, directory: str) -> Project:
+        config = os.path.join(directory, "nxc.json")
+        data: t.Any = {}
+        if os.path.isfile(config):
+            try:
+                data = read_json(config)
+            except ValueError as error:
+                raise InputError(f"{config}: cannot be read: {error}") from None
+            if not isinstance(data, dict):
+                raise InputError(f"{config} is {data!r}, expected an object")
+        # What nxc.json names may not be there: the flake alone says what is built.
+        wanted = list(dict.fromkeys(filter(None, [data.get("composition"), "compositions.nix", "composition.nix"])))
+        files = [os.path.join(directory, name) for name in wanted]
+        file = next((name for name in files if os.path.exists(name)), None)
+        if file is None:
+            named = f"; {config} names {data['composition']}" if data.get("composition") else ""
+            raise InputError(f"none of {', '.join(files)} is there{named}")
+        return cls(directory, file, data.get("default_flavour") or "")
+
+    def digest(self) -> str:
+        """Of the names and contents of the project's files."""
+        digest = hashlib.sha256()
+        for folder, folders, files in os.walk(self.directory):
+            folders[:] = sorted(set(folders) - _MADE)
+            for name in sorted(files):
+                path = os.path.join(folder, name)
+                if os.path.isfile(path):
+                    line = f"{os.path.relpath(path, self.directory)}\0{file_digest(path)}\n"
+                    digest.update(line.encode())
+        return digest.hexdigest()
+
+    def lock_digest(self) -> str | None:
+        """Of flake.lock; ``None`` if there is none."""
+        path = os.path.join(self.directory, "flake.lock")
+        return file_digest(path) if os.path.exists(path) else None
+
+    def copy_to(self, directory: str) -> Project:
+        """A copy of all that Nix would see of the project: tracked files, or, outside of git, all but build results.
+
+        The whole repository is copied, for inputs of a flake may lie beside it.
+        """
+        top = self._top()
+        within = "." if top is None else os.path.relpath(self.directory, top)
+        target = os.path.join(directory, "source")
+        if top is None:
+            shutil.copytree(self.directory, target, symlinks=True, ignore=lambda folder, names: _MADE & set(names))
+        else:
+            listed = run(["git", "-C", top, "ls-files", "-z"], timeout=60).stdout
+            for name in filter(None, listed.split("\0")):
+                source = os.path.join(top, name)
+                if os.path.islink(source) or os.path.isfile(source):
+                    os.makedirs(os.path.join(target, os.path.dirname(name)), exist_ok=True)
+                    shutil.copy2(source, os.path.join(target, name), follow_symlinks=False)
+            # A repository again, so that Nix takes all of it, and from there the same as from the original.
+            run(["git", "-C", target, "init", "--quiet"], timeout=60)
+            run(["git", "-C", target, "add", "--all", "--force"], timeout=60)
+        path = os.path.normpath(os.path.join(target, within))
+        if not os.path.isfile(os.path.join(path, "flake.nix")):
+            raise InputError(f"{self.directory}: flake.nix is not tracked by git, so Nix does not see it; git add it")
+        return self._read(path)
+
+    def _top(self) -> str | None:
+        try:
+            done = run(["git", "-C", self.directory, "rev-parse", "--show-toplevel"], timeout=10)
+        except (CommandError, MissingProgramError):
+            return None
+        return done.stdout.strip()
+
+
+def flat(setup: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Content of setup.toml for which nothing is left to merge, from one that is merged."""
+    data = {key: value for key, value in setup.items() if key != "override-params"}
+    if "project" in data:
+        data["project"] = {key: value for key, value in data["project"].items() if key != "selected"}
+    return data
+
+
+def write_setup(project: Project, data: t.Mapping[str, t.Any]) -> None:
+    """Write setup.toml, one key of the top level in a line."""
+    text = "".join(f"{json.dumps(key)} = {_toml(value, key)}\n" for key, value in sorted(data.items()))
+    write_text(os.path.join(project.directory, "setup.toml"), text, 0o644)
+
+
+def _toml(value: t.Any, where: str) -> str:
+    if isinstance(value, t.Mapping):
+        entries = (f"{json.dumps(key)} = {_toml(item, f'{where}.{key}')}" for key, item in value.items())
+        return "{" + ", ".join(entries) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item, where) for item in value) + "]"
+    if value is None:
+        raise InputError(f"setup: {where} is null, which setup.toml cannot hold")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def container_ports(published: t.Iterable[str]) -> tuple[int, ...]:
+    """Ports in the container of compose's short form, ``[[ADDRESS:]HOST:]PORT[/tcp]``."""
+    ports = (str(entry).rpartition(":")[2] for entry in published if not str(entry).endswith("/udp"))
+    return tuple(sorted({int(port.partition("/")[0]) for port in ports if port.partition("/")[0].isdigit()}))
+
+
+def file_digest(path: str) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()

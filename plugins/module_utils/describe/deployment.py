@@ -1,0 +1,451 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments: from a deployment file, to inventory variables, and back from these. PRIVATE to the collection.
+
+The keys of the file are documented in the inventory plugin (plugins/inventory/composition.py) and docs/inventory.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from ..model.composition import Composition, Distribution
+from ..model.deployment import Deployment, Limit, Node
+from . import values
+from .addresses import Addresses, parse_network
+from .limits import parse_limits, parse_quorum
+from .members import from_members, to_members
+from .names import is_host_name, is_node_name, label_of, nearest
+from .options import HasOptions, PlatformFacts, validate_options
+from .ownership import parse_adopting
+from .units import unit_patterns
+
+#: What may happen to a node that does not answer.
+SILENT = ("refuse", "replace")
+ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
+NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
+
+Data = t.Mapping[str, t.Any]
+Chosen = t.TypeVar("Chosen", bound=HasOptions)
+
+
+@dataclass(frozen=True)
+class Others:
+    """What other inventory sources define."""
+
+    #: Variables by host.
+    hosts: t.Mapping[str, Data] = field(default_factory=dict)
+    #: Hosts by group.
+    groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Content of a deployment file."""
+
+    deployment: Deployment
+    #: The user's variables by node, of those that have some.
+    variables: t.Mapping[str, Data]
+    #: Nodes that are hosts of other inventory sources.
+    placed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What can be set for a whole deployment, a role and a node; the narrower one wins."""
+
+    variables: Data
+    parameters: Data
+    secrets: Data
+    options: Data
+
+    @classmethod
+    def read(cls, entry: Data, platform: type[PlatformFacts], where: str) -> _Settings:
+        options = values.mapping(entry.get("options"), f"{where}.options")
+        return cls(
+            values.variables(entry.get("variables"), f"{where}.variables"),
+            values.parameters(entry.get("parameters"), f"{where}.parameters"),
+            values.secrets(entry.get("secrets"), f"{where}.secrets"),
+            validate_options(platform, options, f"{where}.options", "platform"),
+        )
+
+    def over(self, wider: _Settings) -> _Settings:
+        return _Settings(
+            {**wider.variables, **self.variables},
+            {**wider.parameters, **self.parameters},
+            {**wider.secrets, **self.secrets},
+            {**wider.options, **self.options},
+        )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A node before it has its address."""
+
+    name: str
+    role: str
+    index: int
+    settings: _Settings
+    #: As given in the file.
+    address: t.Any = None
+
+
+def file_name(path: str) -> str:
+    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``, as a label."""
+    return label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
+
+
+def state_directory(base: str | None, name: str, path: str) -> str:
+    """Directory of a deployment: below ``base`` (relative to the deployment file), else where state belongs here."""
+    if base:
+        above = os.path.join(os.path.dirname(path), os.path.expanduser(base))
+    elif os.geteuid() == 0:
+        above = "/var/lib/immutable-compose"
+    else:
+        home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        above = os.path.join(home, "immutable-compose")
+    return os.path.abspath(os.path.join(above, name))
+
+
+def parse(
+    data: Data,
+    composition: Composition,
+    path: str,
+    platforms: t.Mapping[str, type[PlatformFacts]],
+    others: Others | None = None,
+) -> Parsed:
+    """Read a deployment file whose builder is one of those known (:func:`chosen`).
+
+    :param data: options of the inventory plugin; plain data.
+    :param path: of the deployment file, absolute: for messages, the default name, and paths relative to it.
+    :param platforms: the known platforms by name.
+    :param others: for roles that are placed on existing hosts, and against names that are used already.
+    :raises InputError: names file, key, value and what was expected.
+    """
+    others = others or Others()
+    name = values.host_name(data.get("name") or file_name(path), f"{path}: name")
+    values.host_name(composition.name, f"{composition.path}: name of the composition")
+    network = parse_network(data["network"], f"{path}: network")
+    platform, options = chosen(data["platform"], platforms, path, "platform")
+    parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
+
+    wanted, placed = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
+    nodes = _with_addresses(wanted, placed, Addresses(network, composition.roles), others, path)
+    deployment = Deployment(
+        name=name,
+        composition=composition.path,
+        builder=composition.builder,
+        builder_options=_named(data["builder"])[1],
+        platform=platform.name,
+        nodes=nodes,
+        network=str(network),
+        domain=_domain(data, nodes, path),
+        state=state_directory(data.get("state_dir"), name, path),
+        setup=values.parameters(data.get("setup"), f"{path}: setup"),
+        parameters=parameters,
+        authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
+        retries=values.whole(data.get("retries", 0), f"{path}: retries"),
+        at_least=parse_quorum(data.get("at_least"), nodes, composition.roles, f"{path}: at_least"),
+        silent=values.one_of(data.get("silent", "refuse"), SILENT, f"{path}: silent"),
+        may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
+        keep=values.at_least_one(data["keep"], f"{path}: keep"),
+        boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
+        verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
+        at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
+        composition_name=composition.name,
+        adopt_data=parse_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
+    )
+    variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
+    return Parsed(deployment, variables, frozenset(placed))
+
+
+def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
+    """The domain of nodes whose names have no dots."""
+    domain = values.domain(data.get("domain"), f"{path}: domain")
+    names = {node.name for node in nodes}
+    for name in names:
+        if domain and f"{name}.{domain}" in names:
+            raise InputError(
+                f"{path}: domain: nodes {name!r} and {f'{name}.{domain}'!r} would both be {f'{name}.{domain}'!r}"
+            )
+    return domain
+
+
+def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
+    """What is given as a name, or as a mapping with the name and options."""
+    options = dict(value) if isinstance(value, t.Mapping) else {"name": value}
+    return options.pop("name", None), options
+
+
+def chosen(
+    value: t.Any, known: t.Mapping[str, type[Chosen]], path: str, what: str
+) -> tuple[type[Chosen], dict[str, t.Any]]:
+    """The platform or builder that a deployment file names, alone or in a mapping with its options.
+
+    :param what: the key of the file, ``platform`` or ``builder``.
+    """
+    name, options = _named(value)
+    if not isinstance(name, str) or name not in known:
+        raise InputError(f"{path}: {what} is {name!r}, expected a known {what}{nearest(str(name), known)}")
+    return known[name], validate_options(known[name], options, f"{path}: {what}", what)
+
+
+def _nodes(
+    data: Data, composition: Composition, platform: type[PlatformFacts], every: _Settings, path: str, others: Others
+) -> tuple[list[_Wanted], set[str]]:
+    """All nodes, by role and index, and the names of those placed on existing hosts."""
+    roles = values.mapping(data.get("roles"), f"{path}: roles")
+    values.known(roles, composition.roles, f"{path}: roles", "role of the composition")
+    entries = values.mapping(data.get("nodes"), f"{path}: nodes")
+    wanted: dict[str, _Wanted] = {}
+    placed: set[str] = set()
+    for role in sorted(composition.roles):
+        where = f"{path}: roles.{role}"
+        entry = role_entry(roles.get(role), where)
+        if entry.get("hosts") is not None:
+            names = _placed(entry, where, others)
+            placed.update(names)
+        else:
+            names = _names(role, entry, composition, where)
+        if names and platform.boots_kernel and not composition.roles[role].bootable:
+            raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
+        settings = _Settings.read(entry, platform, where)
+        common = settings.over(every)
+        for index, name in enumerate(names, 1):
+            if name in wanted:
+                roles_ = f"role {wanted[name].role!r} and role {role!r}"
+                other = f"; 'roles: {{{role}: [NAME]}}' in {path} gives others" if wanted[name].role != role else ""
+                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names{other}")
+            if name not in placed:
+                _refuse_taken(name, where, others)
+            known = _known(name, platform, others, where) if name in placed else {}
+            own = settings.over(_Settings({}, {}, {}, known).over(every)) if known else common
+            wanted[name] = _Wanted(name, role, index, own)
+    values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
+    for name, value in entries.items():
+        where = f"{path}: nodes.{name}"
+        entry = values.mapping(value, where)
+        values.known(entry, NODE_KEYS, where, "key of a node")
+        node = wanted[name]
+        settings = _Settings.read(entry, platform, where).over(node.settings)
+        wanted[name] = _Wanted(name, node.role, node.index, settings, entry.get("address"))
+    return list(wanted.values()), placed
+
+
+def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
+    """A role's entry in its long form."""
+    if not isinstance(value, t.Mapping):
+        return {"names" if isinstance(value, (list, tuple)) else "count": value}
+    entry = values.mapping(value, where)
+    values.known(entry, ROLE_KEYS, where, "key of a role")
+    if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
+        raise InputError(f"{where}: names is {entry['names']!r}, expected no count and no hosts beside it")
+    return entry
+
+
+def _names(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
+    """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
+    if entry.get("names") is not None:
+        return values.host_names(entry["names"], f"{where}.names")
+    wanted: Distribution = values.count(entry.get("count"), f"{where}.count")
+    if wanted is None:
+        where = f"{composition.path}: rolesDistribution.{role}"
+        wanted = values.distribution(composition.distribution.get(role), where)
+    if isinstance(wanted, list):
+        return wanted
+    stem = label_of(role)
+    names = [stem] if wanted is None else [f"{stem}{index}" for index in range(1, wanted + 1)]
+    if names and not is_host_name(names[-1]):  # the longest one: it tells for all of them
+        raise InputError(
+            f"{where}: {role!r} gives no name for a node, expected {values.A_NAME};"
+            f" 'roles: {{{role}: [NAME]}}' in the deployment file gives others"
+        )
+    return names
+
+
+def _placed(entry: Data, where: str, others: Others) -> list[str]:
+    """The existing hosts that a role is placed on: all, or the first ``count``."""
+    words, count = entry["hosts"], values.count(entry.get("count"), f"{where}.count")
+    pool: dict[str, None] = {}
+    for word in words if isinstance(words, list) else [words]:
+        if not isinstance(word, str):
+            raise InputError(f"{where}.hosts has {word!r}, expected names of hosts or groups")
+        if word not in others.groups and word not in others.hosts:
+            near = nearest(word, [*others.groups, *others.hosts])
+            raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
+        for host in others.groups.get(word, [word]):
+            if not is_node_name(host):
+                raise InputError(
+                    f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME};"
+                    f" give it such a name where it is defined, and 'ansible_host: {host}'"
+                )
+            if "compose_role" in others.hosts[host]:
+                raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
+            pool[host] = None
+    if count is not None and count > len(pool):
+        raise InputError(f"{where}.count is {count}, expected at most {len(pool)}: so many hosts has {words!r}")
+    return list(pool)[:count]
+
+
+def _known(host: str, platform: type[PlatformFacts], others: Others, where: str) -> dict[str, t.Any]:
+    """Options of the platform that the variables of an existing host say."""
+    known = {}
+    for option, variable in platform.host_variables.items():
+        if variable in others.hosts[host]:
+            value = values.plain(others.hosts[host][variable])
+            if platform.options[option].type is int and isinstance(value, str) and re.fullmatch("[0-9]+", value):
+                value = int(value)
+            where_ = f"{where}.hosts: {variable} of {host!r}"
+            known.update(validate_options(platform, {option: value}, where_, "platform"))
+    return known
+
+
+def _refuse_taken(name: str, where: str, others: Others) -> None:
+    if name in others.hosts or name in others.groups or name == "localhost":
+        what = "group" if name in others.groups else "host"
+        raise InputError(
+            f"{where}: the name {name!r} is taken by a {what} of another inventory source,"
+            " expected another name (or 'hosts', to deploy on existing hosts)"
+        )
+
+
+def _with_addresses(
+    wanted: t.Sequence[_Wanted], placed: t.Collection[str], addresses: Addresses, others: Others, path: str
+) -> tuple[Node, ...]:
+    fixed = {}
+    for node in wanted:
+        if node.address is not None:
+            fixed[node.name] = addresses.explicit(node.address, node.name, f"{path}: nodes.{node.name}.address")
+        elif node.name in placed and others.hosts[node.name].get("ansible_host") in addresses:
+            where = f"{path}: roles.{node.role}.hosts: ansible_host of {node.name!r}"
+            fixed[node.name] = addresses.explicit(others.hosts[node.name]["ansible_host"], node.name, where)
+    return tuple(
+        Node(
+            name=node.name,
+            role=node.role,
+            index=node.index,
+            address_given=node.name in fixed,
+            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
+            parameters=node.settings.parameters,
+            secrets=node.settings.secrets,
+            options=node.settings.options,
+        )
+        for node in wanted
+    )
+
+
+#: Fields of a deployment that travel as they are.
+_SHARED = (
+    "retries",
+    "silent",
+    "composition",
+    "composition_name",
+    "builder",
+    "platform",
+    "network",
+    "state",
+    "keep",
+    "boot_timeout",
+    "verify_timeout",
+)
+#: The same, left out where there is none.
+_IF_ANY = ("domain", "broken")
+_NONE = object()
+
+
+def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
+    """Inventory variables: those that all nodes share, and those of each node by name."""
+    shared: dict[str, t.Any] = {
+        "compose_deployment": deployment.name,
+        "compose_setup": dict(deployment.setup),
+        "compose_builder_options": dict(deployment.builder_options),
+        "compose_parameters": dict(deployment.parameters),
+        "compose_authorized_keys": list(deployment.authorized_keys),
+        "compose_members": to_members(deployment.nodes),
+        "compose_adopt_data": list(deployment.adopt_data),
+        "compose_may_fail": list(deployment.may_fail),
+        "compose_at_least": dict(deployment.at_least),
+        "compose_at_most": {
+            name: {"nodes": list(limit.nodes), "count": limit.count} for name, limit in deployment.at_most.items()
+        },
+        **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
+    }
+    for key in _IF_ANY:
+        if getattr(deployment, key):
+            shared[f"compose_{key}"] = getattr(deployment, key)
+    own: dict[str, dict[str, t.Any]] = {}
+    for node in deployment.nodes:
+        own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
+        if node.address_given:
+            own[node.name]["compose_address_given"] = True
+        extra = {key: value for key, value in node.parameters.items() if deployment.parameters.get(key, _NONE) != value}
+        for key, value in (("node_parameters", extra), ("secrets", node.secrets), ("options", node.options)):
+            if value:
+                own[node.name][f"compose_{key}"] = dict(value)
+    return shared, own
+
+
+def from_hostvars(name: str, hostvars: t.Mapping[str, Data]) -> Deployment:
+    """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
+
+    Its nodes are all members; those whose hosts are not given have no parameters. Secrets are read where they are
+    needed, see plugin_utils/secrets.py.
+
+    :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
+    """
+    given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
+    if not given:
+        raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
+    first, shared = next(iter(given.items()))
+
+    def of(host: str, held: Data, key: str) -> t.Any:
+        try:
+            return values.plain(held[f"compose_{key}"])
+        except KeyError:
+            raise InputError(
+                f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
+            ) from None
+
+    members = {node.name: node for node in from_members(of(first, shared, "members"))}
+    strangers = sorted(set(given) - set(members))
+    if strangers:
+        raise InputError(
+            f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
+        )
+    parameters = of(first, shared, "parameters")
+    nodes = [
+        Node(
+            name=host,
+            role=of(host, given[host], "role"),
+            index=of(host, given[host], "index"),
+            address=of(host, given[host], "address"),
+            address_given=bool(given[host].get("compose_address_given", False)),
+            parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
+            options=values.plain(given[host].get("compose_options", {})),
+        )
+        if host in given
+        else member
+        for host, member in members.items()
+    ]
+    return Deployment(
+        name=name,
+        nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.index))),
+        setup=of(first, shared, "setup"),
+        builder_options=of(first, shared, "builder_options"),
+        revision=values.plain(shared.get("compose_revision", "")),
+        parameters=parameters,
+        authorized_keys=tuple(of(first, shared, "authorized_keys")),
+        adopt_data=tuple(of(first, shared, "adopt_data")),
+        may_fail=tuple(of(first, shared, "may_fail")),
+        at_least=of(first, shared, "at_least"),
+        at_most={
+            name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
+        },
+        **{key: of(first, shared, key) for key in _SHARED},
+        **{key: values.plain(shared.get(f"compose_{key}", "")) for key in _IF_ANY},
+    )

@@ -1,0 +1,149 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose the state directory of a deployment is: ``<state>/deployment.json``. PRIVATE to the collection.
+
+What lies in the directory is removed and replaced as the deployment needs it. So a directory that somebody else filled
+is refused, and the directory of another deployment or composition too.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import InputError
+from ..model import codec
+from ..model.deployment import Deployment
+from .held import HeldAddresses
+
+MARK = "deployment.json"
+
+#: What a run may leave in a directory that it has not marked yet.
+_HARMLESS = frozenset({"lock", "lease.json", "lease.lock", "shipped", "lost+found"})
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Whose a state directory is."""
+
+    deployment: str
+    #: Name of the composition, and its directory on the controller.
+    composition: str
+    source: str
+    #: Where the directory was when it was used, the last place last: nodes may still run from a former one.
+    directories: list[str]
+    schema: t.Literal["immutable.compose/state/1"] = "immutable.compose/state/1"
+
+    @classmethod
+    def read(cls, state: str) -> Mark | None:
+        """The mark of a state directory, if it has one.
+
+        :raises InputError: it is damaged; says what to do.
+        """
+        path = os.path.join(state, MARK)
+        try:
+            return codec.read(cls, path)
+        except FileNotFoundError:
+            return None
+        except InputError as error:
+            raise InputError(
+                f"{error.message}. The file says whose {state} is: if that is the state directory of this deployment, "
+                "remove the file, and it is written again"
+            ) from None
+
+    def is_of(self, deployment: Deployment) -> bool:
+        """Whether the directory is of this very deployment, wherever its state is meant to be now."""
+        return (self.deployment, self.source) == (deployment.name, deployment.composition)
+
+
+class StateDirectory:
+    """The state directory of one deployment, on the host that runs it."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.path = os.path.realpath(deployment.state)
+
+    def require(self) -> None:
+        """:raises InputError: the directory is somebody else's. Writes nothing."""
+        try:
+            mark = Mark.read(self.path)
+            if mark is None:
+                self._require_nothing_foreign()
+                return
+        except PermissionError:
+            return  # the platform says which permission is missing
+        except NotADirectoryError:
+            raise InputError(f"the state directory {self.path} is, or lies below, a file; set state_dir") from None
+        if mark.deployment != self.deployment.name:
+            raise InputError(
+                f"{self.path} is the state directory of the deployment {mark.deployment!r} (composition "
+                f"{mark.composition!r}), not of {self.deployment.name!r}. Nothing was touched. Set another name or "
+                f"state_dir; if the directory was renamed, give it back its name {mark.deployment!r}"
+            )
+        if mark.composition != self.deployment.composition_name:
+            self._require_handed_over(mark)
+
+    def claim(self) -> None:
+        """Make the directory, and mark it as this deployment's. Only after :meth:`require`, before anything else."""
+        mark = Mark.read(self.path)
+        places = [place for place in (mark.directories if mark else []) if place != self.path]
+        new = Mark(
+            self.deployment.name, self.deployment.composition_name, self.deployment.composition, [*places, self.path]
+        )
+        if new != mark:
+            codec.write(os.path.join(self.path, MARK), new)
+
+    def _require_nothing_foreign(self) -> None:
+        try:
+            entries = sorted(os.listdir(self.path))
+        except FileNotFoundError:
+            return
+        foreign = [entry for entry in entries if entry not in _HARMLESS and not entry.startswith(f".{MARK}.")]
+        if foreign and not self._is_of_an_earlier_version():
+            shown = ", ".join(foreign[:5]) + (" …" if len(foreign) > 5 else "")
+            raise InputError(
+                f"the state directory {self.path} exists and is none of a deployment: it holds {shown}. Nothing was "
+                "touched. Set another name or state_dir, or move away what is there"
+            )
+
+    def _is_of_an_earlier_version(self) -> bool:
+        """Whether a version that marked no directories has made it."""
+        has = {
+            path
+            for path in ("ca", "id_ed25519", "known_hosts", os.path.join("releases", "current"))
+            if os.path.isfile(os.path.join(self.path, path))
+        }
+        return {"ca", "id_ed25519"} <= has or "releases/current" in has and "known_hosts" in has
+
+    def _require_handed_over(self, mark: Mark) -> None:
+        """A directory of another composition, with something in it, needs the word of consent for each node."""
+        nodes = set(HeldAddresses.read(self.path).names()) | _entries(os.path.join(self.path, "nodes"))
+        data = {
+            node
+            for node in _entries(os.path.join(self.path, "volumes"))
+            if _entries(os.path.join(self.path, "volumes", node))
+        }
+        members = {node.name for node in self.deployment.nodes}
+        adopted = set(self.deployment.adopt_data)
+        if not nodes | data or nodes <= members and adopted and (nodes | data) & members <= adopted:
+            return
+        there = " and ".join(
+            f"{what} {', '.join(sorted(names))}" for what, names in (("nodes", nodes), ("data of", data)) if names
+        )
+        consent = ", ".join(sorted((nodes | data) & members) or sorted(members)[:1])
+        raise InputError(
+            f"{self.path} is the state directory of composition {mark.composition!r} ({mark.source}), which has "
+            f"{there}, not of composition {self.deployment.composition_name!r}. Nothing was touched. Set another "
+            "name or state_dir; or destroy what is there with the deployment file that it was made with "
+            "(compose_data=true for data); or, if all its nodes are in this deployment, too, hand it over: "
+            f"adopt_data: [{consent}]"
+        )
+
+
+def _entries(directory: str) -> set[str]:
+    try:
+        return set(os.listdir(directory))
+    except FileNotFoundError:
+        return set()

@@ -1,0 +1,100 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node is asked, in one round trip, and what it answers. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import shlex
+import typing as t
+from dataclasses import dataclass
+
+from ..images.image import IDENTITY_FILE, SYSTEM_LINK
+from .connection import Output
+
+#: Seconds that a declared port may stay closed once systemd says that the system is up.
+PORT_GRACE = 30
+#: Failed units that are listed, and explained; last lines of each, and bytes of a line.
+LISTED, EXPLAINED, LINES, WIDTH = 200, 10, 3, 300
+
+#: What is known of a node, by key: one fact per line, ``KEY VALUE``.
+Facts = t.Mapping[str, t.Sequence[str]]
+
+# The node itself waits until it is up. Guix has the Shepherd in place of systemd; that marks a service that failed to
+# start with "!".
+_PROBE = r"""
+if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})")
+else identity=$(head -c 1000 {identity_file} 2>&1); fi
+herd={system_link}/profile/bin/herd
+if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1 | head -c 1000); fi
+echo "identity $identity"
+if [ "$identity" != {identity} ]; then echo "state $state"; exit; fi
+case $state in
+  initializing|starting) if [ {wait} = 1 ]; then state=$(systemctl is-system-running --wait 2>&1 | head -c 1000); fi ;;
+esac
+about() { head -n "$2" | cut -b 1-{width} | while IFS= read -r line; do printf '%s\n' "$1 $unit $line"; done; }
+grace={grace}
+explained=0
+while read -r unit _; do
+  echo "failed $unit"
+  if [ $((explained += 1)) -le {explained} ]; then
+    systemctl show --property=Result,ExecMainStatus "$unit" 2>/dev/null | about why 5
+    journalctl --boot --no-pager --output=cat --lines={lines} "_SYSTEMD_UNIT=$unit" 2>&1 | about said {lines}
+  fi
+  grace=0
+done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
+  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width})
+end=$((SECONDS + grace))
+for port in {ports}; do
+  until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
+    if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; break; fi
+    sleep 0.1
+  done
+done
+echo "state $state"
+"""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a node has to be."""
+
+    identity: str
+    ports: t.Sequence[int] = ()
+    #: The node's own address: where services listen that do not listen on the loopback interface.
+    address: str | None = None
+    #: Units, or patterns for them, whose failure is told but counts for nothing.
+    may_fail: t.Sequence[str] = ()
+
+
+def probe(expected: Expected, *, wait: bool) -> str:
+    """The command that asks a node.
+
+    :param wait: until the node is up, and its ports are open.
+    """
+    values = {
+        "identity_file": shlex.quote(IDENTITY_FILE),
+        "system_link": SYSTEM_LINK,
+        "identity": shlex.quote(expected.identity),
+        "wait": "1" if wait else "0",
+        "grace": str(PORT_GRACE if wait else 0),
+        "listed": str(LISTED),
+        "explained": str(EXPLAINED),
+        "lines": str(LINES),
+        "width": str(WIDTH),
+        "ports": " ".join(map(str, expected.ports)),
+        "addresses": " ".join(filter(None, ("127.0.0.1", "::1", expected.address))),
+    }
+    script = _PROBE
+    for key, value in values.items():
+        script = script.replace(f"{{{key}}}", value)
+    return script
+
+
+def facts_of(output: Output) -> dict[str, list[str]]:
+    """What the probe printed."""
+    facts: dict[str, list[str]] = {}
+    for line in output.stdout.decode("utf-8", "replace").splitlines():
+        key, dummy, value = line.partition(" ")
+        facts.setdefault(key, []).append(value)
+    return facts

@@ -1,0 +1,38 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives a running node a new node document. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..errors import CommandError
+from ..model.deployment import Node
+from .connection import HANDSHAKE, connect
+from .endpoint import Endpoint
+from .keys import Keys
+
+#: Secrets travel on standard input: command lines can be seen by everybody.
+_APPLY = (
+    "umask 077 && cat >/run/compose/node.json.new && mv /run/compose/node.json.new /run/compose/node.json"
+    " && /usr/lib/compose/apply-node refresh"
+)
+
+
+def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: t.Mapping[str, t.Any]) -> None:
+    """Replace ``/run/compose/node.json`` and let the node apply it; see docs/formats.md.
+
+    :raises ComposeError: the node cannot be reached, or refuses the document.
+    """
+    connection = connect(node.name, endpoint, keys)
+    try:
+        output = connection.feed(_APPLY, json.dumps(document).encode(), HANDSHAKE)
+    finally:
+        connection.close()
+    if output.returncode != 0:
+        text = (output.stdout + output.stderr).decode("utf-8", "replace")
+        error = CommandError("/usr/lib/compose/apply-node refresh", output.returncode, text)
+        error.node = node.name
+        raise error

@@ -1,0 +1,183 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long-lived processes that outlast the run that started them: start, find again, stop. PRIVATE to the collection.
+
+A machine's process is known by its marker, an argument of its command line that no other process has. So it is found
+even if the run that started it was killed before it could write anything down, and a reused process id is never taken
+for it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+import typing as t
+from contextlib import contextmanager, suppress
+
+from ...errors import CommandError, ComposeError
+from ...process import need
+
+#: Seconds between two looks at a process that is starting.
+POLL = 0.02
+
+#: Signals that a run may ignore, but a machine must not inherit as ignored.
+_DEFAULT_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE)
+
+
+def find(markers: t.Collection[str], programs: t.Collection[str]) -> dict[str, int]:
+    """Marker → process id, for every marker whose process lives.
+
+    :param markers: matched against whole arguments, or the part after the ``=`` of an option.
+    :param programs: base names of the programs that may carry a marker; so an editor or a ``ps`` never counts.
+    """
+    wanted = set(markers)
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            for marker in wanted & _marks(int(entry), programs):
+                if _leads_session(int(entry)):
+                    found[marker] = int(entry)
+    return found
+
+
+def _leads_session(pid: int) -> bool:
+    """As :func:`start` makes it; a child does not, which looks the same until it becomes another program."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def commands(programs: t.Collection[str]) -> list[list[str]]:
+    """Command lines of all processes of these programs."""
+    found = [_arguments(int(entry), programs) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [arguments for arguments in found if arguments]
+
+
+def _marks(pid: int, programs: t.Collection[str]) -> set[str]:
+    return {argument.rpartition("=")[2] for argument in _arguments(pid, programs)[1:]}
+
+
+def _arguments(pid: int, programs: t.Collection[str]) -> list[str]:
+    """The command line of a process; empty if it is gone, or of another program."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            arguments = stream.read().decode("utf-8", "replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
+    return arguments if os.path.basename(arguments[0]) in programs else []
+
+
+def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool], deadline: float) -> int:
+    """Start a process in a session of its own, with its output appended to ``log``; returns its id once it is ready.
+
+    :param ready: whether the process, given by its id, has come far enough to be left alone.
+    :param deadline: seconds to become ready.
+    :raises CommandError: it ended, or did not get ready in time (it is killed then); with the last lines of the log.
+    """
+    need(command[0])
+    shown = " ".join(command)
+    # The run's environment may hold passwords; a machine lives for long and needs none of it.
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+    # Nor a lock or a pipe that whoever started the run had open. Python's own files are not handed on.
+    inherited = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+    # run_command waits for the end; machines outlast the run.
+    pid = os.posix_spawnp(  # pylint: disable=ansible-bad-function
+        command[0],
+        list(command),
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in inherited),
+        ],
+        setsid=True,
+        setsigdef=_DEFAULT_SIGNALS,
+    )
+    end = time.monotonic() + deadline
+    while not ready(pid):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            raise CommandError(shown, os.waitstatus_to_exitcode(status), tail(log, 20))
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise CommandError(shown, None, tail(log, 20), why=f"not ready after {deadline:.0f} s")
+        time.sleep(POLL)
+    return pid
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process; none if it is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+            return [int(child) for child in stream.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@contextmanager
+def handle(pid: int, marker: str, programs: t.Collection[str]) -> t.Iterator[int | None]:
+    """A handle on the process that stays with it even if its id is used again; ``None`` if the process is gone."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield fd if marker in _marks(pid, programs) else None
+    finally:
+        os.close(fd)
+
+
+def wait(fd: int, seconds: float) -> bool:
+    """Wait for the process behind a handle to end; whether it did."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def kill(pid: int, fd: int, seconds: float) -> bool:
+    """Kill the process behind a handle and its children, and wait for their end; whether it came in time.
+
+    A container's init does not die with the process that supervises it.
+    """
+    handles = [fd]
+    for child in children(pid):
+        with suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(child))
+    try:
+        for each in reversed(handles):
+            send(each, signal.SIGKILL)
+        return all(wait(each, seconds) for each in handles)
+    finally:
+        for each in handles[1:]:
+            os.close(each)
+
+
+def send(fd: int, number: signal.Signals) -> None:
+    """Send a signal to the process behind a handle, if it still lives.
+
+    :raises ComposeError: it belongs to another user.
+    """
+    try:
+        signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        raise ComposeError("its process belongs to another user; run as that user, or as root") from None
+
+
+def tail(path: str, lines: int) -> str:
+    """The last lines of a log that may be large; empty if there is none."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.path.getsize(path) - lines * 400))
+            text = stream.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

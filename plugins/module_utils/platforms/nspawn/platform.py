@@ -1,0 +1,128 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Platform ``nspawn``: nodes are containers of systemd-nspawn on this host; needs root. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import signal
+import typing as t
+
+from ...errors import ComposeError
+from ...images import handover as nxc_handover
+from ...model.deployment import Deployment, Node
+from ...nodes.endpoint import Endpoint
+from ...process import need
+from ...progress import Progress
+from ..base import Target, distinct_images
+from ..local import machine
+from ..local.cgroup import drop_cgroup, own_cgroup
+from ..local.limits import CONTAINER, Needs
+from ..local.netns import BRIDGE, Namespace
+from ..local.platform import image_files
+from ..local.processes import ProcessPlatform
+from ..local.records import Record
+from .roots import Roots
+
+
+class Nspawn(ProcessPlatform):
+    """Containers on a bridge of their own, their root a volatile overlay over the image's squashfs."""
+
+    name = "nspawn"
+    formats = ("root",)
+    boots_kernel = False
+    # A container is started by programs that each become the next one.
+    programs = ("systemd-nspawn", "nsenter", "sh", "systemd-run")
+
+    def __init__(self, deployment: Deployment, progress: Progress) -> None:
+        super().__init__(deployment, progress)
+        self.namespace = Namespace(deployment.name, self.state)
+        self.roots = Roots(self.state, progress)
+
+    def check(self, nodes: t.Sequence[Node]) -> None:
+        if os.geteuid() != 0:
+            raise ComposeError("platform 'nspawn' needs root: run the playbook with become, or use platform 'qemu'")
+        need("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
+        super().check(nodes)
+
+    def needs(self, node: Node) -> Needs:
+        return CONTAINER
+
+    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+        return self.namespace.interfaces(str(node.address), self.deployment.network)
+
+    def endpoint(self, node: Node) -> Endpoint:
+        return self.namespace.endpoint(str(node.address))
+
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        images = distinct_images(targets)
+        for image in images:
+            if nxc_handover.is_nxc(image):
+                nxc_handover.check(image, self.deployment, self.deployment.nodes)
+            image_files([image], ("toplevel",) if "toplevel" in image.formats else self.formats)
+        done = [self.roots.stage(image) for image in images]
+        return any(done)
+
+    def prune(self, keep: t.Collection[str]) -> None:
+        self.roots.drop({*keep, *self.used()})
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.roots.drop(set())
+        self.namespace.remove()
+
+    def command(self, name: str, record: Record) -> list[str]:
+        # Needed again after a reboot of the host, too.
+        self.roots.stage(record.image)
+        self.namespace.create(self.deployment.network)
+        state = self.node_state(name)
+        reads = [(state.document_directory, "/run/compose/in")]
+        if nxc_handover.is_nxc(record.image):
+            directory = nxc_handover.write_files(record.image, record.document, self.node_state(name).directory)
+            store = os.path.dirname(record.image.handover["system"])
+            reads += [(store, store), (directory, "/etc/nxc")]
+        nspawn = [
+            "systemd-nspawn",
+            "--boot",
+            "--quiet",
+            "--keep-unit",
+            "--register=no",
+            "--settings=no",
+            f"--machine={name}",
+            f"--uuid={self.marker(name)}",
+            f"--directory={self.roots.path(record.image.identity)}",
+            "--read-only",  # shares the directory with other containers; the overlay is writable all the same
+            "--volatile=overlay",
+            f"--network-bridge={BRIDGE}",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+            "--console=read-only",
+            *(f"--bind={_escape(source)}:{_escape(target)}" for source, target in state.mounts(record.image.volumes)),
+            *(f"--bind-ro={_escape(source)}:{_escape(target)}" for source, target in reads),
+        ]
+        return own_cgroup(self._cgroup(name), self.namespace.enter(*nspawn))
+
+    def is_up(self, name: str, pid: int) -> bool:
+        """Once there is a child that runs another program, the image's init."""
+        try:
+            own = os.readlink(f"/proc/{pid}/exe")
+            return any(os.readlink(f"/proc/{child}/exe") != own for child in machine.children(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def shut_down(self, name: str, handle: int, seconds: int) -> bool:
+        machine.send(handle, signal.SIGTERM)
+        return machine.wait(handle, seconds)
+
+    def after_stop(self, name: str) -> None:
+        drop_cgroup(self._cgroup(name))
+
+    def _cgroup(self, name: str) -> str:
+        return f"compose-{self.marker(name)}"
+
+
+def _escape(path: str) -> str:
+    """A path in an option of systemd-nspawn whose parts are separated by colons."""
+    return path.replace("\\", "\\\\").replace(":", "\\:")
