@@ -72,6 +72,7 @@ roles:
                 "compose_at_most": {},
                 "compose_at_least": {},
                 "compose_retries": 0,
+                "compose_silent": "refuse",
                 "compose_may_fail": [],
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
