@@ -13,10 +13,10 @@ import json
 import os
 import re
 
-from ..proxmox.record import node_tag, short
-from ..ssh.connection import Output
-from ..ssh.endpoint import Endpoint
-from .proxmox import Proxmox
+from ..nodes.endpoint import Endpoint
+from ..nodes.output import Output
+from .proxmox.platform import Proxmox
+from .proxmox.record import node_tag, short
 
 
 class ProxmoxUnbooted(Proxmox):
