@@ -66,7 +66,7 @@ TURN = 2.0
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _SHELL = r"""
-export LC_ALL=C
+export LC_ALL=C.UTF-8 LANG=C.UTF-8
 d=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 set -m
@@ -78,11 +78,10 @@ while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' co
   case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
   f=$d/$((n += 1))
   {
-    export LC_ALL=C.UTF-8 LANG=C.UTF-8
     case $how in *o*) exec bash --norc -c "$command" ;; esac
     trap - EXIT
     set +m -- "$command"
-    unset -v d n mark how command f code
+    unset -v d n mark mark2 how command f code
     eval "shift; $1"
   } </dev/null >"$f.out" 2>"$f.err" &
   echo $! >"$d/pid"
@@ -90,9 +89,8 @@ while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' co
   code=$?
   : >"$d/pid"
   if [ -s "$f.out" ]; then cat "$f.out"; fi
-  printf %s "$mark"
-  if [ -s "$f.err" ]; then cat "$f.err"; fi
-  printf '%s%d%s' "$mark" "$code" "$mark"
+  if [ -s "$f.err" ]; then printf %s "$mark"; cat "$f.err"; mark2=; else mark2=$mark; fi
+  printf '%s%s%d%s' "$mark2" "$mark" "$code" "$mark"
 done
 """
 
