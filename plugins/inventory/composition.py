@@ -284,7 +284,7 @@ class InventoryModule(BaseInventoryPlugin):
             if is_stale(composition):
                 self.display.warning(
                     f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more;"
-                    " write it again with the module immutable.compose.evaluate"
+                    " write it again with the module immutable.compose.composition_evaluate"
                 )
             merged = with_distribution(options, composition.roles, path)
             parsed = parse(merged, composition, path, PLATFORMS, others)
