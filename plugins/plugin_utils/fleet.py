@@ -78,7 +78,9 @@ class FleetAction(ActionBase):
         if refusal:
             return {**result, "failed": True, "msg": refusal}
         deployments: dict[str, dict[str, t.Any]] = {}
-        for name, batch in self._deployments(task_vars).items():
+        found = self._deployments(task_vars)
+        self.several = len(found) > 1
+        for name, batch in found.items():
             deployments[name] = self._for(name, batch, task_vars)
         if not deployments:
             return {
@@ -126,7 +128,9 @@ class FleetAction(ActionBase):
             absent = [member for member in members if member not in set(hosts)]
             args = self._arguments(hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
-            done = Transport(self, task_vars).run(deployment, batch, args, run=run, absent=absent)
+            done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
+                deployment, batch, args, run=run, absent=absent
+            )
             if self.step.boots_nodes:
                 forget(deployment.state)
         except ComposeError as error:
