@@ -216,9 +216,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
     Parsed,
     chosen,
     parse,
-    to_hostvars,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.load import MANIFEST, is_stale, load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition

@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
-from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
