@@ -17,7 +17,10 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         hostvars = {host: task_vars["hostvars"][host] for host in task_vars["groups"]["immutable"]}
         read = {name: from_hostvars(name, hostvars) for name in ("one", "two")}
-        found = {name: with_secrets(each, [node.name for node in each.nodes], task_vars["hostvars"], self._templar) for name, each in read.items()}
+        found = {
+            name: with_secrets(each, [node.name for node in each.nodes], task_vars["hostvars"], self._templar)
+            for name, each in read.items()
+        }
         with open("found.json", "w") as stream:
             json.dump({name: each.to_json() for name, each in found.items()}, stream)
         return {}

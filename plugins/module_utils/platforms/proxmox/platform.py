@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Platform ``proxmox``: nodes are VMs of a Proxmox VE cluster. PRIVATE to the collection.
 
-What is here maps the steps of a platform to the other files of this folder, which do the work.
+What is here maps the steps of a platform to the files beside it, which do the work.
 """
 
 from __future__ import annotations
