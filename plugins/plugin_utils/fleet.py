@@ -176,6 +176,8 @@ class FleetAction(ActionBase):
             whole = not absent and set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
         if args.get("replace"):
+            if isinstance(args["replace"], str):  # as -e says it; the module would split it the same way
+                args["replace"] = [name.strip() for name in args["replace"].split(",")]
             hostvars = task_vars["hostvars"]
             others = [host for host in args["replace"] if host not in members and host in hostvars]
             # Nodes of other deployments are theirs to replace; a name that nobody has is refused by each.

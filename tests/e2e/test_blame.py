@@ -56,7 +56,7 @@ def test_new_capacity_stays_when_another_was_ill_before(lab: Tiny) -> None:
 
 def test_replace_is_a_word_that_counts(lab: Tiny) -> None:
     boots = {node: lab.boot_of(node) for node in ("app1", "app2")}
-    lab.play("deploy", "-e", '{"compose_replace": ["app2"]}')
+    lab.play("deploy", "-e", "compose_replace=app2")
     assert lab.boot_of("app1") == boots["app1"] and lab.boot_of("app2") != boots["app2"]
     assert "did you mean 'app2'" in lab.play("deploy", "-e", '{"compose_replace": ["apq2"]}', expect=2).output
 
