@@ -11,7 +11,7 @@ from dataclasses import replace
 from ..model.deployment import Deployment
 from ..platforms.base import Observation, Outcome, Platform, Target, Tell
 from ..progress import Progress
-from .waves import Waves, out_of_service
+from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
 Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, str]]
@@ -87,8 +87,9 @@ class Rollout:
         served = {name for name in names if observed[name].verified is not None}
         down = out_of_service(observed, names)
         idle = [name for name in names if name not in served or observed[name].state != "running"]
-        kept = [name for name in names if name not in set(idle) and _runs_verified(observed[name])]
-        waiting = [name for name in names if name not in {*idle, *kept}]
+        running = without(names, idle)
+        kept = [name for name in running if _runs_verified(observed[name])]
+        waiting = without(running, kept)
         waves = Waves(self.deployment.at_most)
         wave = [*idle, *waves.next(waiting, {*down, *served.intersection(idle)})]
         outcomes: dict[str, Outcome] = {}
@@ -96,7 +97,7 @@ class Rollout:
         number = 0
         while wave or kept:
             number += 1
-            waiting = [name for name in waiting if name not in set(wave)]
+            waiting = without(waiting, wave)
             if waiting or number > 1:
                 self._announce("revert", number, None, wave)
             tell = self._teller("revert", "done", len(names), len(outcomes))
