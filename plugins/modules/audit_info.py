@@ -12,7 +12,7 @@ description:
   - Given advisories, says which roles of the composition, which images, which kept releases and which nodes contain
     what they are about.
   - Answers from the package lists of the images, and from what the platform says that each node runs; logs in nowhere.
-  - Something affected does not end the task; see RV(failed_nodes).
+  - Something affected does not end the task; see C(failed_nodes).
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.fleet

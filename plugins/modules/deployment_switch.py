@@ -10,7 +10,7 @@ short_description: Boot the planned images
 version_added: 0.1.0
 description:
   - Creates or replaces the nodes of the batch, and tells running nodes their new peers.
-  - A node that cannot be switched does not end the task; it is listed in RV(failed_nodes).
+  - A node that cannot be switched does not end the task; it is listed in C(failed_nodes).
   - A node that runs already what is meant is left alone.
   - Where C(at_most) of the deployment makes the plan have several C(waves), each but the last is verified, without the
     test script, before the next. After a wave with a failed node, all others are left alone.

@@ -10,7 +10,7 @@ short_description: Check that nodes run what they should, and work
 version_added: 0.1.0
 description:
   - Checks identity, systemd units, declared ports, and runs the composition's test script.
-  - A failed check does not end the task; its node is listed in RV(failed_nodes).
+  - A failed check does not end the task; its node is listed in C(failed_nodes).
   - Writes C(results.json) and C(junit.xml) below C(results/verify) of the deployment's state directory.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:

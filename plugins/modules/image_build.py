@@ -9,7 +9,7 @@ module: image_build
 short_description: Build the images of a deployment
 version_added: 0.1.0
 description:
-  - Builds the images of the roles of the batch, in the formats that the platform needs; with O(plan), of those roles
+  - Builds the images of the roles of the batch, in the formats that the platform needs; with a plan, of those roles
     whose nodes are to be created or replaced.
   - What is built already is not built again.
 author: immutable.compose contributors (@immutable-compose)
@@ -31,7 +31,7 @@ options:
     type: dict
   formats:
     description:
-      - Build in these formats, instead of those that the platform needs. Not with O(plan).
+      - Build in these formats, instead of those that the platform needs. Not with a plan.
       - The formats are V(root), V(kernel), V(initrd), V(qcow2), V(raw), V(tar), V(oci), V(iso), V(vma) and V(kexec).
         Which of them there are depends on the builder.
     type: list

@@ -33,8 +33,8 @@ options:
     description: Bundle of another image, the older one.
     type: path
 seealso:
-  - module: immutable.compose.sbom
-  - module: immutable.compose.plan
+  - module: immutable.compose.image_sbom
+  - module: immutable.compose.deployment_plan
 """
 
 EXAMPLES = r"""

@@ -66,10 +66,12 @@ class Transport:
     """To the host of one task.
 
     :param action: the running action plugin, whose module has the same name.
+    :param whose: stands before each line of progress, where there are several deployments.
     """
 
-    def __init__(self, action: ActionBase, task_vars: dict[str, t.Any]) -> None:
+    def __init__(self, action: ActionBase, task_vars: dict[str, t.Any], whose: str = "") -> None:
         self._action = action
+        self._whose = whose
         self._task_vars = task_vars
         connection = action._connection
         self._local = connection.transport == "local"
@@ -187,7 +189,7 @@ class Transport:
 
         worker = threading.Thread(target=work)
         worker.start()
-        follower = Follower(_Here(progress) if self._near else _There(self._action, progress))
+        follower = Follower(_Here(progress) if self._near else _There(self._action, progress), self._whose)
         try:
             while worker.is_alive() and not follower.ended:
                 worker.join(POLL if self._near else REMOTE_PAUSE)
@@ -210,10 +212,14 @@ class ProgressFile(t.Protocol):
 
 
 class Follower:
-    """Shows the lines of a progress file, each once it is complete."""
+    """Shows the lines of a progress file, each once it is complete.
 
-    def __init__(self, file: ProgressFile, show: t.Callable[[str], None] = display.display) -> None:
+    :param whose: stands before each line.
+    """
+
+    def __init__(self, file: ProgressFile, whose: str = "", show: t.Callable[[str], None] = display.display) -> None:
         self.file = file
+        self._whose = whose
         #: The module has nothing more to say.
         self.ended = False
         self._show = show
@@ -233,7 +239,7 @@ class Follower:
             if line == END:
                 self.ended = True
             else:
-                self._show(f"  compose | {line}")
+                self._show(f"  compose | {self._whose}{line}")
 
 
 class _Here:

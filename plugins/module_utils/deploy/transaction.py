@@ -228,21 +228,22 @@ class Transaction:
         plan = journal.plan
         if journal.problem:
             return to_result({})
-        targets = {target.node.name: target for target in self._targets(plan)}
-        if targets:
+        done = {name: result for name, result in (journal.switched or {}).items() if result.ok}
+        targets = {target.node.name: target for target in self._targets(plan) if target.node.name not in done}
+        if targets and journal.switched is None:
             # What is ill already must not be laid at the door of this run.
             journal = replace(journal, ill_before=self._ill(plan, plan.names("keep", "refresh")))
         # From now on nodes may not be as they were: the run goes back, should this be the last that is heard of it.
-        self.journal.write(replace(journal, switched={}))
+        self.journal.write(replace(journal, switched=done))
         engine.write_access()
         self._make_room(plan, [target.node for target in targets.values()])
         engine.addresses.start(target.node for target in targets.values())
         waves = [[targets[name] for name in wave if name in targets] for wave in plan.waves]
         outcomes = engine.rollout(plan.composition).switch([wave for wave in waves if wave])
-        refresh = [engine.deployment.node(name) for name in plan.names("refresh")]
+        refresh = [engine.deployment.node(name) for name in plan.names("refresh") if name not in done]
         outcomes.update(engine.documents.refresh(refresh))
         engine.write_access()  # some platforms know an address only now
-        results = of_outcomes(outcomes)
+        results = {**done, **of_outcomes(outcomes)}
         self.journal.write(replace(journal, switched=results))
         return {**to_result(results), "diff": render(plan.steps, {})}
 

@@ -10,8 +10,8 @@ import typing as t
 
 from ..files import read_json, write_json
 from ..model.deployment import Node
-from ..ssh.connection import Output
-from ..ssh.endpoint import Endpoint
+from ..nodes.connection import Output
+from ..nodes.endpoint import Endpoint
 from .base import Observation, Outcome, Platform
 
 

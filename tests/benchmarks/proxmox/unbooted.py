@@ -13,9 +13,9 @@ import json
 import os
 import re
 
+from ..nodes.connection import Output
+from ..nodes.endpoint import Endpoint
 from ..proxmox.record import node_tag, short
-from ..ssh.connection import Output
-from ..ssh.endpoint import Endpoint
 from .proxmox import Proxmox
 
 

@@ -18,7 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
 from ansible_collections.immutable.compose.plugins.module_utils.images.sbom import WRITERS
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-from ansible_collections.immutable.compose.plugins.modules.sbom import write
+from ansible_collections.immutable.compose.plugins.modules.image_sbom import write
 
 HASH = "77jfpxgn6zq7qf2wmdj64pigam96rczi"
 IDENTITY = f"{HASH}-web-proxy"

@@ -25,7 +25,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.lock impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Intent, Ledger, Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem, StepResult
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
 COMPOSITION = Composition(

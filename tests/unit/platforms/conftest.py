@@ -14,7 +14,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import machine
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.processes import ProcessPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress

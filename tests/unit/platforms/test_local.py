@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import machine
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import platform as local
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import platform as local
 
 from ..conftest import AsNobody
 from .conftest import Lab, Scripts

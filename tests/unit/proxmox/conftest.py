@@ -17,12 +17,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
-    Proxmox,
-    client,
-    tasks,
-    vm,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client, tasks, vm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 SIMULATORS = Path(__file__).resolve().parents[2] / "simulators"

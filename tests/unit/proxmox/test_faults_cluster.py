@@ -7,7 +7,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import client
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client
 
 from .disturbance import Lab
 

@@ -19,6 +19,11 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Target
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import (
+    client as client_module,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import tasks as tasks_module
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import vm as vm_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import (
     Access,
     Client,
@@ -27,11 +32,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmo
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.cluster import Cluster
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
-    client as client_module,
-)
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import tasks as tasks_module
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import vm as vm_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.privileges import Privileges
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import Boot, Content, Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.tasks import TaskError, wait_for

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Platform ``proxmox``: nodes are VMs of a Proxmox VE cluster. PRIVATE to the collection.
 
-What is here maps the platform's steps to the room ``module_utils/proxmox``, which does the work.
+What is here maps the steps of a platform to the files beside it, which do the work.
 """
 
 from __future__ import annotations
