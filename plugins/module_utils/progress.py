@@ -26,6 +26,17 @@ ABANDONED = 24 * 3600
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
+#: Names that a line gives; of the others it says how many there are.
+NAMES = 8
+
+
+def shown(names: t.Iterable[str]) -> str:
+    """Names, as a line of progress has them."""
+    all_names = list(names)
+    more = len(all_names) - NAMES
+    return ", ".join(all_names[:NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
 class Progress:
     """Appends one line for each thing worth telling. Safe to use from several threads.
 

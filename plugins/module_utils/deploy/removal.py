@@ -52,7 +52,7 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
     outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy")))
     outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy")))
     engine.addresses.forget(name for name in (*batch, *gone) if name not in outcomes or outcomes[name].ok)
-    if whole and all(outcome.ok for outcome in outcomes.values()):
+    if there <= {*named, *gone} and all(outcome.ok for outcome in outcomes.values()):
         engine.platform.teardown()
     require({name: outcome for name, outcome in outcomes.items() if name in gone})
     return to_result({**dict.fromkeys(batch, NodeResult()), **of_outcomes(outcomes)})
