@@ -151,8 +151,9 @@ def test_module_says_what_check_mode_and_diff_mode_do(module: str) -> None:
     documentation = strings(ROOT / f"plugins/modules/{module}.py")["DOCUMENTATION"]
     attributes = dict(documentation.get("attributes", {}))
     for fragment in documentation.get("extends_documentation_fragment", []):
-        _namespace, _collection, name = fragment.split(".", 2)
-        attributes |= strings(ROOT / f"plugins/doc_fragments/{name}.py")["DOCUMENTATION"].get("attributes", {})
+        name, _dot, part = fragment.split(".", 2)[2].partition(".")
+        documented = strings(ROOT / f"plugins/doc_fragments/{name}.py")[part.upper() or "DOCUMENTATION"]
+        attributes |= documented.get("attributes", {})
     assert {"check_mode", "diff_mode"} <= attributes.keys()
 
 
