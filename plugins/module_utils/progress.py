@@ -30,7 +30,7 @@ _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 NAMES = 8
 
 
-def shown(names: t.Iterable[str]) -> str:
+def listed(names: t.Iterable[str]) -> str:
     """Names, as a line of progress has them."""
     all_names = list(names)
     more = len(all_names) - NAMES
