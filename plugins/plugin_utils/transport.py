@@ -274,7 +274,8 @@ class _There:
         looks = 2 * REMOTE_POLL if wait else 0
         # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all.
         shown = self._action._low_level_execute_command(
-            f": >{shlex.quote(self._path + SEEN)}; n=0; while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
+            f": >{shlex.quote(self._path + SEEN)}; n=0;"
+            f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
             f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
         )
         try:
