@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..model.deployment import Deployment
 from ..platforms.base import Observation, Outcome, Platform, Target, Tell
-from ..progress import Progress, shown
+from ..progress import Progress, listed
 from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
@@ -40,7 +40,7 @@ class Rollout:
             failed = [target.node.name for target in wave if not outcomes[target.node.name].ok]
             if failed and not last and not self._holds(outcomes):
                 left = [target.node.name for later in waves[number:] for target in later]
-                self.progress.say(f"switch: {failed[0]} failed: left as they were: {shown(left)}")
+                self.progress.say(f"switch: {failed[0]} failed: left as they were: {listed(left)}")
                 message = f"left as it was: {failed[0]} failed before its turn"
                 outcomes.update((name, Outcome(ok=False, message=message)) for name in left)
                 break
@@ -62,7 +62,7 @@ class Rollout:
             failed = [target for target in wave if not outcomes[target.node.name].ok]
             if not failed or turn == retries:
                 break
-            names = shown([target.node.name for target in failed])
+            names = listed([target.node.name for target in failed])
             self.progress.say(f"switch: round {turn + 2} of {retries + 1}: booting again: {names}")
             wave = [replace(target, fresh=True) for target in failed]
             tell = self._teller("switch", "started", len(wave))
@@ -118,7 +118,7 @@ class Rollout:
 
     def _announce(self, step: str, number: int, total: int | None, names: t.Sequence[str]) -> None:
         if total != 1:
-            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {shown(names)}")
+            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {listed(names)}")
 
     def _teller(self, step: str, well: str, total: int, done: int = 0) -> Tell:
         def tell(name: str, outcome: Outcome) -> None:

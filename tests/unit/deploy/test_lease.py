@@ -126,6 +126,22 @@ with Lease(sys.argv[1], Run.of_process(int(sys.argv[2])), Progress()).taken():
 """
 
 
+def test_a_step_that_no_controller_asks_for_any_more_ends(tmp_path: Path, process: Process) -> None:
+    progress = tmp_path / "progress"
+    script = STEP.replace("Progress()", f"Progress({str(progress)!r})")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(tmp_path), str(process.pid)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as step:
+        assert step.stdout is not None and step.stdout.readline() == b"acting\n"
+        seen = Path(f"{progress}.seen")
+        seen.touch()
+        with pytest.raises(subprocess.TimeoutExpired):
+            step.wait(timeout=3)
+        past = time.time() - PATIENCE - 1
+        os.utime(seen, (past, past))
+        assert step.wait(timeout=20) == 1
+
+
 def test_a_step_ends_with_its_run(tmp_path: Path, process: Process) -> None:
     """Else it would act, and hold the lock, until its own deadlines."""
     command = [sys.executable, "-c", STEP, str(tmp_path), str(process.pid)]

@@ -21,7 +21,7 @@ from ...describe.state import Mark
 from ...errors import ComposeError, InputError
 from ...images.image import ARCHITECTURES, Image
 from ...model.deployment import Deployment, Node
-from ...progress import Progress, shown
+from ...progress import Progress, listed
 from ..base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
 from . import console, limits, machine
 from .limits import Needs
@@ -291,7 +291,7 @@ class LocalPlatform(Platform):
             missing.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {shown(sorted(missing))}"):
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(missing))}"):
             return per_node(sorted(missing), act, told, step=step)
 
     def _make_way(self, wanted: t.Mapping[str, str | None], step: str) -> None:

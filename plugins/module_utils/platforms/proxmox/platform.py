@@ -19,7 +19,7 @@ from ...images.handover import is_nxc
 from ...images.image import Image
 from ...model.deployment import Deployment, Node
 from ...nodes.endpoint import Endpoint
-from ...progress import Progress, shown
+from ...progress import Progress, listed
 from ..base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
 from . import ha
 from .agent import told_address
@@ -267,7 +267,7 @@ class Proxmox(Platform):
             left.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {shown(sorted(left))}"):
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(left))}"):
             return per_node(sorted(left), act, told, step=step, parallel=self.service.parallel)
 
     # -- after the switch ----------------------------------------------------------------------------------------
