@@ -40,7 +40,7 @@ class Settlement:
             return self._kept(veto) if self.keep_failed else self._back(veto)
         if self.journal.verified is None:
             return {"release": None, "summary": [], **to_result(self._results({}))}
-        return self._released()
+        return self._released(self.journal.verified.checks)
 
     # -- the verdict ---------------------------------------------------------------------------------------------
 
@@ -102,14 +102,13 @@ class Settlement:
 
     # -- what is verified is released ------------------------------------------------------------------------------
 
-    def _released(self) -> Result:
+    def _released(self, checks: t.Mapping[str, int]) -> Result:
         """From now on a run that fails goes back to this. Retire what has no place any more.
 
         After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
         found by the next plan, which is not settled then.
         """
         engine, plan = self.engine, self.plan
-        assert self.journal.verified is not None
         nodes = [node for node in engine.nodes if node.name not in self.failures]
         recorded, number = False, None
         if nodes:
@@ -127,7 +126,7 @@ class Settlement:
                     places={node.name: Located(node.index, node.address) for node in nodes},
                     composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                    checks=self.journal.verified.checks,
+                    checks=checks,
                 ),
                 members={node.name for node in engine.deployment.nodes},
             )
