@@ -12,7 +12,7 @@ from ..files import read_json, write_json
 from ..model.deployment import Node
 from ..nodes.connection import Output
 from ..nodes.endpoint import Endpoint
-from .base import Observation, Outcome, Platform
+from .base import NodeResult, Platform, Seen
 
 
 class Answers(Platform):
@@ -44,7 +44,7 @@ class Answers(Platform):
     def observe(self, nodes):
         records = self._records()
         return {
-            node.name: Observation("running", **records[node.name]) if node.name in records else Observation("absent")
+            node.name: Seen("running", **records[node.name]) if node.name in records else Seen("absent")
             for node in nodes
         }
 
@@ -56,7 +56,7 @@ class Answers(Platform):
         for target in targets:
             records[target.node.name] = {"identity": target.image.identity, "document": target.document_digest}
         write_json(self._path, records)
-        return {target.node.name: Outcome(ok=True, changed=True) for target in targets}
+        return {target.node.name: NodeResult(ok=True, changed=True) for target in targets}
 
     def refresh(self, node, document, document_digest):
         pass
