@@ -23,6 +23,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.regist
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
+from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
 
 display = Display()
 
@@ -73,6 +74,7 @@ class FleetAction(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         self.name = self._task.action.rpartition(".")[2]
+        self._views = Views(task_vars["hostvars"])
         self.step = STEPS[self.name]
         refusal = self._refusal()
         if refusal:
@@ -108,10 +110,9 @@ class FleetAction(ActionBase):
         plan = self._task.args.get("plan")
         if plan is not None:
             return {name: list(planned["hosts"]) for name, planned in plan["deployments"].items()}
-        hostvars = task_vars["hostvars"]
         found: dict[str, list[str]] = {}
         for host in task_vars["ansible_play_batch"]:
-            deployment = hostvars[host].get("compose_deployment")
+            deployment = self._views[host].get("compose_deployment")
             if deployment is not None:
                 found.setdefault(str(deployment), []).append(host)
         return found
@@ -123,9 +124,10 @@ class FleetAction(ActionBase):
             return {**plan["deployments"][name], **_failed(batch, plan["deployments"][name]["msg"])}
         try:
             hosts = self._hosts(name, batch, task_vars)
-            deployment = self._deployment(name, hosts, task_vars)
+            deployment = self._deployment(name, hosts)
             members = [node.name for node in deployment.nodes]
-            absent = [member for member in members if member not in set(hosts)]
+            known = set(hosts)
+            absent = [member for member in members if member not in known]
             args = self._arguments(hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
@@ -144,17 +146,15 @@ class FleetAction(ActionBase):
         group = task_vars["groups"].get(group_of(name))
         if group is not None:
             return list(group)
-        hostvars = task_vars["hostvars"]
-        return [host for host in task_vars["groups"]["all"] if hostvars[host].get("compose_deployment") == name]
+        return [host for host in task_vars["groups"]["all"] if self._views[host].get("compose_deployment") == name]
 
-    def _deployment(self, name: str, hosts: list[str], task_vars: dict[str, t.Any]) -> Deployment:
+    def _deployment(self, name: str, hosts: list[str]) -> Deployment:
         """With what only some steps need if this is one of them."""
-        hostvars = task_vars["hostvars"]
-        deployment = from_hostvars(name, {host: hostvars[host] for host in hosts})
+        deployment = from_hostvars(name, {host: self._views[host] for host in hosts})
         if self.step.secrets:
-            deployment = with_secrets(deployment, hosts, hostvars, self._templar)
+            deployment = with_secrets(deployment, hosts, self._views, self._templar)
         if self.step.credentials:
-            variable = read(hosts[0], "compose_credentials", hostvars, self._templar)
+            variable = read(hosts[0], "compose_credentials", self._views, self._templar)
             deployment = replace(deployment, credentials=credentials_of(deployment.platform, os.environ, variable))
         return deployment
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from ansible.errors import AnsibleError
 from ansible.template import Templar
-from ansible.vars.hostvars import HostVars
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
 
 try:
     from ansible._internal._datatag._tags import Origin
@@ -24,7 +24,7 @@ except ImportError:  # not promised to plugins; messages then name the inventory
 VARIABLE = "compose_secrets"
 
 
-def with_secrets(deployment: Deployment, hosts: t.Collection[str], hostvars: HostVars, templar: Templar) -> Deployment:
+def with_secrets(deployment: Deployment, hosts: t.Collection[str], hostvars: Views, templar: Templar) -> Deployment:
     """The deployment with the secrets of its nodes, or with the reason why those of a node cannot be read."""
     found: dict[str, t.Mapping[str, str]] = {}
     unreadable: dict[str, str] = {}
@@ -37,7 +37,7 @@ def with_secrets(deployment: Deployment, hosts: t.Collection[str], hostvars: Hos
     return replace(deployment, nodes=nodes, unreadable=unreadable)
 
 
-def read(host: str, variable: str, hostvars: HostVars, templar: Templar) -> t.Any:
+def read(host: str, variable: str, hostvars: Views, templar: Templar) -> t.Any:
     """A variable that is a mapping and may be encrypted, or made of others that are.
 
     :raises InputError: it cannot be read; says host, key and file, never a value.

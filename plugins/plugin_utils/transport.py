@@ -30,7 +30,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.run impor
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed, pack
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
-from ansible_collections.immutable.compose.plugins.module_utils.progress import END, remove_left_over
+from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
 
 display = Display()
 
@@ -274,7 +274,8 @@ class _There:
         looks = 2 * REMOTE_POLL if wait else 0
         # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all.
         shown = self._action._low_level_execute_command(
-            f"n=0; while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
+            f": >{shlex.quote(self._path + SEEN)}; n=0;"
+            f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
             f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
         )
         try:
@@ -283,7 +284,7 @@ class _There:
             return b""
 
     def remove(self) -> None:
-        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)}")
+        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)} {shlex.quote(self._path + SEEN)}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 import typing as t
 from functools import cache
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.journal import Journal
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "roles").glob("*/README.md")])
@@ -23,6 +27,8 @@ FILE = re.compile(
     r"`((?:model|describe|images|nodes|builders|platforms|checks|deploy|plugin_utils|action|inventory|modules)"
     r"/[\w/]+\.py)`"
 )
+#: Schemas of types that nobody writes or reads yet.
+UNUSED = {"immutable.compose/event/1", "immutable.compose/ledger/1"}
 #: What a list in YAML may have besides modules: roles, documentation fragments, the inventory plugin.
 NO_MODULES = {"build", "deploy", "verify", "fleet", "composition"}
 #: What stands for names and numbers in a message.
@@ -149,6 +155,22 @@ def test_every_key_of_a_deployment_file_is_in_its_page() -> None:
     page = (ROOT / "docs/inventory.md").read_text(encoding="utf-8")
     table = page[page.index("| key | value | default |") :].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(options)
+
+
+@pytest.mark.parametrize(("section", "type_"), [("Lease", Run), ("Journal", Journal)])
+def test_tables_that_are_written_by_hand_have_all_fields(section: str, type_: t.Any) -> None:
+    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page[page.index(f"## {section}\n") :].split("\n## ")[0], re.MULTILINE)
+    named = [field for row in rows for field in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(field.name for field in dataclasses.fields(type_))
+
+
+def test_every_schema_is_in_the_table_of_documents() -> None:
+    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    table = page[page.index("| document | schema |") :].split("\n\n")[0]
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "plugins").rglob("*.py")]
+    schemas = {found for text in sources for found in re.findall(r'"(immutable\.compose/[a-z]+/[0-9]+)"', text)}
+    assert set(re.findall(r"`(immutable\.compose/[a-z]+/[0-9]+)`", table)) == schemas - UNUSED
 
 
 def test_commands_of_make_exist() -> None:

@@ -155,6 +155,15 @@ def test_action_group_has_every_module() -> None:
     assert runtime["action_groups"]["compose"] == modules()
 
 
+def test_every_fleet_module_has_the_one_action() -> None:
+    from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
+
+    actions = {path.stem: path.resolve().name for path in (ROOT / "plugins/action").glob("*.py")}
+    assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), "deployment_report": "deployment_report.py"}
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
+    assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"
+
+
 def test_execution_environments_get_the_requirements() -> None:
     needs = yaml.safe_load((ROOT / "meta/execution-environment.yml").read_text(encoding="utf-8"))["dependencies"]
     assert needs == {"python": "requirements.txt", "system": "bindep.txt"}

@@ -107,7 +107,8 @@ class Report:
     @property
     def problem(self) -> str:
         """What failed and is no node's of the batch, but the deployment's: a test script that blames none of them."""
-        return "\n".join(str(check) for check in self.checks if not check.ok and check.node not in set(self.batch))
+        batch = set(self.batch)
+        return "\n".join(str(check) for check in self.checks if not check.ok and check.node not in batch)
 
     @property
     def message(self) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import replace
+from functools import cached_property
 
-from ..describe.document import document_digest, node_document
+from ..describe.document import boot_digest, node_document, peers_of, rest_digest
 from ..errors import InputError
 from ..images.image import Image
 from ..model.boot import Target
@@ -34,16 +35,37 @@ class Documents:
 
     def of(self, node: Node) -> dict[str, t.Any]:
         """The document of one node. :raises InputError: its secrets cannot be read."""
-        self.require_secrets(node)
         host = self.keys.host_key(node.name)
+        return self._document(node, host.private, host.certificate)
+
+    def _document(self, node: Node, host_key: str, host_certificate: str) -> dict[str, t.Any]:
+        self.require_secrets(node)
         return node_document(
             self.deployment,
             node,
+            peers=self._peers,
             interfaces=self.platform.interfaces(node),
-            host_key=host.private,
-            host_certificate=host.certificate,
-            authorized_keys=[self.keys.login_public_key(), *self.deployment.authorized_keys],
+            host_key=host_key,
+            host_certificate=host_certificate,
+            authorized_keys=self._authorized_keys,
         )
+
+    # What all documents share is made once: it grows with the number of nodes.
+
+    @cached_property
+    def _peers(self) -> list[dict[str, t.Any]]:
+        return peers_of(self.deployment)
+
+    @cached_property
+    def _authorized_keys(self) -> list[str]:
+        return [self.keys.login_public_key(), *self.deployment.authorized_keys]
+
+    @cached_property
+    def _rest_digest(self) -> str:
+        return rest_digest({"peers": self._peers, "ssh": {"authorized_keys": self._authorized_keys}})
+
+    def _digest(self, document: t.Mapping[str, t.Any]) -> str:
+        return f"{boot_digest(document)}-{self._rest_digest}"
 
     def require_secrets(self, node: Node) -> None:
         """:raises InputError: the secrets of a node cannot be read; says which, and where they stand."""
@@ -51,20 +73,27 @@ class Documents:
             raise InputError(self.deployment.unreadable[node.name])
 
     def digests(self, nodes: t.Sequence[Node]) -> dict[str, str]:
-        """Digest of each node's document, by name."""
-        return {node.name: document_digest(document) for node, document in self._all(nodes)}
+        """Digest of each node's document, by name. No certificate counts for it."""
+
+        def without_certificate(node: Node) -> dict[str, t.Any]:
+            return self._document(node, self.keys.private_host_key(node.name), "")
+
+        return {node.name: self._digest(document) for node, document in self._all(nodes, without_certificate)}
 
     def targets(self, nodes: t.Sequence[Node], images: t.Mapping[str, Image]) -> list[Target]:
         """The nodes with the image of their role and the document that they are to boot with."""
         return [
-            Target(node, images[node.role], document, document_digest(document)) for node, document in self._all(nodes)
+            Target(node, images[node.role], document, self._digest(document))
+            for node, document in self._all(nodes, self.of)
         ]
 
-    def _all(self, nodes: t.Sequence[Node]) -> t.Iterator[tuple[Node, dict[str, t.Any]]]:
+    def _all(
+        self, nodes: t.Sequence[Node], make: t.Callable[[Node], dict[str, t.Any]]
+    ) -> t.Iterator[tuple[Node, dict[str, t.Any]]]:
         done = 0
         with self.platform.progress.waiting(lambda: f"node documents and host keys: {done} of {len(nodes)}"):
             for node in nodes:
-                yield node, self.of(node)
+                yield node, make(node)
                 done += 1
 
     def take_back(self, nodes: t.Sequence[Node], before: Release | None) -> dict[str, NodeResult]:
@@ -84,13 +113,13 @@ class Documents:
         from ..nodes.refresh import push_document  # with paramiko, which most steps do without
 
         progress = self.platform.progress
-        documents = {node.name: (node, document) for node, document in self._all(nodes)}
+        documents = {node.name: (node, document) for node, document in self._all(nodes, self.of)}
         left = dict.fromkeys(documents)
 
         def act(name: str) -> NodeResult:
             node, document = documents[name]
             push_document(node, self.platform.endpoint(node), self.keys, document)
-            self.platform.refresh(node, document, document_digest(document))
+            self.platform.refresh(node, document, self._digest(document))
             return NodeResult(ok=True, changed=True)
 
         def told(name: str, outcome: NodeResult) -> None:

@@ -81,7 +81,8 @@ class Engine:
 
     def act_on(self, batch: t.Collection[str]) -> None:
         """Another batch, which the run has planned for."""
-        self.nodes = [node for node in self.deployment.nodes if node.name in set(batch)]
+        names = set(batch)
+        self.nodes = [node for node in self.deployment.nodes if node.name in names]
 
     # -- compositions and images ---------------------------------------------------------------------------------
 

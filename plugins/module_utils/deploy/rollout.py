@@ -12,14 +12,11 @@ from ..model.boot import Seen, Target
 from ..model.deployment import Deployment
 from ..model.result import NodeResult
 from ..platforms.base import Platform, Tell
-from ..progress import Progress
-from .waves import Waves, out_of_service
+from ..progress import Progress, listed
+from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
 Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, str]]
-
-#: Nodes of a wave that a line of progress names.
-SHOWN = 8
 
 
 class Rollout:
@@ -45,7 +42,7 @@ class Rollout:
             failed = [target.node.name for target in wave if not outcomes[target.node.name].ok]
             if failed and not last and not self._holds(outcomes):
                 left = [target.node.name for later in waves[number:] for target in later]
-                self.progress.say(f"switch: {failed[0]} failed: left as they were: {_shown(left)}")
+                self.progress.say(f"switch: {failed[0]} failed: left as they were: {listed(left)}")
                 message = f"left as it was: {failed[0]} failed before its turn"
                 outcomes.update((name, NodeResult(ok=False, message=message)) for name in left)
                 break
@@ -67,7 +64,7 @@ class Rollout:
             failed = [target for target in wave if not outcomes[target.node.name].ok]
             if not failed or turn == retries:
                 break
-            names = _shown([target.node.name for target in failed])
+            names = listed([target.node.name for target in failed])
             self.progress.say(f"switch: round {turn + 2} of {retries + 1}: booting again: {names}")
             wave = [replace(target, fresh=True) for target in failed]
             tell = self._teller("switch", "started", len(wave))
@@ -89,8 +86,9 @@ class Rollout:
         served = {name for name in names if observed[name].verified is not None}
         down = out_of_service(observed, names)
         idle = [name for name in names if name not in served or observed[name].state != "running"]
-        kept = [name for name in names if name not in set(idle) and _runs_verified(observed[name])]
-        waiting = [name for name in names if name not in {*idle, *kept}]
+        running = without(names, idle)
+        kept = [name for name in running if _runs_verified(observed[name])]
+        waiting = without(running, kept)
         waves = Waves(self.deployment.at_most)
         wave = [*idle, *waves.next(waiting, {*down, *served.intersection(idle)})]
         outcomes: dict[str, NodeResult] = {}
@@ -98,7 +96,7 @@ class Rollout:
         number = 0
         while wave or kept:
             number += 1
-            waiting = [name for name in waiting if name not in set(wave)]
+            waiting = without(waiting, wave)
             if waiting or number > 1:
                 self._announce("revert", number, None, wave)
             tell = self._teller("revert", "done", len(names), len(outcomes))
@@ -122,7 +120,7 @@ class Rollout:
 
     def _announce(self, step: str, number: int, total: int | None, names: t.Sequence[str]) -> None:
         if total != 1:
-            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {_shown(names)}")
+            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {listed(names)}")
 
     def _teller(self, step: str, well: str, total: int, done: int = 0) -> Tell:
         def tell(name: str, outcome: NodeResult) -> None:
@@ -149,8 +147,3 @@ def short_of_quorum(deployment: Deployment, failed: t.Collection[str]) -> list[s
 
 def _runs_verified(seen: Seen) -> bool:
     return seen.state == "running" and seen.identity == seen.verified and not seen.leftovers
-
-
-def _shown(names: t.Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -69,8 +69,9 @@ class Settlement:
         if self.journal.problem:
             return self.journal.problem
         short = short_of_quorum(self.engine.deployment, self.failures)
+        switched = set(self._switched())
         for name in short:
-            if name in self._switched():
+            if name in switched:
                 return f"{name}: {self.failures[name]}"
         verified = self.journal.verified
         if verified is not None and verified.script:
@@ -129,7 +130,7 @@ class Settlement:
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                     checks=self.journal.verified.checks,
                 ),
-                members=[node.name for node in engine.deployment.nodes],
+                members={node.name for node in engine.deployment.nodes},
             )
         # With a quorum, what failed goes back alone.
         lost = self._revert([name for name in self._switched() if name in self.failures], "it is not well")

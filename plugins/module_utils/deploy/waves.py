@@ -50,13 +50,13 @@ class Waves:
         """
         wave = [*idle, *self.next(running, {*idle, *down})]
         waves = [wave] if wave else []
-        waiting = [node for node in running if node not in set(wave)]
+        waiting = without(running, wave)
         while waiting:
             wave = self.next(waiting, down)
             if not wave:
                 raise ComposeError(f"{waiting[0]} cannot be replaced: {self.blocked(waiting[0], down)}")
             waves.append(wave)
-            waiting = [node for node in waiting if node not in set(wave)]
+            waiting = without(waiting, wave)
         return waves
 
     def blocked(self, node: str, down: t.Collection[str]) -> str:
@@ -71,5 +71,11 @@ def out_of_service(observed: t.Mapping[str, Seen], batch: t.Collection[str]) -> 
     return {
         name
         for name, seen in observed.items()
-        if name not in batch and seen.state in ("stopped", "silent") and seen.verified is not None
+        if seen.state in ("stopped", "silent") and seen.verified is not None and name not in batch
     }
+
+
+def without(names: t.Iterable[str], gone: t.Collection[str]) -> list[str]:
+    """Names in their order, but for those that are gone."""
+    gone = set(gone)
+    return [name for name in names if name not in gone]

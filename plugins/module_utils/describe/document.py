@@ -25,8 +25,12 @@ def node_document(
     host_key: str,
     host_certificate: str,
     authorized_keys: t.Sequence[str],
+    peers: t.Sequence[t.Mapping[str, t.Any]] | None = None,
 ) -> dict[str, t.Any]:
-    """The document of one node; host key in OpenSSH's private key format, certificate as one line."""
+    """The document of one node; host key in OpenSSH's private key format, certificate as one line.
+
+    :param peers: what :func:`peers_of` gives, if that was asked already: all nodes have the same.
+    """
     return {
         "schema": NODE_SCHEMA,
         "name": node.name,
@@ -36,7 +40,7 @@ def node_document(
         "index": node.index,
         "deployment": deployment.name,
         "interfaces": list(interfaces),
-        "peers": [{"name": peer.name, "role": peer.role, "address": peer.address} for peer in deployment.nodes],
+        "peers": peers_of(deployment) if peers is None else peers,
         "ssh": {
             "host_key": host_key,
             "host_certificate": host_certificate,
@@ -45,6 +49,11 @@ def node_document(
         "parameters": dict(node.parameters),
         "secrets": dict(node.secrets),
     }
+
+
+def peers_of(deployment: Deployment) -> list[dict[str, t.Any]]:
+    """All nodes, as they know each other."""
+    return [{"name": peer.name, "role": peer.role, "address": peer.address} for peer in deployment.nodes]
 
 
 def own_address(document: t.Mapping[str, t.Any]) -> str | None:
@@ -58,12 +67,21 @@ def document_digest(document: t.Mapping[str, t.Any]) -> str:
 
     Authorized keys and the host certificate count for the second part: they can be renewed on the running node.
     """
-    ssh = document["ssh"]
+    return f"{boot_digest(document)}-{rest_digest(document)}"
+
+
+def boot_digest(document: t.Mapping[str, t.Any]) -> str:
+    """The first part of :func:`document_digest`."""
     boot = {key: value for key, value in document.items() if key not in (*REFRESHABLE, "ssh")}
-    boot["host_key"] = ssh["host_key"]
+    boot["host_key"] = document["ssh"]["host_key"]
+    return _digest(boot)
+
+
+def rest_digest(document: t.Mapping[str, t.Any]) -> str:
+    """The second part of :func:`document_digest`: the same for all nodes of a deployment."""
     rest = {key: document[key] for key in REFRESHABLE}
-    rest["authorized_keys"] = ssh["authorized_keys"]
-    return f"{_digest(boot)}-{_digest(rest)}"
+    rest["authorized_keys"] = document["ssh"]["authorized_keys"]
+    return _digest(rest)
 
 
 def needs_reboot(old: str | None, new: str) -> bool:

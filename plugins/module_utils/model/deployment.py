@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .codec import decode, encode
 
@@ -94,10 +95,12 @@ class Deployment:
 
     def node(self, name: str) -> Node:
         """The node of that name. :raises KeyError: there is none."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise KeyError(name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        """Runs ask for each of thousands of nodes."""
+        return {node.name: node for node in self.nodes}
 
     @classmethod
     def from_json(cls, data: t.Mapping[str, t.Any]) -> Deployment:

@@ -26,7 +26,6 @@ import threading
 import time
 import typing as t
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 try:
     import paramiko
@@ -39,6 +38,7 @@ from ..errors import ComposeError
 from ..libraries import missing_library
 from .dial import CONNECT, GRACE, await_banner, dial
 from .endpoint import Endpoint
+from .output import Output as Output
 
 if t.TYPE_CHECKING:
     from .keys import Keys
@@ -110,17 +110,6 @@ class GivenUp(SSHError):
 
 class TooMuchOutput(ComposeError):
     """A command answered with more than is read."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-    #: The command was killed because its time was over.
-    timed_out: bool = False
 
 
 class Connection:
@@ -405,4 +394,4 @@ def _too_much(command: bytes, node: str) -> TooMuchOutput:
 def connect(node: str, endpoint: Endpoint, keys: Keys) -> Connection:
     """The connection to a node of the deployment that these keys belong to; not opened yet."""
     keys.login_public_key()  # makes the key if need be
-    return Connection(node, endpoint, keys.host_key(node).public, keys.identity_file)
+    return Connection(node, endpoint, keys.public_host_key(node), keys.identity_file)

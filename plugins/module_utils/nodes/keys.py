@@ -84,7 +84,19 @@ class Keys:
 
     def login_public_key(self) -> str:
         """The line for ``authorized_keys`` that lets the deployment itself log in."""
+        return self._login
+
+    @cached_property
+    def _login(self) -> str:
         return _public(_key(self.identity_file, "deployment"), "deployment")
+
+    def private_host_key(self, node: str) -> str:
+        """What :meth:`host_key` has as ``private``, for those who need no more."""
+        return _read(self._path("hostkeys", node)) or self.host_key(node).private
+
+    def public_host_key(self, node: str) -> str:
+        """What :meth:`host_key` has as ``public``, for those who need no more."""
+        return _public(_key(self._path("hostkeys", node), node), node)
 
     def host_key(self, node: str) -> HostKey:
         """Host key and certificate of a node; made at the first call, the same ever after."""
@@ -133,7 +145,7 @@ class Keys:
         if not names:
             return ""
         lines = [f"@cert-authority {','.join(names)} {_public(self._ca, 'host CA')}"]
-        lines += [f"{name} {self.host_key(name).public}" for name in names]
+        lines += [f"{name} {self.public_host_key(name)}" for name in names]
         return "\n".join(lines) + "\n"
 
     def ssh_config(self, reach: t.Mapping[str, Endpoint]) -> str:

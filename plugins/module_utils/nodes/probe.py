@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..images.image import IDENTITY_FILE, SYSTEM_LINK
-from .connection import Output
+from .output import Output
 
 #: Seconds that a declared port may stay closed once systemd says that the system is up.
 PORT_GRACE = 30

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import typing as t
+from functools import cached_property
 
 from ..files import read_json, write_json
+from ..model.boot import Seen
 from ..model.deployment import Node
-from ..nodes.connection import Output
+from ..model.result import NodeResult
 from ..nodes.endpoint import Endpoint
-from .base import NodeResult, Platform, Seen
+from ..nodes.output import Output
+from .base import Platform
 
 
 class Answers(Platform):
@@ -39,7 +42,11 @@ class Answers(Platform):
         return Endpoint("127.0.0.1")
 
     def shell(self, node: Node):
-        return Shell(self._records()[node.name]["identity"])
+        return Shell(self._seen[node.name]["identity"])
+
+    @cached_property
+    def _seen(self) -> dict[str, t.Any]:
+        return self._records()
 
     def observe(self, nodes):
         records = self._records()

@@ -13,10 +13,10 @@ import json
 import os
 import re
 
-from ..nodes.connection import Output
 from ..nodes.endpoint import Endpoint
-from ..proxmox.record import node_tag, short
-from .proxmox import Proxmox
+from ..nodes.output import Output
+from .proxmox.platform import Proxmox
+from .proxmox.record import node_tag, short
 
 
 class ProxmoxUnbooted(Proxmox):

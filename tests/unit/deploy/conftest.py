@@ -51,6 +51,11 @@ class Site:
     #: Identities of images that boot, but are not well; and of those that cannot even be started.
     ill: set[str] = field(default_factory=set)
     unbootable: set[str] = field(default_factory=set)
+    #: Nodes that are not well until they boot again; of these, those that then are no better; and nodes that make
+    #: another sick when they boot.
+    sick: set[str] = field(default_factory=set)
+    incurable: set[str] = field(default_factory=set)
+    infected: dict[str, str] = field(default_factory=dict)
     #: Nodes that cannot be removed.
     stuck: set[str] = field(default_factory=set)
     #: Nodes with something to clean up.
@@ -173,6 +178,10 @@ class Rack(Platform):
             machine = self.site.machines.setdefault(target.node.name, Machine(target))
             machine.target = target
             machine.running = target.image.identity not in self.site.unbootable
+            if target.node.name not in self.site.incurable:
+                self.site.sick.discard(target.node.name)
+            if target.node.name in self.site.infected:
+                self.site.sick.add(self.site.infected[target.node.name])
             outcomes[target.node.name] = NodeResult(machine.running, True, "" if machine.running else "does not boot")
             tell(target.node.name, outcomes[target.node.name])
         return outcomes
@@ -232,7 +241,7 @@ class Shell:
     def run(self, command: str, timeout: float) -> Output:
         self.site.calls.append(("check", self.name))
         identity = self.site.machines[self.name].target.image.identity
-        failed = "failed web.service\n" if identity in self.site.ill else ""
+        failed = "failed web.service\n" if identity in self.site.ill or self.name in self.site.sick else ""
         return Output(0, f"identity {identity}\n{failed}state {'degraded' if failed else 'running'}\n".encode(), b"")
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from ...images.image import ARCHITECTURES, Image
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.result import NodeResult
-from ...progress import Progress
+from ...progress import Progress, listed
 from ..base import Lost, Platform, Tell, per_node
 from . import console, limits, machine
 from .limits import Needs
@@ -293,7 +293,7 @@ class LocalPlatform(Platform):
             missing.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(missing))}"):
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(missing))}"):
             return per_node(sorted(missing), act, told, step=step)
 
     def _make_way(self, wanted: t.Mapping[str, str | None], step: str) -> None:

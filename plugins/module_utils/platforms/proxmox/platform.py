@@ -21,7 +21,7 @@ from ...model.boot import Seen, State, Target
 from ...model.deployment import Deployment, Node
 from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
-from ...progress import Progress
+from ...progress import Progress, listed
 from ..base import Lost, Platform, Tell, per_node
 from . import ha
 from .agent import told_address
@@ -269,7 +269,7 @@ class Proxmox(Platform):
             left.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(left))}"):
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(left))}"):
             return per_node(sorted(left), act, told, step=step, parallel=self.service.parallel)
 
     # -- after the switch ----------------------------------------------------------------------------------------
