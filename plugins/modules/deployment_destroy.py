@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: Outcome of each node, by name.
+  description: NodeResult of each node, by name.
   type: dict
   returned: success
   sample: {"node1": {"ok": true, "changed": true, "message": ""}}

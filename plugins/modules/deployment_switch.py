@@ -44,7 +44,7 @@ failed_nodes:
   elements: str
   returned: success
 nodes:
-  description: Outcome of each node, by name.
+  description: NodeResult of each node, by name.
   type: dict
   returned: success
   sample: {"node1": {"ok": true, "changed": true, "message": ""}}

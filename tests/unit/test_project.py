@@ -140,13 +140,20 @@ def test_playbooks_can_be_called_by_name() -> None:
     assert [name for name in names if not name.isidentifier()] == []
 
 
+def test_playbooks_fail_without_nodes_and_pin_their_strategy() -> None:
+    plays = [play for path in (ROOT / "playbooks").glob("*.yml") for play in yaml.safe_load(path.read_text())]
+    assert {play["hosts"] for play in plays} == {"{{ lookup('immutable.compose.nodes') }}"}
+    assert {play["strategy"] for play in plays} == {"linear"}
+
+
 @pytest.mark.parametrize("module", modules())
 def test_module_says_what_check_mode_and_diff_mode_do(module: str) -> None:
     documentation = strings(ROOT / f"plugins/modules/{module}.py")["DOCUMENTATION"]
     attributes = dict(documentation.get("attributes", {}))
     for fragment in documentation.get("extends_documentation_fragment", []):
-        _namespace, _collection, name = fragment.split(".", 2)
-        attributes |= strings(ROOT / f"plugins/doc_fragments/{name}.py")["DOCUMENTATION"].get("attributes", {})
+        name, _dot, part = fragment.split(".", 2)[2].partition(".")
+        documented = strings(ROOT / f"plugins/doc_fragments/{name}.py")[part.upper() or "DOCUMENTATION"]
+        attributes |= documented.get("attributes", {})
     assert {"check_mode", "diff_mode"} <= attributes.keys()
 
 

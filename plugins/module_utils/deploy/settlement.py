@@ -14,12 +14,13 @@ import typing as t
 from dataclasses import replace
 
 from ..errors import ComposeError
-from ..platforms.base import Observation, Outcome
+from ..model.boot import Seen
+from ..model.result import NodeResult
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
 from .release import Located, Release
-from .results import NodeResult, Result, to_result
+from .results import Result, to_result
 from .rollout import short_of_quorum
 
 
@@ -85,7 +86,7 @@ class Settlement:
         steps = self.plan.steps
         return [name for name in self.plan.unproven if steps[name].action != "refresh" or not steps[name].verified]
 
-    def _results(self, outcomes: t.Mapping[str, Outcome]) -> dict[str, NodeResult]:
+    def _results(self, outcomes: t.Mapping[str, NodeResult]) -> dict[str, NodeResult]:
         """The last word on each node of the batch, as far as nothing was taken back.
 
         :param outcomes: of nodes that are no hosts.
@@ -97,7 +98,7 @@ class Settlement:
             message = self.failures.get(name, "was not well: booted again" if name in healed else "")
             changed = name in healed or (name in switched and switched[name].changed)
             results[name] = NodeResult(name not in self.failures, changed, message)
-        results.update((name, NodeResult(each.ok, each.changed, each.message)) for name, each in outcomes.items())
+        results.update(outcomes)
         return results
 
     # -- what is verified is released ------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ class Settlement:
         # With a quorum, what failed goes back alone.
         lost = self._revert([name for name in self._switched() if name in self.failures], "it is not well")
         # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
-        removed: dict[str, Outcome] = {}
+        removed: dict[str, NodeResult] = {}
         if not plan.settled and number is not None:
             engine.platform.commit(nodes, number)
             removed = engine.platform.remove(plan.names("retire"), data=False, tell=engine.teller("retire"))
@@ -200,7 +201,7 @@ class Settlement:
         observed = engine.platform.observe([engine.deployment.node(name) for name in names])
         return {name: self._taken_back(name, outcomes[name], back.get(name), observed[name], veto) for name in names}
 
-    def _taken_back(self, name: str, outcome: Outcome, back_on: str | None, seen: Observation, veto: str) -> NodeResult:
+    def _taken_back(self, name: str, outcome: NodeResult, back_on: str | None, seen: Seen, veto: str) -> NodeResult:
         """The word on a node that was not proven, from what it runs now."""
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
@@ -225,7 +226,7 @@ class Settlement:
         return {**to_result(results), "release": None, "summary": [], "veto": veto}
 
 
-def require(outcomes: t.Mapping[str, Outcome]) -> None:
+def require(outcomes: t.Mapping[str, NodeResult]) -> None:
     """:raises ComposeError: nodes could not be removed; they are no hosts that could fail by themselves."""
     failed = [outcome.message for _name, outcome in sorted(outcomes.items()) if not outcome.ok]
     if failed:

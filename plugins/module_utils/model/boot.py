@@ -67,12 +67,15 @@ class Place:
     proxy_command: t.Optional[str] = None
 
 
+#: ``silent``: it is there, nobody can tell whether it runs, and that is not wrong.
+State = t.Literal["running", "stopped", "absent", "silent"]
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a node runs now, as the platform, or the node itself, tells."""
 
-    #: ``running``, ``stopped``, ``absent``, or ``silent``: nobody can tell, and that is not wrong.
-    state: str
+    state: State
     #: Identity of the image it runs (or would run when started).
     identity: t.Optional[str] = None
     #: Digest of the node document it was booted with.

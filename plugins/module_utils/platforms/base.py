@@ -14,34 +14,20 @@ import typing as t
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..describe.options import Option
 from ..describe.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
-from ..model.boot import Seen
-from ..model.boot import Target as Target
+from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
+from ..model.result import NodeResult
 from ..nodes.endpoint import Endpoint
 from ..progress import Progress
 
 if t.TYPE_CHECKING:
     from ..nodes.connection import Connection
-
-
-#: What it was called before there was a room for types.
-Observation = Seen
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one node fared in one step."""
-
-    ok: bool
-    changed: bool = False
-    message: str = ""
-    details: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ class Lost:
     certain: bool
 
 
-Tell = t.Callable[[str, Outcome], None]
+Tell = t.Callable[[str, NodeResult], None]
 
 
 def distinct_images(targets: t.Iterable[Target]) -> list[Image]:
@@ -112,7 +98,7 @@ class Platform(ABC):
         return None
 
     @abstractmethod
-    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         """What runs now, for each of ``nodes`` (by name), and for every other node that exists or has left data."""
 
     @abstractmethod
@@ -123,7 +109,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
 
         A node that runs what its target says already is left alone, unless a fresh start is asked for.
@@ -139,7 +125,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, NodeResult]:
         """Boot each node's last verified image with the document it had then; stop nodes that never had one.
 
         Nodes that already run their last verified image are left alone (``changed`` is false).
@@ -153,7 +139,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
 
     def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
@@ -189,18 +175,18 @@ def endpoints(platform: Platform) -> dict[str, Endpoint]:
 
 
 def per_node(
-    names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell, *, step: str, parallel: int = 8
-) -> dict[str, Outcome]:
+    names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell, *, step: str, parallel: int = 8
+) -> dict[str, NodeResult]:
     """Act on each node in its own thread; a :class:`ComposeError` fails that node only."""
     names = list(names)
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, NodeResult] = {}
 
-    def guarded(name: str) -> Outcome:
+    def guarded(name: str) -> NodeResult:
         try:
             return act(name)
         except ComposeError as error:
             error.node, error.step = error.node or name, error.step or step
-            return Outcome(ok=False, changed=True, message=str(error))
+            return NodeResult(ok=False, changed=True, message=str(error))
 
     if not names:
         return outcomes

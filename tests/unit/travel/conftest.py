@@ -86,11 +86,11 @@ class Sketched(Answers):
         records = self._records()
         for record in records.values():
             record.pop("said", None)
-        return {n.name: Observation("running", **records[n.name]) if n.name in records else Observation("absent")
+        return {n.name: Seen("running", **records[n.name]) if n.name in records else Seen("absent")
                 for n in nodes}
 
     def remove(self, names, *, data, tell):
-        return {name: Outcome(ok=True, changed=True) for name in names}
+        return {name: NodeResult(ok=True, changed=True) for name in names}
 
 
 class Talker(Shell):
