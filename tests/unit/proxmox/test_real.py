@@ -81,7 +81,10 @@ def test_a_removal_that_is_refused_does_not_wait(world: World, monkeypatch: pyte
     stage(world, world.platform("web1", **CLONE))
     (template,) = [vmid for vmid in world.vmids() if world.config(vmid).get("template")]
     readable = world.server.cluster.volumes.readable
-    hide = lambda user, node, volume: "base-" not in volume and readable(user, node, volume)  # noqa: E731
+
+    def hide(user: t.Any, node: str, volume: str) -> bool:
+        return "base-" not in volume and readable(user, node, volume)
+
     monkeypatch.setattr(world.server.cluster.volumes, "readable", hide)
     world.platform("web1", **CLONE).teardown()
     assert "sata0" in world.config(template)

@@ -22,6 +22,7 @@ BIN = Path(sys.executable).parent
 BUILDER = """
 import os
 
+from ..model import codec
 from ..model.composition import Composition, Role
 from ..files import write_json
 from ..images.image import Image
@@ -45,7 +46,7 @@ class Sketch(Builder):
         wanted = self.evaluate(path, parameters).roles
         images = {role: Image(role, self.name, wanted[role].identity, "amd64", {}) for role in roles}
         for image in images.values():
-            write_json(os.path.join(roots, image.identity, "image.json"), image.to_json())
+            write_json(os.path.join(roots, image.identity, "image.json"), codec.encode(image))
         return images
 
     def is_built(self, path, parameters, roles, formats):
