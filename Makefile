@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-e2e test-tools test-nixpkgs clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-tools test-nixpkgs clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -42,7 +42,7 @@ bench: setup-test ## run the benchmarks, one line each; takes half an hour
 	done; exit $$code
 
 test: ## the whole gate
-	@tests/tools/gate.sh static unit smoke sanity e2e
+	@tests/tools/gate.sh static unit smoke sanity contract e2e
 
 test-static: ## linters, types, documentation
 	@tests/tools/gate.sh static
@@ -53,8 +53,14 @@ test-unit: ## unit tests on every supported ansible-core
 test-sanity: ## ansible-test, galaxy-importer
 	@tests/tools/gate.sh sanity
 
+test-contract: ## what every platform must do, over each that there is
+	@tests/tools/gate.sh contract
+
 test-e2e: ## end-to-end tests
 	@tests/tools/gate.sh smoke e2e
+
+test-damage: ## that nothing is touched that was not meant: what of the end-to-end tests is about that, on real nodes
+	@tests/tools/gate.sh damage
 
 test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`
 	@tests/tools/gate.sh tools

@@ -216,9 +216,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
     Parsed,
     chosen,
     parse,
-    to_hostvars,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.load import MANIFEST, is_stale, load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition
@@ -284,7 +284,7 @@ class InventoryModule(BaseInventoryPlugin):
             if is_stale(composition):
                 self.display.warning(
                     f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more;"
-                    " write it again with the module immutable.compose.evaluate"
+                    " write it again with the module immutable.compose.composition_evaluate"
                 )
             merged = with_distribution(options, composition.roles, path)
             parsed = parse(merged, composition, path, PLATFORMS, others)

@@ -26,6 +26,19 @@ ABANDONED = 24 * 3600
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
+#: Added to the path of a progress file: a file that is touched whenever a controller elsewhere looks for progress.
+SEEN = ".seen"
+#: Names that a line gives; of the others it says how many there are.
+NAMES = 8
+
+
+def listed(names: t.Iterable[str]) -> str:
+    """Names, as a line of progress has them."""
+    all_names = list(names)
+    more = len(all_names) - NAMES
+    return ", ".join(all_names[:NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
 class Progress:
     """Appends one line for each thing worth telling. Safe to use from several threads.
 
@@ -35,7 +48,7 @@ class Progress:
 
     def __init__(self, path: str | None = None, mask: t.Callable[[str], str] = str) -> None:
         self.mask = mask
-        self._path = path
+        self.path = path
         self._lock = threading.Lock()
 
     def __enter__(self) -> Progress:
@@ -52,9 +65,9 @@ class Progress:
         self._write(self.mask(" ".join(text.splitlines())).translate(_CONTROLS))
 
     def _write(self, line: str) -> None:
-        if self._path is None:
+        if self.path is None:
             return
-        with self._lock, open(self._path, "a", encoding="utf-8", errors="replace") as stream:
+        with self._lock, open(self.path, "a", encoding="utf-8", errors="replace") as stream:
             stream.write(f"{line}\n")
 
     @contextmanager

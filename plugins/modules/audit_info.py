@@ -12,17 +12,12 @@ description:
   - Given advisories, says which roles of the composition, which images, which kept releases and which nodes contain
     what they are about.
   - Answers from the package lists of the images, and from what the platform says that each node runs; logs in nowhere.
-  - Something affected does not end the task; see RV(failed_nodes).
+  - Something affected does not end the task; see C(failed_nodes).
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
 options:
   advisories:
     description:

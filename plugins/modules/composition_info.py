@@ -12,14 +12,9 @@ description:
   - Reads the composition, checks its attributes and its test script; needs no network and builds nothing.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
 options: {}
 """
 

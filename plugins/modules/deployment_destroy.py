@@ -14,14 +14,9 @@ description:
   - With the last node of the deployment, also what the nodes shared, and nodes that are no part of it any more.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
 options:
   data:
     description: Remove the data volumes too.
@@ -38,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: Outcome of each node, by name.
+  description: NodeResult of each node, by name.
   type: dict
   returned: success
   sample: {"node1": {"ok": true, "changed": true, "message": ""}}

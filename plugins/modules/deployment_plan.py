@@ -14,14 +14,9 @@ description:
   - With C(--diff) the package differences of each role are shown.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
 options:
   release:
     description:
@@ -63,8 +58,8 @@ pending:
   type: bool
   returned: success
 settled:
-  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. A commit then leaves
-    the platform alone.
+  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. The settlement then
+    leaves the platform alone.
   type: bool
   returned: success
 nodes:

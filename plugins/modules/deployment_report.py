@@ -13,13 +13,10 @@ description:
     registered, so that a failed node is a failed host, in the recap and in AWX.
   - Runs on the controller only, without a connection.
 author: immutable.compose contributors (@immutable-compose)
+extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.no_diff
 attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
   action:
     description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the
       controller.

@@ -10,21 +10,15 @@ short_description: Boot the planned images
 version_added: 0.1.0
 description:
   - Creates or replaces the nodes of the batch, and tells running nodes their new peers.
-  - A node that cannot be switched does not end the task; it is listed in RV(failed_nodes).
+  - A node that cannot be switched does not end the task; it is listed in C(failed_nodes).
   - A node that runs already what is meant is left alone.
   - Where C(at_most) of the deployment makes the plan have several C(waves), each but the last is verified, without the
     test script, before the next. After a wave with a failed node, all others are left alone.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.planned
+  - immutable.compose.attributes.diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: partial
-    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
 options:
   plan:
     description:
@@ -50,7 +44,7 @@ failed_nodes:
   elements: str
   returned: success
 nodes:
-  description: Outcome of each node, by name.
+  description: NodeResult of each node, by name.
   type: dict
   returned: success
   sample: {"node1": {"ok": true, "changed": true, "message": ""}}

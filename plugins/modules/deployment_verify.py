@@ -10,19 +10,13 @@ short_description: Check that nodes run what they should, and work
 version_added: 0.1.0
 description:
   - Checks identity, systemd units, declared ports, and runs the composition's test script.
-  - A failed check does not end the task; its node is listed in RV(failed_nodes).
+  - A failed check does not end the task; its node is listed in C(failed_nodes).
   - Writes C(results.json) and C(junit.xml) below C(results/verify) of the deployment's state directory.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.planned
+  - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: partial
-    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
 options:
   plan:
     description:
@@ -64,15 +58,8 @@ checks:
   type: dict
   returned: success
   sample: {"passed": 12, "failed": 0}
-problem:
-  description:
-    - What failed and is no node's of the batch, but the deployment's, as a test script that blames none of them; empty
-      if nothing.
-    - Without nodes of their own failure beside it, it is listed for every node of the batch.
-  type: str
-  returned: success
 message:
-  description: What failed, for people; empty if nothing did.
+  description: Why the test script failed; empty if it did not. What failed at a node is in its C(message) in RV(nodes).
   type: str
   returned: success
 """

@@ -9,20 +9,14 @@ module: image_build
 short_description: Build the images of a deployment
 version_added: 0.1.0
 description:
-  - Builds the images of the roles of the batch, in the formats that the platform needs; with O(plan), of those roles
+  - Builds the images of the roles of the batch, in the formats that the platform needs; with a plan, of those roles
     whose nodes are to be created or replaced.
   - What is built already is not built again.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.planned
+  - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: partial
-    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
 options:
   plan:
     description:
@@ -31,7 +25,7 @@ options:
     type: dict
   formats:
     description:
-      - Build in these formats, instead of those that the platform needs. Not with O(plan).
+      - Build in these formats, instead of those that the platform needs. Not with a plan.
       - The formats are V(root), V(kernel), V(initrd), V(qcow2), V(raw), V(tar), V(oci), V(iso), V(vma) and V(kexec).
         Which of them there are depends on the builder.
     type: list

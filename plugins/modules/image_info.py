@@ -14,15 +14,14 @@ description:
 author: immutable.compose contributors (@immutable-compose)
 requirements:
   - msgspec
+extends_documentation_fragment:
+  - immutable.compose.attributes.diff
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
     details: Changes nothing in any mode. Says C(changed) if and only if the packages of two images differ and the task
       asks for a diff, because Ansible shows one only then.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
 options:
   path:
     description: Bundle of the image, or the C(image.json) in it. Those of a deployment are C(roots/IDENTITY) in its
@@ -33,8 +32,8 @@ options:
     description: Bundle of another image, the older one.
     type: path
 seealso:
-  - module: immutable.compose.sbom
-  - module: immutable.compose.plan
+  - module: immutable.compose.image_sbom
+  - module: immutable.compose.deployment_plan
 """
 
 EXAMPLES = r"""

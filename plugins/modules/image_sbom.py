@@ -16,13 +16,10 @@ requirements:
   - jsonschema
   - cyclonedx-python-lib for O(format=cyclonedx)
   - spdx-tools and packageurl-python for O(format=spdx)
+extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.diff
 attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates
       no change.

@@ -12,15 +12,9 @@ description:
   - Touches nothing that runs.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.planned
+  - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: partial
-    details: In check mode the module does nothing and predicts nothing; the plan has said what would happen.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
 options:
   plan:
     description:

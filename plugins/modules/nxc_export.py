@@ -15,14 +15,9 @@ description:
   - Says the system of each node only where the deployment was built by the builder V(nxc).
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
+  - immutable.compose.attributes.check
+  - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
 options:
   directory:
     description: Where to write, on the host that runs the deployment. By default C(nxc) in the state directory.

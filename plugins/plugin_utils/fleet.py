@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
-from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
@@ -80,7 +80,9 @@ class FleetAction(ActionBase):
         if refusal:
             return {**result, "failed": True, "msg": refusal}
         deployments: dict[str, dict[str, t.Any]] = {}
-        for name, batch in self._deployments(task_vars).items():
+        found = self._deployments(task_vars)
+        self.several = len(found) > 1
+        for name, batch in found.items():
             deployments[name] = self._for(name, batch, task_vars)
         if not deployments:
             return {
@@ -128,7 +130,9 @@ class FleetAction(ActionBase):
             absent = [member for member in members if member not in known]
             args = self._arguments(hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
-            done = Transport(self, task_vars).run(deployment, batch, args, run=run, absent=absent)
+            done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
+                deployment, batch, args, run=run, absent=absent
+            )
             if self.step.boots_nodes:
                 forget(deployment.state)
         except ComposeError as error:
@@ -172,6 +176,8 @@ class FleetAction(ActionBase):
             whole = not absent and set(hosts) <= set(task_vars["ansible_play_hosts_all"])
             args["retire"] = bool(args["retire"]) and last_batch and whole
         if args.get("replace"):
+            if isinstance(args["replace"], str):  # as -e says it; the module would split it the same way
+                args["replace"] = [name.strip() for name in args["replace"].split(",")]
             hostvars = task_vars["hostvars"]
             others = [host for host in args["replace"] if host not in members and host in hostvars]
             # Nodes of other deployments are theirs to replace; a name that nobody has is refused by each.

@@ -30,7 +30,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.run impor
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed, pack
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
-from ansible_collections.immutable.compose.plugins.module_utils.progress import END, remove_left_over
+from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
 
 display = Display()
 
@@ -66,10 +66,12 @@ class Transport:
     """To the host of one task.
 
     :param action: the running action plugin, whose module has the same name.
+    :param whose: stands before each line of progress, where there are several deployments.
     """
 
-    def __init__(self, action: ActionBase, task_vars: dict[str, t.Any]) -> None:
+    def __init__(self, action: ActionBase, task_vars: dict[str, t.Any], whose: str = "") -> None:
         self._action = action
+        self._whose = whose
         self._task_vars = task_vars
         connection = action._connection
         self._local = connection.transport == "local"
@@ -187,7 +189,7 @@ class Transport:
 
         worker = threading.Thread(target=work)
         worker.start()
-        follower = Follower(_Here(progress) if self._near else _There(self._action, progress))
+        follower = Follower(_Here(progress) if self._near else _There(self._action, progress), self._whose)
         try:
             while worker.is_alive() and not follower.ended:
                 worker.join(POLL if self._near else REMOTE_PAUSE)
@@ -210,10 +212,14 @@ class ProgressFile(t.Protocol):
 
 
 class Follower:
-    """Shows the lines of a progress file, each once it is complete."""
+    """Shows the lines of a progress file, each once it is complete.
 
-    def __init__(self, file: ProgressFile, show: t.Callable[[str], None] = display.display) -> None:
+    :param whose: stands before each line.
+    """
+
+    def __init__(self, file: ProgressFile, whose: str = "", show: t.Callable[[str], None] = display.display) -> None:
         self.file = file
+        self._whose = whose
         #: The module has nothing more to say.
         self.ended = False
         self._show = show
@@ -233,7 +239,7 @@ class Follower:
             if line == END:
                 self.ended = True
             else:
-                self._show(f"  compose | {line}")
+                self._show(f"  compose | {self._whose}{line}")
 
 
 class _Here:
@@ -268,7 +274,8 @@ class _There:
         looks = 2 * REMOTE_POLL if wait else 0
         # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all.
         shown = self._action._low_level_execute_command(
-            f"n=0; while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
+            f": >{shlex.quote(self._path + SEEN)}; n=0;"
+            f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
             f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
         )
         try:
@@ -277,7 +284,7 @@ class _There:
             return b""
 
     def remove(self) -> None:
-        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)}")
+        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)} {shlex.quote(self._path + SEEN)}")
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine im
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 IMAGES, PACKAGES, NODES, ADVISORIES = 200, 400, 1000, 1000
@@ -66,7 +66,7 @@ def main() -> int:
         engine = Engine(deployment, [node.name for node in nodes], "", Progress())
         roles = {f"role{number}": Role(f"role{number}", identity(number)) for number in range(IMAGES)}
         composition = Composition("bench", "debian", "", "", roles)
-        seen = {node.name: Observation("running", identity(number % IMAGES)) for number, node in enumerate(nodes)}
+        seen = {node.name: Seen("running", identity(number % IMAGES)) for number, node in enumerate(nodes)}
         engine.desired.evaluate = lambda: composition
         engine.platform.observe = lambda nodes: seen
         ours, reading = [], []

@@ -94,9 +94,9 @@ def test_an_sbom_lists_what_dpkg_says(lab: Lab) -> None:
     cyclonedx, spdx = ({"path": image, "dest": str(lab.directory / name), "format": name} for name in FORMATS)
     results, _output = run_tasks(
         lab,
-        {"immutable.compose.sbom": cyclonedx, "check_mode": True},
+        {"immutable.compose.image_sbom": cyclonedx, "check_mode": True},
         {"ansible.builtin.stat": {"path": cyclonedx["dest"]}},
-        *({"immutable.compose.sbom": each} for each in (cyclonedx, cyclonedx, spdx, spdx)),
+        *({"immutable.compose.image_sbom": each} for each in (cyclonedx, cyclonedx, spdx, spdx)),
     )
     assert [result["changed"] for result in results] == [True, False, True, False, True, False]
     assert not results[1]["stat"]["exists"]

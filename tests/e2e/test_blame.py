@@ -27,7 +27,12 @@ def test_a_node_that_is_ill_on_the_right_image_is_healed(lab: Tiny) -> None:
     assert done.said("booting again, because they run what they should and are not well: app1")
     after = {node: lab.boot_of(node) for node in boots}
     assert {node for node in boots if boots[node] != after[node]} == {"app1"}
-    assert {host: counts["changed"] for host, counts in done.recap.items()} == {"app1": 1, "app2": 0, "other": 0}
+    # Fleet tasks count for the first host of the batch.
+    assert {host: counts["changed"] > 0 for host, counts in done.recap.items()} == {
+        "app1": True,
+        "app2": False,
+        "other": False,
+    }
     assert lab.play("deploy").changed == 0
 
 
@@ -51,7 +56,7 @@ def test_new_capacity_stays_when_another_was_ill_before(lab: Tiny) -> None:
 
 def test_replace_is_a_word_that_counts(lab: Tiny) -> None:
     boots = {node: lab.boot_of(node) for node in ("app1", "app2")}
-    lab.play("deploy", "-e", '{"compose_replace": ["app2"]}')
+    lab.play("deploy", "-e", "compose_replace=app2")
     assert lab.boot_of("app1") == boots["app1"] and lab.boot_of("app2") != boots["app2"]
     assert "did you mean 'app2'" in lab.play("deploy", "-e", '{"compose_replace": ["apq2"]}', expect=2).output
 
@@ -68,7 +73,9 @@ def test_a_failed_scale_out_leaves_nothing_behind(lab: Tiny) -> None:
     assert {node: lab.boot_of(node) for node in boots} == boots
     lab.write(roles={"app": 3})
     lab.script()
-    assert not lab.play("plan").said("plan: re")
+    assert not lab.play("plan").said("plan: refresh")
+    lab.play("deploy")
+    assert lab.play("deploy").changed == 0
 
 
 def test_what_failed_can_be_kept_and_looked_at(lab: Tiny) -> None:
@@ -80,8 +87,7 @@ def test_what_failed_can_be_kept_and_looked_at(lab: Tiny) -> None:
     assert lab.on("app1", "cat /etc/greeting") == "v7\n" and lab.release() == released
     assert "left as it is (compose_keep_failed). Log in: ssh -F" in done.output
     lab.on("app1", ILL)
-    seen = lab.play("verify", expect=2)
-    assert "nightly-backup" in seen.output
+    assert lab.play("verify", expect=2).said("failed units: nightly-backup.service")
     lab.write(setup={"v": 1})
     lab.script()
     lab.play("rollback", "--limit", "deployment_one")

@@ -37,7 +37,8 @@ def test_the_demo_passes_through_ansible_runner(lab: Lab, tmp_path: Path) -> Non
     reports = {
         event["event_data"]["host"]: event["event_data"]["res"]
         for event in run.events
-        if event["event"] == "runner_on_ok" and event["event_data"]["resolved_action"] == "immutable.compose.report"
+        if event["event"] == "runner_on_ok"
+        and event["event_data"]["resolved_action"] == "immutable.compose.deployment_report"
     }
     assert reports.keys() == NODES
     assert {report["action"] for report in reports.values()} == {"create"}

@@ -58,7 +58,7 @@ def test_every_playbook_works_for_one_when_two_is_refused(lab: Tiny, playbook: s
     (state / "images").mkdir(parents=True)
     (state / "images" / "holiday.jpg").write_text("precious")
     advisories = lab.directory / "advisories.yml"
-    advisories.write_text("- {id: CVE-1, package: no-such-package, version: '1'}\n")
+    advisories.write_text("- {id: CVE-1, package: no-such-package, versions: ['< 1']}\n")
     try:
         done = lab.play(playbook, "-e", f"compose_advisories={advisories}", expect=2)
     finally:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.describe import role_schema
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.libraries import LIBRARIES, missing_library
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import (
     access,
     client,
     config_drive,

@@ -140,19 +140,35 @@ def test_playbooks_can_be_called_by_name() -> None:
     assert [name for name in names if not name.isidentifier()] == []
 
 
+def test_playbooks_fail_without_nodes_and_pin_their_strategy() -> None:
+    plays = [play for path in (ROOT / "playbooks").glob("*.yml") for play in yaml.safe_load(path.read_text())]
+    assert {play["hosts"] for play in plays} == {"{{ lookup('immutable.compose.nodes') }}"}
+    assert {play["strategy"] for play in plays} == {"linear"}
+
+
 @pytest.mark.parametrize("module", modules())
 def test_module_says_what_check_mode_and_diff_mode_do(module: str) -> None:
     documentation = strings(ROOT / f"plugins/modules/{module}.py")["DOCUMENTATION"]
     attributes = dict(documentation.get("attributes", {}))
     for fragment in documentation.get("extends_documentation_fragment", []):
-        _namespace, _collection, name = fragment.split(".", 2)
-        attributes |= strings(ROOT / f"plugins/doc_fragments/{name}.py")["DOCUMENTATION"].get("attributes", {})
+        name, _dot, part = fragment.split(".", 2)[2].partition(".")
+        documented = strings(ROOT / f"plugins/doc_fragments/{name}.py")[part.upper() or "DOCUMENTATION"]
+        attributes |= documented.get("attributes", {})
     assert {"check_mode", "diff_mode"} <= attributes.keys()
 
 
 def test_action_group_has_every_module() -> None:
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     assert runtime["action_groups"]["compose"] == modules()
+
+
+def test_every_fleet_module_has_the_one_action() -> None:
+    from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
+
+    actions = {path.stem: path.resolve().name for path in (ROOT / "plugins/action").glob("*.py")}
+    assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), "deployment_report": "deployment_report.py"}
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
+    assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"
 
 
 def test_execution_environments_get_the_requirements() -> None:

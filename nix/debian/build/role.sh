@@ -69,10 +69,10 @@ query '.volumes // {} | to_entries[] | [.key, .value.mount, (.value.user // "roo
     (.value.mode // "0755")] | join("\t")' > $root/usr/lib/compose/volumes
 : > $root/etc/fstab
 # No time limits: how long a node may take to come up, the deployment says.
-options=defaults,x-systemd.makefs,x-systemd.growfs,x-systemd.device-timeout=infinity,x-systemd.mount-timeout=infinity
+fs_options=defaults,x-systemd.makefs,x-systemd.growfs,x-systemd.device-timeout=infinity,x-systemd.mount-timeout=infinity
 while IFS=$'\t' read -r name mount _; do
     mkdir -p "$root$mount"
-    echo "/dev/disk/by-id/virtio-$name $mount ext4 $options 0 2" >> $root/etc/fstab
+    echo "/dev/disk/by-id/virtio-$name $mount ext4 $fs_options 0 2" >> $root/etc/fstab
 done < $root/usr/lib/compose/volumes
 
 # --- kernel modules

@@ -135,10 +135,9 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
         ``failed`` units, ``why`` and what they ``said`` last, ``closed`` ports; and ``jobs`` that systemd waits for.
     """
     identity = clean(" ".join(facts.get("identity", [])))
-    if identity != expected.identity:
-        message = f"runs {identity or 'an unknown image'}, expected {expected.identity}"
-        return [Check("identity", False, name, message, seconds)]
-    checks = [Check("identity", True, name)]
+    right = identity == expected.identity
+    message = "" if right else f"runs {identity or 'an unknown image'}, expected {expected.identity}"
+    checks = [Check("identity", right, name, message)]
 
     state = clean(facts.get("state", ["starting"])[0])
     failed = [unit for unit in facts.get("failed", []) if not matches(unit, expected.may_fail)]
@@ -157,7 +156,7 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
     if ok and excused:
         message = f"failed, as they may: {', '.join(_explained(unit, facts) for unit in excused)}"
     checks.append(Check("units", ok, name, message, seconds))
-    if state != "starting":
+    if right and state != "starting":
         for port in expected.ports:
             is_open = str(port) not in facts.get("closed", [])
             checks.append(Check(f"port {port}", is_open, name, "" if is_open else "accepts no connection"))

@@ -124,24 +124,6 @@ class Report:
             **asdict(self),
         }
 
-    def to_result(self) -> dict[str, t.Any]:
-        """What the module returns. A problem of the deployment alone is one of each host of it: nothing is verified."""
-        nodes = {name: {"ok": node.ok, "message": node.message} for name, node in self.nodes.items()}
-        failed = self.failed_nodes
-        if self.problem and not failed:
-            failed = list(self.batch)
-            nodes = {name: {"ok": False, "message": self.problem} for name in failed}
-        return {
-            "failed_nodes": failed,
-            "nodes": nodes,
-            "checks": {
-                "passed": sum(check.ok for check in self.checks),
-                "failed": sum(not check.ok for check in self.checks),
-            },
-            "message": self.message,
-            "problem": self.problem,
-        }
-
     def junit(self) -> str:
         """The report as JUnit XML: a test suite per node, and one for results that belong to no node."""
         root = ET.Element("testsuites", name=self.deployment)

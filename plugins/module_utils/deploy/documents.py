@@ -12,9 +12,11 @@ from functools import cached_property
 from ..describe.document import boot_digest, node_document, peers_of, rest_digest
 from ..errors import InputError
 from ..images.image import Image
+from ..model.boot import Target
 from ..model.deployment import Deployment, Node
+from ..model.result import NodeResult
 from ..nodes.keys import Keys
-from ..platforms.base import Outcome, Platform, Target, per_node
+from ..platforms.base import Platform, per_node
 from .release import Release
 
 #: Nodes that are given a new document at the same time.
@@ -94,7 +96,7 @@ class Documents:
                 yield node, make(node)
                 done += 1
 
-    def take_back(self, nodes: t.Sequence[Node], before: Release | None) -> dict[str, Outcome]:
+    def take_back(self, nodes: t.Sequence[Node], before: Release | None) -> dict[str, NodeResult]:
         """Tell nodes, which a run that failed told their new peers, those of the release before."""
         if before is None:
             return {}
@@ -106,7 +108,7 @@ class Documents:
         peers.sort(key=lambda node: (node.role, node.index))
         return Documents(replace(self.deployment, nodes=tuple(peers)), self.platform, self.keys).refresh(nodes)
 
-    def refresh(self, nodes: t.Sequence[Node]) -> dict[str, Outcome]:
+    def refresh(self, nodes: t.Sequence[Node]) -> dict[str, NodeResult]:
         """Give running nodes a new document; what a node reads at boot only is the same in old and new."""
         from ..nodes.refresh import push_document  # with paramiko, which most steps do without
 
@@ -114,13 +116,13 @@ class Documents:
         documents = {node.name: (node, document) for node, document in self._all(nodes, self.of)}
         left = dict.fromkeys(documents)
 
-        def act(name: str) -> Outcome:
+        def act(name: str) -> NodeResult:
             node, document = documents[name]
             push_document(node, self.platform.endpoint(node), self.keys, document)
             self.platform.refresh(node, document, self._digest(document))
-            return Outcome(ok=True, changed=True)
+            return NodeResult(ok=True, changed=True)
 
-        def told(name: str, outcome: Outcome) -> None:
+        def told(name: str, outcome: NodeResult) -> None:
             del left[name]
             if not outcome.ok:
                 progress.say(f"refresh {name}: failed: {outcome.message}")

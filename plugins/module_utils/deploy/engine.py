@@ -24,16 +24,18 @@ from ..describe.names import nearest
 from ..errors import ComposeError, InputError
 from ..files import read_json, write_json
 from ..images.image import FORMATS, Image
+from ..model.boot import Seen
 from ..model.deployment import Deployment
+from ..model.result import NodeResult
 from ..nodes.keys import Keys
-from ..platforms.base import Observation, Outcome, Platform, endpoints
+from ..platforms.base import Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .desired import Desired, What
 from .documents import Documents
 from .plan import Meaning
 from .release import ReleaseStore
-from .results import NodeResult, Result, Verified, to_result
+from .results import Result, Verified, to_result
 from .rollout import Rollout
 
 if t.TYPE_CHECKING:
@@ -246,11 +248,11 @@ class Engine:
         self.releases.drop_roots(needed)
 
     @staticmethod
-    def used(observed: t.Mapping[str, Observation]) -> set[str]:
+    def used(observed: t.Mapping[str, Seen]) -> set[str]:
         """Identities of the images that nodes run, or may go back to."""
         return {identity for seen in observed.values() for identity in (seen.identity, seen.verified) if identity}
 
-    def teller(self, step: str) -> t.Callable[[str, Outcome], None]:
+    def teller(self, step: str) -> t.Callable[[str, NodeResult], None]:
         """Says how each node fares in a step."""
         return lambda name, outcome: self.progress.say(
             f"{step} {name}: {'done' if outcome.ok else f'failed: {outcome.message}'}"

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from ..errors import ComposeError
 from ..model import codec
+from ..model.result import NodeResult
 from .plan import Plan
-from .results import NodeResult, Verified
+from .results import Verified
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from dataclasses import asdict
 
 from ..errors import ComposeError
 from ..files import read_json, write_json
-from ..progress import Progress
+from ..progress import SEEN, Progress
 from .lock import deployment_lock
 from .run import Run
 
@@ -103,7 +103,7 @@ class Lease:
 
         def beat() -> None:
             while not stop.wait(BEAT):
-                if self.run.alive is False:
+                if self.run.alive is False or self._is_forgotten():
                     os._exit(1)
                 with suppress(OSError):
                     os.utime(self._path)
@@ -126,6 +126,12 @@ class Lease:
             return None
         except (TypeError, ValueError):
             return None  # nobody's: a lease is written in one step
+
+    def _is_forgotten(self) -> bool:
+        """Whether a controller elsewhere, which looked for progress, does not any more."""
+        with suppress(FileNotFoundError):
+            return time.time() - os.stat(f"{self.progress.path}{SEEN}").st_mtime > PATIENCE
+        return False
 
     def _is_silent(self) -> bool:
         return time.time() - self._heard() > PATIENCE

@@ -9,6 +9,7 @@ import typing as t
 
 from ..describe.document import needs_reboot
 from ..images.packages import package_diff
+from ..model.boot import Seen
 from ..model.deployment import Node
 from ..model.plan import ACTIONS as ACTIONS
 from ..model.plan import SWITCHED as SWITCHED
@@ -16,7 +17,6 @@ from ..model.plan import TOUCHED as TOUCHED
 from ..model.plan import Change
 from ..model.plan import Meaning as Meaning
 from ..model.plan import Plan as Plan
-from ..platforms.base import Observation
 
 #: What it was called before there was a room for types.
 Step = Change
@@ -25,7 +25,7 @@ Step = Change
 SHOWN = 30
 
 
-def plan_node(node: Node, image: str, digest: str, observed: Observation, *, asked: bool = False) -> Step:
+def plan_node(node: Node, image: str, digest: str, observed: Seen, *, asked: bool = False) -> Step:
     """Compare one node with what it should be.
 
     :param image: identity of the image that the composition means for its role.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from ..errors import ComposeError, InputError
 from ..files import write_json
@@ -181,10 +181,3 @@ def _same(current: Release, verified: Release) -> bool:
     return current.composition == verified.composition and all(
         current.images.get(role, identity) == identity for role, identity in verified.images.items()
     )
-
-
-def describe(release: Release | None) -> dict[str, t.Any] | None:
-    """What a task result tells of a release."""
-    if release is None:
-        return None
-    return {key: value for key, value in asdict(release).items() if key not in ("test_script", "places")}

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ..platforms.base import Outcome
+from ..model.result import NodeResult
 from .engine import Engine
-from .results import NodeResult, Result, of_outcomes, to_result
+from .results import Result, to_result
 from .settlement import require
 
 
@@ -48,11 +48,11 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
             engine.progress.say(f"destroy {name}: would be removed")
         would = {name: NodeResult(changed=name in named) for name in batch}
         return {**to_result(would), "changed": bool(named or gone)}
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, NodeResult] = {}
     outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy")))
     outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy")))
     engine.addresses.forget(name for name in (*batch, *gone) if name not in outcomes or outcomes[name].ok)
-    if whole and all(outcome.ok for outcome in outcomes.values()):
+    if there <= {*named, *gone} and all(outcome.ok for outcome in outcomes.values()):
         engine.platform.teardown()
     require({name: outcome for name, outcome in outcomes.items() if name in gone})
-    return to_result({**dict.fromkeys(batch, NodeResult()), **of_outcomes(outcomes)})
+    return to_result({**dict.fromkeys(batch, NodeResult()), **outcomes})

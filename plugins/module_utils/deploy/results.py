@@ -8,8 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict, dataclass, field
 
-from ..model.result import NodeResult as NodeResult
-from ..platforms.base import Outcome
+from ..model.result import NodeResult
 
 #: What a module returns.
 Result = dict[str, t.Any]
@@ -42,11 +41,6 @@ class Verified:
         if self.script_node is not None:
             found.setdefault(self.script_node, self.script)
         return found
-
-
-def of_outcomes(outcomes: t.Mapping[str, Outcome]) -> dict[str, NodeResult]:
-    """What a platform says of its nodes."""
-    return {name: NodeResult(outcome.ok, outcome.changed, outcome.message) for name, outcome in outcomes.items()}
 
 
 def to_result(nodes: t.Mapping[str, NodeResult]) -> Result:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
+from ..model.boot import Seen, Target
 from ..model.deployment import Deployment
-from ..platforms.base import Observation, Outcome, Platform, Target, Tell
-from ..progress import Progress
+from ..model.result import NodeResult
+from ..platforms.base import Platform, Tell
+from ..progress import Progress, listed
 from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
 Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, str]]
-
-#: Nodes of a wave that a line of progress names.
-SHOWN = 8
 
 
 class Rollout:
@@ -32,9 +31,9 @@ class Rollout:
         self.progress = progress
         self.check = check
 
-    def switch(self, waves: t.Sequence[t.Sequence[Target]]) -> dict[str, Outcome]:
+    def switch(self, waves: t.Sequence[t.Sequence[Target]]) -> dict[str, NodeResult]:
         """Boot the targets. Each wave but the last is checked; after one that fails, the others are left alone."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, NodeResult] = {}
         tell = self._teller("switch", "started", sum(map(len, waves)))
         for number, wave in enumerate(waves, 1):
             self._announce("switch", number, len(waves), [target.node.name for target in wave])
@@ -43,18 +42,18 @@ class Rollout:
             failed = [target.node.name for target in wave if not outcomes[target.node.name].ok]
             if failed and not last and not self._holds(outcomes):
                 left = [target.node.name for later in waves[number:] for target in later]
-                self.progress.say(f"switch: {failed[0]} failed: left as they were: {_shown(left)}")
+                self.progress.say(f"switch: {failed[0]} failed: left as they were: {listed(left)}")
                 message = f"left as it was: {failed[0]} failed before its turn"
-                outcomes.update((name, Outcome(ok=False, message=message)) for name in left)
+                outcomes.update((name, NodeResult(ok=False, message=message)) for name in left)
                 break
         return outcomes
 
-    def _rounds(self, wave: t.Sequence[Target], tell: Tell, *, checked: bool) -> dict[str, Outcome]:
+    def _rounds(self, wave: t.Sequence[Target], tell: Tell, *, checked: bool) -> dict[str, NodeResult]:
         """Switch and check; what does not come up is booted again, alone, as often as the deployment says.
 
         :param checked: check also if nothing is booted again: others wait for it.
         """
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, NodeResult] = {}
         retries = self.deployment.retries
         for turn in range(retries + 1):
             outcomes.update(self.platform.switch(wave, tell))
@@ -65,18 +64,18 @@ class Rollout:
             failed = [target for target in wave if not outcomes[target.node.name].ok]
             if not failed or turn == retries:
                 break
-            names = _shown([target.node.name for target in failed])
+            names = listed([target.node.name for target in failed])
             self.progress.say(f"switch: round {turn + 2} of {retries + 1}: booting again: {names}")
             wave = [replace(target, fresh=True) for target in failed]
             tell = self._teller("switch", "started", len(wave))
         return outcomes
 
-    def _holds(self, outcomes: t.Mapping[str, Outcome]) -> bool:
+    def _holds(self, outcomes: t.Mapping[str, NodeResult]) -> bool:
         """Whether the deployment may do without the nodes that have failed so far."""
         failed = [name for name, outcome in outcomes.items() if not outcome.ok]
         return not short_of_quorum(self.deployment, failed)
 
-    def revert(self, names: t.Sequence[str]) -> tuple[dict[str, Outcome], dict[str, str]]:
+    def revert(self, names: t.Sequence[str]) -> tuple[dict[str, NodeResult], dict[str, str]]:
         """Boot last verified images, each wave checked before the next; nodes that are down already come first.
 
         :param names: the batch; of those that run, the first come first.
@@ -92,7 +91,7 @@ class Rollout:
         waiting = without(running, kept)
         waves = Waves(self.deployment.at_most)
         wave = [*idle, *waves.next(waiting, {*down, *served.intersection(idle)})]
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, NodeResult] = {}
         back: dict[str, str] = {}
         number = 0
         while wave or kept:
@@ -116,15 +115,15 @@ class Rollout:
             down |= {name for name in wave if name in served and not outcomes[name].ok}
             wave = waves.next(waiting, down)
         for name in waiting:
-            outcomes[name] = Outcome(ok=False, message=f"not reverted: {waves.blocked(name, down)}")
+            outcomes[name] = NodeResult(ok=False, message=f"not reverted: {waves.blocked(name, down)}")
         return outcomes, back
 
     def _announce(self, step: str, number: int, total: int | None, names: t.Sequence[str]) -> None:
         if total != 1:
-            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {_shown(names)}")
+            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {listed(names)}")
 
     def _teller(self, step: str, well: str, total: int, done: int = 0) -> Tell:
-        def tell(name: str, outcome: Outcome) -> None:
+        def tell(name: str, outcome: NodeResult) -> None:
             nonlocal done
             done += 1
             state = well if outcome.ok else f"failed: {outcome.message}"
@@ -146,10 +145,5 @@ def short_of_quorum(deployment: Deployment, failed: t.Collection[str]) -> list[s
     return short
 
 
-def _runs_verified(seen: Observation) -> bool:
+def _runs_verified(seen: Seen) -> bool:
     return seen.state == "running" and seen.identity == seen.verified and not seen.leftovers
-
-
-def _shown(names: t.Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

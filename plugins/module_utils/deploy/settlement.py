@@ -14,12 +14,13 @@ import typing as t
 from dataclasses import replace
 
 from ..errors import ComposeError
-from ..platforms.base import Observation, Outcome
+from ..model.boot import Seen
+from ..model.result import NodeResult
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
 from .release import Located, Release
-from .results import NodeResult, Result, to_result
+from .results import Result, to_result
 from .rollout import short_of_quorum
 
 
@@ -40,7 +41,7 @@ class Settlement:
             return self._kept(veto) if self.keep_failed else self._back(veto)
         if self.journal.verified is None:
             return {"release": None, "summary": [], **to_result(self._results({}))}
-        return self._released()
+        return self._released(self.journal.verified.checks)
 
     # -- the verdict ---------------------------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ class Settlement:
         steps = self.plan.steps
         return [name for name in self.plan.unproven if steps[name].action != "refresh" or not steps[name].verified]
 
-    def _results(self, outcomes: t.Mapping[str, Outcome]) -> dict[str, NodeResult]:
+    def _results(self, outcomes: t.Mapping[str, NodeResult]) -> dict[str, NodeResult]:
         """The last word on each node of the batch, as far as nothing was taken back.
 
         :param outcomes: of nodes that are no hosts.
@@ -97,19 +98,18 @@ class Settlement:
             message = self.failures.get(name, "was not well: booted again" if name in healed else "")
             changed = name in healed or (name in switched and switched[name].changed)
             results[name] = NodeResult(name not in self.failures, changed, message)
-        results.update((name, NodeResult(each.ok, each.changed, each.message)) for name, each in outcomes.items())
+        results.update(outcomes)
         return results
 
     # -- what is verified is released ------------------------------------------------------------------------------
 
-    def _released(self) -> Result:
+    def _released(self, checks: t.Mapping[str, int]) -> Result:
         """From now on a run that fails goes back to this. Retire what has no place any more.
 
         After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
         found by the next plan, which is not settled then.
         """
         engine, plan = self.engine, self.plan
-        assert self.journal.verified is not None
         nodes = [node for node in engine.nodes if node.name not in self.failures]
         recorded, number = False, None
         if nodes:
@@ -127,14 +127,14 @@ class Settlement:
                     places={node.name: Located(node.index, node.address) for node in nodes},
                     composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                    checks=self.journal.verified.checks,
+                    checks=checks,
                 ),
                 members={node.name for node in engine.deployment.nodes},
             )
         # With a quorum, what failed goes back alone.
         lost = self._revert([name for name in self._switched() if name in self.failures], "it is not well")
         # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
-        removed: dict[str, Outcome] = {}
+        removed: dict[str, NodeResult] = {}
         if not plan.settled and number is not None:
             engine.platform.commit(nodes, number)
             removed = engine.platform.remove(plan.names("retire"), data=False, tell=engine.teller("retire"))
@@ -201,7 +201,7 @@ class Settlement:
         observed = engine.platform.observe([engine.deployment.node(name) for name in names])
         return {name: self._taken_back(name, outcomes[name], back.get(name), observed[name], veto) for name in names}
 
-    def _taken_back(self, name: str, outcome: Outcome, back_on: str | None, seen: Observation, veto: str) -> NodeResult:
+    def _taken_back(self, name: str, outcome: NodeResult, back_on: str | None, seen: Seen, veto: str) -> NodeResult:
         """The word on a node that was not proven, from what it runs now."""
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
@@ -226,7 +226,7 @@ class Settlement:
         return {**to_result(results), "release": None, "summary": [], "veto": veto}
 
 
-def require(outcomes: t.Mapping[str, Outcome]) -> None:
+def require(outcomes: t.Mapping[str, NodeResult]) -> None:
     """:raises ComposeError: nodes could not be removed; they are no hosts that could fail by themselves."""
     failed = [outcome.message for _name, outcome in sorted(outcomes.items()) if not outcome.ok]
     if failed:

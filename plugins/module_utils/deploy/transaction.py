@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 from ..describe.names import nearest
 from ..errors import ComposeError, InputError
 from ..images.packages import versions
+from ..model.boot import Seen, Target
 from ..model.deployment import Node
-from ..platforms.base import Observation, Target
+from ..model.result import NodeResult
 from .desired import Meant
 from .engine import Engine, bundles
 from .journal import Journal, JournalFile
 from .plan import SWITCHED, Plan, Step, plan_node, render, told
 from .release import Release
-from .results import NodeResult, Result, Verified, of_outcomes, to_result
+from .results import Result, Verified, to_result
 from .rollout import short_of_quorum
 from .settlement import Settlement, require
 from .waves import Waves, out_of_service
@@ -120,7 +121,7 @@ class Transaction:
                     f"{nearest(name, members)}"
                 )
 
-    def _kept(self, wanted: str, observed: t.Mapping[str, Observation]) -> Release:
+    def _kept(self, wanted: str, observed: t.Mapping[str, Seen]) -> Release:
         """The kept release to go to. The one before is the current one where nodes do not run that."""
         releases = self.engine.releases
         current = releases.current()
@@ -136,7 +137,7 @@ class Transaction:
                 return current
         return releases.find(wanted)
 
-    def _steps(self, images: t.Mapping[str, str], observed: t.Mapping[str, Observation], wish: Wish) -> dict[str, Step]:
+    def _steps(self, images: t.Mapping[str, str], observed: t.Mapping[str, Seen], wish: Wish) -> dict[str, Step]:
         engine = self.engine
         steps: dict[str, Step] = {}
         # Only nodes that exist have a document to compare with: planning a new node writes no key.
@@ -155,7 +156,7 @@ class Transaction:
                     steps[name] = Step("retire", "", None, seen.identity, [why])
         return steps
 
-    def _waves(self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Observation]) -> list[list[str]]:
+    def _waves(self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Seen]) -> list[list[str]]:
         """Names of the nodes to be switched, as they go down together."""
         batch = [node.name for node in self.engine.nodes]
         switched = [name for name in batch if steps[name].action in SWITCHED]
@@ -163,7 +164,7 @@ class Transaction:
         idle = [name for name in switched if observed[name].state != "running"]
         return Waves(self.engine.deployment.at_most).cut(idle, running, out_of_service(observed, batch))
 
-    def _is_settled(self, observed: t.Mapping[str, Observation]) -> bool:
+    def _is_settled(self, observed: t.Mapping[str, Seen]) -> bool:
         """Whether there is nothing to mark as verified and nothing to clean up: what a killed or failed run leaves."""
         engine = self.engine
         return (
@@ -228,21 +229,22 @@ class Transaction:
         plan = journal.plan
         if journal.problem:
             return to_result({})
-        targets = {target.node.name: target for target in self._targets(plan)}
-        if targets:
+        done = {name: result for name, result in (journal.switched or {}).items() if result.ok}
+        targets = {target.node.name: target for target in self._targets(plan) if target.node.name not in done}
+        if targets and journal.switched is None:
             # What is ill already must not be laid at the door of this run.
             journal = replace(journal, ill_before=self._ill(plan, plan.names("keep", "refresh")))
         # From now on nodes may not be as they were: the run goes back, should this be the last that is heard of it.
-        self.journal.write(replace(journal, switched={}))
+        self.journal.write(replace(journal, switched=done))
         engine.write_access()
         self._make_room(plan, [target.node for target in targets.values()])
         engine.addresses.start(target.node for target in targets.values())
         waves = [[targets[name] for name in wave if name in targets] for wave in plan.waves]
         outcomes = engine.rollout(plan.composition).switch([wave for wave in waves if wave])
-        refresh = [engine.deployment.node(name) for name in plan.names("refresh")]
+        refresh = [engine.deployment.node(name) for name in plan.names("refresh") if name not in done]
         outcomes.update(engine.documents.refresh(refresh))
         engine.write_access()  # some platforms know an address only now
-        results = of_outcomes(outcomes)
+        results = {**done, **outcomes}
         self.journal.write(replace(journal, switched=results))
         return {**to_result(results), "diff": render(plan.steps, {})}
 
@@ -345,7 +347,7 @@ class Transaction:
             self.journal.write(replace(journal, problem=journal.problem or problem))
 
 
-def _staying(observed: t.Mapping[str, Observation], steps: t.Mapping[str, Step]) -> set[str]:
+def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:
     """Nodes that exist and that the plan does not retire."""
     retired = {name for name, step in steps.items() if step.action == "retire"}
     return {name for name, seen in observed.items() if seen.state != "absent"} - retired

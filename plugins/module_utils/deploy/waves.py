@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import ComposeError
+from ..model.boot import Seen
 from ..model.deployment import Limit
-from ..platforms.base import Observation
 
 
 class Waves:
@@ -66,12 +66,12 @@ class Waves:
         return f"at_most.{name} is {self._limits[name].count}, and down already: {', '.join(gone[name])}"
 
 
-def out_of_service(observed: t.Mapping[str, Observation], batch: t.Collection[str]) -> set[str]:
+def out_of_service(observed: t.Mapping[str, Seen], batch: t.Collection[str]) -> set[str]:
     """Nodes outside of the batch that worked once, and are down now. Those that never worked are not missed."""
     return {
         name
         for name, seen in observed.items()
-        if seen.state == "stopped" and seen.verified is not None and name not in batch
+        if seen.state in ("stopped", "silent") and seen.verified is not None and name not in batch
     }
 
 

@@ -90,7 +90,9 @@ def read_manifest(path: str, builder: str) -> Composition:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except codec.DamagedError as error:
-        raise codec.DamagedError(f"{error.message}; the module immutable.compose.evaluate writes it again") from None
+        raise codec.DamagedError(
+            f"{error.message}; the module immutable.compose.composition_evaluate writes it again"
+        ) from None
     if composition.builder != builder:
         raise InputError(f"{path}: evaluated by builder {composition.builder!r}, expected {builder!r}")
     return replace(composition, path=os.path.dirname(os.path.abspath(path)))

@@ -28,12 +28,13 @@ else identity=$(head -c 1000 {identity_file} 2>&1); fi
 herd={system_link}/profile/bin/herd
 if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1 | head -c 1000); fi
 echo "identity $identity"
-if [ "$identity" != {identity} ]; then echo "state $state"; exit; fi
+# What runs something else is not waited for, but told about.
+wait={wait} grace={grace} ports={ports}
+if [ "$identity" != {identity} ]; then wait=0 grace=0 ports=; fi
 case $state in
-  initializing|starting) if [ {wait} = 1 ]; then state=$(systemctl is-system-running --wait 2>&1 | head -c 1000); fi ;;
+  initializing|starting) if [ $wait = 1 ]; then state=$(systemctl is-system-running --wait 2>&1 | head -c 1000); fi ;;
 esac
 about() { head -n "$2" | cut -b 1-{width} | while IFS= read -r line; do printf '%s\n' "$1 $unit $line"; done; }
-grace={grace}
 explained=0
 while read -r unit _; do
   echo "failed $unit"
@@ -45,7 +46,7 @@ while read -r unit _; do
 done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
   else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width})
 end=$((SECONDS + grace))
-for port in {ports}; do
+for port in $ports; do
   until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
     if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; break; fi
     sleep 0.1
@@ -82,7 +83,7 @@ def probe(expected: Expected, *, wait: bool) -> str:
         "explained": str(EXPLAINED),
         "lines": str(LINES),
         "width": str(WIDTH),
-        "ports": " ".join(map(str, expected.ports)),
+        "ports": shlex.quote(" ".join(map(str, expected.ports))),
         "addresses": " ".join(filter(None, ("127.0.0.1", "::1", expected.address))),
     }
     script = _PROBE

@@ -4,8 +4,12 @@
 """The one interface behind which every platform stands. PRIVATE to the collection.
 
 The engine calls, in this order: :meth:`~Platform.check`, :meth:`~Platform.observe`, :meth:`~Platform.stage`,
-:meth:`~Platform.switch`, then :meth:`~Platform.commit` or :meth:`~Platform.revert`, and :meth:`~Platform.prune`.
-Every method may be called again after a run was killed in the middle of it, and must then finish the work.
+:meth:`~Platform.switch`, then :meth:`~Platform.commit` or :meth:`~Platform.revert`, and :meth:`~Platform.prune`; at the
+end of nodes :meth:`~Platform.remove`, and after the last one :meth:`~Platform.teardown`.
+Every method may be called again after a run was killed in the middle of it, and must then finish the work. What goes
+wrong with one node is that node's :class:`NodeResult`; an exception is everybody's.
+
+What is written here is tried on every platform of the registry by tests/contract.
 """
 
 from __future__ import annotations
@@ -14,34 +18,20 @@ import typing as t
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..describe.options import Option
 from ..describe.ownership import DataVolume
 from ..errors import ComposeError
 from ..images.image import Image
-from ..model.boot import Seen
-from ..model.boot import Target as Target
+from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
+from ..model.result import NodeResult
 from ..nodes.endpoint import Endpoint
 from ..progress import Progress
 
 if t.TYPE_CHECKING:
     from ..nodes.connection import Connection
-
-
-#: What it was called before there was a room for types.
-Observation = Seen
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one node fared in one step."""
-
-    ok: bool
-    changed: bool = False
-    message: str = ""
-    details: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class Lost:
     certain: bool
 
 
-Tell = t.Callable[[str, Outcome], None]
+Tell = t.Callable[[str, NodeResult], None]
 
 
 def distinct_images(targets: t.Iterable[Target]) -> list[Image]:
@@ -112,7 +102,7 @@ class Platform(ABC):
         return None
 
     @abstractmethod
-    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         """What runs now, for each of ``nodes`` (by name), and for every other node that exists or has left data."""
 
     @abstractmethod
@@ -123,7 +113,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         """Create or replace nodes: boot the target image. The last verified image is kept for :meth:`revert`.
 
         A node that runs what its target says already is left alone, unless a fresh start is asked for.
@@ -139,7 +129,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, NodeResult]:
         """Boot each node's last verified image with the document it had then; stop nodes that never had one.
 
         Nodes that already run their last verified image are left alone (``changed`` is false).
@@ -153,7 +143,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         """Stop and forget nodes of this deployment; their data volumes only with ``data``."""
 
     def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
@@ -189,18 +179,18 @@ def endpoints(platform: Platform) -> dict[str, Endpoint]:
 
 
 def per_node(
-    names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell, *, step: str, parallel: int = 8
-) -> dict[str, Outcome]:
+    names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell, *, step: str, parallel: int = 8
+) -> dict[str, NodeResult]:
     """Act on each node in its own thread; a :class:`ComposeError` fails that node only."""
     names = list(names)
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, NodeResult] = {}
 
-    def guarded(name: str) -> Outcome:
+    def guarded(name: str) -> NodeResult:
         try:
             return act(name)
         except ComposeError as error:
             error.node, error.step = error.node or name, error.step or step
-            return Outcome(ok=False, changed=True, message=str(error))
+            return NodeResult(ok=False, changed=True, message=str(error))
 
     if not names:
         return outcomes

@@ -10,10 +10,12 @@ import typing as t
 from functools import cached_property
 
 from ..files import read_json, write_json
+from ..model.boot import Seen
 from ..model.deployment import Node
+from ..model.result import NodeResult
 from ..nodes.endpoint import Endpoint
 from ..nodes.output import Output
-from .base import Observation, Outcome, Platform
+from .base import Platform
 
 
 class Answers(Platform):
@@ -49,7 +51,7 @@ class Answers(Platform):
     def observe(self, nodes):
         records = self._records()
         return {
-            node.name: Observation("running", **records[node.name]) if node.name in records else Observation("absent")
+            node.name: Seen("running", **records[node.name]) if node.name in records else Seen("absent")
             for node in nodes
         }
 
@@ -61,7 +63,7 @@ class Answers(Platform):
         for target in targets:
             records[target.node.name] = {"identity": target.image.identity, "document": target.document_digest}
         write_json(self._path, records)
-        return {target.node.name: Outcome(ok=True, changed=True) for target in targets}
+        return {target.node.name: NodeResult(ok=True, changed=True) for target in targets}
 
     def refresh(self, node, document, document_digest):
         pass

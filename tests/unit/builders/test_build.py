@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import builder as debian_module
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import REQUIRED, Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import builder as debian_module
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.failures import explain_failure
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix, NixBuildError

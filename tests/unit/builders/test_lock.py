@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import builder as debian_module
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.apt import (
     PrivateApt,
     configured_mirrors,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import builder as debian_module
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import read_lock
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress

@@ -6,15 +6,24 @@ import os
 import socket
 import subprocess
 import time
+import types
+import typing as t
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
+from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import Verification, verify
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import probe
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Lost
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 SSHD = "/usr/sbin/sshd"
 NODE = "oar-server"
@@ -107,3 +116,106 @@ def kept(server: Server) -> Iterator[Connection]:
     connection = server.connection()
     yield connection
     connection.close()
+
+
+IDENTITY = "abc-demo-server-root"
+
+
+class Lab:
+    """A deployment whose node ``oar-server`` is the SSH server; ``node1`` is played by the same server, an impostor."""
+
+    def __init__(self, server: Server, directory: Path, patch: pytest.MonkeyPatch) -> None:
+        self.server = server
+        self.directory = directory
+        self.identity = directory / "identity"
+        self.identity.write_text(IDENTITY + "\n")
+        patch.setattr(probe, "IDENTITY_FILE", str(self.identity))
+        self.shell: t.Any = None
+        #: Node → where it is in place of the server, or why nobody knows; and what the platform says of it.
+        self.elsewhere: dict[str, Endpoint | Exception] = {}
+        self.lost: dict[str, Lost] = {}
+        self.progress = Progress(str(directory / "progress"))
+        self.system("running")
+        server.program("journalctl", f"echo journal of the node; echo {'$'}@")
+
+    def system(self, *states: str, failed: str = "") -> None:
+        """``systemctl is-system-running`` says these, one after the other; ``--wait`` takes until the last."""
+        self.server.program(
+            "systemctl",
+            f"""
+            case "$*" in
+              *--wait*) sleep 0.3; echo {states[-1]}; [ {states[-1]} = running ] ;;
+              is-system-running) n=$(cat {self.directory}/asked 2>/dev/null || echo 1)
+                 echo $((n + 1)) >{self.directory}/asked
+                 echo {" ".join(states)} | cut -d' ' -f$((n > {len(states)} ? {len(states)} : n)) ;;
+              *state=failed*) printf '%s' '{failed}' ;;
+              list-jobs*) echo '12 slow.service start running' ;;
+              show*a.service*) echo Result=exit-code; echo ExecMainStatus=3 ;;
+              show*) echo Result=timeout; echo ExecMainStatus=0 ;;
+            esac""",
+        )
+        (self.directory / "asked").unlink(missing_ok=True)
+
+    def run(
+        self,
+        *,
+        batch: t.Sequence[str] = (NODE,),
+        nodes: t.Sequence[str] = (NODE,),
+        script: str = "",
+        ports: t.Sequence[int] = (),
+        endpoint: Endpoint | None = None,
+        boot_timeout: int = 120,
+        verify_timeout: int = 300,
+        **more: t.Any,
+    ) -> Report:
+        what = self.what(batch, nodes, boot_timeout, verify_timeout, endpoint)
+        return verify(replace(what, ports=dict.fromkeys(batch, ports), test_script=script, **more), self.progress)
+
+    def what(
+        self,
+        batch: t.Sequence[str] = (NODE,),
+        nodes: t.Sequence[str] = (NODE,),
+        boot_timeout: int = 120,
+        verify_timeout: int = 300,
+        endpoint: Endpoint | None = None,
+    ) -> Verification:
+        deployment = Deployment(
+            name="demo",
+            composition="",
+            builder="debian",
+            platform="none",
+            nodes=tuple(Node(name, "server", address="127.0.0.2") for name in nodes),
+            may_fail=("excused-*",),
+            boot_timeout=boot_timeout,
+            verify_timeout=verify_timeout,
+        )
+
+        def reach(node: Node) -> Endpoint:
+            if node.name in self.elsewhere:
+                found = self.elsewhere[node.name]
+                if isinstance(found, Exception):
+                    raise found
+                return found
+            return endpoint or self.server.endpoint
+
+        platform = types.SimpleNamespace(
+            deployment=deployment,
+            endpoint=reach,
+            shell=lambda node: self.shell,
+            console=lambda node, lines=50: f"console of {node.name}",
+            lost=lambda nodes: {node.name: self.lost[node.name] for node in nodes if node.name in self.lost},
+        )
+        identities = dict.fromkeys(batch, IDENTITY)
+        results = str(self.directory / "results")
+        return Verification(
+            deployment, t.cast(t.Any, platform), self.server.keys, identities=identities, results=results
+        )
+
+
+@pytest.fixture
+def lab(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(server, tmp_path, monkeypatch)
+
+
+def failures(report: Report) -> list[str]:
+    return report.message.splitlines()

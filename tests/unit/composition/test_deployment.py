@@ -12,10 +12,9 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
-    from_hostvars,
     parse,
-    to_hostvars,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role

@@ -8,11 +8,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
-    Others,
-    from_hostvars,
-    to_hostvars,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit
 
 from .test_deployment import read, refused

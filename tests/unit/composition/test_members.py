@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars, to_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.members import from_members, to_members
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node

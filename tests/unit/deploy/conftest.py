@@ -16,19 +16,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine im
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
-    Observation,
-    Outcome,
-    Platform,
-    Target,
-    Tell,
-    distinct_images,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform, Tell, distinct_images
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -56,6 +51,11 @@ class Site:
     #: Identities of images that boot, but are not well; and of those that cannot even be started.
     ill: set[str] = field(default_factory=set)
     unbootable: set[str] = field(default_factory=set)
+    #: Nodes that are not well until they boot again; of these, those that then are no better; and nodes that make
+    #: another sick when they boot.
+    sick: set[str] = field(default_factory=set)
+    incurable: set[str] = field(default_factory=set)
+    infected: dict[str, str] = field(default_factory=dict)
     #: Nodes that cannot be removed.
     stuck: set[str] = field(default_factory=set)
     #: Nodes with something to clean up.
@@ -152,11 +152,11 @@ class Rack(Platform):
     def shell(self, node: Node) -> t.Any:
         return Shell(self.site, node.name)
 
-    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         self._note("observe", [node.name for node in nodes])
-        seen = {node.name: Observation("absent") for node in nodes}
+        seen = {node.name: Seen("absent") for node in nodes}
         for name, machine in self.site.machines.items():
-            seen[name] = Observation(
+            seen[name] = Seen(
                 "running" if machine.running else "stopped",
                 machine.target.image.identity,
                 machine.target.document_digest,
@@ -170,7 +170,7 @@ class Rack(Platform):
         self.site.staged |= {image.identity for image in distinct_images(targets)}
         return True
 
-    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         self._note("switch", [target.node.name for target in targets])
         outcomes = {}
         for target in targets:
@@ -178,7 +178,11 @@ class Rack(Platform):
             machine = self.site.machines.setdefault(target.node.name, Machine(target))
             machine.target = target
             machine.running = target.image.identity not in self.site.unbootable
-            outcomes[target.node.name] = Outcome(machine.running, True, "" if machine.running else "does not boot")
+            if target.node.name not in self.site.incurable:
+                self.site.sick.discard(target.node.name)
+            if target.node.name in self.site.infected:
+                self.site.sick.add(self.site.infected[target.node.name])
+            outcomes[target.node.name] = NodeResult(machine.running, True, "" if machine.running else "does not boot")
             tell(target.node.name, outcomes[target.node.name])
         return outcomes
 
@@ -188,7 +192,7 @@ class Rack(Platform):
             machine = self.site.machines[node.name]
             machine.verified = machine.target
 
-    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, NodeResult]:
         self._note("revert", [node.name for node in nodes])
         outcomes = {}
         for node in nodes:
@@ -197,7 +201,7 @@ class Rack(Platform):
             if machine is not None and changed:
                 machine.running = machine.verified is not None
                 machine.target = machine.verified or machine.target
-            outcomes[node.name] = Outcome(ok=True, changed=changed)
+            outcomes[node.name] = NodeResult(ok=True, changed=changed)
             tell(node.name, outcomes[node.name])
         return outcomes
 
@@ -205,11 +209,13 @@ class Rack(Platform):
         machine = self.site.machines[node.name]
         machine.target = replace(machine.target, document=document, document_digest=document_digest)
 
-    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         self._note("remove", names)
-        stuck = {name: Outcome(ok=False, message=f"remove, {name}: stuck") for name in names if name in self.site.stuck}
+        stuck = {
+            name: NodeResult(ok=False, message=f"remove, {name}: stuck") for name in names if name in self.site.stuck
+        }
         free = [name for name in names if name not in stuck]
-        gone = {name: Outcome(ok=True, changed=self.site.machines.pop(name, None) is not None) for name in free}
+        gone = {name: NodeResult(ok=True, changed=self.site.machines.pop(name, None) is not None) for name in free}
         return {**gone, **stuck}
 
     def console(self, node: Node, lines: int = 50) -> str:
@@ -235,7 +241,7 @@ class Shell:
     def run(self, command: str, timeout: float) -> Output:
         self.site.calls.append(("check", self.name))
         identity = self.site.machines[self.name].target.image.identity
-        failed = "failed web.service\n" if identity in self.site.ill else ""
+        failed = "failed web.service\n" if identity in self.site.ill or self.name in self.site.sick else ""
         return Output(0, f"identity {identity}\n{failed}state {'degraded' if failed else 'running'}\n".encode(), b"")
 
     def close(self) -> None:

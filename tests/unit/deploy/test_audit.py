@@ -14,8 +14,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.release i
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 REPOSITORY = Path(__file__).parents[3]
@@ -32,7 +32,7 @@ class Site:
         nodes = Node("database", "database", 1), Node("proxy", "proxy", 1)
         deployment = Deployment("lab", str(REPOSITORY / "compositions/web"), "debian", "nspawn", nodes, state=state)
         self.state = state
-        self.runs: dict[str, Observation] = {"database": Observation("absent"), "proxy": Observation("absent")}
+        self.runs: dict[str, Seen] = {"database": Seen("absent"), "proxy": Seen("absent")}
         self.deployment = deployment
 
     def image(self, identity: str, *packages: Package) -> None:
@@ -64,7 +64,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_a_rebuild_clears_the_node_but_not_the_kept_release(site: Site) -> None:
-    site.runs["database"] = Observation("running", OLD)
+    site.runs["database"] = Seen("running", OLD)
     result = site.audit(PMIX)
     assert result["findings"] == [
         {
@@ -79,7 +79,7 @@ def test_a_rebuild_clears_the_node_but_not_the_kept_release(site: Site) -> None:
     ]
     assert (result["affected"], result["changed"], result["failed_nodes"]) == (True, False, ["database"])
     assert result["nodes"]["database"]["message"] == "CVE-2023-41915 (openpmix 4.2.2)"
-    site.runs["database"] = Observation("running", NEW)
+    site.runs["database"] = Seen("running", NEW)
     result = site.audit(PMIX)
     assert (result["findings"][0]["releases"], result["findings"][0]["nodes"]) == ([1], [])
     assert (result["affected"], result["failed_nodes"]) == (True, [])
@@ -93,7 +93,7 @@ def test_the_composition_is_looked_at_before_anything_is_built(site: Site) -> No
 
 
 def test_nothing_affected(site: Site) -> None:
-    site.runs["database"] = Observation("stopped", OLD)
+    site.runs["database"] = Seen("stopped", OLD)
     (Path(site.state) / f"roots/{OLD}+raw").symlink_to("/no/disk.raw")
     result = site.audit({"id": "X", "package": "no-such-package"})
     assert (result["affected"], result["findings"], result["failed_nodes"]) == (False, [], [])
@@ -101,8 +101,8 @@ def test_nothing_affected(site: Site) -> None:
 
 
 def test_what_nobody_knows_is_no_good_news(site: Site) -> None:
-    site.runs["database"] = Observation("running", f"{'2' * 32}-web-database")
-    site.runs["proxy"] = Observation("running")
+    site.runs["database"] = Seen("running", f"{'2' * 32}-web-database")
+    site.runs["proxy"] = Seen("running")
     site.image("empty")
     (Path(site.state) / "roots/broken").mkdir()
     site.release(3, f"{'3' * 32}-web-database")
@@ -115,13 +115,13 @@ def test_what_nobody_knows_is_no_good_news(site: Site) -> None:
 
 
 def test_a_part_of_the_deployment_and_nodes_that_should_be_gone(site: Site) -> None:
-    site.runs |= {"database": Observation("running", OLD), "gone": Observation("running", OLD)}
+    site.runs |= {"database": Seen("running", OLD), "gone": Seen("running", OLD)}
     assert site.audit(PMIX)["findings"][0]["nodes"] == ["database", "gone"]
     assert site.audit(PMIX, batch=["proxy"])["findings"][0]["nodes"] == ["gone"]
 
 
 def test_the_table_is_for_people(site: Site) -> None:
-    site.runs = {f"node{number}": Observation("running", OLD) for number in range(1, 9)}
+    site.runs = {f"node{number}": Seen("running", OLD) for number in range(1, 9)}
     _deployment, head, row = site.audit(PMIX)["table"]
     assert head.split() == ["advisory", "package", "version", "images", "composition", "releases", "nodes"]
     assert " ".join(row.split()) == "CVE-2023-41915 openpmix 4.2.2 1 - 1 node1 node2 node3 node4 node5 and 3 more"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import to_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import credentials_of

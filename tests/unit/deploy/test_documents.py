@@ -9,6 +9,7 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils import progress
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
@@ -36,11 +37,11 @@ def test_many_nodes_are_refreshed_at_the_same_time_and_counted(rack: Site, monke
 
     monkeypatch.setattr(refresh, "push_document", push)
     scale(rack, 21)
-    plan = rack.engine().plan()
-    assert {step["action"] for name, step in plan["steps"].items() if name != "web21"} == {"refresh"}
-    rack.engine().build(plan)
-    rack.engine().stage(plan)
-    result = rack.engine().switch(plan)
+    plan = rack.transaction().plan(Wish(), hold=True)
+    assert {step["action"] for name, step in plan["nodes"].items() if name != "web21"} == {"refresh"}
+    rack.transaction().build()
+    rack.transaction().stage()
+    result = rack.transaction().switch()
     assert result["failed_nodes"] == ["web7"]
     assert "no route to host" in result["nodes"]["web7"]["message"]
     said = rack.said()
@@ -59,14 +60,13 @@ def test_host_keys_of_many_are_counted(rack: Site, monkeypatch: pytest.MonkeyPat
 def test_a_node_whose_secrets_cannot_be_read_is_not_compared_and_stops_a_deploy_before_it(rack: Site) -> None:
     rack.deploy()
     rack.set(unreadable={"web2": WHY})
-    plan = rack.engine().plan()
-    assert {step["action"] for step in plan["steps"].values()} == {"keep"}
-    assert plan["pending"] and not plan["settled"]
+    plan = rack.transaction().plan(Wish(), hold=False)
+    assert {step["action"] for step in plan["nodes"].values()} == {"keep"}
     assert f"plan web2: its document is not compared: {WHY}" in rack.said()
     rack.calls.clear()
     with pytest.raises(InputError, match="compose_secrets.key of 'web2' cannot be read"):
-        rack.engine().stage(plan)
+        rack.transaction().plan(Wish(), hold=True)
     assert not rack.called("stage", "switch")
     # Others are no worse off, and what runs can be verified.
-    assert rack.engine("web1").plan()["settled"]
-    assert rack.engine().verify(plan)["failed_nodes"] == []
+    assert rack.transaction("web1").plan(Wish(), hold=True)["settled"]
+    assert rack.engine().verify("current")["failed_nodes"] == []

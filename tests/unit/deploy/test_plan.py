@@ -15,8 +15,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.documen
     needs_reboot,
     node_document,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
 
 NODE = Node("web1", "web")
 OTHER = Node("web2", "web")
@@ -33,18 +33,18 @@ def digest(*nodes: Node, host_key: str = "key", authorized: str = "me", node: No
 @pytest.mark.parametrize(
     ("observed", "action", "why"),
     [
-        (Observation("absent"), "create", ["does not exist"]),
-        (Observation("running", "new", digest()), "keep", []),
-        (Observation("running", "old", digest()), "replace", ["another image"]),
-        (Observation("stopped", "new", digest()), "replace", ["is stopped"]),
-        (Observation("running", "new", digest(host_key="stolen")), "replace", ["another node document"]),
-        (Observation("running", "new", digest(NODE, OTHER)), "refresh", ["other peers or keys"]),
-        (Observation("running", "new", digest(authorized="you")), "refresh", ["other peers or keys"]),
-        (Observation("running", "new", digest(), differs=("memory 512 → 768",)), "replace", ["memory 512 → 768"]),
-        (Observation("running", "new", None), "replace", ["another node document"]),
+        (Seen("absent"), "create", ["does not exist"]),
+        (Seen("running", "new", digest()), "keep", []),
+        (Seen("running", "old", digest()), "replace", ["another image"]),
+        (Seen("stopped", "new", digest()), "replace", ["is stopped"]),
+        (Seen("running", "new", digest(host_key="stolen")), "replace", ["another node document"]),
+        (Seen("running", "new", digest(NODE, OTHER)), "refresh", ["other peers or keys"]),
+        (Seen("running", "new", digest(authorized="you")), "refresh", ["other peers or keys"]),
+        (Seen("running", "new", digest(), differs=("memory 512 → 768",)), "replace", ["memory 512 → 768"]),
+        (Seen("running", "new", None), "replace", ["another node document"]),
     ],
 )
-def test_plan_node(observed: Observation, action: str, why: list[str]) -> None:
+def test_plan_node(observed: Seen, action: str, why: list[str]) -> None:
     step = plan_node(NODE, "new", digest(), observed)
     assert (step.action, step.why) == (action, why)
 

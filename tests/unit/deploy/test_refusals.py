@@ -128,7 +128,8 @@ def test_wrong_compositions(site: Site, old: str, new: str, why: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(None, "is missing: run"), ("{", "is not valid JSON"), ('{"schema": "x"}', "schema is 'x'")]
+    ("content", "why"),
+    [(None, "is missing: run"), ("{", "is not valid JSON"), ('{"schema": "x"}', 'lock.schema is "x"')],
 )
 def test_unusable_locks(site: Site, content: str | None, why: str) -> None:
     lock = site.composition / "compose.lock.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 
 from .conftest import Rack, Site
 
@@ -20,7 +20,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, node: str, times: int) -> None:
         if node in outcomes and left[0]:
             left[0] -= 1
             self.site.machines[node].running = False
-            outcomes[node] = Outcome(False, True, "no boot")
+            outcomes[node] = NodeResult(False, True, "no boot")
         return outcomes
 
     monkeypatch.setattr(Rack, "switch", failing)

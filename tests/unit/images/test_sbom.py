@@ -18,7 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
 from ansible_collections.immutable.compose.plugins.module_utils.images.sbom import WRITERS
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-from ansible_collections.immutable.compose.plugins.modules.sbom import write
+from ansible_collections.immutable.compose.plugins.modules.image_sbom import write
 
 HASH = "77jfpxgn6zq7qf2wmdj64pigam96rczi"
 IDENTITY = f"{HASH}-web-proxy"
@@ -108,7 +108,7 @@ def test_a_missing_library_is_named(format_: str, module: str, library: str, mon
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ComposeError) as error:
         WRITERS[format_](IMAGES["debian"])
-    assert library in str(error.value) and "requirements-sbom.txt" in str(error.value)
+    assert "is missing from" in str(error.value) and f"-m pip install '{library}>=" in str(error.value)
 
 
 def test_wrong_paths_are_refused(bundle: Path, tmp_path: Path) -> None:

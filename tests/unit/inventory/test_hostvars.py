@@ -9,7 +9,7 @@ from .conftest import Site
 ACTION = """
 import json
 from ansible.plugins.action import ActionBase
-from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import from_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import with_secrets
 
 
@@ -17,7 +17,10 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         hostvars = {host: task_vars["hostvars"][host] for host in task_vars["groups"]["immutable"]}
         read = {name: from_hostvars(name, hostvars) for name in ("one", "two")}
-        found = {name: with_secrets(each, task_vars["hostvars"], self._templar) for name, each in read.items()}
+        found = {
+            name: with_secrets(each, [node.name for node in each.nodes], task_vars["hostvars"], self._templar)
+            for name, each in read.items()
+        }
         with open("found.json", "w") as stream:
             json.dump({name: each.to_json() for name, each in found.items()}, stream)
         return {}

@@ -10,11 +10,12 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import machine
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.processes import ProcessPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -92,10 +93,10 @@ class Lab:
     def target(self, node: Node, identity: str, digest: str = "d1") -> Target:
         return Target(node, self.image(identity), {"name": node.name, "digest": digest}, digest)
 
-    def tell(self, name: str, outcome: Outcome) -> None:
+    def tell(self, name: str, outcome: NodeResult) -> None:
         self.told.append(name)
 
-    def switch(self, platform: Scripts, identity: str, digest: str = "d1") -> dict[str, Outcome]:
+    def switch(self, platform: Scripts, identity: str, digest: str = "d1") -> dict[str, NodeResult]:
         return platform.switch([self.target(node, identity, digest) for node in platform.deployment.nodes], self.tell)
 
 

@@ -14,11 +14,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.names i
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import (
-    Observation,
-    Platform,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -106,7 +104,7 @@ def test_nodes_differ_and_stay_as_they_are(platform: type[Platform], tmp_path: P
 def test_asking_writes_nothing(platform: type[Platform], tmp_path: Path) -> None:
     state = tmp_path / "state"
     instance = deployed(platform, state)
-    absent = Observation("absent")
+    absent = Seen("absent")
     assert instance.observe(instance.deployment.nodes) == {"server": absent, "node1": absent}
     assert instance.console(instance.deployment.nodes[0]) == ""
     assert not state.exists()

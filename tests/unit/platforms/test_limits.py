@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import limits
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.limits import (
     CONTAINER,
     Host,
     Needs,
     require,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import limits
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import kvm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import kvm
 
 from .conftest import Lab, Scripts
 

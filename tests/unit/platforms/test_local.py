@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import machine
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import platform as local
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import platform as local
 
 from ..conftest import AsNobody
 from .conftest import Lab, Scripts
 
 
-def observed(platform: Scripts, name: str = "node1") -> Observation:
+def observed(platform: Scripts, name: str = "node1") -> Seen:
     return platform.observe(platform.deployment.nodes)[name]
 
 
@@ -29,7 +29,7 @@ def test_create_and_observe(lab: Lab) -> None:
     assert all(outcome.ok and outcome.changed for outcome in outcomes.values())
     assert sorted(lab.told) == ["node1", "node2"]
     assert lab.platform().observe(platform.deployment.nodes) == {
-        name: Observation("running", "image-1", "d1") for name in ("node1", "node2")
+        name: Seen("running", "image-1", "d1") for name in ("node1", "node2")
     }
     assert platform.console(platform.deployment.nodes[0]) == "boots image-1"
 
@@ -43,7 +43,7 @@ def test_replace_stops_the_old_and_keeps_data_and_console(lab: Lab) -> None:
     lab.switch(platform, "image-2", "d2")
     second = platform.running(["node1"])["node1"]
     assert first != second
-    assert observed(platform) == Observation("running", "image-2", "d2")
+    assert observed(platform) == Seen("running", "image-2", "d2")
     assert data.read_text() == "kept"
     assert Path(f"{platform.node_state('node1').console}.1").read_text() == "boots image-1\nstopped\n"
     assert json.loads(Path(platform.node_state("node1").document).read_text())["digest"] == "d2"
@@ -54,11 +54,11 @@ def test_revert_returns_to_the_verified_image_and_document(lab: Lab) -> None:
     lab.switch(platform, "image-1", "d1")
     platform.commit(platform.deployment.nodes, 1)
     lab.switch(platform, "image-2", "d2")
-    assert observed(platform) == Observation("running", "image-2", "d2", "image-1")
+    assert observed(platform) == Seen("running", "image-2", "d2", "image-1")
     outcome = platform.revert(platform.deployment.nodes, lab.tell)["node1"]
     assert outcome.ok
     assert outcome.changed
-    assert observed(platform) == Observation("running", "image-1", "d1", "image-1")
+    assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
     assert json.loads(Path(platform.node_state("node1").document).read_text())["digest"] == "d1"
     pid = platform.running(["node1"])
     assert not platform.revert(platform.deployment.nodes, lab.tell)["node1"].changed
@@ -71,7 +71,7 @@ def test_revert_without_a_verified_image_stops_the_node_and_keeps_its_console(la
     outcome = platform.revert(platform.deployment.nodes, lab.tell)["node1"]
     assert outcome.ok
     assert outcome.changed
-    assert observed(platform) == Observation("stopped", "image-1", "d1")
+    assert observed(platform) == Seen("stopped", "image-1", "d1")
     assert platform.console(platform.deployment.nodes[0]) == "boots image-1\nstopped"
 
 
@@ -83,9 +83,9 @@ def test_start_that_fails_is_an_outcome_and_revert_repairs_it(lab: Lab) -> None:
     assert not outcome.ok
     assert "switch, node1: command failed (exit code 7)" in outcome.message
     assert outcome.message.endswith("no root file system")
-    assert observed(platform) == Observation("stopped", "broken", "d1", "image-1")
+    assert observed(platform) == Seen("stopped", "broken", "d1", "image-1")
     assert platform.revert(platform.deployment.nodes, lab.tell)["node1"].ok
-    assert observed(platform) == Observation("running", "image-1", "d1", "image-1")
+    assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
 
 
 def test_refresh_is_kept_for_the_next_boot_and_what_was_verified_stays(lab: Lab) -> None:
@@ -99,7 +99,7 @@ def test_refresh_is_kept_for_the_next_boot_and_what_was_verified_stays(lab: Lab)
     assert observed(platform).document == "d2"
     assert json.loads(Path(platform.node_state("node1").document).read_text())["digest"] == "d2"
     assert platform.revert([node], lab.tell)["node1"].changed
-    assert observed(platform) == Observation("running", "image-1", "d1", "image-1")
+    assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
 
 
 def test_the_verified_image_with_another_document_is_left_to_be_committed(lab: Lab) -> None:
@@ -121,7 +121,7 @@ def test_refresh_of_an_unverified_node_leaves_the_verified_one(lab: Lab) -> None
     lab.switch(platform, "image-2", "d2")
     platform.refresh(node, {"name": "node1", "digest": "d3"}, "d3")
     platform.revert([node], lab.tell)
-    assert observed(platform) == Observation("running", "image-1", "d1", "image-1")
+    assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
 
 
 def test_changed_option_is_told(lab: Lab) -> None:
@@ -133,10 +133,10 @@ def test_changed_option_is_told(lab: Lab) -> None:
 def test_node_that_left_the_deployment_is_seen_and_removed(lab: Lab) -> None:
     lab.switch(lab.platform(), "image-1")
     smaller = lab.platform("node1")
-    assert observed(smaller, "node2") == Observation("running", "image-1", "d1")
+    assert observed(smaller, "node2") == Seen("running", "image-1", "d1")
     Path(smaller.node_state("node2").volumes, "db").write_text("kept")
     assert smaller.remove(["node2"], data=False, tell=lab.tell)["node2"].changed
-    assert smaller.observe(smaller.deployment.nodes)["node2"] == Observation("absent")
+    assert smaller.observe(smaller.deployment.nodes)["node2"] == Seen("absent")
     assert Path(smaller.node_state("node2").volumes, "db").exists()
     assert smaller.running(["node1", "node2"]).keys() == {"node1"}
     assert smaller.remove(["node2"], data=True, tell=lab.tell)["node2"].changed
@@ -193,14 +193,14 @@ def test_run_killed_in_a_switch_is_finished_by_the_next(lab: Lab, moment: str) -
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(run, 0)[1]) == signal.SIGKILL
     expected = {
-        "after the stop": Observation("stopped", "image-1", "d1", "image-1"),
-        "before the start": Observation("stopped", "image-2", "d1", "image-1"),
-        "after the start": Observation("running", "image-2", "d1", "image-1"),
+        "after the stop": Seen("stopped", "image-1", "d1", "image-1"),
+        "before the start": Seen("stopped", "image-2", "d1", "image-1"),
+        "after the start": Seen("running", "image-2", "d1", "image-1"),
     }
     assert observed(platform) == expected[moment]
     orphan = platform.running(["node1"])
     assert lab.switch(platform, "image-2")["node1"].ok
-    assert observed(platform) == Observation("running", "image-2", "d1", "image-1")
+    assert observed(platform) == Seen("running", "image-2", "d1", "image-1")
     # What runs what is meant is left alone; else there was nothing left to run beside it.
     assert (platform.running(["node1"]) == orphan) == (moment == "after the start")
     assert len(orphan) == (1 if moment == "after the start" else 0)
@@ -214,7 +214,7 @@ def test_machine_that_was_killed_is_stopped(lab: Lab) -> None:
         assert handle is not None
         os.kill(pid, signal.SIGKILL)
         assert machine.wait(handle, 60)
-    assert observed(platform) == Observation("stopped", "image-1", "d1")
+    assert observed(platform) == Seen("stopped", "image-1", "d1")
 
 
 def test_machine_that_does_not_stop_is_killed(lab: Lab) -> None:
@@ -262,7 +262,7 @@ def test_record_of_another_version_is_refused(lab: Lab) -> None:
     ):
         platform.check(platform.deployment.nodes)
     assert platform.remove(["node1"], data=False, tell=lab.tell)["node1"].ok
-    assert observed(platform) == Observation("absent")
+    assert observed(platform) == Seen("absent")
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import machine
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 
 SLEEP = "sleep 60 & wait"
 

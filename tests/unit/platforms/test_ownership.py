@@ -13,9 +13,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.ownersh
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import StateDirectory
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState, Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -114,7 +114,7 @@ def test_half_made_nodes_are_seen_and_removed(platform: type[LocalPlatform], tmp
     path.parent.mkdir(parents=True)
     path.mkdir() if file == "in/" else path.write_text('{"schema":' if file == "verified.json" else "")
     instance = platform_of(platform, tmp_path, "app")
-    assert instance.observe(instance.deployment.nodes)["x"] == Observation("stopped", leftovers=True)
+    assert instance.observe(instance.deployment.nodes)["x"] == Seen("stopped", leftovers=True)
     instance.check(instance.deployment.nodes)
     instance.prune(set())
     assert instance.remove(["x"], data=False, tell=lambda name, outcome: None)["x"].changed
@@ -127,7 +127,7 @@ def test_a_file_among_the_nodes_is_no_node_and_stays(platform: type[LocalPlatfor
     (tmp_path / "nodes/list").write_text("precious")
     instance = platform_of(platform, tmp_path, "app")
     instance.check(instance.deployment.nodes)
-    assert instance.observe(instance.deployment.nodes) == {"x": Observation("absent")}
+    assert instance.observe(instance.deployment.nodes) == {"x": Seen("absent")}
     instance.teardown()
     assert (tmp_path / "nodes/list").read_text() == "precious"
 
@@ -213,7 +213,7 @@ def test_a_node_whose_records_are_lost_is_stopped(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
     platform.node_state("node1").remove(data=True)
-    assert platform.observe(platform.deployment.nodes)["node1"] == Observation("running", leftovers=True)
+    assert platform.observe(platform.deployment.nodes)["node1"] == Seen("running", leftovers=True)
     assert platform.remove(["node1"], data=False, tell=lab.tell)["node1"].changed
     assert platform.running(["node1"]) == {}
 

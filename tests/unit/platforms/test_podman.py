@@ -16,8 +16,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman import platform as podman
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import platform as podman
 from ansible_collections.immutable.compose.plugins.module_utils.process import Completed
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

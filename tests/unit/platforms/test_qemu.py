@@ -13,12 +13,13 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import ports
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import ports
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu, kvm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import kvm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..conftest import AsNobody

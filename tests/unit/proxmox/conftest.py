@@ -14,15 +14,12 @@ import pytest
 import requests
 
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Outcome, Target
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
-    Proxmox,
-    client,
-    tasks,
-    vm,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client, tasks, vm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 SIMULATORS = Path(__file__).resolve().parents[2] / "simulators"
@@ -93,10 +90,12 @@ class World:
             Target(node, image, {"name": node.name, "what": document}, document) for node in platform.deployment.nodes
         ]
 
-    def tell(self, name: str, outcome: Outcome) -> None:
+    def tell(self, name: str, outcome: NodeResult) -> None:
         self.told.append(name)
 
-    def deploy(self, platform: Proxmox, identity: str, document: str = "d1", **volumes: Volume) -> dict[str, Outcome]:
+    def deploy(
+        self, platform: Proxmox, identity: str, document: str = "d1", **volumes: Volume
+    ) -> dict[str, NodeResult]:
         """Stage and switch; every node must be well."""
         targets = self.targets(platform, identity, document, **volumes)
         platform.check(platform.deployment.nodes)
@@ -110,7 +109,7 @@ class World:
         platform.commit(platform.deployment.nodes, release)
         platform.prune(keep)
 
-    def observed(self, platform: Proxmox) -> dict[str, Observation]:
+    def observed(self, platform: Proxmox) -> dict[str, Seen]:
         return platform.observe(platform.deployment.nodes)
 
     # -- what the cluster has, past the platform -----------------------------------------------------------------

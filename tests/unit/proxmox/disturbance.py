@@ -14,8 +14,8 @@ from proxmox.vm_power import start_vm, stop_vm
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import SWITCHED, plan_node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Target
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import short
 
@@ -264,7 +264,7 @@ class Lab:
         self.vmids = self.vmids if self.written else self._vmids()
         self.check([identity], running=True)
         seen = self.world.observed(self.platform())
-        assert seen == dict.fromkeys(self.names, Observation("running", identity, document, identity)), seen
+        assert seen == dict.fromkeys(self.names, Seen("running", identity, document, identity)), seen
         files = {f"compose.lab.{short(identity)}.qcow2"}
         assert self.uploads() <= files, self.uploads()
         named = self.world.named()

@@ -10,7 +10,7 @@ from proxmox.vm_power import start_vm, stop_vm
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import vm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import vm
 
 from .conftest import World
 from .disturbance import Lab

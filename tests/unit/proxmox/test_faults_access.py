@@ -10,9 +10,10 @@ import pytest
 from proxmox.calls import ANSWERS
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import privileges
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.access import Access
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import Client
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox, privileges
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import World

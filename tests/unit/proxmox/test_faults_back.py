@@ -7,7 +7,7 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import client, vm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client, vm
 
 from .disturbance import Lab
 from .wire import INJECTED, Killed, Trouble

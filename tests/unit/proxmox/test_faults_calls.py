@@ -6,7 +6,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import vm
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import vm
 
 from .disturbance import Lab
 from .wire import INJECTED, Killed, Trouble

@@ -7,7 +7,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import client
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client
 
 from .disturbance import Lab
 
@@ -129,7 +129,9 @@ def test_a_backup_that_ends_is_waited_for(lab_of: t.Callable[..., Lab]) -> None:
     file = next((lab.cluster.state / "etc").glob("nodes/*/qemu-server/100.conf"))
     before = file.read_text()
     file.write_text(f"lock: backup\n{before}")
-    timer = threading.Timer(0.3, lambda: file.write_text(before))
+    after = lab.cluster.state / "after"  # takes its place at once: nobody reads half of it
+    after.write_text(before)
+    timer = threading.Timer(0.3, lambda: after.replace(file))
     timer.start()
     assert lab.run("two", "d2") == []
     timer.join()

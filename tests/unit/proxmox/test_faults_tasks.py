@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import (
     client,
     tasks,
     uploads,

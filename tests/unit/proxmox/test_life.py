@@ -6,8 +6,9 @@ import typing as t
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, endpoints
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import endpoints
 
 from .conftest import World
 
@@ -28,27 +29,27 @@ def drive(world: World, vmid: int, serial: str) -> tuple[str, str]:
 @both_methods
 def test_deploy_replace_revert(world: World, options: dict[str, t.Any]) -> None:
     platform = world.platform(**options)
-    assert world.observed(platform) == {"web1": Observation("absent"), "web2": Observation("absent")}
+    assert world.observed(platform) == {"web1": Seen("absent"), "web2": Seen("absent")}
     world.deploy(platform, "one", **DATA)
     platform = world.platform(**options)
-    assert world.observed(platform)["web1"] == Observation("running", "one", "d1", None, (), leftovers=True)
+    assert world.observed(platform)["web1"] == Seen("running", "one", "d1", None, (), leftovers=True)
     world.finish(platform, "one", release=7)
-    assert world.observed(world.platform(**options))["web2"] == Observation("running", "one", "d1", "one")
+    assert world.observed(world.platform(**options))["web2"] == Seen("running", "one", "d1", "one")
     vmid = world.vmid()
     data = drive(world, vmid, "data")
     assert '"release": 7' in world.config(vmid)["description"]
 
     platform = world.platform(**options)
     world.deploy(platform, "two", "d2", **DATA)
-    assert world.observed(platform)["web1"] == Observation("running", "two", "d2", "one", (), leftovers=True)
+    assert world.observed(platform)["web1"] == Seen("running", "two", "d2", "one", (), leftovers=True)
     assert drive(world, vmid, "data") == data
     outcomes = platform.revert(platform.deployment.nodes, world.tell)
     assert all(outcome.ok and outcome.changed for outcome in outcomes.values()), outcomes
-    assert world.observed(platform)["web1"] == Observation("running", "one", "d1", "one", (), leftovers=True)
+    assert world.observed(platform)["web1"] == Seen("running", "one", "d1", "one", (), leftovers=True)
     again = platform.revert(platform.deployment.nodes, world.tell)
     assert not any(outcome.changed for outcome in again.values())
     world.platform(**options).prune(["one"])
-    assert world.observed(platform)["web1"] == Observation("running", "one", "d1", "one")
+    assert world.observed(platform)["web1"] == Seen("running", "one", "d1", "one")
     assert drive(world, vmid, "data") == data
     assert world.volumes() == world.named()
     assert not [file for file in world.uploads() if file.endswith(".raw")]
@@ -164,7 +165,7 @@ def test_ha_keeps_off_during_a_switch(cluster_of: t.Callable[..., World]) -> Non
     world.deploy(platform, "two")
     world.finish(platform, "two")
     assert world.call("GET", f"/cluster/ha/resources/vm:{vmid}")["state"] == "started"
-    assert world.observed(platform)["web1"] == Observation("running", "two", "d1", "two")
+    assert world.observed(platform)["web1"] == Seen("running", "two", "d1", "two")
     calls = [call.rpartition("/")[2] for call in world.calls() if f"vm:{vmid}" in call or "/status/s" in call]
     assert calls[calls.index("start") + 1 :][:4] == [f"vm:{vmid}", "shutdown", "start", f"vm:{vmid}"], calls
 

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.waves import out_of_service
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 
 from .conftest import CONTENT, STORAGES, World
 
@@ -90,7 +90,7 @@ def test_a_node_that_is_off_holds_up_only_what_is_there(cluster_of: Clusters) ->
     world.deploy(platform, "two")
     world.finish(platform, "two", release=2)
     seen = world.observed(world.platform("web1", **options))
-    assert seen["web1"] == Observation("running", "two", "d1", "two", (), leftovers=True)
+    assert seen["web1"] == Seen("running", "two", "d1", "two", (), leftovers=True)
     assert out_of_service(seen, ["web1"]) == {"web2"}
     assert f"prune: all stays as long as {there} is off" in (world.directory / "progress").read_text()
     outcome = world.platform("web1", **options).remove(["web1"], data=True, tell=world.tell)["web1"]

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Outcome
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -31,7 +31,7 @@ def own(world: World) -> set[str]:
     return {volume for volume in world.volumes() if "base-" not in volume or "/vm-" in volume}
 
 
-def remove(world: World, platform: Proxmox, *names: str, data: bool = False) -> dict[str, Outcome]:
+def remove(world: World, platform: Proxmox, *names: str, data: bool = False) -> dict[str, NodeResult]:
     outcomes = platform.remove(names, data=data, tell=world.tell)
     assert all(outcome.ok for outcome in outcomes.values()), outcomes
     return outcomes
@@ -81,7 +81,10 @@ def test_a_removal_that_is_refused_does_not_wait(world: World, monkeypatch: pyte
     stage(world, world.platform("web1", **CLONE))
     (template,) = [vmid for vmid in world.vmids() if world.config(vmid).get("template")]
     readable = world.server.cluster.volumes.readable
-    hide = lambda user, node, volume: "base-" not in volume and readable(user, node, volume)  # noqa: E731
+
+    def hide(user: t.Any, node: str, volume: str) -> bool:
+        return "base-" not in volume and readable(user, node, volume)
+
     monkeypatch.setattr(world.server.cluster.volumes, "readable", hide)
     world.platform("web1", **CLONE).teardown()
     assert "sata0" in world.config(template)

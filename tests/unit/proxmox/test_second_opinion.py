@@ -17,8 +17,13 @@ from fakepve.certs import make_cert
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Observation, Target
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import (
+    client as client_module,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import tasks as tasks_module
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import vm as vm_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import (
     Access,
     Client,
@@ -27,11 +32,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmo
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.cluster import Cluster
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import (
-    client as client_module,
-)
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import tasks as tasks_module
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import vm as vm_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.privileges import Privileges
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import Boot, Content, Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.tasks import TaskError, wait_for
@@ -302,22 +302,22 @@ def test_a_switch_and_the_way_back(fake: Fake, tmp_path: Path) -> None:
         )
         return Proxmox(deployment, Progress(str(tmp_path / "progress")))
 
-    def seen() -> Observation:
+    def seen() -> Seen:
         found = platform().observe(platform().deployment.nodes)
         assert list(found) == ["web"]
         return replace(found["web"], leftovers=False)
 
-    assert seen() == Observation("running", "image1", "d1", "image1")
+    assert seen() == Seen("running", "image1", "d1", "image1")
     nodes = platform().deployment.nodes
     target = Target(nodes[0], Image("web", "debian", "image2", "amd64", {}, str(tmp_path)), {}, "d2")
     outcome = platform().switch([target], lambda name, outcome: None)["web"]
     assert outcome.ok and outcome.changed, outcome
-    assert seen() == Observation("running", "image2", "d2", "image1")
+    assert seen() == Seen("running", "image2", "d2", "image1")
     assert config["virtio0"].split(",")[:2] == [second.system, "cache=writeback"]
     assert config["virtio1"] == "local-lvm:vm-100-disk-1,serial=data,size=1G"
     assert config["description"].startswith("Ask Ann.") and "mine" in config["tags"].split(";")
     assert platform().revert(nodes, lambda name, outcome: None)["web"].ok
-    assert seen() == Observation("running", "image1", "d1", "image1")
+    assert seen() == Seen("running", "image1", "d1", "image1")
     platform().switch([target], lambda name, outcome: None)
     platform().commit(nodes, 2)
-    assert seen() == Observation("running", "image2", "d2", "image2")
+    assert seen() == Seen("running", "image2", "d2", "image2")

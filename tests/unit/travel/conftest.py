@@ -22,6 +22,7 @@ BIN = Path(sys.executable).parent
 BUILDER = """
 import os
 
+from ..model import codec
 from ..model.composition import Composition, Role
 from ..files import write_json
 from ..images.image import Image
@@ -45,7 +46,7 @@ class Sketch(Builder):
         wanted = self.evaluate(path, parameters).roles
         images = {role: Image(role, self.name, wanted[role].identity, "amd64", {}) for role in roles}
         for image in images.values():
-            write_json(os.path.join(roots, image.identity, "image.json"), image.to_json())
+            write_json(os.path.join(roots, image.identity, "image.json"), codec.encode(image))
         return images
 
     def is_built(self, path, parameters, roles, formats):
@@ -85,11 +86,11 @@ class Sketched(Answers):
         records = self._records()
         for record in records.values():
             record.pop("said", None)
-        return {n.name: Observation("running", **records[n.name]) if n.name in records else Observation("absent")
+        return {n.name: Seen("running", **records[n.name]) if n.name in records else Seen("absent")
                 for n in nodes}
 
     def remove(self, names, *, data, tell):
-        return {name: Outcome(ok=True, changed=True) for name in names}
+        return {name: NodeResult(ok=True, changed=True) for name in names}
 
 
 class Talker(Shell):

@@ -23,7 +23,7 @@ def test_the_results_of_a_hundred_nodes_are_small(site: Site) -> None:
     site.elsewhere()
     site.write(roles={"app": 100, "postgres": 1})
     run = site.play("deploy", "-e", "compose_host=builder", ANSIBLE_INJECT_INVOCATION="true")
-    assert len(run.result("Plan")["steps"]) == 101
+    assert len(run.result("Plan")["nodes"]) == 101
     fleet = [event for event in run.events if not event[0].endswith("Report")]
     print(f"results: {size(fleet)} bytes, with those of each host {size(run.events)}")
     assert size(fleet) < 50_000
@@ -98,7 +98,7 @@ def test_secrets_that_are_common_words_spoil_nothing(site: Site) -> None:
     words = {word: word for word in ("postgres", "app", "one-app", "keep", "a", "1", "nodes", "sketched", "steps")}
     site.write(roles={"app": 1, "postgres": {"count": 1, "secrets": words}})
     run = site.play("deploy")
-    assert set(run.result("Plan")["steps"]) == {"app1", "postgres1"}
+    assert set(run.result("Plan")["nodes"]) == {"app1", "postgres1"}
     assert run.said("told app1: {}")
     assert run.result("Commit")["release"] == 1
     assert site.play("deploy").result("Plan")["settled"]

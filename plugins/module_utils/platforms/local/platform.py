@@ -20,9 +20,11 @@ from ...describe.ownership import DataVolume, Owner, require_own_data
 from ...describe.state import Mark
 from ...errors import ComposeError, InputError
 from ...images.image import ARCHITECTURES, Image
+from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
-from ...progress import Progress
-from ..base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
+from ...model.result import NodeResult
+from ...progress import Progress, listed
+from ..base import Lost, Platform, Tell, per_node
 from . import console, limits, machine
 from .limits import Needs
 from .records import NodeState, Record
@@ -111,7 +113,7 @@ class LocalPlatform(Platform):
         running = self.running([node.name for node in nodes])
         limits.require([self.needs(node) for node in nodes if node.name not in running])
 
-    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         wanted = {node.name: node for node in nodes}
         names = sorted({*wanted, *NodeState.names(self.state), *NodeState.names(self.state, "volumes")})
         running = self.running(names)
@@ -122,7 +124,7 @@ class LocalPlatform(Platform):
                 seen[name] = self._half_made(name, name in running)
                 continue
             options = self.effective_options(wanted[name]) if name in wanted else current.options
-            seen[name] = Observation(
+            seen[name] = Seen(
                 "running" if name in running else "stopped",
                 current.image.identity,
                 current.document_digest,
@@ -139,17 +141,17 @@ class LocalPlatform(Platform):
             )
         return seen
 
-    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         by_name = {target.node.name: target for target in targets}
         self._make_way({name: own_address(target.document) for name, target in by_name.items()}, "switch")
 
-        def act(name: str) -> Outcome:
+        def act(name: str) -> NodeResult:
             target = by_name[name]
             options = self.effective_options(target.node)
             record = Record(self.name, target.image, target.document, target.document_digest, options)
             current = self.node_state(name).current()
             if not target.fresh and current is not None and current.boots_like(record) and self.running([name]):
-                return Outcome(ok=True, message=f"runs {record.image.identity}")
+                return NodeResult(ok=True, message=f"runs {record.image.identity}")
             return self._boot(name, record, "switch")
 
         return self._per_node("switch", by_name, act, tell)
@@ -158,14 +160,14 @@ class LocalPlatform(Platform):
         for node in nodes:
             self.node_state(node.name).commit()
 
-    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
-        def act(name: str) -> Outcome:
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, NodeResult]:
+        def act(name: str) -> NodeResult:
             current, verified = self._records(name)
             if verified is None:
                 stopped = self._stop(name, "revert")
-                return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
+                return NodeResult(ok=True, changed=stopped, message="there is no verified image to go back to")
             if current is not None and current.boots_like(verified) and self.running([name]):
-                return Outcome(ok=True, message=f"runs its verified image {verified.image.identity}")
+                return NodeResult(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
 
         back = {node.name: self._records(node.name)[1] for node in nodes}
@@ -182,13 +184,13 @@ class LocalPlatform(Platform):
                 found[name] = self.node_state(name).data(self.deployment)
         return found
 
-    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         self._require_here(names)
 
-        def act(name: str) -> Outcome:
+        def act(name: str) -> NodeResult:
             stopped = self._stop(name, "remove")
             removed = self.node_state(name).remove(data=data)
-            return Outcome(ok=True, changed=stopped or removed)
+            return NodeResult(ok=True, changed=stopped or removed)
 
         return self._per_node("remove", names, act, tell)
 
@@ -274,24 +276,24 @@ class LocalPlatform(Platform):
                 found.append(None)
         return found[0], found[1]
 
-    def _half_made(self, name: str, runs: bool) -> Observation:
+    def _half_made(self, name: str, runs: bool) -> Seen:
         """A node without a record: none at all, or one that a run was killed at, or whose record is damaged."""
         state = self.node_state(name)
         if not runs and not state.exists():
-            return Observation("absent")
+            return Seen("absent")
         self.progress.say(f"warning: {state.directory} does not say what {name} runs: it is replaced, or removed")
-        return Observation("running" if runs else "stopped", leftovers=True)
+        return Seen("running" if runs else "stopped", leftovers=True)
 
     def _per_node(
-        self, step: str, names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell
-    ) -> dict[str, Outcome]:
+        self, step: str, names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell
+    ) -> dict[str, NodeResult]:
         missing = set(names)
 
-        def told(name: str, outcome: Outcome) -> None:
+        def told(name: str, outcome: NodeResult) -> None:
             missing.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(missing))}"):
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(missing))}"):
             return per_node(sorted(missing), act, told, step=step)
 
     def _make_way(self, wanted: t.Mapping[str, str | None], step: str) -> None:
@@ -306,7 +308,7 @@ class LocalPlatform(Platform):
             if has is not None and getters.get(has, name) != name:
                 self._stop(name, step)
 
-    def _boot(self, name: str, record: Record, step: str) -> Outcome:
+    def _boot(self, name: str, record: Record, step: str) -> NodeResult:
         """Stop what runs, and boot ``record``."""
         self._stop(name, step)
         state = self.node_state(name)
@@ -318,7 +320,7 @@ class LocalPlatform(Platform):
         except BaseException:
             self.after_stop(name)
             raise
-        return Outcome(ok=True, changed=True, message=f"boots {record.image.identity}")
+        return NodeResult(ok=True, changed=True, message=f"boots {record.image.identity}")
 
     def _stop(self, name: str, step: str) -> bool:
         """Stop the node if it runs, by force after a while; whether it ran."""

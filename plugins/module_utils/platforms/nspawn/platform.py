@@ -11,11 +11,12 @@ import typing as t
 
 from ...errors import ComposeError
 from ...images import handover as nxc_handover
+from ...model.boot import Target
 from ...model.deployment import Deployment, Node
 from ...nodes.endpoint import Endpoint
 from ...process import need
 from ...progress import Progress
-from ..base import Target, distinct_images
+from ..base import distinct_images
 from ..local import machine
 from ..local.cgroup import drop_cgroup, own_cgroup
 from ..local.limits import CONTAINER, Needs

@@ -19,11 +19,12 @@ from ...describe.options import Option
 from ...errors import ComposeError, InputError
 from ...images.handover import is_nxc
 from ...images.image import Image
+from ...model.boot import Target
 from ...model.deployment import Deployment, Node
 from ...nodes.endpoint import Endpoint
 from ...process import Completed, need, run
 from ...progress import Progress
-from ..base import Target, distinct_images
+from ..base import distinct_images
 from ..local.limits import CONTAINER, Needs
 from ..local.netns import Namespace
 from ..local.platform import LocalPlatform, image_files

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Platform ``proxmox``: nodes are VMs of a Proxmox VE cluster. PRIVATE to the collection.
 
-What is here maps the platform's steps to the room ``module_utils/proxmox``, which does the work.
+What is here maps the steps of a platform to the files beside it, which do the work.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from ...describe.ownership import DataVolume, Owner
 from ...errors import ComposeError, InputError
 from ...images.handover import is_nxc
 from ...images.image import Image
+from ...model.boot import Seen, State, Target
 from ...model.deployment import Deployment, Node
+from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
-from ...progress import Progress
-from ..base import Lost, Observation, Outcome, Platform, Target, Tell, per_node
+from ...progress import Progress, listed
+from ..base import Lost, Platform, Tell, per_node
 from . import ha
 from .agent import told_address
 from .checks import check
@@ -105,29 +107,29 @@ class Proxmox(Platform):
     def check(self, nodes: t.Sequence[Node]) -> None:
         check(self.service, nodes)
 
-    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Observation]:
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         members = {node.name: node for node in nodes}
         names = sorted({*members, *self.service.machines.names()})
         return dict(zip(names, self._each(lambda name: self._observe(name, members.get(name)), names)))
 
-    def _observe(self, name: str, node: Node | None) -> Observation:
+    def _observe(self, name: str, node: Node | None) -> Seen:
         vm = self.service.find(name)
         if vm is None:
-            return Observation("absent")
+            return Seen("absent")
         if node is None and vm.node in self.service.cluster.off():
-            return Observation("stopped", verified="unknown")  # nothing is to be done to it, but it is missed
+            return Seen("silent", verified="unknown")  # nothing is to be done to it, but it is missed
         config = self.service.looks.pop(vm.vmid, None) or vm.config()
         record = self.service.machines.record(config, vm.vmid)
         if record is not None and is_shell(record):
-            return Observation("absent", leftovers=is_leftover(config, record))
-        state = "running" if vm.is_running() else "stopped"
+            return Seen("absent", leftovers=is_leftover(config, record))
+        state: State = "running" if vm.is_running() else "stopped"
         if record is None or record.current is None:
             foreign = () if node is None else (f"adopts {described(vm, config, state)}",)
-            return Observation(state, differs=foreign)
+            return Seen(state, differs=foreign)
         drive = config.boot_drive
         key = config.with_serial(DOCUMENT_SERIAL)
         current = record.current
-        return Observation(
+        return Seen(
             state,
             current.image if drive and drive.volume == current.system else None,
             current.document if key and config.drives[key].volume == current.drive else None,
@@ -220,10 +222,10 @@ class Proxmox(Platform):
     def _owner(self, node: Node) -> Owner:
         return Owner.of(self.deployment, node.name, node.role)
 
-    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, Outcome]:
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         by_name = {target.node.name: target for target in targets}
 
-        def act(name: str) -> Outcome:
+        def act(name: str) -> NodeResult:
             target = by_name[name]
             node, image = target.node, target.image
             vm = self._must_find(name)
@@ -247,7 +249,7 @@ class Proxmox(Platform):
             message = f"VM {vm.vmid} on {vm.node} boots {image.identity}"
             if also:
                 message += f"; with that, what waited for its next start took effect: {', '.join(also)}"
-            return Outcome(ok=True, changed=True, message=message)
+            return NodeResult(ok=True, changed=True, message=message)
 
         return self._per_node("switch", by_name, act, tell)
 
@@ -258,16 +260,16 @@ class Proxmox(Platform):
         return vm
 
     def _per_node(
-        self, step: str, names: t.Iterable[str], act: t.Callable[[str], Outcome], tell: Tell
-    ) -> dict[str, Outcome]:
+        self, step: str, names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell
+    ) -> dict[str, NodeResult]:
         self.service.looks.clear()
         left = set(names)
 
-        def told(name: str, outcome: Outcome) -> None:
+        def told(name: str, outcome: NodeResult) -> None:
             left.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {', '.join(sorted(left))}"):
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(left))}"):
             return per_node(sorted(left), act, told, step=step, parallel=self.service.parallel)
 
     # -- after the switch ----------------------------------------------------------------------------------------
@@ -297,33 +299,33 @@ class Proxmox(Platform):
             groups = {self._must_find(node.name).vmid: self.option(node, "ha_group") for node in wanted}
             ha.manage(client, groups, self.service.cluster.version)
 
-    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, Outcome]:
-        def act(name: str) -> Outcome:
+    def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, NodeResult]:
+        def act(name: str) -> NodeResult:
             vm = self.service.find(name)
             record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
             if vm is None or record is None:
-                return Outcome(ok=True, message="has no VM")
+                return NodeResult(ok=True, message="has no VM")
             if record.verified is None:
                 return self._take_back(vm, record)
             if record.current == record.verified and not record.before and self._runs(vm, record.verified):
-                return Outcome(ok=True, message=f"runs its verified image {record.verified.image}")
+                return NodeResult(ok=True, message=f"runs its verified image {record.verified.image}")
             boot(vm, record.verified, Wishes({}, record.before, back=True))
-            return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} boots {record.verified.image} again")
+            return NodeResult(ok=True, changed=True, message=f"VM {vm.vmid} boots {record.verified.image} again")
 
         return self._per_node("revert", [node.name for node in nodes], act, tell)
 
-    def _take_back(self, vm: Vm, record: Record) -> Outcome:
+    def _take_back(self, vm: Vm, record: Record) -> NodeResult:
         """A VM that never had a verified image."""
         if record.current is None:  # it was never switched
-            return Outcome(ok=True, message="was left as it was")
+            return NodeResult(ok=True, message="was left as it was")
         if record.original is not None:
             runs = boot_original(vm, *record.original)
             what = "boots the disk that it had before" if runs else "is off, as it was, with the disk that it had"
-            return Outcome(ok=True, changed=True, message=f"VM {vm.vmid} {what}")
+            return NodeResult(ok=True, changed=True, message=f"VM {vm.vmid} {what}")
         stopped = vm.stop()
         if vm.config().get("onboot") == "1":  # made by an earlier version
             vm.record(vm.free(), record, {"onboot": 0})
-        return Outcome(ok=True, changed=stopped, message="there is no verified image to go back to")
+        return NodeResult(ok=True, changed=stopped, message="there is no verified image to go back to")
 
     def _runs(self, vm: Vm, wanted: Boot) -> bool:
         config = vm.config()
@@ -348,22 +350,22 @@ class Proxmox(Platform):
 
     # -- the end -------------------------------------------------------------------------------------------------
 
-    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, Outcome]:
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         references = self._references()
 
-        def act(name: str) -> Outcome:
+        def act(name: str) -> NodeResult:
             vm = self.service.find(name)
             config = vm.config() if vm else None
             record = self.service.machines.record(config, vm.vmid) if vm and config else None
             if vm is None or config is None or record is None:
-                return Outcome(ok=True)
+                return NodeResult(ok=True)
             staged = record.current is None and not data_volumes(config, record)
             changed = self.service.machines.let_go(vm, references, data=data)
             if staged:
                 self.progress.say(
                     f"remove {name}: it was only staged: VM {vm.vmid} never ran an image of this deployment"
                 )
-            return Outcome(ok=True, changed=changed, message="was only staged" if staged else "")
+            return NodeResult(ok=True, changed=changed, message="was only staged" if staged else "")
 
         return self._per_node("remove", names, act, tell)
 

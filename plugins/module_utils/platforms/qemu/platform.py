@@ -15,11 +15,12 @@ from ...describe.options import Option
 from ...errors import ComposeError, InputError
 from ...images import handover as nxc_handover
 from ...images.image import Image
+from ...model.boot import Target
 from ...model.deployment import Deployment, Node
 from ...nodes.endpoint import Endpoint
 from ...process import need
 from ...progress import Progress
-from ..base import Target, distinct_images
+from ..base import distinct_images
 from ..local import machine
 from ..local.limits import Needs
 from ..local.platform import image_files

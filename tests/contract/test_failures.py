@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of nodes that are not well, do not answer, or cannot be started."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Limit
+
+from .conftest import SiteOf
+from .ground import BROKEN, Ground
+from .site import ILL, Site
+
+
+@pytest.mark.parametrize("image", [BROKEN, ILL])
+def test_what_fails_goes_back(site: Site, image: str) -> None:
+    site.means = image
+    result = site.deploy()
+    assert result["failed_nodes"] == ["web1", "web2"]
+    assert {node["back_on"] for node in result["nodes"].values()} == {"v1"}, result
+    assert site.runs() == {"web1": "v1", "web2": "v1"}
+    assert site.release() == 1
+    site.means = "v1"
+    before = site.boots()
+    assert site.deploy()["failed_nodes"] == []
+    assert site.boots() == before
+
+
+def test_what_was_never_verified_is_stopped(site_of: SiteOf) -> None:
+    site = site_of()
+    site.means = ILL
+    assert site.deploy()["failed_nodes"] == ["web1", "web2"]
+    assert site.runs() == {}
+    assert {(seen.state, seen.verified) for seen in site.observed().values()} == {("stopped", None)}
+    site.means = "v1"
+    assert site.deploy()["failed_nodes"] == []
+    assert site.runs() == {"web1": "v1", "web2": "v1"}
+
+
+def test_silent_is_left_alone(site: Site) -> None:
+    site.set(boot_timeout=1)
+    site.silent.add("web2")
+    before = site.boots()
+    result = site.deploy()
+    assert result["failed_nodes"] == ["web2"]
+    assert site.boots() == before
+    assert site.release() == 1
+
+
+def test_silent_is_replaced_where_the_deployment_says_so(site: Site) -> None:
+    site.set(boot_timeout=1, silent="replace")
+    site.silent.add("web2")
+    before = site.boots()
+    site.deploy()
+    site.silent.clear()
+    after = site.boots()
+    assert after["web1"] == before["web1"] and after["web2"] != before["web2"]
+    assert site.deploy()["failed_nodes"] == []
+
+
+def test_what_has_ended_is_started_again(site: Site, ground: Ground) -> None:
+    before = site.boots()
+    ground.end(site.deployment, "web2")
+    assert site.plan() == {"web1": "keep", "web2": "replace"}
+    assert site.deploy()["failed_nodes"] == []
+    assert site.boots()["web1"] == before["web1"]
+    assert site.runs() == {"web1": "v1", "web2": "v1"}
+
+
+def test_what_ends_is_not_waited_for(site: Site) -> None:
+    site.means = "v2"
+    site.dying.add("web2")
+    start = time.monotonic()
+    result = site.deploy()
+    assert time.monotonic() - start < site.deployment.boot_timeout
+    assert "it was shut down, or ended by itself" in result["nodes"]["web2"]["message"]
+    assert site.runs() == {"web1": "v1", "web2": "v1"}
+
+
+def test_no_address_is_refused_before_anything_is_touched(site: Site) -> None:
+    before = site.boots()
+    web1, web2 = site.deployment.nodes
+    site.set(nodes=(web1, replace(web2, name="other", address=None)))
+    site.means = "v2"
+    with pytest.raises(ComposeError, match="'other' has no address"):
+        site.deploy()
+    site.set(nodes=(web1, web2))
+    assert site.boots() == before
+
+
+def test_after_a_wave_that_fails_the_others_are_left_alone(site_of: SiteOf) -> None:
+    site = site_of(3)
+    site.set(at_most={"web": Limit(tuple(site.names), 1)})
+    site.deploy()
+    before = site.boots()
+    site.means = ILL
+    result = site.deploy()
+    assert set(result["failed_nodes"]) == {"web1", "web2", "web3"}
+    after = site.boots()
+    assert after["web1"].identity == "v1" and after["web1"] != before["web1"]
+    assert (after["web2"], after["web3"]) == (before["web2"], before["web3"])
+
+
+def test_another_round(site: Site) -> None:
+    site.set(retries=1)
+    site.means = "v2"
+    site.ill["web2"] = None  # with whatever it boots first
+    before = site.boots()
+    assert site.deploy()["failed_nodes"] == []
+    assert site.runs() == {"web1": "v2", "web2": "v2"}
+    assert "round 2 of 2: booting again: web2" in site.said()
+    assert site.boots()["web1"] != before["web1"]
+
+
+def test_a_quorum_goes_on_without_the_node_that_fails(site: Site) -> None:
+    site.set(at_least={"web": 1})
+    site.means = "v2"
+    site.dying.add("web2")
+    result = site.deploy()
+    assert result["failed_nodes"] == ["web2"] and result["release"] == 2
+    assert site.runs() == {"web1": "v2", "web2": "v1"}
