@@ -58,8 +58,8 @@ pending:
   type: bool
   returned: success
 settled:
-  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. A commit then leaves
-    the platform alone.
+  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. The settlement then
+    leaves the platform alone.
   type: bool
   returned: success
 nodes:

@@ -58,15 +58,8 @@ checks:
   type: dict
   returned: success
   sample: {"passed": 12, "failed": 0}
-problem:
-  description:
-    - What failed and is no node's of the batch, but the deployment's, as a test script that blames none of them; empty
-      if nothing.
-    - Without nodes of their own failure beside it, it is listed for every node of the batch.
-  type: str
-  returned: success
 message:
-  description: What failed, for people; empty if nothing did.
+  description: Why the test script failed; empty if it did not. What failed at a node is in its C(message) in RV(nodes).
   type: str
   returned: success
 """

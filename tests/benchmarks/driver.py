@@ -1,6 +1,6 @@
 """Benchmark ``driver``: commands of a test script over the kept connection, against one ``ssh`` process per command.
 
-Both run on the same container. Prints one line: ``bench driver RATIO 20 met|short``, the ratio of commands per second.
+Both run on the same container. Prints one line: ``bench driver RATIO 150 met|short``, the ratio of commands per second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
-GOAL = 20
+GOAL = 150
 COMMAND = "test -d /etc"
 #: ssh runs fewer, in as many portions as the driver, turn by turn: what else the machine does slows both.
 DRIVER_COMMANDS, SSH_COMMANDS, PORTIONS = 2000, 100, 10

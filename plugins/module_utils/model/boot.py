@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node was started with, where it is, and what it is seen to run. PRIVATE to the collection."""
+"""What a node was started with, and what it is seen to run. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .deployment import SECRET, Node
-from .document import Interface
 from .image import Image
 
 
@@ -49,22 +48,6 @@ class Target:
     document_digest: str
     #: Boot it even if it runs just that: a fresh start is what is asked for.
     fresh: bool = False
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a node is now: its machine, its addresses, and how it is reached."""
-
-    #: What it runs on, in the platform's own word (a process, a VM's number, a host); empty where that is the node.
-    machine: str = ""
-    #: On the network of the deployment, without prefix length.
-    address: t.Optional[str] = None
-    interfaces: tuple[Interface, ...] = ()
-    #: Where SSH finds it, from the host that runs the deployment.
-    host: t.Optional[str] = None
-    port: int = 22
-    #: ``ProxyCommand`` in the sense of ssh_config(5); null for a plain TCP connection.
-    proxy_command: t.Optional[str] = None
 
 
 #: ``silent``: it is there, nobody can tell whether it runs, and that is not wrong.

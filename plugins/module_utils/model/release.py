@@ -1,15 +1,12 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a deployment ran, runs, and was told to run. PRIVATE to the collection."""
+"""What a deployment ran, and runs. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
-
-from .boot import Boot, Place
-from .result import NodeResult
 
 
 @dataclass(frozen=True)
@@ -53,32 +50,3 @@ class Release:
     #: Role → units, or patterns for them, whose failure counted for nothing.
     may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     schema: t.Literal["immutable.compose/release/1"] = "immutable.compose/release/1"
-
-
-@dataclass(frozen=True)
-class Intent:
-    """A call of the platform: written down before it is made, and once more with what came of it."""
-
-    step: str
-    #: UTC, ``2026-01-31T12:00:00Z``.
-    since: str
-    #: What the node is to boot; null: it is removed.
-    boot: t.Optional[Boot] = None
-    #: Null: the call was not seen to return.
-    outcome: t.Optional[NodeResult] = None
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What is remembered of one node, so that platforms need not."""
-
-    node: str
-    #: What it was last verified with, to go back to; null: it was never verified.
-    boot: t.Optional[Boot] = None
-    #: Where it was then.
-    place: t.Optional[Place] = None
-    #: Number of the release in which that was.
-    release: t.Optional[int] = None
-    #: The last call of the platform.
-    intent: t.Optional[Intent] = None
-    schema: t.Literal["immutable.compose/ledger/1"] = "immutable.compose/ledger/1"

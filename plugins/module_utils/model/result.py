@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..errors import CommandError, ComposeError
 
@@ -70,21 +70,3 @@ class NodeResult:
     def failed(self) -> bool:
         """The node itself is at fault: it is not as it should be, and was not just left as it was."""
         return not self.ok and not self.left
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """How one step of one deployment went."""
-
-    step: str
-    deployment: str
-    changed: bool = False
-    #: By name, for the nodes that the step was about.
-    nodes: t.Mapping[str, NodeResult] = field(default_factory=dict)
-    #: What concerns the deployment as a whole; every node of it says so.
-    problem: t.Optional[Problem] = None
-
-    @property
-    def failed_nodes(self) -> list[str]:
-        """Names of the nodes that are not as they should be."""
-        return sorted(name for name, result in self.nodes.items() if not result.ok)

@@ -6,11 +6,13 @@
 A new SSH session per command costs a login each time. Here a small bash loop stays on the node; it reads commands from
 its standard input and answers on its standard output::
 
-    request   MARK NUL PURGE NUL COMMAND NUL      PURGE: not empty to drop the outputs kept so far
+    request   MARK NUL HOW NUL COMMAND NUL        HOW: letters; p drops the outputs kept so far, o: see below
     answer    stdout MARK stderr MARK exit-code MARK
 
 MARK is random and new for each command, so that no output can contain it. Outputs go through files in memory on the
 node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
+A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
+about its shell itself, such as for ``$$``, gets a bash of its own (``o``).
 Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import secrets
 import shlex
 import socket
@@ -54,10 +57,10 @@ KEPT_OUTPUT = 1 << 20
 #: Bytes that one command may answer with, and the shell before it says that it is there.
 ANSWER, GREETING = 64 << 20, 1 << 16
 
-#: Key exchanges are CPU time of this host: more of them at once only makes all of them late.
-_handshakes = threading.BoundedSemaphore(8)
-#: Seconds to wait for one's turn: a node that is slow to answer must not hold up the others.
-_TURN = 2.0
+#: Key exchanges at once: they are CPU time of this host, and more of them only make all of them late.
+HANDSHAKES = 8
+#: Seconds without a turn that ended, after which nobody waits for one: nodes that are slow must not hold up the others.
+TURN = 2.0
 
 # The library would print to standard error what is raised as an exception anyway.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -71,10 +74,17 @@ set -m
 printf '%s\n' "$d"
 exec 2>/dev/null
 n=0
-while IFS= read -r -d '' mark && IFS= read -r -d '' purge && IFS= read -r -d '' command; do
-  if [ -n "$purge" ]; then rm -f "$d"/*.out "$d"/*.err; fi
+while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
+  case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
   f=$d/$((n += 1))
-  LC_ALL=C.UTF-8 LANG=C.UTF-8 bash --norc -c "$command" </dev/null >"$f.out" 2>"$f.err" &
+  {
+    export LC_ALL=C.UTF-8 LANG=C.UTF-8
+    case $how in *o*) exec bash --norc -c "$command" ;; esac
+    trap - EXIT
+    set +m -- "$command"
+    unset -v d n mark how command f code
+    eval "shift; $1"
+  } </dev/null >"$f.out" 2>"$f.err" &
   echo $! >"$d/pid"
   wait $!
   code=$?
@@ -85,6 +95,9 @@ while IFS= read -r -d '' mark && IFS= read -r -d '' purge && IFS= read -r -d '' 
   printf '%s%d%s' "$mark" "$code" "$mark"
 done
 """
+
+#: What only a shell of its own answers as people expect: ``$$``, ``$!``, ``$0``, ``$-``, variables about the shell.
+_ABOUT_ITSELF = re.compile(rb"\$\{?[$!0-]|PPID|BASH|SHLVL")
 
 #: Ends the process group of the running command: politely, and after two seconds for certain.
 _KILL = r"""
@@ -110,6 +123,30 @@ class GivenUp(SSHError):
 
 class TooMuchOutput(ComposeError):
     """A command answered with more than is read."""
+
+
+class _Turns:
+    """Lets so many in at once, as long as they come out again."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+        self._ended = time.monotonic()
+
+    @contextmanager
+    def taken(self) -> t.Iterator[None]:
+        """While the body runs, others wait; for some time, should nobody come out."""
+        has = self._free.acquire(timeout=TURN)
+        while not has and time.monotonic() - self._ended < TURN:
+            has = self._free.acquire(timeout=TURN)
+        try:
+            yield
+        finally:
+            self._ended = time.monotonic()
+            if has:
+                self._free.release()
+
+
+_turns = _Turns(HANDSHAKES)
 
 
 class Connection:
@@ -286,8 +323,7 @@ class Connection:
         finally:
             self._waiting = None
         handshake = max(HANDSHAKE, SLOWER * (time.monotonic() - began))
-        turn = _handshakes.acquire(timeout=_TURN)
-        try:
+        with _turns.taken():
             transport = self._transport = paramiko.Transport(sock)
             transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = handshake
             transport.get_security_options().key_types = ("ssh-ed25519",)
@@ -298,9 +334,6 @@ class Connection:
             transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(self._identity_file))
             transport.set_keepalive(int(GRACE))
             self._shell = self._start_shell(transport, handshake)
-        finally:
-            if turn:
-                _handshakes.release()
 
     def _start_shell(self, transport: paramiko.Transport, seconds: float) -> paramiko.Channel:
         end = time.monotonic() + seconds
@@ -326,11 +359,12 @@ class Connection:
     def _exchange(self, command: bytes, timeout: float | None) -> Output:
         shell = t.cast(paramiko.Channel, self._shell)
         mark = secrets.token_hex(16).encode()
-        purge = b"1" if self._kept > KEPT_OUTPUT else b""
-        if purge:
+        how = b"o" if _ABOUT_ITSELF.search(command) else b""
+        if self._kept > KEPT_OUTPUT:
+            how += b"p"
             self._kept = 0
         shell.settimeout(HANDSHAKE)
-        shell.sendall(b"\0".join((mark, purge, command, b"")))
+        shell.sendall(b"\0".join((mark, how, command, b"")))
         deadline = None if timeout is None else time.monotonic() + timeout
         timed_out = False
         answer = bytearray()

@@ -4,8 +4,12 @@
 """The one interface behind which every platform stands. PRIVATE to the collection.
 
 The engine calls, in this order: :meth:`~Platform.check`, :meth:`~Platform.observe`, :meth:`~Platform.stage`,
-:meth:`~Platform.switch`, then :meth:`~Platform.commit` or :meth:`~Platform.revert`, and :meth:`~Platform.prune`.
-Every method may be called again after a run was killed in the middle of it, and must then finish the work.
+:meth:`~Platform.switch`, then :meth:`~Platform.commit` or :meth:`~Platform.revert`, and :meth:`~Platform.prune`; at the
+end of nodes :meth:`~Platform.remove`, and after the last one :meth:`~Platform.teardown`.
+Every method may be called again after a run was killed in the middle of it, and must then finish the work. What goes
+wrong with one node is that node's :class:`NodeResult`; an exception is everybody's.
+
+What is written here is tried on every platform of the registry by tests/contract.
 """
 
 from __future__ import annotations

@@ -162,9 +162,9 @@ def test_giving_up_ends_a_command_and_attempts_that_are_refused(server: Server) 
 
 def test_slow_nodes_do_not_hold_up_others(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """All turns for a key exchange are taken by nodes that do not go on."""
-    monkeypatch.setattr(module, "_handshakes", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(module, "_TURN", 0.2)
-    with module._handshakes, opened(server, server.endpoint) as connection:
+    monkeypatch.setattr(module, "_turns", module._Turns(1))
+    monkeypatch.setattr(module, "TURN", 0.2)
+    with module._turns.taken(), opened(server, server.endpoint) as connection:
         connection.open(60)
         assert connection.run("echo here").stdout == b"here\n"
 

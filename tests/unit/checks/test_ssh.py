@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import connection as connection_module
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import copy
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import (
     KEPT_OUTPUT,
@@ -53,6 +55,41 @@ def test_large_output_is_complete_and_dropped_on_the_node(kept: Connection) -> N
 def test_shell_state_does_not_leak_into_the_next_command(kept: Connection) -> None:
     kept.run("cd /tmp; export LEAK=1; set -e; umask 0; exec true")
     assert kept.run('echo "${LEAK-none}"; umask').stdout == b"none\n0022\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "set -euo pipefail; false | true; echo not so far",
+        "set -euo pipefail; x=$(false); echo not so far",
+        "echo one\nif",
+        "exit 7",
+        "trap 'echo bye' EXIT; exit 4",
+        "trap",
+        "kill -9 0",
+        "exec 3<>/dev/tcp/127.0.0.1/1",
+        "echo $# $@; set -o; shopt; declare -F; declare -p d n mark how command f code",
+        "cat <<EOF\nhi\nEOF",
+        "sleep 0.01 & wait",
+        "env | grep -v ^SSH_ | sort",
+    ],
+)
+def test_a_command_behaves_as_in_a_bash_of_its_own(
+    kept: Connection, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> tuple[int, bytes, bytes]:
+        output = kept.run(command)
+        return output.returncode, output.stdout, re.sub(rb"(-c: |eval: )?line \d+: ", b"", output.stderr)
+
+    quick = run()
+    monkeypatch.setattr(connection_module, "_ABOUT_ITSELF", re.compile(rb""))
+    assert quick == run()
+
+
+def test_a_command_that_asks_about_its_shell_has_one_of_its_own(kept: Connection) -> None:
+    first, second = (int(kept.run("test -e /proc/$$ && echo $$").stdout) for _dummy in range(2))
+    assert first != second
+    assert kept.run('echo "${!-none}"; sleep 0 & echo "$!"').stdout.startswith(b"none\n")
 
 
 def test_quotes_newlines_and_standard_input(kept: Connection) -> None:

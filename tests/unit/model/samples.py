@@ -9,7 +9,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.held im
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Place
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import (
@@ -19,12 +19,11 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     NodeDocument,
     Peer,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Package
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
-from ansible_collections.immutable.compose.plugins.module_utils.model.release import Intent, Ledger, Located, Release
-from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem, StepResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.release import Located, Release
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
@@ -130,10 +129,6 @@ PLAN = Plan(
     release=3,
     settled=True,
 )
-STEP = StepResult("switch", "site", True, {"db1": RESULT}, PROBLEM)
-PLACE = Place("vm 100 on pve1", "10.1.0.1", INTERFACES, "192.0.2.1", 2222, "nsenter --net=/x nc %h %p")
-LEDGER = Ledger("db1", BOOT, PLACE, 3, Intent("switch", "2026-02-01T12:00:00Z", BOOT, RESULT))
-EVENT = Event("2026-01-31T12:00:00.123Z", "site", "db1", "switch", "node", "started", 1, 2)
 
 LOCK = Lock(
     suite="bookworm",
@@ -168,10 +163,8 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "node": DOCUMENT,
     "machine": BOOT,
     "plan": PLAN,
-    "step": STEP,
+    "result": RESULT,
     "release": RELEASE,
-    "ledger": LEDGER,
-    "event": EVENT,
     "lock": LOCK,
     "vm": VM,
     "owner": Owner("site", "web", "db", "db1"),
