@@ -100,7 +100,7 @@ def test_secrets_that_are_common_words_spoil_nothing(site: Site) -> None:
     run = site.play("deploy")
     assert set(run.result("Plan")["nodes"]) == {"app1", "postgres1"}
     assert run.said("told app1: {}")
-    assert run.result("Commit")["release"] == 1
+    assert run.result("Settle")["deployments"]["site"]["release"] == 1
     assert site.play("deploy").result("Plan")["deployments"]["site"]["settled"]
 
 
