@@ -138,7 +138,8 @@ class FleetAction(ActionBase):
         except ComposeError as error:
             done = {"failed": True, "msg": str(error)}
         if done.get("failed"):
-            done.update(_failed(batch, str(done.get("msg", ""))))
+            done.setdefault("msg", _why_crashed(done))
+            done.update(_failed(batch, str(done["msg"])))
         return {**done, "hosts": batch}
 
     def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
@@ -187,6 +188,13 @@ class FleetAction(ActionBase):
         if isinstance(args.get("advisories"), str):
             args["advisories"] = _advisories(args["advisories"])
         return args
+
+
+def _why_crashed(result: t.Mapping[str, t.Any]) -> str:
+    """What there is to say of a module that ended without a message of its own."""
+    error = result.get("exception")
+    words = getattr(getattr(error, "event", None), "msg", error)
+    return f"the module has crashed: {words or result.get('module_stderr') or 'it left no words'}"
 
 
 def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:

@@ -9,7 +9,7 @@ import os
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Located, Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import ReleaseStore
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
@@ -22,6 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
 from ansible_collections.immutable.compose.plugins.module_utils.describe.names import label_of
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.model.release import Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 
 Data = t.Mapping[str, t.Any]

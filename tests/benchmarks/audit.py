@@ -17,12 +17,11 @@ from pathlib import Path
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, Package
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 IMAGES, PACKAGES, NODES, ADVISORIES = 200, 400, 1000, 1000

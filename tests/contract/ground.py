@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import IDENTITY_FILE
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import IDENTITY_FILE
 
 #: The image that cannot even be started.
 BROKEN = "broken"

@@ -17,11 +17,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.transacti
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
 from ansible_collections.immutable.compose.plugins.module_utils.images.bundle import write_bundle
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp, Output, SSHError
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp, SSHError
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .ground import Boot, Ground

@@ -12,9 +12,9 @@ from lab import PATIENCE, ROOT
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import FORMATS, Debian
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import document_digest, node_document
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import connect
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record

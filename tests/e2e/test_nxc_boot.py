@@ -17,9 +17,10 @@ import pytest
 from lab import PATIENCE, Lab
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import node_document
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile, read_image
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn.platform import Nspawn
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu

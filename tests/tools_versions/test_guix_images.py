@@ -16,7 +16,8 @@ import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.builder import TYPES
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, read_image
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK
 
 from .conftest import ROOT, MakeBuilder, forget, guix, register_stub
 

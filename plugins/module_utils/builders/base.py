@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 
 from ..describe.options import Option
 from ..errors import InputError
-from ..images.image import Image
 from ..model.composition import Composition
+from ..model.image import Image
 from ..progress import Progress
 
 

@@ -12,8 +12,7 @@ import tempfile
 import typing as t
 from dataclasses import dataclass, field
 
-from ..describe.names import nearest
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, nearest
 from ..process import Completed, run
 
 #: How git says that a repository belongs to somebody else, and which one.

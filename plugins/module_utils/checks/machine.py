@@ -18,7 +18,8 @@ from contextlib import contextmanager
 
 from ..errors import ComposeError
 from ..nodes import copy
-from ..nodes.connection import Connection, HostKeyMismatch, Output, SSHError
+from ..nodes.connection import Connection, HostKeyMismatch, SSHError
+from ..nodes.output import Output
 from .deadline import Deadline, TriedLongEnough
 
 #: Exit code that a command has when it was killed because its time was over (that of timeout(1)).

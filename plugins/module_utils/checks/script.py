@@ -13,8 +13,8 @@ import types
 import typing as t
 import warnings
 
-from ..describe.names import label_of, nearest
-from ..errors import InputError
+from ..describe.names import label_of
+from ..errors import InputError, nearest
 
 #: Names that every test script finds defined, besides its nodes; see docs/checks.md.
 SYMBOLS = ("log", "machines", "os", "parallel", "retry", "start_all", "subtest", "t")

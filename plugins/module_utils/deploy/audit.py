@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from ..errors import ComposeError
 from ..images.advisories import Advisories, Finding
 from ..images.image import find_image
-from ..images.packages import Package
 from ..model.composition import Role
+from ..model.image import Package
 from .engine import Engine
 
 #: Names that a cell of the table or a message has at most, and lines that the table has on what is not known.

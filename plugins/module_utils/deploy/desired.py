@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from ..builders.base import Builder
 from ..builders.revision import Source, source_at
 from ..checks.script import check_script
-from ..describe.names import nearest
-from ..errors import InputError
+from ..errors import InputError, nearest
 from ..images.packages import package_changes, versions
 from ..model.composition import Composition, Role
 from ..model.deployment import Deployment
-from .plan import Meaning, Step
-from .release import Release, ReleaseStore
+from ..model.plan import Meaning
+from ..model.release import Release
+from .plan import Step
+from .release import ReleaseStore
 
 #: What every question to the builder about images begins with: composition, parameters, roles, formats.
 What = tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]

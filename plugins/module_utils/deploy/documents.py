@@ -11,13 +11,13 @@ from functools import cached_property
 
 from ..describe.document import boot_digest, node_document, peers_of, rest_digest
 from ..errors import InputError
-from ..images.image import Image
 from ..model.boot import Target
 from ..model.deployment import Deployment, Node
+from ..model.image import Image
+from ..model.release import Release
 from ..model.result import NodeResult
 from ..nodes.keys import Keys
 from ..platforms.base import Platform, per_node
-from .release import Release
 
 #: Nodes that are given a new document at the same time.
 PARALLEL = 32

@@ -20,12 +20,12 @@ from ..builders.revision import Source
 from ..checks.report import SCRIPT
 from ..describe.held import HeldAddresses
 from ..describe.load import MANIFEST, to_manifest
-from ..describe.names import nearest
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, nearest
 from ..files import read_json, write_json
-from ..images.image import FORMATS, Image
 from ..model.boot import Seen
 from ..model.deployment import Deployment
+from ..model.image import FORMATS, Image
+from ..model.plan import Meaning
 from ..model.result import NodeResult
 from ..nodes.keys import Keys
 from ..platforms.base import Platform, endpoints
@@ -33,7 +33,6 @@ from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .desired import Desired, What
 from .documents import Documents
-from .plan import Meaning
 from .release import ReleaseStore
 from .results import Result, Verified, to_result
 from .rollout import Rollout

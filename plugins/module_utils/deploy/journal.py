@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from ..errors import ComposeError
 from ..model import codec
+from ..model.plan import Plan
 from ..model.result import NodeResult
-from .plan import Plan
 from .results import Verified
 
 

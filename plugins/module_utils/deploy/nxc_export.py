@@ -12,8 +12,8 @@ import typing as t
 
 from ..errors import InputError
 from ..files import write_text
-from ..images.image import Image
 from ..model.deployment import Deployment, Node
+from ..model.image import Image
 from ..nodes.endpoint import Endpoint
 from .engine import Engine
 

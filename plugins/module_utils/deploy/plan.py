@@ -11,12 +11,7 @@ from ..describe.document import needs_reboot
 from ..images.packages import package_diff
 from ..model.boot import Seen
 from ..model.deployment import Node
-from ..model.plan import ACTIONS as ACTIONS
-from ..model.plan import SWITCHED as SWITCHED
-from ..model.plan import TOUCHED as TOUCHED
-from ..model.plan import Change
-from ..model.plan import Meaning as Meaning
-from ..model.plan import Plan as Plan
+from ..model.plan import ACTIONS, Change, Plan
 
 #: What it was called before there was a room for types.
 Step = Change

@@ -16,12 +16,12 @@ from dataclasses import replace
 
 from ..errors import ComposeError, InputError
 from ..files import write_json
-from ..images.image import Image, read_image
+from ..images.image import read_image
 from ..model import codec
 from ..model.codec import DamagedError
 from ..model.deployment import Deployment
-from ..model.release import Located as Located
-from ..model.release import Release as Release
+from ..model.image import Image
+from ..model.release import Release
 
 
 class ReleaseStore:

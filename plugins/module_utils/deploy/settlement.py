@@ -15,11 +15,11 @@ from dataclasses import replace
 
 from ..errors import ComposeError
 from ..model.boot import Seen
+from ..model.release import Located, Release
 from ..model.result import NodeResult
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
-from .release import Located, Release
 from .results import Result, to_result
 from .rollout import short_of_quorum
 

@@ -13,17 +13,17 @@ import typing as t
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ..describe.names import nearest
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, nearest
 from ..images.packages import versions
 from ..model.boot import Seen, Target
 from ..model.deployment import Node
+from ..model.plan import SWITCHED, Plan
+from ..model.release import Release
 from ..model.result import NodeResult
 from .desired import Meant
 from .engine import Engine, bundles
 from .journal import Journal, JournalFile
-from .plan import SWITCHED, Plan, Step, plan_node, render, told
-from .release import Release
+from .plan import Step, plan_node, render, told
 from .results import Result, Verified, to_result
 from .rollout import short_of_quorum
 from .settlement import Settlement, require

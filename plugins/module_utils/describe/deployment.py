@@ -13,13 +13,13 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 from ..model.composition import Composition, Distribution
 from ..model.deployment import Deployment, Node
 from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits, parse_quorum
-from .names import is_host_name, is_node_name, label_of, nearest
+from .names import is_host_name, is_node_name, label_of
 from .options import HasOptions, PlatformFacts, validate_options
 from .ownership import parse_adopting
 from .units import unit_patterns

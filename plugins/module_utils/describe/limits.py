@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 from ..model.deployment import Limit, Node
 from . import values
-from .names import nearest
 
 KEYS = ("nodes", "count")
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-from ..errors import nearest as nearest
-
 #: A host name label after RFC 1123, lower case; at most 63 characters.
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

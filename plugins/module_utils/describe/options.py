@@ -9,8 +9,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError
-from .names import nearest
+from ..errors import InputError, nearest
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 from ..libraries import missing_library
-from .names import is_host_name, is_role_name, label_of, nearest
+from .names import is_host_name, is_role_name, label_of
 from .units import PATTERN
 
 Schema = dict[str, t.Any]

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 from ..model.composition import Distribution
-from .names import is_host_name, is_node_name, label_of, nearest
+from .names import is_host_name, is_node_name, label_of
 
 A_NAME = "lower-case letters, digits and inner dashes, at most 63 (RFC 1123)"
 

@@ -19,7 +19,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import InputError
-from .packages import Package
+from ..model.image import Package
 from .versions import Compare, compare_debian, compare_guix, compare_nix, split_debian
 
 #: Distribution of a package → how its versions compare.

@@ -12,7 +12,8 @@ import typing as t
 from dataclasses import replace
 
 from ..model import codec
-from .image import Image, ImageFile, read_image
+from ..model.image import Image, ImageFile
+from .image import read_image
 
 
 def write_bundle(directory: str, image: Image, files: t.Mapping[str, str]) -> Image:

@@ -27,7 +27,7 @@ import typing as t
 from ..errors import ComposeError, InputError
 from ..files import write_json, write_text
 from ..model.deployment import Deployment, Node
-from .image import Image
+from ..model.image import Image
 
 KIND = "nxc"
 

@@ -10,12 +10,7 @@ from dataclasses import replace
 
 from ..errors import InputError
 from ..model import codec
-from ..model.image import ARCHITECTURES as ARCHITECTURES
-from ..model.image import FORMATS as FORMATS
-from ..model.image import IDENTITY_FILE as IDENTITY_FILE
-from ..model.image import SYSTEM_LINK as SYSTEM_LINK
-from ..model.image import Image as Image
-from ..model.image import ImageFile as ImageFile
+from ..model.image import Image
 
 
 def read_image(bundle: str) -> Image:

@@ -9,7 +9,7 @@ import os
 import re
 import typing as t
 
-from ..model.image import Package as Package
+from ..model.image import Package
 
 #: Base name of a store path. The version begins as for ``builtins.parseDrvName`` of Nix and
 #: ``package-name->name+version`` of Guix, which agree where it begins with a digit.

@@ -15,9 +15,8 @@ import uuid
 from datetime import datetime, timezone
 
 from ..libraries import missing_library
+from ..model.image import Image, Package
 from .advisories import debian_release, distribution_of
-from .image import Image
-from .packages import Package
 
 if t.TYPE_CHECKING:
     from packageurl import PackageURL

@@ -41,7 +41,7 @@ from ..errors import ComposeError
 from ..libraries import missing_library
 from .dial import CONNECT, GRACE, await_banner, dial
 from .endpoint import Endpoint
-from .output import Output as Output
+from .output import Output
 
 if t.TYPE_CHECKING:
     from .keys import Keys

@@ -9,7 +9,7 @@ import shlex
 import typing as t
 from dataclasses import dataclass
 
-from ..images.image import IDENTITY_FILE, SYSTEM_LINK
+from ..model.image import IDENTITY_FILE, SYSTEM_LINK
 from .output import Output
 
 #: Seconds that a declared port may stay closed once systemd says that the system is up.

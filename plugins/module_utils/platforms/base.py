@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from ..describe.options import Option
 from ..describe.ownership import DataVolume
 from ..errors import ComposeError
-from ..images.image import Image
 from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
+from ..model.image import Image
 from ..model.result import NodeResult
 from ..nodes.endpoint import Endpoint
 from ..progress import Progress

@@ -9,7 +9,7 @@ import subprocess
 import typing as t
 from pathlib import Path
 
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import IDENTITY_FILE
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import IDENTITY_FILE
 
 from ..ground import BROKEN
 

@@ -13,7 +13,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.base im
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.describe.names import is_host_name
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK, Package
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import REPOSITORY, Compose

@@ -17,10 +17,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection
     KEPT_OUTPUT,
     Connection,
     HostKeyMismatch,
-    Output,
     SSHError,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 
 from .conftest import NODE, Server
 

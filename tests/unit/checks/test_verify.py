@@ -13,8 +13,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.builtin i
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import probe
-from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.refresh import push_document
 

@@ -9,8 +9,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.names i
     is_node_name,
     is_role_name,
     label_of,
-    nearest,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.errors import nearest
 
 
 @pytest.mark.parametrize("name", ["a", "node1", "1a", "a-b", "x" * 63])

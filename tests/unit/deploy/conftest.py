@@ -14,15 +14,15 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.base im
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
-from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform, Tell, distinct_images
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress

@@ -10,12 +10,12 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Release
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
+from ansible_collections.immutable.compose.plugins.module_utils.images.packages import from_store_paths
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 REPOSITORY = Path(__file__).parents[3]

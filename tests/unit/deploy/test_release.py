@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.lock import deployment_lock
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import Release, ReleaseStore
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import ReleaseStore
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 FIRST = Release(0, "d", "c1", None, {"web": "w1"}, {"web1": "web"}, {"web": [80]}, "", "2026-01-01T00:00:00Z")

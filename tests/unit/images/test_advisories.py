@@ -8,7 +8,8 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.advisories import Advisories, Finding
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
+from ansible_collections.immutable.compose.plugins.module_utils.images.packages import from_store_paths
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Package
 
 HASH = "0c0fmz9y1ypxkgm4x9rl6dv0w3pgmrm7"
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Package
 from ansible_collections.immutable.compose.plugins.modules.image_info import inspect
 
 FORMATS = {"root": ImageFile("root.squashfs", 4096, "0" * 64)}

@@ -8,12 +8,12 @@ import subprocess
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import (
-    Package,
     from_store_paths,
     package_changes,
     package_diff,
     versions,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Package
 
 HASH = "0c0fmz9y1ypxkgm4x9rl6dv0w3pgmrm7"
 

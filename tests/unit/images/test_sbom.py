@@ -14,10 +14,10 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package, from_store_paths
+from ansible_collections.immutable.compose.plugins.module_utils.images.packages import from_store_paths
 from ansible_collections.immutable.compose.plugins.module_utils.images.sbom import WRITERS
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, Package
 from ansible_collections.immutable.compose.plugins.modules.image_sbom import write
 
 HASH = "77jfpxgn6zq7qf2wmdj64pigam96rczi"

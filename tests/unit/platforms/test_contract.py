@@ -13,9 +13,9 @@ from ansible_collections.immutable.compose.plugins.inventory import composition
 from ansible_collections.immutable.compose.plugins.module_utils.describe.names import is_host_name
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress

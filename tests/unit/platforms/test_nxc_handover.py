@@ -12,9 +12,9 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images import handover as nxc_handover
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu

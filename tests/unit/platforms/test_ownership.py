@@ -12,10 +12,10 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume, Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import StateDirectory
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState, Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman import platform as podman

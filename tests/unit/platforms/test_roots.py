@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import ARCHITECTURES, Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn import roots as roots_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn.roots import Roots
 from ansible_collections.immutable.compose.plugins.module_utils.process import run

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client, tasks, vm
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from proxmox.vm_power import start_vm, stop_vm
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import SWITCHED, plan_node
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.plan import plan_node
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.model.plan import SWITCHED
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import short
 

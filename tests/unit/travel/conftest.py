@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,20 +266,26 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    collection = tmp_path / "collections/ansible_collections/immutable/compose"
+def site() -> t.Iterator[Site]:
+    # Ansible's own sockets are in there: the path must be short.
+    with tempfile.TemporaryDirectory(prefix="compose-test-") as name:
+        yield _site(Path(name))
+
+
+def _site(directory: Path) -> Site:
+    collection = directory / "collections/ansible_collections/immutable/compose"
     shutil.copytree(ROOT / "plugins", collection / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("playbooks", "roles", "meta", "nix", "galaxy.yml"):
         (collection / part).symlink_to(ROOT / part)
     answers = (ROOT / "tests/benchmarks/platforms/answers.py").read_text()
     for room, name, text in (("platforms", "Sketched", answers + PLATFORM), ("builders", "Sketch", BUILDER)):
-        directory = collection / "plugins/module_utils" / room
-        (directory / f"{name.lower()}.py").write_text(text)
-        with open(directory / "registry.py", "a", encoding="utf-8") as registry:
+        inside = collection / "plugins/module_utils" / room
+        (inside / f"{name.lower()}.py").write_text(text)
+        with open(inside / "registry.py", "a", encoding="utf-8") as registry:
             registry.write(f"\nfrom .{name.lower()} import {name}\n\n{room.upper()}[{name}.name] = {name}\n")
-    (tmp_path / "callbacks").mkdir()
-    (tmp_path / "callbacks/keep.py").write_text(CALLBACK)
+    (directory / "callbacks").mkdir()
+    (directory / "callbacks/keep.py").write_text(CALLBACK)
     for name in ("inventory", "web", "tmp"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "web/composition.nix").write_text("one")
-    return Site(tmp_path)
+        (directory / name).mkdir()
+    (directory / "web/composition.nix").write_text("one")
+    return Site(directory)

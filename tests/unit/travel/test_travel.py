@@ -100,8 +100,8 @@ def test_secrets_that_are_common_words_spoil_nothing(site: Site) -> None:
     run = site.play("deploy")
     assert set(run.result("Plan")["nodes"]) == {"app1", "postgres1"}
     assert run.said("told app1: {}")
-    assert run.result("Commit")["release"] == 1
-    assert site.play("deploy").result("Plan")["settled"]
+    assert run.result("Settle")["deployments"]["site"]["release"] == 1
+    assert site.play("deploy").result("Plan")["deployments"]["site"]["settled"]
 
 
 def test_what_needs_no_secret_asks_for_no_password(site: Site) -> None:
@@ -110,7 +110,7 @@ def test_what_needs_no_secret_asks_for_no_password(site: Site) -> None:
     variables.parent.mkdir()
     variables.write_text(f"compose_secrets:\n  plain: x\n  token: {site.encrypt(SECRET)}")
     site.play("deploy", vault=True)
-    assert site.play("deploy", vault=True).result("Plan")["settled"]
+    assert site.play("deploy", vault=True).result("Plan")["deployments"]["site"]["settled"]
     for playbook, options in (("lock", ["--check"]), ("build", []), ("verify", []), ("destroy", ["--check"])):
         site.play(playbook, *options)
     advisories = (
@@ -146,5 +146,19 @@ def test_progress_arrives_as_it_was_said(site: Site) -> None:
     for host in ("localhost", "builder"):
         (site.directory / "web/composition.nix").write_text(host)
         run = site.play("deploy", "-e", f"compose_host={host}")
-        lines[host] = [line for line in run.said("compose |") if "build from" not in line and "sending" not in line]
+        own = ("build from", "sending", "plan: ")  # the second run finds the node of the first
+        lines[host] = [line for line in run.said("compose |") if not any(word in line for word in own)]
     assert lines["localhost"] == lines["builder"]
+
+
+def test_a_module_that_crashes_is_a_failure_with_its_reason(site: Site) -> None:
+    builder = (
+        site.directory / "collections/ansible_collections/immutable/compose/plugins/module_utils/builders/sketch.py"
+    )
+    builder.write_text(
+        builder.read_text().replace("def build(", "def build(self, *what):\n        return 1 / 0\n\n    def built(")
+    )
+    site.write(roles={"app": 1, "postgres": 0})
+    run = site.play("build", expect=2)
+    assert run.result("Build")["msg"] == "the module has crashed: division by zero"
+    assert run.said("Module failed: division by zero")

@@ -15,8 +15,7 @@ import typing as t
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from ...describe.names import nearest
-from ...errors import CommandError, InputError
+from ...errors import CommandError, InputError, nearest
 from ...process import need, run
 from ...progress import Progress
 

@@ -22,8 +22,9 @@ from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import check_composition
 from ...errors import ComposeError, EvaluationError, InputError
 from ...files import write_text
-from ...images.image import ARCHITECTURES, Image, read_image
+from ...images.image import read_image
 from ...model.composition import Composition, Role, Volume
+from ...model.image import ARCHITECTURES, Image
 from ...process import need
 from ..base import Builder
 from ..nix.log import BuildLog

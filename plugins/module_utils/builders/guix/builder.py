@@ -19,14 +19,13 @@ import typing as t
 from dataclasses import dataclass
 
 from ...describe.load import source_digest
-from ...describe.names import nearest
 from ...describe.options import Option
-from ...errors import ComposeError, EvaluationError, InputError
+from ...errors import ComposeError, EvaluationError, InputError, nearest
 from ...files import write_text
 from ...images.bundle import write_bundle
-from ...images.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ...images.packages import from_store_paths
 from ...model.composition import Composition
+from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ...process import need
 from ...progress import Progress
 from ..base import Builder

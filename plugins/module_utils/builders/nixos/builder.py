@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from ...describe.load import source_digest
 from ...describe.options import Option
 from ...errors import EvaluationError, InputError
-from ...images.image import Image, read_image
+from ...images.image import read_image
 from ...model.composition import Composition, Role, Volume
+from ...model.image import Image
 from ..base import Builder
 from ..nix.log import BuildLog
 from ..nix.nix import NIX_OPTIONS, Nix, NixBuildError, settings_of

@@ -9,9 +9,9 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ...describe.names import is_host_name, label_of, nearest
+from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import NIXOS_COMPOSITION, check_composition
-from ...errors import InputError
+from ...errors import InputError, nearest
 from ...libraries import missing_library
 
 #: File → form of what it has; of several, the first counts.

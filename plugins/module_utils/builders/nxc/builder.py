@@ -21,14 +21,14 @@ import typing as t
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ...describe.names import label_of, nearest
+from ...describe.names import label_of
 from ...describe.options import Option
-from ...errors import CommandError, ComposeError, EvaluationError, InputError
+from ...errors import CommandError, ComposeError, EvaluationError, InputError, nearest
 from ...files import write_json
 from ...images.bundle import write_bundle
-from ...images.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ...images.packages import from_store_paths
 from ...model.composition import Composition, Role
+from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ..base import Builder
 from ..failures import nix_failure, with_failure
 from ..nix.log import BuildLog

@@ -23,8 +23,7 @@ import json
 import typing as t
 from dataclasses import dataclass, field
 
-from ...describe.names import nearest
-from ...errors import InputError
+from ...errors import InputError, nearest
 
 Read = t.Callable[[str], str]
 

@@ -19,9 +19,9 @@ from ...describe.document import own_address
 from ...describe.ownership import DataVolume, Owner, require_own_data
 from ...describe.state import Mark
 from ...errors import ComposeError, InputError
-from ...images.image import ARCHITECTURES, Image
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
+from ...model.image import ARCHITECTURES, Image
 from ...model.result import NodeResult
 from ...progress import Progress, listed
 from ..base import Lost, Platform, Tell, per_node

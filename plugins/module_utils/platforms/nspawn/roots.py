@@ -10,7 +10,7 @@ import shutil
 import threading
 
 from ...errors import CommandError, ComposeError
-from ...images.image import Image
+from ...model.image import Image
 from ...process import run
 from ...progress import Progress
 

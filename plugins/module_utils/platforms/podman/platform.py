@@ -18,9 +18,9 @@ import typing as t
 from ...describe.options import Option
 from ...errors import ComposeError, InputError
 from ...images.handover import is_nxc
-from ...images.image import Image
 from ...model.boot import Target
 from ...model.deployment import Deployment, Node
+from ...model.image import Image
 from ...nodes.endpoint import Endpoint
 from ...process import Completed, need, run
 from ...progress import Progress

@@ -16,9 +16,9 @@ from dataclasses import replace
 from ...describe.ownership import DataVolume, Owner
 from ...errors import ComposeError, InputError
 from ...images.handover import is_nxc
-from ...images.image import Image
 from ...model.boot import Seen, State, Target
 from ...model.deployment import Deployment, Node
+from ...model.image import Image
 from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
 from ...progress import Progress, listed

@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from ...errors import ComposeError
-from ...images.image import Image
 from ...model.composition import Volume
+from ...model.image import Image
 from ...progress import Progress
 from .client import LostAnswer, Refusal
 from .config import Config, Drive

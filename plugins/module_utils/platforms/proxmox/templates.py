@@ -15,7 +15,7 @@ import typing as t
 from contextlib import suppress
 
 from ...errors import ComposeError
-from ...images.image import Image
+from ...model.image import Image
 from ...progress import Progress
 from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster, Resource

@@ -12,7 +12,7 @@ import typing as t
 from contextlib import contextmanager, suppress
 
 from ...errors import ComposeError
-from ...images.image import Image
+from ...model.image import Image
 from ...progress import Progress
 from .client import LostAnswer, Refusal
 from .cluster import Cluster

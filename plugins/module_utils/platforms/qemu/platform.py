@@ -14,9 +14,9 @@ import typing as t
 from ...describe.options import Option
 from ...errors import ComposeError, InputError
 from ...images import handover as nxc_handover
-from ...images.image import Image
 from ...model.boot import Target
 from ...model.deployment import Deployment, Node
+from ...model.image import Image
 from ...nodes.endpoint import Endpoint
 from ...process import need
 from ...progress import Progress

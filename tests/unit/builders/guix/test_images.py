@@ -13,8 +13,8 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.builder import GuixBuilder
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import SYSTEM_LINK, read_image
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import Package
+from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK, Package
 
 from ..conftest import REPOSITORY
 from .conftest import PINNED, StandIn, builder
