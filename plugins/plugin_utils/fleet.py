@@ -213,16 +213,17 @@ def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[
     nodes: dict[str, t.Any] = {}
     for each in deployments.values():
         nodes.update(each.get("nodes", {}))
+    diff = [entry for each in deployments.values() for entry in each.get("diff", ())]
     summed: dict[str, t.Any] = {
         "changed": any(each.get("changed", False) for each in deployments.values()),
         "pending": any(each.get("pending", False) for each in deployments.values()),
         "nodes": nodes,
         "failed_nodes": [host for each in deployments.values() for host in each.get("failed_nodes", ())],
-        "diff": [entry for each in deployments.values() for entry in each.get("diff", ())],
         "deployments": {
             name: {key: value for key, value in each.items() if key not in ("nodes", "failed_nodes", "diff")}
             for name, each in deployments.items()
         },
+        **({"diff": diff} if diff else {}),
         **({"warnings": warnings} if warnings else {}),
     }
     if len(failed) == len(deployments) and not goes_on:

@@ -17,7 +17,7 @@ STEPS = {
     "switch": ("one", "TASK [immutable.compose.deploy : Switch]"),
     "switched": ("two", "compose | switch proxy: started"),
     "verify": ("one", "TASK [immutable.compose.deploy : Verify]"),
-    "commit": ("two", "TASK [immutable.compose.deploy : Commit]"),
+    "commit": ("two", "TASK [immutable.compose.deploy : Settle]"),
 }
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ..model.result import NodeResult
 
@@ -48,5 +48,11 @@ def to_result(nodes: t.Mapping[str, NodeResult]) -> Result:
     return {
         "changed": any(result.changed for result in nodes.values()),
         "failed_nodes": sorted(name for name, result in nodes.items() if not result.ok),
-        "nodes": {name: asdict(result) for name, result in nodes.items()},
+        "nodes": {name: _compact(result) for name, result in nodes.items()},
     }
+
+
+def _compact(result: NodeResult) -> Result:
+    """What there is to say of one node: results of many nodes are kept by controllers."""
+    said = {key: value for key, value in vars(result).items() if value}
+    return {"ok": result.ok, "changed": result.changed, "message": result.message, **said}

@@ -104,7 +104,7 @@ class Transaction:
             "changed": predict and plan.pending,
             "pending": plan.pending,
             "settled": plan.settled,
-            "nodes": {name: {"ok": True, **vars(step)} for name, step in steps.items()},
+            "nodes": {name: _planned(step) for name, step in steps.items()},
             "waves": plan.waves,
             "images": plan.images,
             "packages": changes,
@@ -345,6 +345,18 @@ class Transaction:
         with suppress(ComposeError):
             journal = self.journal.read()
             self.journal.write(replace(journal, problem=journal.problem or problem))
+
+
+def _planned(step: Step) -> Result:
+    """One node's part of the plan, as the module returns it."""
+    return {
+        "ok": True,
+        "action": step.action,
+        "role": step.role,
+        "image": step.image,
+        "running": step.running,
+        "why": step.why,
+    }
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:

@@ -103,7 +103,7 @@ class Talker(Shell):
         if "SLOW" in os.environ:
             open(os.environ["SLOW"], "w").close()
             time.sleep(60)
-        failed = f"failed x.service\\nsaid the password is {self.said}\\n" if self.said else ""
+        failed = f"failed x.service\\nsaid x.service the password is {self.said}\\n" if self.said else ""
         state = "degraded" if failed else "running"
         return Output(0, f"identity {self.identity}\\n{failed}state {state}\\n".encode(), b"")
 """
