@@ -76,7 +76,7 @@ def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     lab.edit("server {", "no_such_directive on;\nserver {", "nginx.conf")
     run = lab.play("deploy", expect=2)
     assert run.recap["proxy"]["failed"] == 1
-    assert run.said("nginx.service") and run.said("back on the last verified image")
+    assert run.said("nginx.service") and run.said("back on its last verified image")
     assert lab.images() == images
     assert changed(boots, lab.boots()) == {"proxy"}
     lab.edit("no_such_directive on;\nserver {", "server {", "nginx.conf")

@@ -114,6 +114,6 @@ def test_a_bad_image_is_taken_back(lab: Cluster) -> None:
     boots, images = lab.boots(), lab.images()
     lab.edit("return int(answer[1:])", f"return -int(answer[1:])  # {NEW}", "visits.py")
     run = lab.play("deploy", expect=2)
-    assert run.said("AssertionError") and run.said("back on the last verified image")
+    assert run.said("AssertionError") and run.said("back on its last verified image")
     assert lab.images() == images
     assert changed(boots, lab.boots()) == {"backend"}

@@ -15,6 +15,7 @@ import re
 import sys
 import typing as t
 from pathlib import Path
+from types import NoneType
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / ".cache/collections"))
@@ -105,7 +106,7 @@ def plural(hint: t.Any) -> str:
         *first, last = sorted(map(plural, t.get_args(hint)), key="null".__eq__)
         return f"{', '.join(first)} or {last}"
     kind, of, inner = in_words(hint).partition(" of ")
-    return f"{kind}s{of}{inner}" if hint is not type(None) else kind
+    return f"{kind}s{of}{inner}" if hint is not NoneType else kind
 
 
 def link(type_: t.Any, ending: str = "") -> str:

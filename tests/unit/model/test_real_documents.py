@@ -13,10 +13,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import In
 from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 
+from ..deploy import conftest as deploying
 from ..deploy.conftest import Site
-from ..deploy.conftest import rack as rack
+from ..platforms import conftest as platforms
 from ..platforms.conftest import Lab
-from ..platforms.conftest import lab as lab
+
+rack, lab = deploying.rack, platforms.lab
 
 
 def test_a_run(rack: Site, tmp_path: Path) -> None:
