@@ -12,9 +12,9 @@ import json
 import os
 import shutil
 
-from ..images.image import Image, ImageFile
 from ..model import codec
 from ..model.composition import Composition, Role, Volume
+from ..model.image import Image, ImageFile
 from .base import Builder
 
 

@@ -26,7 +26,7 @@ import os
 from ..model import codec
 from ..model.composition import Composition, Role
 from ..files import write_json
-from ..images.image import Image
+from ..model.image import Image
 from .base import Builder
 
 
