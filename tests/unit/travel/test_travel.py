@@ -28,6 +28,7 @@ def test_the_results_of_a_hundred_nodes_are_small(site: Site) -> None:
     print(f"results: {size(fleet)} bytes, with those of each host {size(run.events)}")
     assert size(fleet) < 50_000
     assert not [task for task, result in fleet if "invocation" in result or "diff" in result]
+    (site.directory / "web/composition.nix").write_text("two")
     assert "diff" in site.play("plan").result("Plan")
 
 
