@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
@@ -208,3 +208,21 @@ def test_check_refuses_other_users_than_root(lab: Lab, engine: Engine, as_nobody
     with as_nobody(), pytest.raises(ComposeError, match="needs root: run the playbook with become"):
         platform.check(platform.deployment.nodes)
     assert os.geteuid() == 0
+
+
+def test_what_something_else_holds_for_a_moment_is_removed_after_it(
+    lab: Lab, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = lab.platform()
+    busy = iter(["unlinkat userdata/shm: device or resource busy", ""])
+    told: list[tuple[str, ...]] = []
+
+    def told_podman(*command: str, **_rest: object) -> None:
+        told.append(command)
+        words = next(busy)
+        if words:
+            raise CommandError("podman rm", 125, words)
+
+    monkeypatch.setattr(platform, "_podman", told_podman)
+    platform.after_stop("server")
+    assert [command[0] for command in told] == ["rm", "rm"]

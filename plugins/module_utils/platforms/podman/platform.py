@@ -13,10 +13,11 @@ import os
 import re
 import resource
 import threading
+import time
 import typing as t
 
 from ...describe.options import Option
-from ...errors import ComposeError, InputError
+from ...errors import CommandError, ComposeError, InputError
 from ...images.handover import is_nxc
 from ...model.boot import Target
 from ...model.deployment import Deployment, Node
@@ -49,6 +50,8 @@ _TIMEOUT = 120
 _LOAD_TIMEOUT = 1800
 #: Seconds, beyond those that a container has to stop, for Podman to kill it and clean up.
 _STOP_EXTRA = 60
+#: Seconds to wait for each time that something else still holds what is to be removed.
+_BUSY = (0.5, 2, 5)
 
 
 class Podman(LocalPlatform):
@@ -191,7 +194,15 @@ class Podman(LocalPlatform):
     def after_stop(self, name: str) -> None:
         # One that a killed run was stopping still has its time.
         remove = ("rm", "--force", "--ignore", f"--time={self.stop_deadline}", self._container(name))
-        self._podman(*remove, timeout=self.stop_deadline + _STOP_EXTRA)
+        for patience in (*_BUSY, 0):
+            try:
+                self._podman(*remove, timeout=self.stop_deadline + _STOP_EXTRA)
+                break
+            except CommandError as error:
+                # A process that was started meanwhile has a copy of the container's mounts, for a moment.
+                if not patience or "device or resource busy" not in error.output:
+                    raise
+                time.sleep(patience)
         self.namespace.detach(name)
 
     def teardown(self) -> None:
