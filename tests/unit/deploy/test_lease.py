@@ -49,7 +49,7 @@ def test_another_run_is_refused_and_named_until_it_has_ended(tmp_path: Path, pro
     process.kill()
     process.wait()
     assert lease(tmp_path, MINE).take()
-    with pytest.raises(ComposeError, match=f"process {os.getpid()} is at work on it since"):
+    with pytest.raises(ComposeError, match=f"process {MINE.pid} is at work on it since"):
         other.require()
     other.end()  # it is not its own any more
     lease(tmp_path, MINE).require()
