@@ -171,6 +171,9 @@ def test_another_count_builds_nothing_and_boots_one(lab: Lab) -> None:
     assert built(run) == set()
     assert changed(boots, lab.boots()) == {"backend3"}
     assert "backend3" in lab.ssh("proxy", "cat /etc/hosts").stdout
+    # Who follows the document, as the proxy does, finds all applied that it says.
+    applied, told = lab.ssh("proxy", "stat -c %.9Z /etc/hosts /run/compose/node.json").stdout.split()
+    assert float(applied) <= float(told)
 
 
 def test_a_node_that_is_gone_from_the_deployment_is_retired(lab: Lab) -> None:

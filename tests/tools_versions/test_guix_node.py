@@ -115,9 +115,11 @@ def test_refresh_renews_hosts_and_keys_only(node: Node) -> None:
     node.apply()
     (node.root / "calls").unlink()
     ssh = {"host_key": "OTHER", "host_certificate": "OTHER", "authorized_keys": ["three"]}
-    node.write("run/compose/node.json", peers=[], ssh=ssh, name="node1")
+    node.write("run/compose/node.json.new", peers=[], ssh=ssh, name="node1")
     done = node.apply(refresh=True)
     assert done.returncode == 0, done.stderr
+    assert json.loads(node.text("run/compose/node.json"))["ssh"] == ssh
+    assert not (node.root / "run/compose/node.json.new").exists()
     assert node.text("etc/hosts").splitlines()[-1] == "127.0.1.1 node1"
     assert node.text("run/compose/ssh/authorized_keys/root") == "three\n"
     assert node.text("run/compose/ssh/host_key") == "KEY\nKEY\n"
@@ -141,4 +143,4 @@ def test_no_document_is_told(node: Node) -> None:
 def test_refresh_needs_the_document(node: Node) -> None:
     done = node.apply(refresh=True)
     assert done.returncode == 1
-    assert "run/compose/node.json is missing" in done.stderr
+    assert "run/compose/node.json.new is missing" in done.stderr

@@ -1,5 +1,6 @@
 ;;; Finds the node document and applies it: host name, /etc/hosts, network, SSH keys. Runs on the node, before services.
-;;; `refresh' renews only /etc/hosts and the authorized keys, from /run/compose/node.json.
+;;; `refresh' renews only /etc/hosts and the authorized keys, from /run/compose/node.json.new, and then puts that in the
+;;; place of node.json: who follows the document finds applied what it says.
 ;;; The formats are in docs/formats.md.
 (define-module (compose apply)
   #:use-module (ice-9 match)
@@ -165,15 +166,19 @@
   (define (place path) (string-append root path))
   (umask #o022)
   (let* ((document (place "/run/compose/node.json"))
-         (text (if (and refresh? (not (file-exists? document)))
-                   (fail "~a is missing" document)
-                   (find-document root modprobe blkid mount umount)))
+         (new (string-append document ".new"))
+         (text (cond ((not refresh?) (find-document root modprobe blkid mount umount))
+                     ((file-exists? new) (read-file new))
+                     (else (fail "~a is missing" new))))
          (data (parse text))
          (ssh (or (assoc-ref data "ssh") '())))
-    (write-file document #o600 text)
+    (unless refresh?
+      (write-file document #o600 text))
     (overwrite-file (place "/etc/hosts") (hosts data))
     (write-file (place "/run/compose/ssh/authorized_keys/root") #o600
                 (apply lines (items (assoc-ref ssh "authorized_keys"))))
+    (when refresh?
+      (rename-file new document))
     (unless refresh?
       (for-each (match-lambda
                   ((key . file)

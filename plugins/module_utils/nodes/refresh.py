@@ -14,11 +14,13 @@ from .connection import HANDSHAKE, connect
 from .endpoint import Endpoint
 from .keys import Keys
 
-#: Secrets travel on standard input: command lines can be seen by everybody.
-_APPLY = (
-    "umask 077 && cat >/run/compose/node.json.new && mv /run/compose/node.json.new /run/compose/node.json"
-    " && /usr/lib/compose/apply-node refresh"
-)
+#: Secrets travel on standard input: command lines can be seen by everybody. An image from before 0.1.0 leaves the new
+#: document where it is, and applies what is in the place of the old one.
+_APPLY = """\
+umask 077 && cat >/run/compose/node.json.new && /usr/lib/compose/apply-node refresh &&
+if [ -e /run/compose/node.json.new ]; then
+    mv /run/compose/node.json.new /run/compose/node.json && /usr/lib/compose/apply-node refresh
+fi"""
 
 
 def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: t.Mapping[str, t.Any]) -> None:
