@@ -26,6 +26,9 @@ ABANDONED = 24 * 3600
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 
 
+#: Up to so many nodes, each has lines of its own. Of more it is told how many are done, and what is wrong: a controller
+#: like AWX keeps each line as an event of its own.
+TOLD = 20
 #: Added to the path of a progress file: a file that is touched whenever a controller elsewhere looks for progress.
 SEEN = ".seen"
 #: Names that a line gives; of the others it says how many there are.
@@ -50,6 +53,7 @@ class Progress:
         self.mask = mask
         self.path = path
         self._lock = threading.Lock()
+        self._last, self._when = "", 0.0
 
     def __enter__(self) -> Progress:
         return self
@@ -61,8 +65,14 @@ class Progress:
         self._write(END)
 
     def say(self, text: str) -> None:
-        """Tell one line at once."""
-        self._write(self.mask(" ".join(text.splitlines())).translate(_CONTROLS))
+        """Tell one line at once; the same once more only after :data:`REMINDER` seconds."""
+        line = self.mask(" ".join(text.splitlines())).translate(_CONTROLS)
+        now = time.monotonic()
+        with self._lock:
+            if line == self._last and now - self._when < REMINDER:
+                return
+            self._last, self._when = line, now
+        self._write(line)
 
     def _write(self, line: str) -> None:
         if self.path is None:
@@ -72,22 +82,22 @@ class Progress:
 
     @contextmanager
     def waiting(self, describe: t.Callable[[], str]) -> t.Iterator[None]:
-        """While the body runs, say ``describe()`` and the seconds passed, as soon as it says something else.
+        """While the body runs, say ``describe()`` and the seconds passed, as soon as it says something new.
 
-        Where it goes on saying the same, this is repeated every :data:`REMINDER` seconds. The first line comes after
-        :data:`HEARTBEAT` seconds, and no two within less than that.
+        What it has said already, maybe with other words in between, is repeated every :data:`REMINDER` seconds. The
+        first line comes after :data:`HEARTBEAT` seconds, and no two within less than that.
         """
         stop = threading.Event()
         start = time.monotonic()
 
         def beat() -> None:
-            told, when = "", start
+            told: dict[str, float] = {}
             while not stop.wait(HEARTBEAT):
                 now = time.monotonic()
                 text = describe()
-                if text != told or now - when >= REMINDER:
+                if now - told.get(text, -REMINDER) >= REMINDER:
                     self.say(f"{text} ({now - start:.0f} s)")
-                    told, when = text, now
+                    told[text] = now
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()

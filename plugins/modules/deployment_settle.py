@@ -53,7 +53,7 @@ nodes:
   description: The last word on each node of the batch, by name; C(back_on) is the image that it was taken back to.
   type: dict
   returned: success
-  sample: {"node1": {"ok": true, "changed": true, "message": ""}}
+  sample: {"node1": {"ok": true, "changed": true}}
 release:
   description: Number of the release that runs now; null if nothing was released.
   type: int

@@ -47,7 +47,7 @@ nodes:
   description: NodeResult of each node, by name.
   type: dict
   returned: success
-  sample: {"node1": {"ok": true, "changed": true, "message": ""}}
+  sample: {"node1": {"ok": true, "changed": true}}
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step

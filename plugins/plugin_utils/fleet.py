@@ -57,6 +57,8 @@ STEPS: t.Mapping[str, Step] = {
     "nxc_export": Step(),
 }
 
+#: What a result says of all deployments together, and not once more for each.
+_TOLD_ONCE = ("nodes", "failed_nodes", "diff", "exception")
 #: Strategies under which a task runs for each host, whatever it says.
 _NOT_ONCE = ("free", "host_pinned")
 
@@ -140,7 +142,8 @@ class FleetAction(ActionBase):
         if done.get("failed"):
             done.setdefault("msg", _why_crashed(done))
             done.update(_failed(batch, str(done["msg"])))
-        return {**done, "hosts": batch}
+        # Those that the steps which go on with a plan act on; they need not say it again.
+        return done if plan is not None else {**done, "hosts": batch}
 
     def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
         """The hosts of a deployment that the inventory of this run has."""
@@ -220,7 +223,9 @@ def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[
         "nodes": nodes,
         "failed_nodes": [host for each in deployments.values() for host in each.get("failed_nodes", ())],
         "deployments": {
-            name: {key: value for key, value in each.items() if key not in ("nodes", "failed_nodes", "diff")}
+            name: {
+                key: value for key, value in each.items() if key not in _TOLD_ONCE and (key, value) != ("failure", None)
+            }
             for name, each in deployments.items()
         },
         **({"diff": diff} if diff else {}),
@@ -229,9 +234,11 @@ def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[
     if len(failed) == len(deployments) and not goes_on:
         messages = [each["msg"] if len(failed) == 1 else f"{name}: {each['msg']}" for name, each in failed.items()]
         first = next(iter(failed.values()))
+        for node in nodes.values():
+            node.pop("message", None)  # it is the task's own
         return {
             **summed,
-            **{key: first[key] for key in ("failure", "exception") if key in first},
+            **{key: first[key] for key in ("failure", "exception") if first.get(key)},
             "failed": True,
             "msg": "\n".join(messages),
         }

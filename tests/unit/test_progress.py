@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
@@ -46,6 +47,14 @@ def test_a_line_comes_when_something_changes_and_else_after_a_while(
     with Progress(str(path)).waiting(lambda: "the same"):
         time.sleep(0.8)
     assert 2 <= len(told(path)) <= 3
+
+
+def test_what_alternates_is_nothing_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "HEARTBEAT", 0.02)
+    beats = itertools.count()
+    with Progress(str(path)).waiting(lambda: f"line {next(beats) % 2}"):
+        time.sleep(0.3)
+    assert told(path) == ["line 0", "line 1"]
 
 
 def test_what_is_quick_is_not_waited_for(path: Path) -> None:

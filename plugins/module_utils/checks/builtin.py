@@ -18,7 +18,7 @@ from ..nodes.connection import Connection, GivenUp, HostKeyMismatch, SSHError
 from ..nodes.probe import Expected, Facts, facts_of, probe
 from ..nodes.words import clean
 from ..platforms.base import Platform
-from ..progress import Progress
+from ..progress import TOLD, Progress
 from .deadline import Deadline, DeadlineError
 from .report import REACHABLE, Check
 from .waiting import last_words, watching
@@ -26,8 +26,6 @@ from .waiting import last_words, watching
 #: Seconds between two looks at a node that goes down, and for the list of jobs of one that does not come up.
 PAUSE, JOBS = 0.2, 10.0
 
-#: Up to so many nodes, each one that is well gets a line of its own.
-TOLD = 30
 
 BOOTING = "connected; its units and ports are not up yet"
 

@@ -40,8 +40,12 @@ class Check:
     details: t.Mapping[str, t.Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        where = f"{self.node}: " if self.node else ""
-        return f"{where}{self.name}: {'ok' if self.ok else self.message}"
+        return f"{self.node}: {self.words}" if self.node else self.words
+
+    @property
+    def words(self) -> str:
+        """The result without the node's name."""
+        return f"{self.name}: {'ok' if self.ok else self.message}"
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def _node_report(checks: t.Sequence[Check]) -> NodeReport:
         reached=not any(check.name == REACHABLE for check in failed),
         passed=len(checks) - len(failed),
         failed=len(failed),
-        message="\n".join(map(str, failed)),
+        message="\n".join(check.words for check in failed),
     )
 
 

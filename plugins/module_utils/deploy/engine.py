@@ -34,7 +34,7 @@ from ..progress import Progress
 from .desired import Desired, What
 from .documents import Documents
 from .release import ReleaseStore
-from .results import Result, Verified, to_result
+from .results import Result, Tally, Verified, to_result
 from .rollout import Rollout
 
 if t.TYPE_CHECKING:
@@ -251,11 +251,9 @@ class Engine:
         """Identities of the images that nodes run, or may go back to."""
         return {identity for seen in observed.values() for identity in (seen.identity, seen.verified) if identity}
 
-    def teller(self, step: str) -> t.Callable[[str, NodeResult], None]:
-        """Says how each node fares in a step."""
-        return lambda name, outcome: self.progress.say(
-            f"{step} {name}: {'done' if outcome.ok else f'failed: {outcome.message}'}"
-        )
+    def teller(self, step: str, nodes: t.Sized) -> Tally:
+        """Says how each of the nodes fares in a step."""
+        return Tally(self.progress, step, "done", len(nodes))
 
 
 def bundles(images: t.Mapping[str, Image]) -> dict[str, str]:

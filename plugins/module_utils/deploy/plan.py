@@ -17,7 +17,7 @@ from ..model.plan import ACTIONS, Change, Plan
 Step = Change
 
 #: Nodes that lines for people name.
-SHOWN = 30
+SHOWN = 10
 
 
 def plan_node(node: Node, image: str, digest: str, observed: Seen, *, asked: bool = False) -> Step:

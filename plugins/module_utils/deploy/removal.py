@@ -44,13 +44,14 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
                 f"destroy {name}: keeps its data volume {volume.name!r} ({volume.place}): the node was not named"
             )
     if pretend:
-        for name in (*named, *gone):
+        going = [name for name in named if name in there or volumes.get(name)]
+        for name in (*going, *gone):
             engine.progress.say(f"destroy {name}: would be removed")
-        would = {name: NodeResult(changed=name in named) for name in batch}
-        return {**to_result(would), "changed": bool(named or gone)}
+        would = {name: NodeResult(changed=name in going) for name in batch}
+        return {**to_result(would), "changed": bool(going or gone)}
     outcomes: dict[str, NodeResult] = {}
-    outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy")))
-    outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy")))
+    outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy", named)))
+    outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy", gone)))
     engine.addresses.forget(name for name in (*batch, *gone) if name not in outcomes or outcomes[name].ok)
     if there <= {*named, *gone} and all(outcome.ok for outcome in outcomes.values()):
         engine.platform.teardown()

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import dataclass, field
 
 from ..model.result import NodeResult
+from ..progress import HEARTBEAT, TOLD, Progress
 
 #: What a module returns.
 Result = dict[str, t.Any]
@@ -43,6 +45,36 @@ class Verified:
         return found
 
 
+class Tally:
+    """Says how the nodes fare in a step: each in a line of its own, unless they are many.
+
+    :param well: how one fares that is well.
+    :param total: how many there are.
+    :param done: how many of them have been told already.
+    """
+
+    def __init__(self, progress: Progress, step: str, well: str, total: int, done: int = 0) -> None:
+        self._progress = progress
+        self._step, self._well = step, well
+        self._total, self._done = total, done
+        self._when = time.monotonic()
+
+    def __call__(self, name: str, outcome: NodeResult) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if outcome.ok and TOLD < self._total != self._done and now - self._when < HEARTBEAT:
+            return
+        self._when = now
+        state = self._well if outcome.ok else f"failed: {own_words(name, outcome)}"
+        self._progress.say(f"{self._step} {name}: {state} ({self._done} of {self._total})")
+
+
+def own_words(name: str, outcome: NodeResult) -> str:
+    """What went wrong with a node, for a reader who knows the node and the step already."""
+    where, colon, words = outcome.message.partition(f", {name}: ")
+    return words if colon and where.isalpha() else outcome.message
+
+
 def to_result(nodes: t.Mapping[str, NodeResult]) -> Result:
     """Results of nodes as a module returns them."""
     return {
@@ -54,5 +86,4 @@ def to_result(nodes: t.Mapping[str, NodeResult]) -> Result:
 
 def _compact(result: NodeResult) -> Result:
     """What there is to say of one node: results of many nodes are kept by controllers."""
-    said = {key: value for key, value in vars(result).items() if value}
-    return {"ok": result.ok, "changed": result.changed, "message": result.message, **said}
+    return {"ok": result.ok, "changed": result.changed, **{key: value for key, value in vars(result).items() if value}}

@@ -13,6 +13,7 @@ from ..model.deployment import Deployment
 from ..model.result import NodeResult
 from ..platforms.base import Platform, Tell
 from ..progress import Progress, listed
+from .results import Tally
 from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
@@ -123,13 +124,7 @@ class Rollout:
             self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {listed(names)}")
 
     def _teller(self, step: str, well: str, total: int, done: int = 0) -> Tell:
-        def tell(name: str, outcome: NodeResult) -> None:
-            nonlocal done
-            done += 1
-            state = well if outcome.ok else f"failed: {outcome.message}"
-            self.progress.say(f"{step} {name}: {state} ({done} of {total})")
-
-        return tell
+        return Tally(self.progress, step, well, total, done)
 
 
 def short_of_quorum(deployment: Deployment, failed: t.Collection[str]) -> list[str]:

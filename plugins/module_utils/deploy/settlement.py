@@ -20,7 +20,7 @@ from ..model.result import NodeResult
 from .engine import Engine
 from .journal import Journal
 from .plan import SHOWN
-from .results import Result, to_result
+from .results import Result, own_words, to_result
 from .rollout import short_of_quorum
 
 
@@ -48,7 +48,9 @@ class Settlement:
     def _failures(self) -> dict[str, str]:
         """Node → what is wrong with it after this run."""
         switched = {
-            name: f"switch: {result.message}" for name, result in (self.journal.switched or {}).items() if not result.ok
+            name: f"switch: {own_words(name, result)}"
+            for name, result in (self.journal.switched or {}).items()
+            if not result.ok
         }
         verified = self.journal.verified.failures() if self.journal.verified else {}
         found = {**{name: f"verify: {message}" for name, message in verified.items()}, **switched}
@@ -109,7 +111,7 @@ class Settlement:
         After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
         found by the next plan, which is not settled then.
         """
-        engine, plan = self.engine, self.plan
+        engine, plan, retired = self.engine, self.plan, self.plan.names("retire")
         nodes = [node for node in engine.nodes if node.name not in self.failures]
         recorded, number = False, None
         if nodes:
@@ -137,17 +139,17 @@ class Settlement:
         removed: dict[str, NodeResult] = {}
         if not plan.settled and number is not None:
             engine.platform.commit(nodes, number)
-            removed = engine.platform.remove(plan.names("retire"), data=False, tell=engine.teller("retire"))
+            removed = engine.platform.remove(retired, data=False, tell=engine.teller("retire", retired))
             engine.prune()
             require(removed)
-            engine.addresses.forget(plan.names("retire"))
+            engine.addresses.forget(retired)
         engine.addresses.commit(nodes)
         result = to_result({**self._results(removed), **lost})
         marked = any(not plan.steps[node.name].verified for node in nodes)
         return {
             **result,
             "changed": result["changed"] or recorded or marked,
-            "retired": plan.names("retire"),
+            "retired": retired,
             "release": number,
             "summary": self._summary(number) if nodes else [],
         }
@@ -205,7 +207,7 @@ class Settlement:
         """The word on a node that was not proven, from what it runs now."""
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
-            now = f"NOT back: {outcome.message}"
+            now = f"NOT back: {own_words(name, outcome)}"
         elif seen.verified is None:  # some had a system before, which is no image
             now = f"{seen.state}: {outcome.message or 'there is no verified image to go back to'}"
         elif seen.state == "running":

@@ -254,7 +254,7 @@ class Transaction:
         holders = set(engine.addresses.holders(nodes).values())
         early = sorted(holders.intersection(plan.names("retire")))
         if early:
-            require(engine.platform.remove(early, data=False, tell=engine.teller("retire")))
+            require(engine.platform.remove(early, data=False, tell=engine.teller("retire", early)))
             engine.addresses.forget(early)
 
     def _ill(self, plan: Plan, names: t.Sequence[str]) -> dict[str, str]:
@@ -349,14 +349,8 @@ class Transaction:
 
 def _planned(step: Step) -> Result:
     """One node's part of the plan, as the module returns it."""
-    return {
-        "ok": True,
-        "action": step.action,
-        "role": step.role,
-        "image": step.image,
-        "running": step.running,
-        "why": step.why,
-    }
+    said = {"role": step.role, "image": step.image, "running": step.running, "why": step.why}
+    return {"action": step.action, **{key: value for key, value in said.items() if value}}
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:

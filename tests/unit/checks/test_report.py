@@ -40,7 +40,7 @@ def test_result_of_each_node() -> None:
     assert (nodes["node2"].ok, nodes["node2"].reached, nodes["node2"].message) == (
         False,
         False,
-        "node2: reachable: no answer",
+        "reachable: no answer",
     )
     assert Report("demo", BATCH, [GOOD, BAD]).nodes["node2"].reached
 

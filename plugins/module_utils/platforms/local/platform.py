@@ -23,7 +23,7 @@ from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.image import ARCHITECTURES, Image
 from ...model.result import NodeResult
-from ...progress import Progress, listed
+from ...progress import TOLD, Progress, listed
 from ..base import Lost, Platform, Tell, per_node
 from . import console, limits, machine
 from .limits import Needs
@@ -44,6 +44,8 @@ class LocalPlatform(Platform):
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
         self.state = os.path.realpath(deployment.state)
+        #: A step is at work on so many nodes that not each of them gets lines of its own.
+        self._many = False
 
     # -- what a platform adds ------------------------------------------------------------------------------------
 
@@ -288,6 +290,7 @@ class LocalPlatform(Platform):
         self, step: str, names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell
     ) -> dict[str, NodeResult]:
         missing = set(names)
+        self._many = len(missing) > TOLD
 
         def told(name: str, outcome: NodeResult) -> None:
             missing.discard(name)
@@ -314,7 +317,8 @@ class LocalPlatform(Platform):
         state = self.node_state(name)
         state.own(Owner.of(self.deployment, name, record.image.role), record.image.volumes)
         state.intend(record)
-        self.progress.say(f"{step} {name}: starting {record.image.identity}")
+        if not self._many:
+            self.progress.say(f"{step} {name}: starting {record.image.identity}")
         try:
             self.start(name, record)
         except BaseException:
@@ -326,7 +330,8 @@ class LocalPlatform(Platform):
         """Stop the node if it runs, by force after a while; whether it ran."""
         pid = self.running([name]).get(name)
         if pid is not None:
-            self.progress.say(f"{step} {name}: stopping")
+            if not self._many:
+                self.progress.say(f"{step} {name}: stopping")
             record, _verified = self._records(name)
             keeps_data = record is None or record.image.volumes
             self.halt(name, pid, self.stop_deadline if keeps_data else self.volatile_stop_deadline, step)
