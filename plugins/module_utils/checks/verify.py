@@ -161,7 +161,8 @@ def _run_script(what: Verification, connections: _Connections, deadline: Deadlin
         for node in what.deployment.nodes
     ]
     checks = TestScript(what.test_script, machines, deadline, progress).run()
-    progress.say(f"{SCRIPT}: {'ok' if checks[-1].ok else checks[-1].message}")
+    who = f"{checks[-1].node}: " if checks[-1].node else ""
+    progress.say(f"{SCRIPT}: {'ok' if checks[-1].ok else who + checks[-1].message}")
     return checks
 
 

@@ -76,8 +76,9 @@ class Settlement:
             if name in switched:
                 return f"{name}: {self.failures[name]}"
         verified = self.journal.verified
-        if verified is not None and verified.script:
-            return f"verify: {verified.script}"
+        if verified is not None and verified.script and verified.script_node not in self.journal.ill_before:
+            who = f"{verified.script_node}: " if verified.script_node else ""
+            return f"{who}verify: {verified.script}"
         for name in short:
             if name not in self.journal.ill_before:
                 return f"{name}: {self.failures[name]}"

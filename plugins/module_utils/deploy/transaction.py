@@ -274,7 +274,9 @@ class Transaction:
             return to_result({})
         skip = [name for name, result in (journal.switched or {}).items() if not result.ok]
         names = [name for name in plan.batch if name not in skip]
-        script = "" if short_of_quorum(self.engine.deployment, skip) else plan.composition.test_script
+        # What is ill already does not keep the others from being tested.
+        lost = [name for name in skip if name not in journal.ill_before]
+        script = "" if short_of_quorum(self.engine.deployment, lost) else plan.composition.test_script
         verified = self._check(journal, names, script)
         ill = self._to_heal(journal, verified)
         if ill:

@@ -21,6 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform, Tell, distinct_images
@@ -56,6 +57,8 @@ class Site:
     sick: set[str] = field(default_factory=set)
     incurable: set[str] = field(default_factory=set)
     infected: dict[str, str] = field(default_factory=dict)
+    #: Nodes that do not answer.
+    silent: set[str] = field(default_factory=set)
     #: Nodes that cannot be removed.
     stuck: set[str] = field(default_factory=set)
     #: Nodes with something to clean up.
@@ -206,6 +209,8 @@ class Rack(Platform):
         return outcomes
 
     def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+        if node.name in self.site.silent:
+            raise GivenUp("no answer", node=node.name)
         machine = self.site.machines[node.name]
         machine.target = replace(machine.target, document=document, document_digest=document_digest)
 
@@ -236,9 +241,11 @@ class Shell:
         self.site, self.name = site, name
 
     def open(self, timeout: float) -> None:
-        pass
+        if self.name in self.site.silent:
+            raise GivenUp("no answer", node=self.name)
 
     def run(self, command: str, timeout: float) -> Output:
+        self.open(timeout)
         self.site.calls.append(("check", self.name))
         identity = self.site.machines[self.name].target.image.identity
         failed = "failed web.service\n" if identity in self.site.ill or self.name in self.site.sick else ""

@@ -52,6 +52,25 @@ def test_what_was_ill_before_vetoes_nobody(running: Site) -> None:
     assert running.engine().releases.current().nodes.keys() == {"web1", "web2", "web3", "web4"}  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("script", ["", "web1.succeed('true')"])
+def test_what_was_silent_before_vetoes_nobody(running: Site, script: str) -> None:
+    running.silent.add("web1")
+    running.test_script = script
+    grow(running)
+    done = running.deploy()
+    assert done["settle"]["failed_nodes"] == ["web1"]
+    assert "no answer" in done["settle"]["nodes"]["web1"]["message"]
+    assert running.machines["web4"].verified
+
+
+def test_what_was_silent_before_does_not_keep_others_from_the_test_script(running: Site) -> None:
+    running.silent.add("web1")
+    running.test_script = "web4.fail('true')"
+    grow(running)
+    assert "testScript" in running.deploy()["settle"]["veto"]
+    assert "web4" not in running.runs()
+
+
 def test_what_fell_ill_by_the_run_takes_it_back(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     running.means["web"] = "v2"
     running.set(at_most={})
