@@ -175,7 +175,7 @@ def test_nodes_that_exist_keep_their_addresses(lab: Lab) -> None:
     lab.write(roles={"app": ["new"], "aux": ["x"], "aaa": 0})
     run = lab.play("deploy")
     told = [line.split("compose | ")[-1] for line in run.output.splitlines()]
-    assert told.index("retire z: done") < told.index("switch new: started (1 of 1)")
+    assert told.index("retire z: done (1 of 1)") < told.index("switch new: started (1 of 1)")
     assert addresses(lab) == {"x": three["x"], "new": three["z"]}
 
 
