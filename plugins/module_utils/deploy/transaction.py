@@ -122,7 +122,10 @@ class Transaction:
                 )
 
     def _kept(self, wanted: str, observed: t.Mapping[str, Seen]) -> Release:
-        """The kept release to go to. The one before is the current one where nodes do not run that."""
+        """The kept release to go to. The one before is the current one where nodes run what was never verified.
+
+        Nodes that run what was verified before may be waiting for their turn: the current one is not rolled out to them.
+        """
         releases = self.engine.releases
         current = releases.current()
         if wanted == "previous" and current is not None:
@@ -130,7 +133,7 @@ class Transaction:
                 node.name
                 for node in self.engine.nodes
                 if observed[node.name].state != "absent"
-                and observed[node.name].identity != current.images.get(node.role)
+                and observed[node.name].identity not in (current.images.get(node.role), observed[node.name].verified)
             ]
             if strays:
                 self.progress.say(f"plan: {strays[0]} does not run release {current.number}: going back to that")

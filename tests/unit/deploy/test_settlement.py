@@ -128,6 +128,14 @@ def test_what_failed_is_kept_if_somebody_wants_to_look_at_it(running: Site) -> N
     assert running.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"}
 
 
+def test_a_canary_is_rolled_back_and_not_rolled_out(running: Site) -> None:
+    running.means["web"] = "v2"
+    running.deploy("web1")
+    assert running.runs() == {"web1": "v2", "web2": "v1", "web3": "v1"}
+    running.deploy(release="previous")
+    assert running.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"}
+
+
 def test_replace_asks_for_members_only(running: Site) -> None:
     assert running.deploy(replace=["web2"])["plan"]["nodes"]["web2"]["why"] == ["asked for"]
     assert running.called("switch") == [("switch", "web2")]
