@@ -124,7 +124,7 @@ class Transaction:
     def _kept(self, wanted: str, observed: t.Mapping[str, Seen]) -> Release:
         """The kept release to go to. The one before is the current one where nodes run what was never verified.
 
-        Nodes that run what was verified before may be waiting for their turn: the current one is not rolled out to them.
+        Nodes that run what was verified before may wait for their turn: the current one is not rolled out to them.
         """
         releases = self.engine.releases
         current = releases.current()
