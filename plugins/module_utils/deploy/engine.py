@@ -30,7 +30,7 @@ from ..model.result import NodeResult
 from ..nodes.keys import Keys
 from ..platforms.base import Platform, endpoints
 from ..platforms.registry import PLATFORMS
-from ..progress import Progress
+from ..progress import Progress, listed
 from .desired import Desired, What
 from .documents import Documents
 from .release import ReleaseStore
@@ -147,6 +147,8 @@ class Engine:
         kept = self.releases.find(release)
         desired = self.desired.released(kept, sorted({node.role for node in self.nodes}))
         meant = {node.name: desired.images[node.role] for node in self.nodes}
+        if release == "current":
+            meant.update(self._waiting(meant, kept.number))
         test_script, name = (desired.meaning.test_script, "verify") if script is None else (script, "script")
         verified = self.check(meant, desired.meaning, test_script, name)
         failures = verified.failures()
@@ -157,6 +159,18 @@ class Engine:
             for message in [failures.get(node, "")]
         }
         return {**to_result(nodes), "checks": verified.checks, "message": verified.script, "release": kept.number}
+
+    def _waiting(self, meant: t.Mapping[str, str], release: int) -> dict[str, str]:
+        """Nodes that wait for a release which others have already, and what was verified on them before."""
+        observed = self.platform.observe(self.nodes)
+        before = {
+            name: seen.identity
+            for name, seen in observed.items()
+            if name in meant and seen.identity and meant[name] != seen.identity == seen.verified
+        }
+        if before:
+            self.progress.say(f"verify: not of release {release}, but on what was verified before: {listed(before)}")
+        return before
 
     def ill(self, running: t.Mapping[str, str], meaning: Meaning) -> dict[str, str]:
         """Those of the nodes that are not well as they are now, and what is wrong. Nothing is waited for.

@@ -128,6 +128,15 @@ def test_what_failed_is_kept_if_somebody_wants_to_look_at_it(running: Site) -> N
     assert running.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"}
 
 
+def test_beside_a_canary_others_are_well_on_what_was_verified_before(running: Site) -> None:
+    running.means["web"] = "v2"
+    running.deploy("web1")
+    assert running.engine().verify("current")["failed_nodes"] == []
+    assert "verify: not of release 2, but on what was verified before: web2, web3" in running.said()
+    running.machines["web1"].target = running.machines["web2"].target
+    assert running.engine().verify("current")["failed_nodes"] == ["web1"]
+
+
 def test_a_canary_is_rolled_back_and_not_rolled_out(running: Site) -> None:
     running.means["web"] = "v2"
     running.deploy("web1")
