@@ -54,7 +54,7 @@ packages() {
 names() {
     local user number
     for user in "${users[@]}"; do
-        id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+        id "$user" >/dev/null 2>&1 || useradd --create-home --password '*' --shell /bin/bash "$user"
     done
     sed -i '/# compose-oar$/d' /etc/hosts
     for number in $(seq "$nodes"); do

@@ -82,10 +82,12 @@ class CommandLine(Reservations):
 
     def _there(self, request: Request) -> str:
         """How many nodes there are of the kind that was asked for."""
-        sql = request.properties or "1=1"
-        done = self._run(["oarnodes", "--sql", sql, "-l"])
-        count = len(done.stdout.split())
-        return f"; of these properties it has {count or 'none'}" if request.properties else f"; it has {count} in all"
+        done = self._run(["oarnodes", "-J", *(["--sql", request.properties] if request.properties else [])])
+        try:
+            count = len({resource["network_address"] for resource in json.loads(done.stdout).values()})
+        except (ValueError, KeyError, AttributeError, TypeError):  # what is not known is not said
+            return ""
+        return f"; it has {count or 'none'} {'of these properties' if request.properties else 'in all'}"
 
     def _stat(self, option: str, value: str) -> list[Job]:
         done = self._require("ask", ["oarstat", "-f", "-J", option, value], "asking for jobs")

@@ -22,12 +22,18 @@ from .request import Request, hms
 _FIRST, _MOST = 2.0, 30.0
 #: Seconds that a site may not answer while a job is waited for.
 _SILENCE = 300.0
+#: States of a job that is to run.
+_BEFORE = ("Waiting", "Hold", "toLaunch", "toAckReservation", "Launching")
 #: Seconds for a job that was released or extended, beyond which nobody waits.
 _SOON = 120.0
 
 
 class Abandoned(OarError):
     """Nobody waits for this process any more; the job stays, for whoever asks for it next."""
+
+
+class Interrupted(ComposeError):
+    """Somebody ends this process."""
 
 
 @dataclass(frozen=True)
@@ -93,40 +99,53 @@ class Desk:
     def _new(self, request: Request, wait: float | None) -> Outcome:
         if self._dry:
             return Outcome(None, True)
-        job = self._submit(request)
-        self._progress.say(f"{job} is submitted to {self._site.where}: {request}")
-        if wait is not None:
-            try:
-                job = self._running(job, wait)
-            except Abandoned:
-                raise
-            except BaseException as error:
-                self._give_back(job, error)
-                raise
-        return Outcome(job, True)
-
-    def _submit(self, request: Request) -> Job:
-        """The job, of which there is one even if an answer is lost, or somebody else asks for it at the same time."""
+        self._progress.say(f"reserving {request.name} at {self._site.where}: {request}")
+        ours = self._submit(request)
         try:
-            ours = self._site.submit(request)
-        except Unanswered as lost:
-            # The answer may be lost of something that was done.
+            job = self._only(request, ours)
+            if wait is not None:
+                job = self._running(job, wait)
+        except Abandoned:
+            raise
+        except BaseException as error:
+            self._give_back(ours, request.name, error)
+            raise
+        return Outcome(job, job.id == ours, None if job.id == ours else job)
+
+    def _submit(self, request: Request) -> int:
+        """The id of a new job, also if the answer is lost that says it."""
+        try:
+            return self._site.submit(request)
+        except (Unanswered, Interrupted) as lost:
+            job = None
             with suppress(ComposeError):
                 job = self._found(request.name)
-                if job is not None:
-                    return job
-            raise lost from None
+            if job is None:
+                raise lost from None
+            if isinstance(lost, Interrupted):
+                self._give_back(job.id, job.name, lost)
+                raise lost from None
+            return job.id
+
+    def _only(self, request: Request, ours: int) -> Job:
+        """The one job of that name, where somebody else may have asked for it at the same time.
+
+        The oldest stays: all who ask see it.
+        """
         jobs = self._site.named(request.name)
-        for job in jobs[1:]:  # the oldest stays: all who ask see it
+        if not jobs:  # ours has ended already
+            return self._look(ours)
+        self._progress.say(f"{jobs[0]} is submitted" + ("" if jobs[0].id == ours else ", by somebody else meanwhile"))
+        for job in jobs[1:]:
             self._progress.say(f"{job} is released: job {jobs[0].id} has that name already")
             self._site.release(job)
-        if jobs:
+        if jobs[0].id != ours:
             require_same(request, jobs[0])
-            return jobs[0]
-        return self._look(ours)
+        return jobs[0]
 
-    def _give_back(self, job: Job, error: BaseException) -> None:
+    def _give_back(self, id_: int, name: str, error: BaseException) -> None:
         """Release a job of which nothing came, and say so; or say what still runs."""
+        job = Job(id_, name, self._site.user, "Waiting")
         note = f"{job} is released"
         try:
             self._site.release(job)
@@ -244,7 +263,7 @@ class Desk:
 def _prospect(job: Job) -> str:
     """What a job is, and what becomes of it."""
     words = job.state.lower()
-    if job.ended or job.state == "Running":
+    if job.state not in _BEFORE:
         return words
     if job.start is None:
         return f"{words}, no start is predicted yet" + (f" ({job.message})" if job.message else "")

@@ -14,7 +14,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..errors import ComposeError
 from .access import INTERFACES, Access
-from .job import Job, OarError, moment
+from .desk import Interrupted
+from .job import Job, moment
 
 #: Options that say where OAR is.
 ACCESS_SPEC: dict[str, t.Any] = {
@@ -74,4 +75,4 @@ def shown(job: Job) -> dict[str, t.Any]:
 def _interrupted(number: int, frame: types.FrameType | None) -> None:
     for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(other, signal.SIG_IGN)
-    raise OarError(f"interrupted by {signal.Signals(number).name} (process {os.getpid()})")
+    raise Interrupted(f"interrupted by {signal.Signals(number).name} (process {os.getpid()})")
