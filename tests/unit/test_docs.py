@@ -30,7 +30,7 @@ FILE = re.compile(
 #: Schemas of types that nobody writes or reads yet.
 UNUSED = {"immutable.compose/event/1", "immutable.compose/ledger/1"}
 #: What a list in YAML may have besides modules: roles, documentation fragments, the inventory plugin.
-NO_MODULES = {"build", "deploy", "verify", "fleet", "composition"}
+NO_MODULES = {"build", "deploy", "verify", "fleet", "oar", "composition"}
 #: What stands for names and numbers in a message.
 GAP = "…"
 

@@ -22,7 +22,7 @@ from .words import last_lines
 #: Seconds for a connection.
 _CONNECT = 20
 #: The end of what a command says; without it, it was ``ssh`` that failed.
-_END = re.compile(r"^compose exit (\d+)\n?\Z", re.MULTILINE)
+_END = re.compile(r"compose exit (\d+)\n?\Z")
 #: Nobody is asked for passwords, and no unknown host is trusted.
 _OPTIONS = (
     "BatchMode=yes",

@@ -55,7 +55,7 @@ class CommandLine(Reservations):
         ):
             if value:
                 command += [option, value]
-        done = self._run([*command, request.command])
+        done = self._command([*command, request.command])
         submitted = job_id(done.stdout)
         if done.returncode != 0 or submitted is None or submitted < 0:
             raise refused(
@@ -74,7 +74,7 @@ class CommandLine(Reservations):
         self._require("extend", ["oarwalltime", str(job.id), f"+{hms(more)}"], f"giving {job} {hms(more)} more")
 
     def release(self, job: Job) -> None:
-        done = self._run(["oardel", str(job.id)])
+        done = self._command(["oardel", str(job.id)])
         if done.returncode not in (0, _ALREADY):
             raise refused(
                 "release", f"releasing {job}", self.where, "oardel", done.returncode, f"{done.stdout}\n{done.stderr}"
@@ -82,7 +82,7 @@ class CommandLine(Reservations):
 
     def _there(self, request: Request) -> str:
         """How many nodes there are of the kind that was asked for."""
-        done = self._run(["oarnodes", "-J", *(["--sql", request.properties] if request.properties else [])])
+        done = self._command(["oarnodes", "-J", *(["--sql", request.properties] if request.properties else [])])
         try:
             count = len({resource["network_address"] for resource in json.loads(done.stdout).values()})
         except (ValueError, KeyError, AttributeError, TypeError):  # what is not known is not said
@@ -99,7 +99,7 @@ class CommandLine(Reservations):
             raise Unanswered(f"oarstat at {self.where} wrote no list of jobs: {error}", step="ask") from None
 
     def _require(self, step: str, command: t.Sequence[str], what: str) -> Completed:
-        done = self._run(command)
+        done = self._command(command)
         if done.returncode != 0:
             error = refused(step, what, self.where, command[0], done.returncode, f"{done.stdout}\n{done.stderr}")
             if any(word in done.stderr.lower() for word in _AILING):
@@ -107,7 +107,7 @@ class CommandLine(Reservations):
             raise error
         return done
 
-    def _run(self, command: t.Sequence[str]) -> Completed:
+    def _command(self, command: t.Sequence[str]) -> Completed:
         try:
             if self._frontend:
                 return self._frontend.run(command, _TIMEOUT)
