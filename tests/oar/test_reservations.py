@@ -56,6 +56,15 @@ def test_a_life(site: Site, interface: str) -> None:
     assert jobs() == {}
 
 
+def take_all() -> None:
+    """Give all nodes to bob, for an hour."""
+    oar("oarsub", "-t", "deploy", "-l", "nodes=12,walltime=1:0:0", "sleep infinity", user="bob")
+    end = time.monotonic() + 60
+    while [one["state"] for one in jobs("bob").values()] != ["Running"]:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
 REFUSED: tuple[tuple[dict[str, t.Any], str], ...] = (
     ({"nodes": 420}, "no such nodes, or too few: asked for 420 nodes"),
     ({"properties": "cluster='nosuch'"}, "no such nodes, or too few: asked for 2 nodes"),
@@ -90,10 +99,10 @@ def test_what_there_is_of_a_kind(site: Site) -> None:
     done = site.play(
         site.command,
         job("many", **{**WEB, "nodes": 13}, task_ignore_errors=True),
-        job("none", **WEB, properties="cluster='nosuch'", task_ignore_errors=True),
+        job("nothing", **WEB, properties="cluster='nosuch'", task_ignore_errors=True),
     ).results
     assert "; it has 12 in all (oarsub, exit code 8)" in done["many"]["msg"]
-    assert "; it has none of these properties (oarsub, exit code 8)" in done["none"]["msg"]
+    assert "; it has none of these properties (oarsub, exit code 8)" in done["nothing"]["msg"]
 
 
 def test_whoever_does_not_get_in(site: Site) -> None:
@@ -120,9 +129,13 @@ def test_whoever_does_not_get_in(site: Site) -> None:
 
 def test_on_the_frontend_itself(site: Site) -> None:
     """The task runs there, as a user of OAR; and nobody releases what belongs to another."""
-    alice, bob = (
-        {"task_become": True, "task_become_user": user, "task_become_method": "su"} for user in ("alice", "bob")
-    )
+    su = {
+        "task_become": True,
+        "task_become_method": "su",
+        # The environment of the tests may be out of their reach.
+        "task_vars": {"ansible_python_interpreter": "/usr/bin/python3"},
+    }
+    alice, bob = ({**su, "task_become_user": user} for user in ("alice", "bob"))
     done = site.play(
         {},
         job("made", **WEB, **alice),
@@ -138,7 +151,7 @@ def test_on_the_frontend_itself(site: Site) -> None:
 
 @INTERFACES
 def test_a_queue_that_is_too_long(site: Site, interface: str) -> None:
-    oar("oarsub", "-l", "nodes=12,walltime=1:0:0", "sleep infinity", user="bob")
+    take_all()
     full = {**WEB, "nodes": 12, "timeout": 10}
     done = site.play(
         site.access(interface),
@@ -197,7 +210,7 @@ def test_a_run_that_was_killed_is_gone_on_with(site: Site, interface: str, says:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_gives_back(site: Site, number: signal.Signals) -> None:
-    oar("oarsub", "-l", "nodes=12,walltime=1:0:0", "sleep infinity", user="bob")
+    take_all()
     site.end_when("is submitted", number, site.command, job(**{**WEB, "timeout": 600}))
     end = time.monotonic() + 30
     while named("web") and time.monotonic() < end:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import typing as t
 
 from ..errors import CommandError, ComposeError, MissingProgramError
@@ -111,8 +112,9 @@ class CommandLine(Reservations):
         try:
             if self._frontend:
                 return self._frontend.run(command, _TIMEOUT)
-            # Files that a job writes go to where it was submitted.
-            return run(command, timeout=_TIMEOUT, check=False, env={"LC_ALL": "C"}, cwd=os.path.expanduser("~"))
+            # A job runs, and writes its files, where it was submitted: oarsub believes the variable.
+            home = pwd.getpwuid(os.getuid()).pw_dir
+            return run(command, timeout=_TIMEOUT, check=False, env={"LC_ALL": "C", "PWD": home}, cwd=home)
         except ssh.LoginRefused as error:
             raise NotAdmitted(error.message) from None
         except ssh.FrontendError as error:

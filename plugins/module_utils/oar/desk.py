@@ -32,6 +32,10 @@ class Abandoned(OarError):
     """Nobody waits for this process any more; the job stays, for whoever asks for it next."""
 
 
+class Ended(OarError):
+    """A job ended before it ran: there is nothing to release."""
+
+
 class Interrupted(ComposeError):
     """Somebody ends this process."""
 
@@ -105,7 +109,7 @@ class Desk:
             job = self._only(request, ours)
             if wait is not None:
                 job = self._running(job, wait)
-        except Abandoned:
+        except (Abandoned, Ended):
             raise
         except BaseException as error:
             self._give_back(ours, request.name, error)
@@ -168,7 +172,7 @@ class Desk:
             begin = max(begin, job.start)
         job = self._until(job, lambda now: now.state == "Running" or now.ended, begin + seconds)
         if job.ended:
-            raise OarError(f"{job} ended before it ran: {_history(job)}", step="wait")
+            raise Ended(f"{job} ended before it ran: {_history(job)}", step="wait")
         if job.state != "Running":
             raise OarError(f"{job} does not run within {seconds:.0f} s (timeout): it is {_prospect(job)}", step="wait")
         return job

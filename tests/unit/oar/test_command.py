@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +60,15 @@ def test_a_job_is_submitted(oar: CommandLine, programs: Programs) -> None:
     asked = ["-J", "-n", "web", "-l", "/nodes=3,walltime=3:20:0", "-p", "cluster='fake'", "-q", "default", "-r"]
     more = ["2027-01-01 10:00:00", "--project", "lab", "-t", "deploy", "-t", "destructive", "sleep infinity"]
     assert programs.calls("oarsub") == [[*asked, *more]]
+
+
+def test_a_job_runs_at_home(oar: CommandLine, programs: Programs) -> None:
+    path = programs.directory / "oarsub"
+    path.write_text(f'#!/bin/sh\nprintf "%s %s" "$PWD" "$(pwd -P)" >{programs.directory}/where\necho OAR_JOB_ID=6\n')
+    path.chmod(0o755)
+    oar.submit(WEB)
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert (programs.directory / "where").read_text() == f"{home} {home.resolve()}"
 
 
 def test_what_is_not_asked_for_is_not_said(oar: CommandLine, programs: Programs) -> None:

@@ -177,6 +177,7 @@ def test_a_job_that_ends_before_it_runs(site: Site, desk_of: Desks, web: Request
     clock.at(3, lambda: site.change(1, state="Error", events=DELETED, message="nodes died"))
     with pytest.raises(OarError, match="ended before it ran: state Error; nodes died; FRAG_JOB_REQUEST: User alice"):
         desk_of().reserve(web, wait=60)
+    assert "release" not in site.calls
 
 
 def test_a_site_that_is_silent_for_a_while_is_asked_again(
