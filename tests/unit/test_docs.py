@@ -72,8 +72,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def known() -> set[str]:
-    """Whatever is called ``immutable.compose.NAME``; ``deployment`` and ``role`` are labels of containers."""
-    return {"deployment", "role"} | {
+    """Whatever is called ``immutable.compose.NAME``; ``compose`` is all modules, two are labels of containers."""
+    return {"compose", "deployment", "role"} | {
         path.stem
         for pattern in (
             *(f"plugins/{kind}/*.py" for kind in ("modules", "action", "inventory", "lookup", "doc_fragments")),
