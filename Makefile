@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-tools test-nixpkgs clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-tools test-nixpkgs test-oar clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -67,6 +67,9 @@ test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from
 
 test-nixpkgs: ## as root: what of the builders needs a Nixpkgs, with NIXPKGS=/path/to/one; not part of `test`
 	@NIXPKGS=$(NIXPKGS) tests/tools/gate.sh nixpkgs
+
+test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is installed for it; not part of `test`
+	@tests/tools/gate.sh oar
 
 setup-%:
 	@tests/tools/setup.sh $*

@@ -36,6 +36,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "podman": "podman",
     "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
     "systemctl": "systemd",
     "systemd-nspawn": "systemd-container",
     "systemd-run": "systemd",

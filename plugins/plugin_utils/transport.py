@@ -94,12 +94,23 @@ class Transport:
         :param args: arguments that the task gives to the module.
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
-        remove_left_over(tempfile.gettempdir())
-        directory = tempfile.gettempdir() if self._near else _PROGRESS
-        progress = os.path.join(directory, f"compose-progress-{uuid.uuid4().hex}")
+        progress = self._progress_file()
         parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), progress_file=progress)
         with self._delivered(parcel) as path:
-            result = self._follow({**args, "parcel": path}, progress)
+            return self._result({**args, "parcel": path}, progress)
+
+    def follow(self, args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """The result of a module that needs no parcel, only somebody who shows its progress."""
+        progress = self._progress_file()
+        return self._result({**args, "progress_file": progress}, progress)
+
+    def _progress_file(self) -> str:
+        remove_left_over(tempfile.gettempdir())
+        directory = tempfile.gettempdir() if self._near else _PROGRESS
+        return os.path.join(directory, f"compose-progress-{uuid.uuid4().hex}")
+
+    def _result(self, args: dict[str, t.Any], progress: str) -> dict[str, t.Any]:
+        result = self._follow(args, progress)
         result.pop("invocation", None)  # ansible-core 2.19 and 2.20: all arguments, once more
         if not self._action._task.diff:
             result.pop("diff", None)  # nobody is going to see it

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [tools] [nixpkgs]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -168,6 +168,13 @@ nixpkgs() {
     stage nixpkgs tests/tools/with_nix.sh forky python -m pytest --junit-xml="$output/nixpkgs.xml" -n 2 tests/nixpkgs
 }
 
+# A real OAR, of Debian 12.
+oar() {
+    trap 'tests/tools/oar.sh down' EXIT
+    stage oar-up tests/tools/oar.sh up
+    tests stage oar "$newest" tests/oar
+}
+
 stage setup tests/tools/setup.sh test
 mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
 newest=${environments[0]}
@@ -184,6 +191,7 @@ for part in "$@"; do
         damage) damage ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;
+        oar) oar ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

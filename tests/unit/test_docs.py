@@ -30,7 +30,7 @@ FILE = re.compile(
 #: Schemas of types that nobody writes or reads yet.
 UNUSED = {"immutable.compose/event/1", "immutable.compose/ledger/1"}
 #: What a list in YAML may have besides modules: roles, documentation fragments, the inventory plugin.
-NO_MODULES = {"build", "deploy", "verify", "fleet", "composition"}
+NO_MODULES = {"build", "deploy", "verify", "fleet", "oar", "composition"}
 #: What stands for names and numbers in a message.
 GAP = "…"
 
@@ -72,8 +72,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def known() -> set[str]:
-    """Whatever is called ``immutable.compose.NAME``; ``deployment`` and ``role`` are labels of containers."""
-    return {"deployment", "role"} | {
+    """Whatever is called ``immutable.compose.NAME``; ``compose`` is all modules, two are labels of containers."""
+    return {"compose", "deployment", "role"} | {
         path.stem
         for pattern in (
             *(f"plugins/{kind}/*.py" for kind in ("modules", "action", "inventory", "lookup", "doc_fragments")),

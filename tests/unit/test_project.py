@@ -34,6 +34,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.
 #: Import name → name of the distribution, where they differ.
 DISTRIBUTIONS = {
     "cyclonedx": "cyclonedx-python-lib",
+    "grid5000": "python-grid5000",
     "packageurl": "packageurl-python",
     "requests_toolbelt": "requests-toolbelt",
     "spdx_tools": "spdx-tools",
@@ -166,7 +167,8 @@ def test_every_fleet_module_has_the_one_action() -> None:
     from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
 
     actions = {path.stem: path.resolve().name for path in (ROOT / "plugins/action").glob("*.py")}
-    assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), "deployment_report": "deployment_report.py"}
+    alone = {name: f"{name}.py" for name in ("deployment_report", "oar_job")}
+    assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), **alone}
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"
 
