@@ -388,6 +388,8 @@ class Api:
         asked = call.parameters.nodes()
         names = [*call.parts[:1], *(asked or ())] or list(self.server.cluster_of)
         states = {name: self.server.database.state(name) for name in names}
+        known = sorted(name for name, state in states.items() if state)
+        states = {name: states[name] for name in (*known, *states)}
         if call.parameters.toggle("list"):
             return ordered(names)
         if call.parts and states[call.parts[0]] is None:
@@ -424,12 +426,19 @@ _TEXT = {"Content-Type": 'text/plain; charset="UTF-8"'}
 _FRESH = {"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes nothing for nothing, as Ruby does."""
+
+
+_Dumper.add_representer(type(None), lambda dumper, _nothing: dumper.represent_scalar("tag:yaml.org,2002:null", ""))
+
+
 def _found(result: t.Any, request: Request) -> Answer:
     """What a call has found."""
     if result is None or isinstance(result, str):
         return Answer(200, ((result or "") + "\n").encode(), {**_FRESH, **_TEXT})
     if parameters.wants_yaml(request):
-        text = "---" + yaml.safe_dump(_symbols(result), sort_keys=False, default_flow_style=False)
+        text = yaml.dump(_symbols(result), Dumper=_Dumper, explicit_start=True, sort_keys=False)
         return Answer(200, text.encode(), {**_FRESH, "Content-Type": 'application/x-yaml; charset="UTF-8"'})
     text = json.dumps(result, indent=2, ensure_ascii=False)
     return Answer(200, text.encode(), {**_FRESH, "Content-Type": 'application/json; charset="UTF-8"'})

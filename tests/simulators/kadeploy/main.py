@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import threading
 from pathlib import Path
@@ -31,6 +32,9 @@ def start(
     kadeploy = Kadeploy(state, chosen, make)
     server = Server(port, Api(kadeploy), str(state / "access.log"))
     server.start()
+    where = {"name": "simulated", "hostname": "127.0.0.1", "port": server.server_address[1], "secure": False}
+    client = {"default": "simulated", "pace": chosen.pace, "servers": [where]}
+    (state / "client.conf").write_text(json.dumps(client) + "\n")
     return server, kadeploy
 
 
