@@ -38,9 +38,10 @@ _KINDS = {"deployment": "deploy", "reboot": "reboot", "power": "power"}
 _PREFIX = "X-Kadeploy-"
 _LEVELS = ("soft", "hard", "very_hard")
 _VARIABLES = (
-    "BLOCK_DEVICE CLUSTER DEPLOY_PART DEPLOY_PART_NUM ENV ENV_HYPERVISOR ENV_HYPERVISOR_PARAMS ENV_INITRD ENV_KERNEL "
-    "ENV_KERNEL_PARAMS OS_KIND PREPOST_EXTRACTION_DIR PROD_PART_NUM SWAP_PART_NUM TMP_DIR TMP_PART_NUM"
-).split()
+    *("BLOCK_DEVICE", "CLUSTER", "DEPLOY_PART", "DEPLOY_PART_NUM", "ENV", "ENV_HYPERVISOR", "ENV_HYPERVISOR_PARAMS"),
+    *("ENV_INITRD", "ENV_KERNEL", "ENV_KERNEL_PARAMS", "OS_KIND", "PREPOST_EXTRACTION_DIR", "PROD_PART_NUM"),
+    *("SWAP_PART_NUM", "TMP_DIR", "TMP_PART_NUM"),
+)
 #: First part of a path → what may be asked of it.
 _METHODS = {
     "version": ("GET",),
@@ -55,6 +56,21 @@ _METHODS = {
     "rights": ("POST", "GET", "PUT", "DELETE"),
 }
 _WORKFLOW_METHODS = ("GET", "DELETE")
+_PAGE = """\
+<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.0//EN">
+<HTML>
+  <HEAD><TITLE>Not Found</TITLE></HEAD>
+  <BODY>
+    <H1>Not Found</H1>
+    `{path}' not found.
+    <HR>
+    <ADDRESS>
+     WEBrick/1.8.1 (Ruby/3.1.7/2025-03-26) OpenSSL/3.0.22 at
+     {where}
+    </ADDRESS>
+  </BODY>
+</HTML>
+"""
 
 
 class _Call:
@@ -74,7 +90,6 @@ class Api:
 
     def __init__(self, server: Kadeploy) -> None:
         self.server = server
-        self._page = '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.0//EN">\n<HTML>\n'
 
     def __call__(self, request: Request) -> Answer:
         """Whatever comes."""
@@ -110,11 +125,7 @@ class Api:
     def _nowhere(self, request: Request) -> Answer:
         """What WEBrick says of a path that it does not know."""
         where = request.headers.get("Host", "localhost:25300").replace("127.0.0.1", "localhost")
-        page = self._page + (
-            f"  <HEAD><TITLE>Not Found</TITLE></HEAD>\n  <BODY>\n    <H1>Not Found</H1>\n    `{request.path}' not found.\n"
-            "    <HR>\n    <ADDRESS>\n     WEBrick/1.8.1 (Ruby/3.1.7/2025-03-26) OpenSSL/3.0.22 at\n"
-            f"     {where}\n    </ADDRESS>\n  </BODY>\n</HTML>\n"
-        )
+        page = _PAGE.format(path=request.path, where=where)
         return Answer(404, page.encode(), {"Content-Type": "text/html; charset=ISO-8859-1"})
 
     def _dispatch(self, request: Request, parts: list[str]) -> t.Any:

@@ -1,7 +1,7 @@
 """The nodes of one cluster on their way through macrosteps and microsteps (``automata.rb``, ``workflow.rb``).
 
-Nodes that fail in a step leave the others, which go on: each set of nodes has a number. A set that failed tries the same
-macrostep again, or the next way through it, or has failed. A macrostep counts its retries over all sets that leave it.
+Nodes that fail in a step leave the others, which go on: each set of nodes has a number. A set that failed tries the
+same macrostep again, or the next way through it, or has failed. A macrostep counts its retries over all sets of it.
 """
 
 from __future__ import annotations
@@ -361,7 +361,10 @@ class Run:
                     self.workflow.states[node]["out"] = "on" if self._machines[node].on else "off"
             return errors, True
         on = operation == "on"
-        act: t.Callable[[Machine, str], str] = lambda machine, level: machine.power(on)  # noqa: ARG005, E731
+
+        def act(machine: Machine, _level: str) -> str:
+            return machine.power(on)
+
         return self._escalate(f"power_{operation}", self._job.level, nodes, nodeset, act), True
 
     def _wait(self, macro: Macro, nodes: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the commands have in common: the server that ``client.conf`` names, and errors as Kadeploy's client tells them."""
+"""What the commands have in common: the server of ``client.conf``, and errors as Kadeploy's client tells them."""
 
 from __future__ import annotations
 

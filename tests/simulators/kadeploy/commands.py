@@ -9,6 +9,7 @@ import subprocess
 import time
 import typing as t
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from .client import COMMON, NODES, REFERENCE, Connection, Export, Failure, choose, read_description, read_lines
@@ -172,7 +173,7 @@ def _nodes(given: _Given) -> list[str]:
 
 
 def _early(given: _Given) -> str:
-    """What is done while options are read, in their order: output files are emptied; the file of the key is looked for."""
+    """What is done while options are read, in their order: output files are emptied, the key is looked for."""
     found = ""
     for name, value in list(given.items()):
         if name in ("ok_file", "ko_file", "wid_file"):
@@ -307,10 +308,8 @@ def _follow(connection: Connection, path: str, title: str, given: _Given, body: 
     try:
         about = _watch(connection, where)
     except Failure:
-        try:
+        with suppress(Failure):
             connection.call("DELETE", where)
-        except Failure:
-            pass
         raise
     print(f"{title} #{wid} done\n")
     states = connection.call("GET", f"{where}/state")

@@ -42,7 +42,10 @@ def fold(names: t.Iterable[str]) -> str:
     """Written short, all in one word, as Kadeploy does."""
     words = []
     split = [re.match(r"^(.*?\D)(\d+)(\D.*)?$", name) for name in ordered(names)]
-    keyed = [(m.group(1), m.group(3) or "", m.group(2)) if m else (n, "", "") for m, n in zip(split, ordered(names))]
+    keyed = [
+        (m.group(1), m.group(3) or "", m.group(2)) if m else (n, "", "")
+        for m, n in zip(split, ordered(names), strict=True)
+    ]
     for (head, tail), group in groupby(keyed, key=lambda item: item[:2]):
         numbers = sorted({number for *_dummy, number in group}, key=lambda number: int(number or 0))
         if len(numbers) == 1:

@@ -19,7 +19,7 @@ Automaton = list[tuple[str, list[Instance]]]
 
 def _old(kinds: tuple[str, str, str]) -> Automaton:
     names = ("SetDeploymentEnv", "BroadcastEnv", "BootNewEnv")
-    return [(name, [(name + kind, 1, 60.0)]) for name, kind in zip(names, kinds)]
+    return [(name, [(name + kind, 1, 60.0)]) for name, kind in zip(names, kinds, strict=True)]
 
 
 #: 3.3, without hardware.

@@ -230,7 +230,9 @@ class Kadeploy:
                 job.load.image = path
             elif tag == "postinstall":
                 posts.append(path)
-        job.load.postinstalls = [(path, entry["script"]) for path, entry in zip(posts, about.get("postinstalls", ()))]
+        job.load.postinstalls = [
+            (path, entry["script"]) for path, entry in zip(posts, about.get("postinstalls", ()), strict=True)
+        ]
 
     # Ends
 

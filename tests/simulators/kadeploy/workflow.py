@@ -126,7 +126,7 @@ class Workflow:
         prefixes = [f"c{number}" for number, _cluster in enumerate(clusters, 1)] if len(clusters) > 1 else [""]
         self.parts = [
             Part(cluster, Output(level, self.now, prefix), list(members))
-            for prefix, (cluster, members) in zip(prefixes, clusters.items())
+            for prefix, (cluster, members) in zip(prefixes, clusters.items(), strict=True)
         ]
         self.clusters = list(clusters)
 
