@@ -61,6 +61,10 @@ class Api:
             return Answer(401, UNAUTHORIZED.encode(), {"Content-Type": "text/html; charset=iso-8859-1", **headers})
         except ApiError as error:
             answer = Answer(error.status, error.text.encode(), dict(_TEXT))
+        accepted = request.headers.get("Accept") or "*/*"
+        kind = answer.headers.get("Content-Type", "")
+        if kind.startswith("application/vnd") and "*/*" not in accepted and kind.split(";")[0] not in accepted:
+            answer.headers |= _type("application/json")
         if request.method == "GET" and allowed:
             answer.headers |= {"Allow": allowed, "Vary": "accept"}
         return answer

@@ -132,12 +132,11 @@ def _steady(body: t.Any, url: str, uids: dict[str, str]) -> t.Any:
         return [_steady(entry, url, uids) for entry in body]
     if isinstance(body, dict):
         event = "type" in body and "description" in body
-        found = {
+        return {
             key: 0 if _VOLATILE.search(key) and value else _steady(value, url, uids)
             for key, value in body.items()
             if not (event and key == "uid")
         }
-        return found
     if isinstance(body, str):
         body = _UID.sub(lambda match: uids.get(match.group(), match.group()), body)
         body = body.replace("http://127.0.0.1:8888", url).replace("http://127.0.0.1:8000", url)
