@@ -40,7 +40,7 @@ def test_from_job_to_deployment_and_back(site: Site) -> None:
     _until(deployment, "terminated")
     states = {node: about["state"] for node, about in deployment.result.items()}
     assert sorted(states.values()) == ["KO", "OK", "OK"]
-    assert deployment.result[job.assigned_nodes[0]]["error"].endswith("-wait_reboot: Unreachable after the reboot")
+    assert deployment.result[job.assigned_nodes[0]]["error"].startswith("BootNewEnv")
     assert [found.uid for found in grenoble.jobs.list(name="x", state="running", user="alice")] == [job.uid]
     job.delete()
     _until(job, "error")
