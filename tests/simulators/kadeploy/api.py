@@ -1,4 +1,4 @@
-"""The calls (``kadeploy.rb``, ``kareboot.rb``, ``kapower.rb``, ``kaenvs.rb``, ``kanodes.rb``, ``karights.rb``)."""
+"""The calls; those of workflows (``kadeploy.rb``, ``kareboot.rb``, ``kapower.rb``) are here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from .errors import (
     DESTRUCTIVE,
     ENVIRONMENT,
     MISSING_OPTION,
-    NOTHING_MODIFIED,
     OPTION,
     RIGHTS,
     Crash,
@@ -26,10 +25,9 @@ from .errors import (
     not_found,
 )
 from .machines import Load
-from .nodesets import ordered
-from .parameters import Parameters
 from .server import Kadeploy
 from .steps import REBOOTS, left_out
+from .tables import Call, Tables
 from .web import Answer, Request
 
 Json = dict[str, t.Any]
@@ -73,23 +71,12 @@ _PAGE = """\
 """
 
 
-class _Call:
-    """A call with who makes it."""
-
-    def __init__(self, request: Request, given: Json, user: str, parts: list[str], server: Kadeploy) -> None:
-        self.method = request.method
-        self.user = user
-        self.parts = parts
-        self.given = given
-        self.parameters = Parameters(given, server.cluster_of)
-        self.dry = self.parameters.toggle("dry_run")
-
-
 class Api:
     """Answers calls."""
 
     def __init__(self, server: Kadeploy) -> None:
         self.server = server
+        self._tables = Tables(server)
 
     def __call__(self, request: Request) -> Answer:
         """Whatever comes."""
@@ -139,10 +126,10 @@ class Api:
             return self._info()
         if first == "clusters":
             return list(self.server.clusters)
-        call = _Call(request, given, self._user(request), parts[1:], self.server)
+        call = Call(request, given, self._user(request), parts[1:], self.server)
         if first in _KINDS:
             return self._workflow(call, _KINDS[first])
-        what: t.Callable[[_Call], t.Any] = getattr(self, f"_{first}")
+        what: t.Callable[[Call], t.Any] = getattr(self._tables, first)
         return what(call)
 
     def _user(self, request: Request) -> str:
@@ -161,9 +148,6 @@ class Api:
                 return user
         raise HttpError(401, "Unauthorized", "Authentication failed: valid methods are http_basic")
 
-    def _almighty(self, user: str) -> bool:
-        return user in self.server.options.administrators
-
     def _info(self) -> Json:
         automata: Json = {}
         for name, cluster in self.server.options.clusters.items():
@@ -177,7 +161,7 @@ class Api:
 
     # Workflows
 
-    def _workflow(self, call: _Call, kind: str) -> t.Any:
+    def _workflow(self, call: Call, kind: str) -> t.Any:
         creates = call.method in ("POST", "PUT") or (kind == "power" and not call.parts and "nodes" in call.given)
         if creates and not call.parts:
             return self._create(call, kind)
@@ -211,9 +195,9 @@ class Api:
         return workflow.status() if what == "status" else dict(workflow.states)
 
     def _sees(self, user: str, owner: str) -> bool:
-        return user == owner or self._almighty(user)
+        return user == owner or self._tables.almighty(user)
 
-    def _create(self, call: _Call, kind: str) -> t.Any:
+    def _create(self, call: Call, kind: str) -> t.Any:
         given = call.parameters
         nodes = given.nodes(mandatory=True) or []
         if not self.server.database.granted(call.user, nodes):
@@ -250,7 +234,7 @@ class Api:
             return None
         return self.server.start(kind, call.user, nodes, call.given, job, environment, automaton).created()
 
-    def _operation(self, call: _Call, kind: str, job: Job, environment: Json | None, nodes: list[str]) -> None:
+    def _operation(self, call: Call, kind: str, job: Job, environment: Json | None, nodes: list[str]) -> None:
         """What a reboot or power operation is to do."""
         given = call.parameters
         job.level = given.get("level", str, default="soft", values=_LEVELS)
@@ -280,7 +264,7 @@ class Api:
         known = self.server.database.environment(row["environment"]) if row else None
         return bool(known and known["description"]["destructive"])
 
-    def _environment_of(self, call: _Call) -> tuple[Json | None, Json]:
+    def _environment_of(self, call: Call) -> tuple[Json | None, Json]:
         """The environment that a call names or describes: what is told of it, and its description."""
         given = call.parameters.get("environment", dict)
         if given is None:
@@ -297,7 +281,7 @@ class Api:
             told = {"id": -1, "user": call.user, "name": description["name"], "version": description["version"]}
             return told, description
         owner, name, version = given.get("user"), given["name"], given.get("version")
-        found = self._visible(call.user, name, owner, version, arch=given.get("arch", ""))
+        found = self._tables.visible(call.user, name, owner, version, arch=given.get("arch", ""))
         if not found and owner is None and not modern:
             where = "/usr/lib/ruby/kadeploy3/common/environment.rb:577:in `load_from_db_context'"
             raise Crash("NoMethodError", "private method `select' called for false:FalseClass", where)
@@ -309,128 +293,6 @@ class Api:
         about = known["description"]
         told = {"id": known["id"], "user": known["user"], "name": about["name"], "version": about["version"]}
         return told, about
-
-    # Environments
-
-    def _visible(
-        self, user: str, name: str, owner: str | None, version: t.Any, *, all_versions: bool = False, arch: str = ""
-    ) -> list[Json]:
-        """Environments that a user may see."""
-        almighty = self._almighty(user)
-        wanted = owner or ("" if almighty else user)
-        return self.server.database.find(
-            name=name,
-            user=wanted,
-            version=None if version in (None, "") else str(version),
-            everyone=not owner,
-            private=wanted == user or almighty,
-            every_version=all_versions,
-            arch=arch,
-        )
-
-    def _environments(self, call: _Call) -> t.Any:
-        if call.method == "POST":
-            return self._register(call)
-        if call.method == "GET":
-            return self._show(call)
-        user, name, version = [*call.parts, "", "", ""][:3]
-        if not self._almighty(call.user) and call.user != user:
-            what = "delete" if call.method == "DELETE" else "modify"
-            raise forbidden(f"Only administrators are allowed to {what} other user's environment")
-        last = call.parameters.toggle("last")
-        if call.method == "PUT":
-            tag = call.parameters.get("visibility", str, values=("public", "private", "shared"))
-            if tag == "public" and not self._almighty(user):
-                raise forbidden('Only administrators can use the "public" tag')
-            if not version and not last:
-                raise not_found()
-        found = self.server.database.find(
-            name=name, user=user, version=version or None, private=True, every_version=not last
-        )
-        if not found or not name:
-            raise not_found()
-        if call.method == "DELETE":
-            with self.server.database.lock:
-                gone = [known["id"] for known in found]
-                kept = [known for known in self.server.database.environments if known["id"] not in gone]
-                self.server.database.environments = kept
-                self.server.database.save()
-            return [known["description"] for known in found]
-        return self._modify(call, found[0])
-
-    def _modify(self, call: _Call, known: Json) -> Json:
-        about: Json = known["description"]
-        new = dict(about)
-        if "visibility" in call.given:
-            new["visibility"] = call.given["visibility"]
-        if call.parameters.toggle("toggle_destructive"):
-            new["destructive"] = not about["destructive"]
-        if new == about:
-            raise KadeployError(NOTHING_MODIFIED)
-        known["description"] = new
-        self.server.database.save()
-        return new
-
-    def _register(self, call: _Call) -> Json:
-        client = call.parameters.client()
-        given = call.parameters.get("environment", dict, mandatory=True)
-        user = given.get("user") if self._almighty(call.user) and given.get("user") else call.user
-        modern = self.server.options.modern
-        description, _unused = check(given, modern=modern, files=self.server.files, client=client)
-        if description["visibility"] == "public" and not self._almighty(user):
-            raise forbidden('Only administrators can use the "public" tag')
-        if not call.dry:
-            self.server.database.add_environment(description, user)
-        return description
-
-    def _show(self, call: _Call) -> list[Json]:
-        given = call.parameters
-        owner, version, name = (given.get(key, str) for key in ("username", "version", "name"))
-        arch = given.get("arch", str, default="")
-        every = not given.toggle("last")
-        found = self._visible(call.user, name or "", owner, version, all_versions=every, arch=arch)
-        if not found and (name or version):
-            raise not_found()
-        return [{**known["description"], "user": known["user"]} for known in found]
-
-    # Nodes and rights
-
-    def _nodes(self, call: _Call) -> t.Any:
-        asked = call.parameters.nodes()
-        names = [*call.parts[:1], *(asked or ())] or list(self.server.cluster_of)
-        states = {name: self.server.database.state(name) for name in names}
-        known = sorted(name for name, state in states.items() if state)
-        states = {name: states[name] for name in (*known, *states)}
-        if call.parameters.toggle("list"):
-            return ordered(names)
-        if call.parts and states[call.parts[0]] is None:
-            raise not_found(call.parts[0])
-        if asked and not any(states.values()):
-            raise not_found()
-        return states[call.parts[0]] if call.parts else states
-
-    def _rights(self, call: _Call) -> t.Any:
-        database = self.server.database
-        nodes = call.parameters.nodes()
-        if not self._almighty(call.user):
-            raise forbidden("Only administrators are allowed to manage rights")
-        if call.method == "PUT":
-            raise HttpError(405, "Method Not Allowed", "Kadeploy::HTTPd::InvalidError")
-        more = [*call.parts[1:2], *(nodes or ())]
-        if call.method == "GET":
-            return database.find_rights(call.parts[0] if call.parts else None, more)
-        if call.method == "DELETE":
-            if not call.parts:
-                raise not_found()
-            return self.server.withdraw(call.parts[0], more or None)
-        user = call.parameters.get("username", str, default=call.user)
-        partitions = call.parameters.get("partitions", list, default=["*"])
-        if nodes and call.parameters.toggle("overwrite"):
-            for other, own in list(database.rights.items()):
-                theirs = [node for node in nodes if node in own]
-                if other != user and not self._almighty(other) and theirs:
-                    database.withdraw(other, theirs)
-        return database.grant(user, nodes, partitions, self.server.options.administrators)
 
 
 _TEXT = {"Content-Type": 'text/plain; charset="UTF-8"'}

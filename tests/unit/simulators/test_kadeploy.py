@@ -79,6 +79,7 @@ def serve(tmp_path: Path) -> t.Iterator[Serve]:
 def test_busy_nodes_are_left_out_without_a_word(serve: Serve) -> None:
     client = serve(pace=0.05)
     first = client.deploy("node-[1-2]")
+    eventually(lambda: client.core.database.busy("node-2", 900))
     second = client.deploy("node-[2-3]")
     eventually(lambda: client.get(f"{second}/state").get("node-2"))
     assert client.get(f"{second}/state")["node-2"] == {"state": "discarded"}
