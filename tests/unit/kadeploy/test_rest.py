@@ -102,7 +102,7 @@ def test_reboots(serve: Serve) -> None:
     ("order", "code", "words"),
     [
         (Order(["zorro"], DEMO), 2, "The node 'zorro' does not exist"),
-        (Order(["sim-4"], DEMO), 6, "the job has not begun, is over, or is not of type deploy"),
+        (Order(["sim-4"], DEMO), 6, "the job has not begun, is over, or not of type deploy"),
         (Order(["sim-1"], Registered("nope", 1, "alice")), 7, "the environment nope,1 of alice does not exist"),
         (Order(["sim-1"], {**OWN, "image": {**OWN["image"], "kind": "qcow2"}}), 7, "'tar', 'dd' or 'fsa'"),
         (Order(["sim-1"], {**OWN, "image": {**OWN["image"], "file": "server:///nope"}}), 5, "cannot read a file"),

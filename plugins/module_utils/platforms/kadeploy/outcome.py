@@ -13,11 +13,11 @@ from ...errors import ComposeError
 
 #: Kadeploy's error number → what a user can do about it.
 _MEANINGS: t.Mapping[int, str] = {
-    1: "Kadeploy does not know this operation (any more): it was cancelled or forgotten, or the job of its nodes is over",
+    1: "Kadeploy does not know this operation (any more): it was cancelled, or the job of its nodes is over",
     2: "a node does not exist at this site, or its name has another form",
     3: "Kadeploy cannot fetch a file that is on this side: give a path on the server, or an address",
     5: "Kadeploy cannot read a file of the environment, or of the keys",
-    6: "this user has no right to deploy on all of these nodes: the job has not begun, is over, or is not of type deploy",
+    6: "this user has no right to deploy on all of these nodes: the job has not begun, is over, or not of type deploy",
     7: "the environment is not registered, not visible to this user, or its description is wrong",
     9: "the VLAN cannot be used",
     10: "an environment of this name and version is registered already: give another version",
