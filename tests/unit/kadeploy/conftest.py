@@ -11,6 +11,8 @@ import pytest
 SIMULATORS = Path(__file__).resolve().parents[2] / "simulators"
 sys.path.insert(0, str(SIMULATORS))
 
+from g5k_api.main import start as start_site  # noqa: E402
+from g5k_api.options import Options as SiteOptions  # noqa: E402
 from kadeploy.main import start  # noqa: E402
 from kadeploy.options import ClusterOptions, Options  # noqa: E402
 
@@ -36,3 +38,9 @@ def serve(tmp_path: Path) -> t.Iterator[Serve]:
         server.shutdown()
         server.server_close()
         core.stop()
+
+
+def start_api(state: Path, kadeploy: str) -> tuple[t.Any, t.Any]:
+    """The API of a site over a Kadeploy."""
+    server, api = start_site(state, kadeploy, 0, SiteOptions(pace=0.005))
+    return server, api
