@@ -34,6 +34,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.
 #: Import name → name of the distribution, where they differ.
 DISTRIBUTIONS = {
     "cyclonedx": "cyclonedx-python-lib",
+    "grid5000": "python-grid5000",
     "packageurl": "packageurl-python",
     "requests_toolbelt": "requests-toolbelt",
     "spdx_tools": "spdx-tools",

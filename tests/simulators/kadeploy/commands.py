@@ -329,7 +329,8 @@ def _watch(connection: Connection, where: str) -> Json:
         if about.get("logs"):
             lines = [line for line in connection.text("GET", f"{where}/logs").splitlines() if line]
             lines.sort(key=lambda line: float(line.split("|")[0]))
-            print("\n".join(line.split("|", 1)[1] for line in lines))
+            for line in lines:
+                print(line.split("|", 1)[1])
         time.sleep(connection.pace)
         if about["done"]:
             break
