@@ -47,7 +47,7 @@ def _serve(name: str, state: Path, options: dict[str, t.Any], *more: str) -> tup
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[Site]:
     """A site, with either Kadeploy."""
     automaton = "classical" if request.param == "3.3.11" else "grid5000"
-    clusters = {nodes.split("-")[0]: {"nodes": [nodes], "automaton": automaton} for nodes in NODES}
+    clusters = {nodes.split("-", maxsplit=1)[0]: {"nodes": [nodes], "automaton": automaton} for nodes in NODES}
     options = {"version": request.param, "pace": PACE, "clusters": clusters, "rights": {}}
     options["environments"] = [{**_ENVIRONMENT, "user": "deploy"}]
     if request.param == "3.3.11":

@@ -68,7 +68,7 @@ def read(body: Json, now: float) -> Wanted:
     :raises Refused: as the admission rules do
     """
     text = str(body.get("resources") or "nodes=1")
-    types = [str(kind).split("=")[0] for kind in body.get("types") or []]
+    types = [str(kind).split("=", maxsplit=1)[0] for kind in body.get("types") or []]
     walltime = re.search(r",?\s*walltime=([\d:]+)\s*$", text)
     said = "" if walltime else _DEFAULT
     for kind in types:

@@ -100,6 +100,8 @@ def _run(command: list[str]) -> None:
 class Container(Machine):
     """A machine whose disk is a directory."""
 
+    pretends = False
+
     def __init__(self, name: str, faults: Faults, boot_seconds: float, network: Network) -> None:
         super().__init__(name, faults, boot_seconds)
         self._network = network
