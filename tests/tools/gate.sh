@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [clients] [machines] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -152,6 +152,18 @@ damage() {
     e2e_tests damage "${damage[@]}"
 }
 
+# What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
+clients() {
+    local environment=.cache/clients
+    stage clients-setup tests/tools/clients.sh "$environment"
+    tests stage clients "$environment" -c /dev/null -p no:cacheprovider tests/clients
+}
+
+# Machines of the stand-in for Kadeploy that boot what is deployed.
+machines() {
+    tests stage machines "$newest" tests/machines
+}
+
 # Other versions of Nix, and Guix, from chroots.
 tools() {
     stage chroots tests/tools/chroots.sh
@@ -189,6 +201,8 @@ for part in "$@"; do
         contract) contract ;;
         e2e) e2e ;;
         damage) damage ;;
+        clients) clients ;;
+        machines) machines ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;
         oar) oar ;;

@@ -1,0 +1,123 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments by the API of Grid'5000. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ...errors import ComposeError, InputError
+from ...libraries import missing_library
+from .outcome import Failure, KadeployError, Order, Outcome, Registered
+
+#: Where the API is, for whoever does not say.
+URL = "https://api.grid5000.fr/stable"
+#: Seconds for one call, and between two looks at a deployment.
+_TIMEOUT, PITCH = 120.0, 10.0
+#: Kadeploy's words of an error that matter → its number, which the API does not pass on.
+_NUMBERS = (
+    ("Invalid node list", 2),
+    ("Invalid file", 5),
+    ("sufficient rights", 6),
+    ("Invalid environment specification", 7),
+    ("All the nodes have been discarded", 14),
+)
+
+_T = t.TypeVar("_T")
+
+
+class Grid5000Api:
+    """The deployments of a site, by the library ``python-grid5000``, which tries again what passes.
+
+    :param site: its name, such as ``grenoble``.
+    :param username: with ``password``; empty inside Grid'5000, where the API knows who calls.
+    :param ca_file: certificates of the authorities that the API's own may be signed by; empty: those of this host.
+    """
+
+    def __init__(self, site: str, username: str = "", password: str = "", url: str = URL, ca_file: str = "") -> None:
+        try:
+            import grid5000
+            import requests
+            from grid5000 import exceptions
+        except ImportError:
+            raise missing_library("grid5000", "requests", what="the API of Grid'5000") from None
+        self._refused: type[Exception] = exceptions.Grid5000Error
+        self._unanswered: type[Exception] = requests.RequestException
+        self._where = f"the API of Grid'5000 at {url}"
+        client = grid5000.Grid5000(
+            uri=url.rstrip("/"),
+            username=username or None,
+            password=password or None,
+            verify_ssl=ca_file or None,
+            timeout=_TIMEOUT,
+        )
+        self._site = self._call(f"to tell of the site {site!r}", lambda: client.sites[site])
+
+    def deploy(self, order: Order) -> str:
+        """Begin a deployment; its identifier.
+
+        :raises InputError: the API takes no descriptions, only their addresses.
+        :raises KadeployError: it was refused, and nothing was begun.
+        """
+        environment = order.environment
+        if not isinstance(environment, Registered):
+            raise InputError("the API of Grid'5000 deploys environments that are registered, or are at an address")
+        name = f"{environment.name}@{environment.user}" if environment.user else environment.name
+        body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": name, "version": environment.version}
+        body |= {"arch": environment.arch, "key": order.keys, "partition_label": order.partition}
+        body |= {"ignore_nodes_deploying": order.force}
+        body = {key: value for key, value in body.items() if value}
+        what = f"the deployment of {len(order.nodes)} nodes"
+        return str(self._call(what, lambda: self._site.deployments.create(body)).uid)
+
+    def outcome(self, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
+        """What came of a deployment; ``None`` while it goes on."""
+        what = f"to tell of the deployment {identifier}"
+        about: t.Mapping[str, t.Any] = self._call(what, lambda: self._site.deployments[identifier]).to_dict()
+        if about["status"] in ("waiting", "processing"):
+            return None
+        if about["status"] != "terminated":
+            text = f"{about['status']}: {about.get('output') or 'no reason was given'}"
+            error = KadeployError(f"the deployment {identifier}", _number(text), text)
+            return Outcome(identifier, asked, error=error)
+        result = about.get("result") or {}
+        ok = tuple(node for node, state in result.items() if state["state"] == "OK")
+        ko = {node: state for node, state in result.items() if state["state"] == "KO"}
+        failed = {node: Failure.read(str(state.get("error") or "")) for node, state in ko.items()}
+        return Outcome(identifier, asked, ok, failed)
+
+    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float = PITCH) -> Outcome:
+        """The end of a deployment.
+
+        :param deadline: seconds from now.
+        :param pitch: seconds between two looks.
+        :raises ComposeError: it goes on after the deadline; it is not cancelled.
+        """
+        end = time.monotonic() + deadline
+        while True:
+            outcome = self.outcome(identifier, asked)
+            if outcome is not None:
+                return outcome
+            if time.monotonic() + pitch > end:
+                raise ComposeError(f"the deployment {identifier} has not ended within {deadline:.0f} s; it goes on")
+            time.sleep(pitch)
+
+    def cancel(self, identifier: str) -> None:
+        """End a deployment, if it goes on."""
+        self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
+
+    def _call(self, what: str, call: t.Callable[[], _T]) -> _T:
+        try:
+            return call()
+        except self._refused as error:
+            text = str(getattr(error, "error_message", "") or error)
+            code = _number(text) or int(getattr(error, "response_code", 0) or 0)
+            raise KadeployError(what, code, text) from None
+        except self._unanswered as error:
+            raise ComposeError(f"{self._where} cannot be reached: {error}") from None
+
+
+def _number(text: str) -> int:
+    return next((number for words, number in _NUMBERS if words in text), 0)

@@ -1,0 +1,210 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kadeploy's REST interface, of 3.3 and of 3.9 and later. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from urllib.parse import quote
+
+try:
+    import requests
+
+    HAS_REQUESTS = True
+except ImportError:
+    HAS_REQUESTS = False
+
+from ...errors import ComposeError
+from ...libraries import missing_library
+from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered
+
+#: Seconds that the server may be silent, and within which a reading call is tried anew.
+SILENCE, PATIENCE = 60, 45
+#: Seconds between two looks at an operation: looking more often slows the server down.
+PITCH = 5.0
+#: Answers that pass by themselves.
+_PASSING = (500, 502, 503, 504)
+#: Number of the error of an operation that is not known.
+_UNKNOWN = 1
+
+
+class Rest:
+    """Calls in the name of a user.
+
+    :param url: of the server, ``http://frontend:25300``.
+    :param password: for HTTP Basic; without, the server believes who calls, or asks that host.
+    :param ca: file of the certificate authority, if not the system's.
+    """
+
+    def __init__(self, url: str, user: str, password: str = "", ca: str = "") -> None:
+        if not HAS_REQUESTS:
+            raise missing_library("requests", what="the REST interface of Kadeploy")
+        self.url = url.rstrip("/")
+        self.user = user
+        self._session = requests.Session()
+        self._session.verify = ca or True
+        if password:
+            self._session.auth = (user, password)
+        self._prefix = ""
+
+    def version(self) -> tuple[int, ...]:
+        """Of the server: ``(3, 9, 3)``."""
+        text = self._call("GET", "/version", "to say its version").text.strip()
+        return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+    # Deployments
+
+    def deploy(self, order: Order) -> str:
+        """Begin a deployment; its identifier.
+
+        :raises KadeployError: Kadeploy refused, and nothing was begun.
+        """
+        body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": self._environment(order.environment)}
+        if order.keys:
+            body["ssh_authorized_keys"] = order.keys
+        if order.partition:
+            body["deploy_part" if self.version() >= (3, 9) else "deploy_partition"] = order.partition
+        if order.force:
+            body["force"] = True
+        answer = self._call("POST", "/deployment", f"the deployment of {len(order.nodes)} nodes", body)
+        return str(answer.json()["wid"])
+
+    @staticmethod
+    def _environment(environment: Registered | Description) -> dict[str, t.Any]:
+        if not isinstance(environment, Registered):
+            return {"kind": "anonymous", **environment}
+        wanted: dict[str, t.Any] = {"kind": "database", "name": environment.name}
+        wanted["user"] = environment.user
+        wanted["version"] = None if environment.version is None else str(environment.version)
+        wanted["arch"] = environment.arch
+        return {key: value for key, value in wanted.items() if value}
+
+    def outcome(self, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
+        """What came of a deployment; ``None`` while it goes on."""
+        return self._outcome("deployment", identifier, asked)
+
+    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float = PITCH) -> Outcome:
+        """The end of a deployment, or of a reboot.
+
+        :param deadline: seconds from now.
+        :param pitch: seconds between two looks.
+        :raises ComposeError: it goes on after the deadline; it is not cancelled.
+        """
+        kind = "reboot" if identifier.startswith("R-") else "deployment"
+        end = time.monotonic() + deadline
+        while True:
+            outcome = self._outcome(kind, identifier, asked)
+            if outcome is not None:
+                return outcome
+            if time.monotonic() + pitch > end:
+                raise ComposeError(f"the {kind} {identifier} has not ended within {deadline:.0f} s; it goes on")
+            time.sleep(pitch)
+
+    def _outcome(self, kind: str, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
+        path, what = f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}"
+        about = self._call("GET", path, what).json()
+        if not about["done"]:
+            return None
+        if about["error"]:
+            try:
+                self._call("GET", f"{path}/error", f"the {kind} {identifier}", again=False)
+            except KadeployError as error:
+                return Outcome(identifier, asked, error=error)
+            return Outcome(identifier, asked, error=KadeployError(f"the {kind} {identifier}", 0, "no reason was given"))
+        states = self._call("GET", f"{path}/state", what).json()
+        failed = {node: Failure.read(str(states.get(node, {}).get("error") or "")) for node in about["nodes"]["ko"]}
+        return Outcome(identifier, asked, tuple(about["nodes"]["ok"]), failed)
+
+    def forget(self, identifier: str) -> None:
+        """Cancel an operation if it goes on, and have it forgotten; one that is not known is forgotten already.
+
+        Nodes of a deployment that is cancelled would boot Kadeploy's own system again.
+        """
+        kind = "reboot" if identifier.startswith("R-") else "deployment"
+        try:
+            self._call("GET", f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}")
+            self._call("DELETE", f"/{kind}/{identifier}", f"to forget the {kind} {identifier}")
+        except KadeployError as error:
+            if error.code != _UNKNOWN:
+                raise
+
+    def reboot(self, nodes: t.Sequence[str], level: str = "soft") -> str:
+        """Begin to reboot nodes into what is on their disks; the identifier of that.
+
+        :param level: ``soft``, ``hard`` or ``very_hard``: where to begin.
+        """
+        body = {"nodes": list(nodes), "kind": "simple", "level": level}
+        answer = self._call("POST", "/reboot", f"the reboot of {len(nodes)} nodes", body)
+        return str(answer.json()["wid"])
+
+    # Environments
+
+    def find(self, wanted: Registered) -> Description | None:
+        """The description of a registered environment, with its ``user``; ``None`` if there is none."""
+        query = [f"name={quote(wanted.name)}"]
+        query += [f"username={quote(wanted.user)}"] if wanted.user else []
+        query += [f"version={wanted.version}"] if wanted.version is not None else ["last=true"]
+        query += [f"arch={quote(wanted.arch)}"] if wanted.arch else []
+        try:
+            found = self._call("GET", f"/environments?{'&'.join(query)}", "to list environments").json()
+        except KadeployError as error:
+            if error.code == 404:
+                return None
+            raise
+        own = [entry for entry in found if not wanted.user and entry["user"] == self.user]
+        first: Description | None = next(iter(own or found), None)
+        return first
+
+    def register(self, description: Description) -> Registered:
+        """Register an environment; one that is the same already stays.
+
+        :raises KadeployError: its name and version are taken by another one.
+        """
+        meant = Registered(str(description["name"]), int(description.get("version", 1)), self.user)
+        known = self.find(meant)
+        if known is not None and all(known.get(key) == value for key, value in description.items() if key in known):
+            return meant
+        what = f"to register the environment {meant.name} {meant.version}"
+        self._call("POST", "/environments", what, {"environment": dict(description)})
+        return meant
+
+    # Calls
+
+    def _call(
+        self, verb: str, path: str, what: str, body: t.Mapping[str, t.Any] | None = None, *, again: bool = True
+    ) -> requests.Response:
+        """One call; one that only reads is made again where what is wrong may pass.
+
+        :param what: for the error: ``Kadeploy refused …``.
+        """
+        if not self._prefix and path != "/auth_headers_prefix":
+            self._prefix = self._call("GET", "/auth_headers_prefix", "to say how users log in").text.strip()
+        headers = {f"{self._prefix}User": self.user, "Accept": "*/*"}
+        end, pause = time.monotonic() + PATIENCE, 0.25
+        while True:
+            try:
+                answer = self._session.request(verb, self.url + path, json=body, headers=headers, timeout=SILENCE)
+            except requests.exceptions.RequestException as error:
+                wrong: ComposeError = ComposeError(f"Kadeploy at {self.url} cannot be reached: {error}")
+            else:
+                if answer.status_code == 200:
+                    return answer
+                wrong = _refusal(what, answer)
+                if answer.status_code not in _PASSING:
+                    raise wrong
+            if verb != "GET" or not again or time.monotonic() + pause > end:
+                raise wrong
+            time.sleep(pause)
+            pause = min(pause * 2, 4)
+
+
+def _refusal(what: str, answer: requests.Response) -> KadeployError:
+    """Kadeploy's number of an error; that of HTTP where it has none."""
+    number = answer.headers.get("X-Application-Error-Code", "")
+    code = int(number) if number.isdigit() else answer.status_code
+    text = answer.text
+    if answer.status_code == 500:  # a stack of Ruby: the first lines say what it is
+        text = " ".join(text.split("---- Stack trace ----")[0].replace("----", " ").split())
+    return KadeployError(what, code, text)

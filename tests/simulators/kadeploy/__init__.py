@@ -1,0 +1,1 @@
+"""A stand-in for Kadeploy 3; see README.md."""
