@@ -196,7 +196,6 @@ nodes:
 """
 
 import os
-import shlex
 import typing as t
 from collections.abc import Mapping
 from dataclasses import replace
@@ -226,7 +225,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
-from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import reached
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
 
@@ -346,21 +345,19 @@ class InventoryModule(BaseInventoryPlugin):
         # Hosts of other sources are in `group` only, and so keep their own way of being reached.
         machines = inventory.add_group(self._sanitize_group_name(f"machines_{deployment.name}"))
         inventory.add_child(group, machines)
-        reached = {
-            "ansible_user": "root",
-            "ansible_control_path_dir": control_directory(deployment.state),
-            "ansible_ssh_common_args": f"-F {shlex.quote(os.path.join(deployment.state, 'ssh_config'))}",
-        }
-        for entity, variables in ((group, shared), (machines, reached)):
-            for key, value in variables.items():
-                inventory.set_variable(entity, key, _constant(value))
+        for key, value in shared.items():
+            inventory.set_variable(group, key, _constant(value))
+        connection = {key: _constant(value) for key, value in reached(deployment.state).items()}
         roles = {role: inventory.add_group(self._sanitize_group_name(f"role_{role}")) for role in composition.roles}
         for role_group in roles.values():
             inventory.add_child("immutable", role_group)
         for node in deployment.nodes:
-            inventory.add_host(node.name, group=group if node.name in parsed.placed else machines)
+            placed = node.name in parsed.placed
+            inventory.add_host(node.name, group=group if placed else machines)
             inventory.add_child(roles[node.role], node.name)
             host = inventory.hosts[node.name]
+            if not placed:
+                host.vars.update(connection)
             for key, value in own[node.name].items():
                 # Plain data of our own: nothing is left to do for the visitor behind inventory.set_variable.
                 host.set_variable(key, _constant(value))

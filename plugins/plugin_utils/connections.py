@@ -1,16 +1,49 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The connections that Ansible keeps open to nodes (ControlPersist of OpenSSH). PRIVATE to the collection.
+"""How Ansible's own connection plugin reaches nodes. PRIVATE to the collection.
 
-Ansible names their sockets by host name, port and user. Nodes of two deployments may have the same, and a connection to
-a machine that was replaced leads nowhere, for as long as nobody notices.
+It keeps connections open (ControlPersist of OpenSSH) and names their sockets by host name, port and user. Nodes of two
+deployments may have the same, and a connection to a machine that was replaced leads nowhere, for as long as nobody
+notices.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
+import typing as t
+
+#: What ``group_vars/all`` may say about other machines. All names count that the connection plugin ssh reads, and the
+#: last one wins; null is as good as not set.
+_OF_OTHERS = (
+    "ansible_port",
+    "ansible_ssh_port",
+    "ansible_password",
+    "ansible_ssh_pass",
+    "ansible_ssh_password",
+    "ansible_private_key_file",
+    "ansible_ssh_private_key_file",
+    "ansible_ssh_args",
+    "ansible_ssh_extra_args",
+)
+
+
+def reached(state: str) -> dict[str, t.Any]:
+    """Variables of a node that say how it is reached, by the state directory of its deployment.
+
+    They belong to hosts: variables that an inventory plugin gives to a group lose against ``group_vars/all``.
+    """
+    return {
+        "ansible_connection": "ssh",
+        "ansible_user": "root",
+        "ansible_ssh_user": "root",
+        "ansible_become": False,
+        "ansible_control_path_dir": control_directory(state),
+        "ansible_ssh_common_args": f"-F {shlex.quote(os.path.join(state, 'ssh_config'))}",
+        **dict.fromkeys(_OF_OTHERS),
+    }
 
 
 def control_directory(state: str) -> str:

@@ -16,6 +16,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint i
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 
+from . import lent
 from .ground import Ground
 from .site import Answers, Maker, Site
 
@@ -28,12 +29,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("images")
 
 
-@pytest.fixture(params=PLATFORMS)
+@pytest.fixture(params=[*PLATFORMS, lent.Lent.name])
 def ground(
     request: pytest.FixtureRequest, tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> t.Iterator[Ground]:
-    """Every platform in turn; one that brings nothing fails here."""
-    brought = importlib.import_module(f".platforms.{request.param}", __package__)
+    """Every platform in turn; one that brings nothing fails here. And one that forgets."""
+    if request.param in PLATFORMS:
+        brought = importlib.import_module(f".platforms.{request.param}", __package__)
+    else:
+        monkeypatch.setitem(t.cast("dict[str, t.Any]", PLATFORMS), lent.Lent.name, lent.Lent)
+        brought = lent
     ground: Ground = brought.GROUND(tmp_path, images / request.param, monkeypatch)
     yield ground
     ground.close()

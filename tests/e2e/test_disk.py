@@ -12,12 +12,11 @@ from lab import PATIENCE, ROOT
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import FORMATS, Debian
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import document_digest, node_document
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import connect
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -27,7 +26,7 @@ COMPOSITION = str(ROOT / "compositions" / "nfs")
 class FromDisk(Qemu):
     """The machine's own firmware finds boot loader, kernel and root on the disk, here one of SCSI."""
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         command = super().command(name, record)
         at = command.index("-kernel")
         del command[at : at + len(("-kernel", "FILE", "-initrd", "FILE", "-append", "TEXT"))]

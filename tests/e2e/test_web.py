@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
 import yaml
-from lab import NEW, Lab, Run, changed
+from lab import NEW, PATIENCE, Lab, Run, changed
 
 NODES = {"backend1", "backend2", "database", "proxy"}
 #: A change of the proxy that works, another, and one that breaks it.
@@ -71,6 +72,26 @@ def test_nodes_are_reached_with_strict_host_keys_only(lab: Lab) -> None:
         assert lab.ssh("proxy", "true").returncode == 0
     finally:
         known.write_text(right)
+
+
+def test_group_vars_for_other_machines_do_no_harm(lab: Lab) -> None:
+    others = {
+        "ansible_user": "deploy",
+        "ansible_ssh_common_args": "-J bastion",
+        "ansible_connection": "ssh",
+        "ansible_port": 2222,
+        "ansible_become": True,
+        "ansible_ssh_private_key_file": "x",
+    }
+    (lab.inventory / "group_vars").mkdir()
+    (lab.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(others))
+    command = ["ansible", "-i", str(lab.inventory), "immutable", "-m", "raw", "-a", "true"]
+    reached = subprocess.run(
+        command, cwd=lab.directory, env=lab.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    shutil.rmtree(lab.inventory / "group_vars")
+    assert reached.returncode == 0, reached.stdout + reached.stderr
+    assert reached.stdout.count("rc=0") == len(NODES)
 
 
 def test_results_are_written_as_json_and_junit(lab: Lab) -> None:

@@ -32,8 +32,8 @@ def plan_node(node: Node, image: str, digest: str, observed: Seen, *, asked: boo
     why = ["asked for"] if asked else []
     if observed.identity != image:
         why.append("another image")
-    if observed.state != "running":
-        why.append(f"is {observed.state}")
+    if observed.state == "stopped":  # what is silent is left alone: that is no reason to take it down
+        why.append("is stopped")
     if needs_reboot(observed.document, digest):
         why.append("another node document")
     why += observed.differs

@@ -6,8 +6,9 @@ import json
 import typing as t
 
 import pytest
+import yaml
 
-from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory, reached
 
 from .conftest import ROOT, Site
 
@@ -22,8 +23,10 @@ roles:
 """
     )
     data = site.list(source).data
+    connection = reached(str(site.directory / "state" / "demo-1"))
     assert data.pop("_meta")["hostvars"] == {
         "node1": {
+            **connection,
             "compose_role": "node",
             "compose_index": 1,
             "compose_address": "10.87.0.1",
@@ -31,13 +34,14 @@ roles:
             "rack": "left",
         },
         "node2": {
+            **connection,
             "compose_role": "node",
             "compose_index": 2,
             "compose_address": "10.87.0.2",
             "compose_options": {"memory": 700},
             "rack": "left",
         },
-        "server": {"compose_role": "server", "compose_index": 1, "compose_address": "10.87.128.1"},
+        "server": {**connection, "compose_role": "server", "compose_index": 1, "compose_address": "10.87.128.1"},
     }
     del data["all"]
     assert data == {
@@ -79,14 +83,7 @@ roles:
                 "compose_verify_timeout": 1800,
             },
         },
-        "machines_demo_1": {
-            "hosts": ["node1", "node2", "server"],
-            "vars": {
-                "ansible_user": "root",
-                "ansible_control_path_dir": control_directory(f"{site.directory}/state/demo-1"),
-                "ansible_ssh_common_args": f"-F {site.directory}/state/demo-1/ssh_config",
-            },
-        },
+        "machines_demo_1": {"hosts": ["node1", "node2", "server"]},
         "role_server": {"hosts": ["server"]},
         "role_node": {"hosts": ["node1", "node2"]},
     }
@@ -162,6 +159,35 @@ def test_hosts_of_other_sources_keep_their_variables(site: Site) -> None:
     # They are reached as before.
     shown = site.run("ansible-inventory", "-i", site.directory, "--host", "a.example.org").data
     assert (shown["compose_deployment"], "ansible_ssh_common_args" in shown) == ("demo", False)
+
+
+def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> None:
+    (site.directory / "group_vars").mkdir()
+    others = {
+        "ansible_connection": "paramiko_ssh",
+        "ansible_user": "deploy",
+        "ansible_ssh_user": "deploy",
+        "ansible_port": 2222,
+        "ansible_ssh_port": 2222,
+        "ansible_become": True,
+        "ansible_password": "secret",
+        "ansible_ssh_private_key_file": "x",
+        "ansible_ssh_common_args": "-J bastion",
+        "ansible_ssh_extra_args": "-J bastion",
+        "ansible_ssh_args": "-J bastion",
+    }
+    (site.directory / "group_vars" / "all.yml").write_text(yaml.safe_dump(others))
+    site.write("\nname: demo\nstate_dir: state\n", file="10-demo.compose.yml")
+    shown = site.run("ansible-inventory", "-i", site.directory, "--host", "server").data
+    assert {key: shown[key] for key in others} == {
+        **dict.fromkeys(others),
+        "ansible_connection": "ssh",
+        "ansible_user": "root",
+        "ansible_ssh_user": "root",
+        "ansible_become": False,
+        "ansible_ssh_common_args": f"-F {site.directory}/state/demo/ssh_config",
+    }
+    assert shown["ansible_control_path_dir"] == control_directory(f"{site.directory}/state/demo")
 
 
 def test_two_deployments_in_one_inventory(site: Site) -> None:

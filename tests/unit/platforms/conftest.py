@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, ImageFile
@@ -17,7 +17,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.result imp
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.processes import ProcessPlatform
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 #: Prints what it boots, and stops in good order when told so; or after a minute, should a test leave it behind.
@@ -41,7 +40,7 @@ class Scripts(ProcessPlatform):
     def stage(self, targets: t.Sequence[Target]) -> bool:
         return False
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         os.makedirs(self.node_state(name).volumes, exist_ok=True)
         script = "echo no root file system >&2; exit 7" if "broken" in record.image.identity else SCRIPT
         return [

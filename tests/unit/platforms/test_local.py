@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Seen
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import platform as local
 
@@ -165,7 +165,7 @@ class Killed(Scripts):
 
     moment = ""
 
-    def command(self, name: str, record: local.Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         if self.moment == "before the start":
             os.kill(os.getpid(), signal.SIGKILL)
         return super().command(name, record)

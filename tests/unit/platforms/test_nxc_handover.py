@@ -12,10 +12,9 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images import handover as nxc_handover
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -126,7 +125,7 @@ def test_the_emulator_boots_the_image_without_a_disk(tmp_path: Path, monkeypatch
     platform = Qemu(replace(deployment(), state=str(tmp_path)), Progress())
     monkeypatch.setattr(platform, "_kvm_fault", lambda _image: "none")
     options = platform.effective_options(platform.deployment.nodes[0])
-    command = platform.command("node1", Record("qemu", image("vm"), document(), "digest", options))
+    command = platform.command("node1", Boot("qemu", image("vm"), document(), "digest", options))
     text = " ".join(command)
     assert "-drive" not in command
     assert "if=none" not in text

@@ -12,12 +12,12 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume, Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import StateDirectory
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState, Record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -91,7 +91,7 @@ def test_what_an_earlier_version_left_belongs_to_the_role_that_ran(
 ) -> None:
     data_of(tmp_path, None, "db")
     image = Image("app", "debian", "an-image", "amd64", {})
-    NodeState(str(tmp_path), "x").intend(Record(platform.name, image, {}, "d", {}))
+    NodeState(str(tmp_path), "x").told(Boot(platform.name, image, {}, "d", {}))
     instance = platform_of(platform, tmp_path, "aux")
     with pytest.raises(InputError, match=r"of role 'app' of composition 'web' \(node 'x' of deployment 'lab'\)"):
         instance.check(instance.deployment.nodes)
@@ -137,7 +137,7 @@ class Owned(Scripts):
 
     seen: t.ClassVar[list[str]] = []
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         (volume,) = self.volumes([name])[name] or [None]
         self.seen.append(f"{record.image.identity}: {volume and volume.owner and volume.owner.role}")
         return super().command(name, record)
@@ -223,7 +223,7 @@ class Exclusive(Scripts):
 
     holds: t.ClassVar[dict[str, str]] = {}
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         address = record.document["peers"][0]["address"]
         taken = [other for other in self.running(self.holds) if other != name and self.holds[other] == address]
         if taken:

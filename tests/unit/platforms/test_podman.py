@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman import platform as podman
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
 from ansible_collections.immutable.compose.plugins.module_utils.process import Completed
@@ -82,11 +82,11 @@ class Lab:
         deployment = Deployment("lab", "/composition", "debian", "podman", nodes, state=str(self.state))
         return Podman(deployment, Progress())
 
-    def record(self, platform: Podman, identity: str = IDENTITY, **volumes: Volume) -> Record:
+    def record(self, platform: Podman, identity: str = IDENTITY, **volumes: Volume) -> Boot:
         (node,) = platform.deployment.nodes
         image = Image("web", "debian", identity, "amd64", {"oci": ImageFile("oci.tar", 1, "")}, "/b", volumes=volumes)
         document = {"interfaces": platform.interfaces(node)}
-        return Record("podman", image, document, "digest", platform.effective_options(node))
+        return Boot("podman", image, document, "digest", platform.effective_options(node))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_prune_drops_names_of_this_deployment_only(lab: Lab, engine: Engine) -> 
     platform = lab.platform()
     state = platform.node_state("web")
     (lab.state / "nodes/web/in").mkdir(parents=True)
-    state.intend(lab.record(platform, "running"))
+    state.told(lab.record(platform, "running"))
     mine = {identity: platform.reference(identity) for identity in ("running", "kept", "old")}
     engine.images = [
         {"Names": [mine["running"], "localhost/compose-other-123456:running"]},

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import ports
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import kvm
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -54,9 +53,9 @@ def image(bundle: str, **volumes: Volume) -> Image:
     )
 
 
-def record(platform: Qemu, name: str, bundle: str = "/bundle", **volumes: Volume) -> Record:
+def record(platform: Qemu, name: str, bundle: str = "/bundle", **volumes: Volume) -> Boot:
     (node,) = (node for node in platform.deployment.nodes if node.name == name)
-    return Record("qemu", image(bundle, **volumes), {}, "digest", platform.effective_options(node))
+    return Boot("qemu", image(bundle, **volumes), {}, "digest", platform.effective_options(node))
 
 
 def test_ports_follow_from_role_and_index(machines: Machines) -> None:
@@ -66,7 +65,7 @@ def test_ports_follow_from_role_and_index(machines: Machines) -> None:
 
 def test_a_node_that_exists_keeps_its_port(machines: Machines) -> None:
     first = machines.platform("b1")
-    first.node_state("b1").intend(record(first, "b1"))
+    first.node_state("b1").told(record(first, "b1"))
     assert first.ports() == {"b1": BASE + 1}
     assert machines.platform("a1 b1").ports() == {"a1": BASE + 2, "b1": BASE + 1}
     # Nor does another node get it while the old one is only about to be removed.

@@ -19,15 +19,16 @@ from ...describe.document import own_address
 from ...describe.ownership import DataVolume, Owner, require_own_data
 from ...describe.state import Mark
 from ...errors import ComposeError, InputError
-from ...model.boot import Seen, Target
+from ...model.boot import Boot, Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.image import ARCHITECTURES, Image
 from ...model.result import NodeResult
 from ...progress import Progress, listed
 from ..base import Lost, Platform, Tell, per_node
+from ..ledger import require_own
 from . import console, limits, machine
 from .limits import Needs
-from .records import NodeState, Record
+from .records import NodeState
 
 #: Bytes that must be free in the state directory: records, documents, consoles.
 SPACE = 64 * 1024 * 1024
@@ -52,7 +53,7 @@ class LocalPlatform(Platform):
         """Process id of each of these nodes that runs."""
 
     @abstractmethod
-    def start(self, name: str, record: Record) -> None:
+    def start(self, name: str, record: Boot) -> None:
         """Prepare what the node needs (network, volumes) and start it; from now on only the node itself can fail."""
 
     @abstractmethod
@@ -84,7 +85,7 @@ class LocalPlatform(Platform):
 
     def used(self) -> set[str]:
         """Identities of the images that nodes run, or may go back to."""
-        records = [record for name in NodeState.names(self.state) for record in self._records(name)]
+        records = [record for name in NodeState.names(self.state) for record in self.node_state(name).readable()]
         return {record.image.identity for record in records if record}
 
     def check(self, nodes: t.Sequence[Node]) -> None:
@@ -98,13 +99,7 @@ class LocalPlatform(Platform):
             raise ComposeError(f"no permission to write to {there}, needed for the state {self.state}")
         self._require_here(node.name for node in nodes)
         self._require_known(node.name for node in nodes)
-        for name in NodeState.names(self.state):
-            record = self.node_state(name).current()
-            if record is not None and record.platform != self.name:
-                raise ComposeError(
-                    f"{self.state} holds nodes of platform {record.platform!r}: destroy them first, with a deployment "
-                    "file that still names that platform"
-                )
+        require_own(self.state, self.name)
         data = {node.name: self.node_state(node.name).data(self.deployment) for node in nodes}
         require_own_data(self.deployment, nodes, data)
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
@@ -119,7 +114,7 @@ class LocalPlatform(Platform):
         running = self.running(names)
         seen = {}
         for name in names:
-            current, verified = self._records(name)
+            current, verified = self.node_state(name).readable()
             if current is None:
                 seen[name] = self._half_made(name, name in running)
                 continue
@@ -148,7 +143,7 @@ class LocalPlatform(Platform):
         def act(name: str) -> NodeResult:
             target = by_name[name]
             options = self.effective_options(target.node)
-            record = Record(self.name, target.image, target.document, target.document_digest, options)
+            record = Boot(self.name, target.image, target.document, target.document_digest, options)
             current = self.node_state(name).current()
             if not target.fresh and current is not None and current.boots_like(record) and self.running([name]):
                 return NodeResult(ok=True, message=f"runs {record.image.identity}")
@@ -162,7 +157,7 @@ class LocalPlatform(Platform):
 
     def revert(self, nodes: t.Sequence[Node], tell: Tell) -> dict[str, NodeResult]:
         def act(name: str) -> NodeResult:
-            current, verified = self._records(name)
+            current, verified = self.node_state(name).readable()
             if verified is None:
                 stopped = self._stop(name, "revert")
                 return NodeResult(ok=True, changed=stopped, message="there is no verified image to go back to")
@@ -170,7 +165,7 @@ class LocalPlatform(Platform):
                 return NodeResult(ok=True, message=f"runs its verified image {verified.image.identity}")
             return self._boot(name, verified, "revert")
 
-        back = {node.name: self._records(node.name)[1] for node in nodes}
+        back = {node.name: self.node_state(node.name).readable()[1] for node in nodes}
         self._make_way({name: own_address(record.document) for name, record in back.items() if record}, "revert")
         return self._per_node("revert", [node.name for node in nodes], act, tell)
 
@@ -265,17 +260,6 @@ class LocalPlatform(Platform):
 
     # -- one node ------------------------------------------------------------------------------------------------
 
-    def _records(self, name: str) -> tuple[Record | None, Record | None]:
-        """What the node was last told, and what of it was verified, as far as that can be read."""
-        state = self.node_state(name)
-        found: list[Record | None] = []
-        for read in (state.current, state.verified):
-            try:
-                found.append(read())
-            except InputError:  # the plan refuses it
-                found.append(None)
-        return found[0], found[1]
-
     def _half_made(self, name: str, runs: bool) -> Seen:
         """A node without a record: none at all, or one that a run was killed at, or whose record is damaged."""
         state = self.node_state(name)
@@ -303,17 +287,17 @@ class LocalPlatform(Platform):
         """
         getters = {address: name for name, address in wanted.items() if address is not None}
         for name in wanted:
-            record, _verified = self._records(name)
+            record, _verified = self.node_state(name).readable()
             has = None if record is None else own_address(record.document)
             if has is not None and getters.get(has, name) != name:
                 self._stop(name, step)
 
-    def _boot(self, name: str, record: Record, step: str) -> NodeResult:
+    def _boot(self, name: str, record: Boot, step: str) -> NodeResult:
         """Stop what runs, and boot ``record``."""
         self._stop(name, step)
         state = self.node_state(name)
         state.own(Owner.of(self.deployment, name, record.image.role), record.image.volumes)
-        state.intend(record)
+        state.told(record)
         self.progress.say(f"{step} {name}: starting {record.image.identity}")
         try:
             self.start(name, record)
@@ -327,7 +311,7 @@ class LocalPlatform(Platform):
         pid = self.running([name]).get(name)
         if pid is not None:
             self.progress.say(f"{step} {name}: stopping")
-            record, _verified = self._records(name)
+            record, _verified = self.node_state(name).readable()
             keeps_data = record is None or record.image.volumes
             self.halt(name, pid, self.stop_deadline if keeps_data else self.volatile_stop_deadline, step)
         self.after_stop(name)

@@ -14,9 +14,9 @@ import uuid
 from abc import abstractmethod
 
 from ...errors import ComposeError
+from ...model.boot import Boot
 from . import machine
 from .platform import LocalPlatform
-from .records import Record
 
 #: A file of a state directory, in an option.
 _PLACE = re.compile(r"=(?P<state>/[^=]*)/(?:nodes|images)/")
@@ -31,7 +31,7 @@ class ProcessPlatform(LocalPlatform):
     start_deadline: t.ClassVar[float] = 20
 
     @abstractmethod
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         """Prepare what the node needs (network, volumes) and return the command that is its process.
 
         The command has :meth:`marker` as an argument, or as the value of an option.
@@ -57,7 +57,7 @@ class ProcessPlatform(LocalPlatform):
         found = (_PLACE.search(argument) for command in machine.commands(self.programs) for argument in command)
         return {match["state"] for match in found if match}
 
-    def start(self, name: str, record: Record) -> None:
+    def start(self, name: str, record: Boot) -> None:
         command = self.command(name, record)
         console = self.node_state(name).console
         machine.start(command, console, ready=lambda pid: self.is_up(name, pid), deadline=self.start_deadline)

@@ -1,11 +1,11 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a local platform remembers of a node: ``nodes/<name>`` in the state directory. PRIVATE to the collection.
+"""What a local platform has of a node: ``nodes/<name>`` in the state directory. PRIVATE to the collection.
 
 ================== =================================================================================================
-``current.json``   what the node was last told to boot; written before it starts, and never while another image runs
-``verified.json``  the same for what was last verified
+``current.json``   of the ledger: written before the node starts, and never while another image runs
+``verified.json``  of the ledger
 ``in/node.json``   the node document, as the node sees it
 ``console.log``    console since the last start; ``console.log.1`` is the console before that
 ================== =================================================================================================
@@ -18,86 +18,44 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
-from dataclasses import replace
 
 from ...describe.ownership import DataVolume, Owner
-from ...errors import ComposeError, InputError
+from ...errors import InputError
 from ...files import write_json
 from ...model import codec
 from ...model.boot import Boot
-from ...model.codec import DamagedError
 from ...model.composition import Volume
 from ...model.deployment import Deployment
+from ..ledger import Ledger
 
 _OWNER = "owner.json"
 
-#: What it was called before there was a room for types.
-Record = Boot
 
-
-class NodeState:
+class NodeState(Ledger):
     """The directory of one node.
 
     :param state: state directory of the deployment.
     """
 
     def __init__(self, state: str, name: str) -> None:
-        self.name = name
-        self.directory = os.path.join(state, "nodes", name)
+        super().__init__(state, name)
         self.volumes = os.path.join(state, "volumes", name)
         self.console = os.path.join(self.directory, "console.log")
         self.document_directory = os.path.join(self.directory, "in")
         self.document = os.path.join(self.document_directory, "node.json")
-        self._current = os.path.join(self.directory, "current.json")
-        self._verified = os.path.join(self.directory, "verified.json")
 
-    @staticmethod
-    def names(state: str, what: str = "nodes") -> list[str]:
-        """Nodes that exist in a state directory, or (``volumes``) have data there."""
-        try:
-            return sorted(entry.name for entry in os.scandir(os.path.join(state, what)) if entry.is_dir())
-        except FileNotFoundError:
-            return []
-
-    def exists(self) -> bool:
-        """Whether there is anything of the node, be it half made."""
-        return os.path.exists(self.directory)
-
-    def current(self) -> Record | None:
-        """``None`` if the node was never told to boot anything, or nobody can tell any more what.
-
-        :raises InputError: another version has written it.
-        """
-        return self._read(self._current)
-
-    def verified(self) -> Record | None:
-        """As :meth:`current`."""
-        return self._read(self._verified)
-
-    def intend(self, record: Record) -> None:
+    def told(self, boot: Boot) -> None:
         """Put everything in place for a start; only while nothing runs. A kill may leave any part of it undone."""
-        write_json(self.document, record.document)
-        self._write(self._current, record)
+        write_json(self.document, boot.document)
+        super().told(boot)
         if os.path.exists(self.console):
             os.replace(self.console, f"{self.console}.1")
 
-    def commit(self) -> bool:
-        """What was last told is verified; whether that is news. :raises ComposeError: nothing was told."""
-        record = self.current()
-        if record is None:
-            raise ComposeError("cannot be marked verified: it was never started", node=self.name)
-        if record == self.verified():
-            return False
-        self._write(self._verified, record)
-        return True
-
     def refresh(self, document: t.Mapping[str, t.Any], digest: str) -> None:
-        """Keep a new document for the next boot of what runs. What was verified stays what was verified."""
-        record = self.current()
-        if record is None:
-            raise ComposeError("cannot take a new document: it was never started", node=self.name)
-        write_json(self.document, document)
-        self._write(self._current, replace(record, document=document, document_digest=digest))
+        """As in the ledger, and where the node finds it."""
+        if self.current() is not None:
+            write_json(self.document, document)
+        super().refresh(document, digest)
 
     def data(self, deployment: Deployment) -> list[DataVolume]:
         """The node's data volumes.
@@ -163,19 +121,3 @@ class NodeState:
             if os.path.exists(path):
                 shutil.rmtree(path)
         return existed
-
-    @staticmethod
-    def _write(path: str, record: Record) -> None:
-        codec.write(path, record)
-
-    @staticmethod
-    def _read(path: str) -> Record | None:
-        try:
-            return codec.read(Record, path)
-        except (FileNotFoundError, DamagedError):
-            return None
-        except InputError as error:
-            raise InputError(
-                f"{error.message}: another version has written it. Use that version, or remove the file: then the node "
-                "is replaced"
-            ) from None

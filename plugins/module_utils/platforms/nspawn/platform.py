@@ -11,7 +11,7 @@ import typing as t
 
 from ...errors import ComposeError
 from ...images import handover as nxc_handover
-from ...model.boot import Target
+from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...nodes.endpoint import Endpoint
 from ...process import need
@@ -23,7 +23,6 @@ from ..local.limits import CONTAINER, Needs
 from ..local.netns import BRIDGE, Namespace
 from ..local.platform import image_files
 from ..local.processes import ProcessPlatform
-from ..local.records import Record
 from .roots import Roots
 
 
@@ -73,7 +72,7 @@ class Nspawn(ProcessPlatform):
         self.roots.drop(set())
         self.namespace.remove()
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         # Needed again after a reboot of the host, too.
         self.roots.stage(record.image)
         self.namespace.create(self.deployment.network)

@@ -19,7 +19,7 @@ import typing as t
 from ...describe.options import Option
 from ...errors import CommandError, ComposeError, InputError
 from ...images.handover import is_nxc
-from ...model.boot import Target
+from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.image import Image
 from ...nodes.endpoint import Endpoint
@@ -29,7 +29,6 @@ from ..base import distinct_images
 from ..local.limits import CONTAINER, Needs
 from ..local.netns import Namespace
 from ..local.platform import LocalPlatform, image_files
-from ..local.records import Record
 
 #: Labels of containers.
 DEPLOYMENT, NODE, IDENTITY, STATE = (
@@ -148,12 +147,12 @@ class Podman(LocalPlatform):
         containers = self._listed("ps", "--all", "--filter", f"label={STATE}", "--filter", "status=running")
         return {container["Labels"][STATE] for container in containers}
 
-    def start(self, name: str, record: Record) -> None:
+    def start(self, name: str, record: Boot) -> None:
         self._load(record.image)  # needed again after someone cleaned up Podman's storage
         self.namespace.create(self.deployment.network)
         self._podman(*self.command(name, record, self.namespace.attach(name)))
 
-    def command(self, name: str, record: Record, network: str) -> list[str]:
+    def command(self, name: str, record: Boot, network: str) -> list[str]:
         """Arguments that start a container.
 
         :param network: path of the network namespace. Podman's own networks do not let go of the address of a container

@@ -14,7 +14,7 @@ import typing as t
 from ...describe.options import Option
 from ...errors import ComposeError, InputError
 from ...images import handover as nxc_handover
-from ...model.boot import Target
+from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.image import Image
 from ...nodes.endpoint import Endpoint
@@ -26,7 +26,7 @@ from ..local.limits import Needs
 from ..local.platform import image_files
 from ..local.ports import require_free
 from ..local.processes import ProcessPlatform
-from ..local.records import NodeState, Record
+from ..local.records import NodeState
 from . import qmp
 from .kvm import is_emulated, kvm_fault
 
@@ -87,7 +87,7 @@ class Qemu(ProcessPlatform):
         roles = sorted({node.role for node in self.deployment.nodes})
         nodes = {node.name: node for node in self.deployment.nodes}
         for name in {*nodes, *NodeState.names(self.state)}:
-            record, _verified = self._records(name)
+            record, _verified = self.node_state(name).readable()
             kept = None if record is None else record.options
             if name in nodes and self.option(nodes[name], "ssh_port") is not None:
                 ports[name] = self.option(nodes[name], "ssh_port")
@@ -180,7 +180,7 @@ class Qemu(ProcessPlatform):
 
     # -- one machine ---------------------------------------------------------------------------------------------
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         state = self.node_state(name)
         image, options = record.image, record.options
         accelerator = ["tcg,thread=multi", "-cpu", "max"] if self._kvm_fault(image) else ["kvm", "-cpu", "host"]
