@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-tools test-nixpkgs clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-boot test-tools test-nixpkgs clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -61,6 +61,9 @@ test-e2e: ## end-to-end tests
 
 test-damage: ## that nothing is touched that was not meant: what of the end-to-end tests is about that, on real nodes
 	@tests/tools/gate.sh damage
+
+test-boot: ## as root: that what is unpacked to a partition boots from it; not part of `test`
+	@tests/tools/gate.sh boot
 
 test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`
 	@tests/tools/gate.sh tools

@@ -29,6 +29,7 @@ class Partition:
     content: Path | None = None
     #: Of the file system.
     uuid: str = ""
+    label: str = ""
 
 
 def make_disk(path: Path, partitions: t.Sequence[Partition]) -> dict[str, tuple[int, int]]:
@@ -64,7 +65,8 @@ def make_disk(path: Path, partitions: t.Sequence[Partition]) -> dict[str, tuple[
     for each in partitions:
         if each.content is not None:
             place = f"offset={places[each.name][0]}"
-            options = ["-q", "-F", "-E", place, "-d", str(each.content), *(["-U", each.uuid] if each.uuid else [])]
+            named = [word for pair in (("-U", each.uuid), ("-L", each.label)) if pair[1] for word in pair]
+            options = ["-q", "-F", "-E", place, "-d", str(each.content), *named]
             subprocess.run(["mkfs.ext4", *options, str(path), f"{each.mebibytes}M"], check=True)
     return places
 

@@ -18,18 +18,17 @@ from lab import PATIENCE, ROOT, Lab
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import document_digest, node_document
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, connect
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import Record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .partitions import Partition, make_disk
 
-DEPLOY, SHARED = "KDPL_DEPLOY_disk0", "virtio-shared"
+DEPLOY = "KDPL_DEPLOY_disk0"
 UUID = "0b1b2b3b-4b5b-4b6b-8b7b-8b9babbbcbdb"
 #: How a deployer may name the partition to the kernel; the last two are not there, or not said.
 ROOTS = (f"root=UUID={UUID}", f"root=/dev/disk/by-partlabel/{DEPLOY}", "root=/dev/sdz3", "")
@@ -38,7 +37,7 @@ ROOTS = (f"root=UUID={UUID}", f"root=/dev/disk/by-partlabel/{DEPLOY}", "root=/de
 class FromPartition(Qemu):
     """Disk and kernel are the machine's own; nothing else is handed to it."""
 
-    def command(self, name: str, record: Record) -> list[str]:
+    def command(self, name: str, record: Boot) -> list[str]:
         command = super().command(name, record)
         (root,) = (index for index, word in enumerate(command) if "id=disk-root," in word)
         command[root] = command[root].replace("readonly=on", "cache=unsafe")
@@ -109,8 +108,9 @@ def site(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         host_certificate=host.certificate,
         authorized_keys=[keys.login_public_key()],
     )
-    tree, old = directory / "tree", directory / "old"
+    tree, old, empty = directory / "tree", directory / "old", directory / "empty"
     tree.mkdir()
+    empty.mkdir()
     subprocess.run(["tar", "-xzpf", image.path("installed"), "--numeric-owner", "-C", tree], check=True)
     # As a post-installation does it that thinks of nothing.
     (tree / "etc/compose/node.json").write_text(json.dumps(document))
@@ -126,7 +126,10 @@ def site(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
             Partition(1, "KDPL_SWAP_disk0", 8),
             Partition(2, "KDPL_PROD_disk0", 32, old),
             Partition(3, DEPLOY, content * 3 // 2, tree, UUID),
-            Partition(5, SHARED, 32),
+            # A file system with the name of the volume, as it is made where partitions keep their names …
+            Partition(5, "KDPL_TMP_disk0", 32, empty, label="virtio-shared"),
+            # … and a partition with a name of that kind.
+            Partition(6, "virtio-spare", 8),
         ],
     )
     assert image.installed is not None
@@ -167,6 +170,7 @@ def test_it_boots_from_the_partition_and_forgets(site: Site) -> None:
         assert ask("findmnt --noheadings --output FSTYPE /") == "overlay"
         assert ask("findmnt --noheadings --output SOURCE,FSTYPE /srv/shared").split() == ["/dev/sda5", "ext4"]
         assert ask("stat --format %a /srv/shared") == "1777"
+        assert ask("readlink --canonicalize /dev/disk/by-id/virtio-spare") == "/dev/sda6"
         assert ask("hostname; cat /proc/cmdline").split()[0] == "server"
         assert ask("systemctl is-active nfs-server") == "active"
         assert ask("stat --format %a /etc/compose /run/compose/node.json").split() == ["700", "600"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [tools] [nixpkgs]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [boot] [tools] [nixpkgs]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -152,6 +152,11 @@ damage() {
     e2e_tests damage "${damage[@]}"
 }
 
+# Machines that boot as a deployer of others leaves them.
+boot() {
+    tests stage boot "$newest" tests/boot
+}
+
 # Other versions of Nix, and Guix, from chroots.
 tools() {
     stage chroots tests/tools/chroots.sh
@@ -182,6 +187,7 @@ for part in "$@"; do
         contract) contract ;;
         e2e) e2e ;;
         damage) damage ;;
+        boot) boot ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;

@@ -17,8 +17,8 @@ from .composition import Volume
 #: ``qcow2``, ``raw``: bootable disk. ``tar``: root file system as a tar archive. ``oci``: archive of a container image,
 #: as ``podman load`` reads it. ``iso``: bootable optical disk. ``vma``: backup that Proxmox restores. ``kexec``: tar
 #: archive with kernel, initrd that holds the whole system, and a script that boots them from any Linux. ``toplevel``:
-#: directory of a NixOS system in the store of this host. ``installed``: compressed tar archive of a root file system with
-#: kernel and initrd, for whoever unpacks it to a partition and boots that; see :class:`Installed`.
+#: directory of a NixOS system in the store of this host. ``installed``: compressed tar archive of a root file system
+#: with kernel and initrd, for whoever unpacks it to a partition and boots that; see :class:`Installed`.
 FORMATS = ("root", "kernel", "initrd", "qcow2", "raw", "tar", "oci", "iso", "vma", "kexec", "toplevel", "installed")
 
 #: Architecture of an image, by what ``uname -m`` says on machines that run it.
@@ -56,8 +56,10 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Installed:
-    """How the archive of the format ``installed`` boots, once it is unpacked to a partition. The kernel's parameters are
-    the command line of the image, and ``root=`` of that partition."""
+    """How the archive of the format ``installed`` boots, once it is unpacked to a partition.
+
+    The kernel's parameters are the command line of the image, and ``root=`` of that partition.
+    """
 
     #: Absolute path in the archive.
     kernel: str
