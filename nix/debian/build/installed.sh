@@ -9,6 +9,7 @@ export SOURCE_DATE_EPOCH
 cp -RT "$tree" $root
 mkdir -m 0700 $root/etc/compose
 cp "$image/kernel" $root/boot/vmlinuz
+chmod 0644 $root/boot/vmlinuz
 
 phase "making the initramfs"
 # The last of two archives in an initramfs wins: this one has another init, and modules for more disks.
