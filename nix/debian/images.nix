@@ -85,6 +85,12 @@ let
   raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; };
   qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; };
   tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; };
+  installed = within tools ./build/installed.sh {
+    name = "${name}-${role}-installed";
+    image = root;
+    tree = ./installed;
+    init = ./build/init-installed.sh;
+  };
   oci = within tools ./build/oci.sh {
     name = "${name}-${role}-oci";
     inherit role identity;
@@ -101,16 +107,17 @@ let
     qcow2 = "${qcow2}/disk.qcow2";
     tar = "${tar}/root.tar";
     oci = "${oci}/oci.tar";
+    installed = "${installed}/installed.tar.gz";
   };
   packages = sets.essential.packages ++ sets.base.packages ++ locked.packages ++ (if kernel == null then [ ] else [ kernel ]);
 in
 {
-  inherit identity root raw qcow2 tar oci;
+  inherit identity root raw qcow2 tar oci installed;
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format file.${format} ]) formats;
     passAsFile = [ "manifest" ];
-    manifest = toJSON {
+    manifest = toJSON ({
       schema = "immutable.compose/image/1";
       inherit role;
       builder = "debian";
@@ -123,6 +130,8 @@ in
         source = baseNameOf (dirOf locked.filename);  # the archive has a directory for each source package
       }) packages;
       volumes = attributes.volumes or { };
-    };
+    } // (if builtins.elem "installed" formats then {
+      installed = { kernel = "/boot/vmlinuz"; initrd = "/boot/initrd.img"; compression = "gzip"; };
+    } else { }));
   };
 }

@@ -90,5 +90,20 @@ def test_the_archive_holds_the_same_tree(image: Image) -> None:
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == f"{image.identity}\n"
 
 
+def test_the_installed_archive_has_the_same_tree_and_what_boots_it(image: Image) -> None:
+    assert image.installed is not None
+    boots = [f".{image.installed.kernel}", f".{image.installed.initrd}"]
+    command = ["tar", "--extract", "--to-stdout", "--file", image.path("installed"), "./usr/lib/compose/identity"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == f"{image.identity}\n"
+    listing = subprocess.run(
+        ["tar", "--list", "--verbose", "--file", image.path("installed"), *boots, "./etc/compose"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    modes = {line.split()[-1]: line.split()[0] for line in listing}
+    assert modes == {"./etc/compose/": "drwx------", **dict.fromkeys(boots, "-rw-r--r--")}
+
+
 def test_every_format_is_reproducible(debian: Debian, image: Image) -> None:
     assert debian.check_reproducible(COMPOSITION, {}, ["server"], FORMATS) == {"server": ""}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [clients] [machines] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [clients] [machines] [boot] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -106,10 +106,12 @@ static() {
         immutable.compose
 }
 
+# What is about other programs than Python and Ansible, and is looked at once.
+elsewhere=(builders kadeploy oar proxmox simulators)
 unit() {
     stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml"
     for environment in "${environments[@]:1}"; do
-        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit
+        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit "${elsewhere[@]/#/--ignore=tests/unit/}"
     done
 }
 
@@ -164,6 +166,11 @@ machines() {
     tests stage machines "$newest" tests/machines
 }
 
+# Machines that boot as a deployer of others leaves them.
+boot() {
+    tests stage boot "$newest" tests/boot
+}
+
 # Other versions of Nix, and Guix, from chroots.
 tools() {
     stage chroots tests/tools/chroots.sh
@@ -203,6 +210,7 @@ for part in "$@"; do
         damage) damage ;;
         clients) clients ;;
         machines) machines ;;
+        boot) boot ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;
         oar) oar ;;

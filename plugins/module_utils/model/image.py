@@ -17,8 +17,9 @@ from .composition import Volume
 #: ``qcow2``, ``raw``: bootable disk. ``tar``: root file system as a tar archive. ``oci``: archive of a container image,
 #: as ``podman load`` reads it. ``iso``: bootable optical disk. ``vma``: backup that Proxmox restores. ``kexec``: tar
 #: archive with kernel, initrd that holds the whole system, and a script that boots them from any Linux. ``toplevel``:
-#: directory of a NixOS system in the store of this host.
-FORMATS = ("root", "kernel", "initrd", "qcow2", "raw", "tar", "oci", "iso", "vma", "kexec", "toplevel")
+#: directory of a NixOS system in the store of this host. ``installed``: compressed tar archive of a root file system
+#: with kernel and initrd, for whoever unpacks it to a partition and boots that; see :class:`Installed`.
+FORMATS = ("root", "kernel", "initrd", "qcow2", "raw", "tar", "oci", "iso", "vma", "kexec", "toplevel", "installed")
 
 #: Architecture of an image, by what ``uname -m`` says on machines that run it.
 ARCHITECTURES: t.Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -54,6 +55,21 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
+class Installed:
+    """How the archive of the format ``installed`` boots, once it is unpacked to a partition.
+
+    The kernel's parameters are the command line of the image, and ``root=`` of that partition.
+    """
+
+    #: Absolute path in the archive.
+    kernel: str
+    #: Absolute path in the archive.
+    initrd: str
+    #: ``gzip``, ``xz`` or ``zstd``.
+    compression: str
+
+
+@dataclass(frozen=True)
 class Image:
     """What a bundle says of itself."""
 
@@ -79,6 +95,8 @@ class Image:
     identity_file: str = IDENTITY_FILE
     #: Where the image reads no node document: ``kind``, which must be ``nxc``, and what NixOS Compose says of it.
     handover: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Of an image with the format ``installed``.
+    installed: Installed | None = None
     schema: t.Literal["immutable.compose/image/1"] = "immutable.compose/image/1"
 
     def path(self, format_: str) -> str:

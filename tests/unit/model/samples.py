@@ -19,7 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     NodeDocument,
     Peer,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Installed, Package
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Located, Release
@@ -79,6 +79,7 @@ IMAGE = Image(
     volumes=VOLUMES,
     identity_file="/run/current-system",
     handover={"kind": "nxc", "all": {"kernel": "k"}},
+    installed=Installed("/boot/vmlinuz", "/boot/initrd.img", "gzip"),
 )
 INTERFACES = (
     Interface(Match(mac="52:54:00:12:34:56"), dhcp=True),

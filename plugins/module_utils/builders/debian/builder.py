@@ -37,15 +37,16 @@ from .lock import HOW_TO_LOCK, Wanted, differences, lock_path, make_lock, read_l
 DEFAULT_SUITE = "bookworm"
 
 #: Formats that this builder makes.
-FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci")
+FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci", "installed")
 #: Formats that a role without a kernel does not have.
-KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2"})
+KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2", "installed"})
 #: Format → derivations it is made by, besides the root file system.
 PARTS: t.Mapping[str, tuple[str, ...]] = {
     "raw": ("raw",),
     "qcow2": ("raw", "qcow2"),
     "tar": ("tar",),
     "oci": ("tar", "oci"),
+    "installed": ("installed",),
 }
 
 #: What builds need whatever the user's nix.conf says: they mount file systems and set owners.
