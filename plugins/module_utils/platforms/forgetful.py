@@ -108,11 +108,6 @@ class ForgetfulPlatform(Platform):
                 outcomes[name] = replace(outcome, changed=True)
         return outcomes
 
-    def used(self) -> set[str]:
-        """Identities of the images that nodes run, or may go back to."""
-        known = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
-        return {boot.image.identity for boot in known if boot}
-
     # -- what is remembered ----------------------------------------------------------------------------------------
 
     def _boot_of(self, target: Target) -> Boot:
