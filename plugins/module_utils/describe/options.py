@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import InputError, nearest
+from ..model.free import Options, OptionValue
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Option:
 
     #: ``bool``, ``int``, ``str``, or ``list`` (of strings).
     type: type
-    default: t.Any
+    default: OptionValue
     description: str
     #: The words that a ``str`` may be; empty: any.
     choices: tuple[str, ...] = ()
@@ -45,7 +46,7 @@ class PlatformFacts(HasOptions, t.Protocol):
     boots_kernel: t.ClassVar[bool]
 
 
-def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], where: str, what: str) -> dict[str, t.Any]:
+def validate_options(owner: type[HasOptions], given: t.Mapping[str, object], where: str, what: str) -> Options:
     """Check option names and types.
 
     :param what: ``platform`` or ``builder``.
@@ -69,7 +70,7 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], wher
         if spec.fields and not _has_only(str(value), spec.fields):
             known = ", ".join(f"{{{name}}}" for name in spec.fields)
             raise InputError(f"{where}: {key} is {value!r}, expected no braces but {known}; write others twice: {{{{")
-    return dict(given)
+    return t.cast(Options, dict(given))  # as the declared types are those that options can be
 
 
 def _has_only(text: str, fields: t.Iterable[str]) -> bool:

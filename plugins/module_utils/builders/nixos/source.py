@@ -9,8 +9,9 @@ import os
 import typing as t
 from dataclasses import dataclass
 
+from ...describe.attributes import Attributes
 from ...describe.names import is_host_name, label_of
-from ...describe.role_schema import NIXOS_COMPOSITION, check_composition
+from ...describe.role_schema import check_composition
 from ...errors import InputError, nearest
 from ...libraries import missing_library
 
@@ -51,18 +52,18 @@ class Source:
             return {}
         return _read_yaml(path)
 
-    def checked(self, attributes: t.Mapping[str, t.Any], names: t.Collection[str] | None = None) -> dict[str, t.Any]:
+    def checked(self, said: t.Mapping[str, object], names: t.Collection[str] | None = None) -> Attributes:
         """Roles, counts and checks, found valid.
 
         :param names: of the configurations that there are, where roles must be some of them.
         :raises InputError: the file, the attribute, what was expected.
         """
         where = self.file if self.form == "composition" else os.path.join(self.directory, BESIDE)
-        check_composition(attributes, where, NIXOS_COMPOSITION)
+        attributes = check_composition(dict(said), where, "nixos")
         for role in attributes["roles"]:
             if names is not None and role not in names:
                 raise InputError(f"{where}: roles.{role}: {self.file} has no such configuration{nearest(role, names)}")
-        return dict(attributes)
+        return attributes
 
 
 def find_source(path: str, given: str) -> Source:

@@ -11,6 +11,7 @@ import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, MissingProgramError
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 
 from ..conftest import REPOSITORY
 from .conftest import PINNED, Write, builder
@@ -105,7 +106,7 @@ def test_one_of_yaml_and_scheme(lab: str, progress: Path) -> None:
 
 def test_scheme_needs_guix_or_a_manifest(lab: str, progress: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = builder(progress)
-    manifest = load.to_manifest(make.evaluate(lab, {}))
+    manifest = codec.encode(load.manifest(make.evaluate(lab, {})))
     Path(lab, "composition.yml").rename(Path(lab, "composition.scm"))
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(MissingProgramError, match="'guix'"):
