@@ -125,6 +125,7 @@ def loose(root: Path, kind: str = LOOSE) -> set[str]:
 
 #: Ansible's own interface: its base classes and its task variables have these types.
 ANSIBLE: set[str] = {
+    "module_utils/fleet_module.py: run_step(extra)",
     "plugin_utils/fleet.py: FleetAction.run()",
     "plugin_utils/fleet.py: FleetAction.run(task_vars)",
     "plugin_utils/transport.py: Transport.__init__(task_vars)",
@@ -151,22 +152,6 @@ WRITTEN: set[str] = {
 KNOWN: set[str] = {
     "module_utils/checks/report.py: Check.details",
     "module_utils/checks/report.py: Report.to_json()",
-    "module_utils/deploy/audit.py: audit()",
-    "module_utils/deploy/engine.py: Engine.build()",
-    "module_utils/deploy/engine.py: Engine.evaluated()",
-    "module_utils/deploy/engine.py: Engine.lock()",
-    "module_utils/deploy/engine.py: Engine.reproduce()",
-    "module_utils/deploy/engine.py: Engine.verify()",
-    "module_utils/deploy/nxc_export.py: export()",
-    "module_utils/deploy/removal.py: destroy()",
-    "module_utils/deploy/step.py: run_step(claim)",
-    "module_utils/deploy/step.py: run_step(extra)",
-    "module_utils/deploy/transaction.py: Transaction.build()",
-    "module_utils/deploy/transaction.py: Transaction.plan()",
-    "module_utils/deploy/transaction.py: Transaction.settle()",
-    "module_utils/deploy/transaction.py: Transaction.stage()",
-    "module_utils/deploy/transaction.py: Transaction.switch()",
-    "module_utils/deploy/transaction.py: Transaction.verify()",
     "module_utils/describe/document.py: boot_digest(document)",
     "module_utils/describe/document.py: node_document()",
     "module_utils/describe/document.py: node_document(interfaces)",
@@ -189,7 +174,6 @@ KNOWN: set[str] = {
     "module_utils/oar/task.py: shown()",
     "module_utils/platforms/base.py: Platform.interfaces()",
     "module_utils/platforms/base.py: Platform.refresh(document)",
-    "plugin_utils/connections.py: reached()",
     "plugin_utils/transport.py: Transport.follow()",
     "plugin_utils/transport.py: Transport.follow(args)",
     "plugin_utils/transport.py: Transport.run()",

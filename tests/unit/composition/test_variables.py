@@ -30,6 +30,7 @@ def test_variables_bring_the_deployment_back() -> None:
     rich = read(
         {
             "platform": {"name": "machines", "memory": 700},
+            "domain": "c.example.org",
             "setup": {"version": 2},
             "parameters": {"a": 1, "b": [1, {"c": None}]},
             "authorized_keys": ["ssh-rsa AAAA"],
