@@ -148,6 +148,14 @@ WRITTEN: set[str] = {
     "plugin_utils/way_out.py: from_release(options)",
 }
 
+#: Arguments of tasks and results of modules, between Ansible's action plugins and its modules.
+TASKS: set[str] = {
+    "plugin_utils/transport.py: Transport.follow()",
+    "plugin_utils/transport.py: Transport.follow(args)",
+    "plugin_utils/transport.py: Transport.run()",
+    "plugin_utils/transport.py: Transport.run(args)",
+}
+
 #: Has no type yet. This list may only shrink.
 KNOWN: set[str] = {
     "module_utils/checks/report.py: Check.details",
@@ -174,10 +182,6 @@ KNOWN: set[str] = {
     "module_utils/oar/task.py: shown()",
     "module_utils/platforms/base.py: Platform.interfaces()",
     "module_utils/platforms/base.py: Platform.refresh(document)",
-    "plugin_utils/transport.py: Transport.follow()",
-    "plugin_utils/transport.py: Transport.follow(args)",
-    "plugin_utils/transport.py: Transport.run()",
-    "plugin_utils/transport.py: Transport.run(args)",
 }
 
 
@@ -191,8 +195,8 @@ def test_what_crosses_a_door_has_a_type() -> None:
 def test_what_nobody_can_know_is_what_users_write() -> None:
     """``object`` in place of ``Any`` is no type either, where the structure is known."""
     found = loose(PLUGINS, UNCERTAIN)
-    assert sorted(found - WRITTEN) == [], "give it a type of model/"
-    assert sorted(WRITTEN - found) == [], "gone: take it out of the list"
+    assert sorted(found - WRITTEN - TASKS) == [], "give it a type of model/"
+    assert sorted((WRITTEN | TASKS) - found) == [], "gone: take it out of the list"
 
 
 @pytest.mark.parametrize(
