@@ -10,6 +10,7 @@ import typing as t
 
 from ..errors import InputError, nearest
 from ..libraries import missing_library
+from . import values
 from .attributes import Attributes
 from .names import is_host_name, is_role_name, label_of
 from .units import PATTERN
@@ -145,12 +146,13 @@ def check_composition(evaluated: object, where: str, builder: str) -> Attributes
     except ImportError:
         raise missing_library("jsonschema", what="the check of a composition's attributes") from None
     validator = jsonschema.Draft7Validator(_COMPOSITIONS[builder])
-    errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
+    said = values.parameters(evaluated, f"{where}: composition")  # YAML has keys and values that JSON has not
+    errors = [line for error in validator.iter_errors(said) for line in _explain(error)]
     if not errors:
-        errors = _check_names(t.cast("dict[str, t.Any]", evaluated))
+        errors = _check_names(said)
     if errors:
         raise InputError(f"{where}: " + "; ".join(sorted(errors)))
-    return t.cast(Attributes, evaluated)  # as the schema says
+    return t.cast(Attributes, said)  # as the schema says
 
 
 def _explain(error: t.Any) -> t.Iterator[str]:

@@ -9,6 +9,7 @@ Each takes the value and ``where`` it was found (file and key), gives the value 
 
 from __future__ import annotations
 
+import datetime
 import re
 import typing as t
 
@@ -118,6 +119,8 @@ def _json(value: object, where: str) -> Json:
         return [_json(item, f"{where}[{position}]") for position, item in enumerate(value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, datetime.date):
+        raise InputError(f"{where} is the date {value}, expected plain data: in quotes it is a string")
     raise InputError(f"{where} is of type {type(value).__name__}, expected plain data (encrypted values go to secrets)")
 
 

@@ -107,8 +107,10 @@ class Nixos(Builder):
                 return source.checked(of_composition(evaluated, source.file))
             beside = source.beside()
             if "roles" in beside:
-                beside["roles"] = {role: fields or {} for role, fields in (beside["roles"] or {}).items()}
-                return source.checked(beside)
+                roles = beside["roles"] or {}
+                if isinstance(roles, t.Mapping):  # a name alone is a role without ports and volumes
+                    roles = {role: fields or {} for role, fields in roles.items()}
+                return source.checked({**beside, "roles": roles})
             names = self._nix.evaluate(self._file, "names", arguments, store=True)
         return source.checked({**beside, "roles": {name: {} for name in names}})
 

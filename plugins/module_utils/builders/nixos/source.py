@@ -45,7 +45,7 @@ class Source:
         """How ``nix/nixos`` is told the file."""
         return os.path.dirname(self.file) if self.form == "flake" else self.file
 
-    def beside(self) -> dict[str, t.Any]:
+    def beside(self) -> dict[str, object]:
         """What ``composition.yml`` says; empty if there is none."""
         path = os.path.join(self.directory, BESIDE)
         if self.form == "composition" or not os.path.isfile(path):
@@ -98,7 +98,7 @@ def _form(name: str) -> str:
     return next((form for end, form in FORMS.items() if name == end or name.endswith(f"-{end}")), "expression")
 
 
-def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.Any]:
+def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, object]:
     """What a composition in the form of NixOS Compose says, as :meth:`Source.checked` takes it.
 
     NixOS Compose passes over attributes that it does not know, and so it is done here.
@@ -120,7 +120,7 @@ def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.A
     }
 
 
-def _read_yaml(path: str) -> dict[str, t.Any]:
+def _read_yaml(path: str) -> dict[str, object]:
     try:
         import yaml  # here, because most compositions have none
     except ImportError:
