@@ -134,7 +134,8 @@ def parse(
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
     wanted, placed = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
-    nodes = _with_addresses(wanted, placed, Addresses(network, composition.roles), others, path)
+    addresses = Addresses(network, composition.roles)
+    nodes = _with_addresses(wanted, placed, addresses, others, path, propose=not platform.own_addresses)
     deployment = Deployment(
         name=name,
         composition=composition.path,
@@ -314,8 +315,15 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
 
 
 def _with_addresses(
-    wanted: t.Sequence[_Wanted], placed: t.Collection[str], addresses: Addresses, others: Others, path: str
+    wanted: t.Sequence[_Wanted],
+    placed: t.Collection[str],
+    addresses: Addresses,
+    others: Others,
+    path: str,
+    *,
+    propose: bool,
 ) -> tuple[Node, ...]:
+    """:param propose: addresses for nodes that the file gives none."""
     fixed = {}
     for node in wanted:
         if node.address is not None:
@@ -329,7 +337,8 @@ def _with_addresses(
             role=node.role,
             index=node.index,
             address_given=node.name in fixed,
-            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
+            address=fixed.get(node.name)
+            or (addresses.proposed(node.role, node.index, f"{path}: network") if propose else None),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
             options=node.settings.options,

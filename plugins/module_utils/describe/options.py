@@ -43,6 +43,7 @@ class PlatformFacts(HasOptions, t.Protocol):
 
     host_variables: t.ClassVar[t.Mapping[str, str]]
     boots_kernel: t.ClassVar[bool]
+    own_addresses: t.ClassVar[bool]
 
 
 def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], where: str, what: str) -> dict[str, t.Any]:

@@ -121,6 +121,8 @@ class ForgetfulPlatform(Platform):
             return seen
         current, verified = ledger.readable()
         under_way = ledger.is_under_way()
+        if seen.state == "silent" and under_way:  # it was being replaced: nothing is lost by doing that again
+            seen = Seen("stopped")
         identity = seen.identity
         if seen.state in ("silent", "stopped") and current is not None and not under_way:
             identity = identity or current.image.identity
