@@ -64,9 +64,9 @@ class Engine:
             deployment = self.releases.placed(deployment)
         platform: type[Platform] = _lookup(PLATFORMS, deployment.platform, "platform")
         self.platform = platform(deployment, progress)
-        places = self.platform.places(deployment.nodes)
-        if places:
-            nodes = tuple(replace(node, address=places.get(node.name, node.address)) for node in deployment.nodes)
+        addresses = self.platform.addresses(deployment.nodes)
+        if addresses:
+            nodes = tuple(replace(node, address=addresses.get(node.name, node.address)) for node in deployment.nodes)
             deployment = replace(deployment, nodes=nodes)
             self.platform = platform(deployment, progress)
         self.deployment = deployment

@@ -62,7 +62,7 @@ class ForgetfulPlatform(Platform):
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         boots = {target.node.name: self._boot_of(target) for target in targets}
-        asked = self.ask(boots)
+        asked = self.ask([target.node.name for target in targets if not target.fresh])
         outcomes = {}
         for target in targets:
             name = target.node.name

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import deployments, machines, rest
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines, rest
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
 
 from ..ground import BROKEN, Boot, Ground
@@ -94,8 +94,7 @@ class Site(Ground):
 
     def __init__(self, directory: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
         super().__init__(directory, images, patch)
-        for module in (deployments, rest):
-            patch.setattr(module, "PITCH", 0.02)
+        patch.setattr(rest, "FIRST", 0.02)
         patch.setattr(Kadeploy, "_connection", lambda at, node: Asked(self.boot(at.deployment, node.name)))
         patch.setattr(machines, "_resolve", lambda machine: "")
         self._served = directory / "served"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import typing as t
 from dataclasses import dataclass
 
@@ -18,8 +17,6 @@ from .outcome import Description, KadeployError, Order, Outcome
 from .rest import Rest
 from .store import SCRIPT, Store
 
-#: Seconds between two looks at a deployment: looking more often slows the server down.
-PITCH = 5.0
 #: A system that is unpacked to a partition, in Kadeploy's terms; 131 is that of Linux.
 _FILE_SYSTEM, _PARTITION_TYPE = "ext4", 131
 
@@ -119,9 +116,7 @@ class Deployer:
         return outcome
 
     def _order(self, group: Group, *, documents: bool) -> Order:
-        return Order(
-            group.machines, describe(group, self._store, documents=documents), partition=group.partition
-        )
+        return Order(group.machines, describe(group, self._store, documents=documents), partition=group.partition)
 
     def _begin(self, group: Group) -> str:
         """The deployment, also where the answer is lost that says its identifier."""
@@ -149,15 +144,6 @@ class Deployer:
         return found
 
     def _wait(self, identifier: str, group: Group) -> Outcome:
-        end = time.monotonic() + group.timeout
+        """The end of a deployment. One that is waited for in vain is cancelled, with what follows this."""
         with self._progress.waiting(lambda: f"switch: {identifier}: deploying on {listed(group.machines)}"):
-            while True:
-                outcome = self._rest.outcome(identifier, group.machines)
-                if outcome is not None:
-                    return outcome
-                if time.monotonic() > end:
-                    raise ComposeError(
-                        f"the deployment {identifier} did not end within {group.timeout} s (deploy_timeout), and was "
-                        "cancelled"
-                    )
-                time.sleep(PITCH)
+            return self._rest.wait(identifier, group.machines, group.timeout)

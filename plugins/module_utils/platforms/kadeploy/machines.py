@@ -94,6 +94,6 @@ def addresses(machines: t.Collection[str]) -> dict[str, str]:
 
 def _resolve(machine: str) -> str:
     try:
-        return socket.getaddrinfo(machine, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+        return str(socket.getaddrinfo(machine, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except OSError:
         return ""

@@ -21,7 +21,7 @@ from ...errors import ComposeError, InputError, nearest
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.image import Image
-from ...model.result import NodeResult, Problem
+from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
 from ...nodes.probe import Expected, facts_of, probe
@@ -147,7 +147,7 @@ class Kadeploy(ForgetfulPlatform):
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
-    def places(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+    def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         asked = [node.name for node in nodes if not node.address_given and node.name in self._bound]
         found = machines.addresses({self._bound[name] for name in asked})
         return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
@@ -243,7 +243,7 @@ class Kadeploy(ForgetfulPlatform):
         for image in images:
             if image.volumes:
                 volumes = ", ".join(image.volumes)
-                raise InputError(f"role {image.role!r} has data volumes ({volumes}), and platform kadeploy has none yet")
+                raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kadeploy lacks")
         copied = [self._stage(image) for image in images]
         for group in self._groups(targets):
             self._deployer.rehearse(group)
@@ -344,6 +344,4 @@ def _result(name: str, machine: str, group: Group, outcome: Outcome) -> NodeResu
     why = outcome.reasons().get(machine)
     if why is None and outcome.error is None:
         return NodeResult(True, True, f"boots {group.image.identity} on {machine}")
-    failure = outcome.failed.get(machine)
-    problem = Problem(why or "", node=name, step=failure.step if failure else None)
-    return NodeResult(False, True, f"{machine}: {why}", problem=problem)
+    return NodeResult(False, True, f"{machine}: {why}")

@@ -22,8 +22,8 @@ from .outcome import Description, Failure, KadeployError, Order, Outcome, Regist
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
 SILENCE, PATIENCE = 60, 45
-#: Seconds between two looks at an operation: looking more often slows the server down.
-PITCH = 5.0
+#: Seconds between two looks at an operation, at first and at most: looking often slows the server down.
+FIRST, PITCH = 0.5, 5.0
 #: Answers that pass by themselves.
 _PASSING = (500, 502, 503, 504)
 #: Number of the error of an operation that is not known.
@@ -109,19 +109,20 @@ class Rest:
         """The end of an operation.
 
         :param deadline: seconds from now.
-        :param pitch: seconds between two looks; by default :data:`PITCH`.
+        :param pitch: seconds between two looks; by default a tenth of what it has taken so far, within limits.
         :raises ComposeError: it goes on after the deadline; it is not cancelled.
         """
         kind = _kind_of(identifier)
-        pitch = PITCH if pitch is None else pitch
-        end = time.monotonic() + deadline
+        begin = time.monotonic()
         while True:
             outcome = self._outcome(kind, identifier, asked)
             if outcome is not None:
                 return outcome
-            if time.monotonic() + pitch > end:
+            passed = time.monotonic() - begin
+            pause = min(max(FIRST, passed / 10), PITCH) if pitch is None else pitch
+            if passed + pause > deadline:
                 raise ComposeError(f"the {kind} {identifier} has not ended within {deadline:.0f} s; it goes on")
-            time.sleep(pitch)
+            time.sleep(pause)
 
     def _outcome(self, kind: str, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
         path, what = f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}"
@@ -173,7 +174,7 @@ class Rest:
 
         :param deadline: seconds for that.
         """
-        off = set()
+        off: set[str] = set()
         for first in range(0, len(nodes), _ASKED):
             query = "&".join(f"nodes={quote(node)}" for node in nodes[first : first + _ASKED])
             answer = self._call("GET", f"/power?{query}", f"to tell whether {len(nodes)} nodes are on", again=False)

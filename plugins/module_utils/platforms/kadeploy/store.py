@@ -9,7 +9,6 @@ administers it. It is there while its deployment goes on, and no longer. PRIVATE
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import hmac
 import io
@@ -84,11 +83,11 @@ class Store:
             return False
         self._make()
         self._drop_partial(self._name(image))
-        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=f".{self._name(image)}.", delete=False) as copy:
-            with open(source, "rb") as stream:
-                shutil.copyfileobj(stream, copy, 1 << 20)
-        os.chmod(copy.name, 0o644)
-        os.replace(copy.name, path)
+        handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f".{self._name(image)}.")
+        with open(handle, "wb") as copy, open(source, "rb") as stream:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
         return True
 
     def _drop_partial(self, name: str) -> None:
@@ -130,12 +129,11 @@ class Store:
             text = json.dumps(target.document).encode()
             files[f"compose-nodes/{machine.split('.')[0]}.json"] = (text, 0o600)
         packed = io.BytesIO()
-        with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream:
-            with tarfile.open(fileobj=stream, mode="w") as archive:
-                for file, (content, mode) in files.items():
-                    entry = tarfile.TarInfo(file)
-                    entry.size, entry.mode = len(content), mode
-                    archive.addfile(entry, io.BytesIO(content))
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for file, (content, mode) in files.items():
+                entry = tarfile.TarInfo(file)
+                entry.size, entry.mode = len(content), mode
+                archive.addfile(entry, io.BytesIO(content))
         temporary = f"{path}.new"
         with open(temporary, "wb") as out:
             out.write(packed.getvalue())
