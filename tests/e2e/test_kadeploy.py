@@ -65,7 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def lab(lab_of: t.Callable[..., Lab], site: Site) -> Lab:
+def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
     reach = site.machines
     (way,) = {machine["proxy_command"].replace(machine["address"], "%h") for machine in reach.values()}
     lab = lab_of(
