@@ -77,6 +77,14 @@ class Platform(ABC):
         self.deployment = deployment
         self.progress = progress
 
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        """Whether a node on a host of another inventory source gets a machine of its own, rather than that host.
+
+        :param known: options that come from the variables of the host, see ``host_variables``.
+        """
+        return True
+
     def option(self, node: Node, name: str) -> t.Any:
         """Value of an option for a node, or its default."""
         return node.options.get(name, self.options[name].default)

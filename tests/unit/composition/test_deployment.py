@@ -16,9 +16,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
 )
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
+from ansible_collections.immutable.compose.plugins.module_utils.describe.placement import Reached
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 
 FILE = "/site/demo.compose.yml"
@@ -43,6 +44,10 @@ class Machines(Platform):
         "way": Option(str, "auto", "how to stage", choices=("auto", "import", "clone")),
     }
     host_variables: t.ClassVar[t.Mapping[str, str]] = {"memory": "rack_memory", "bridge": "rack_bridge"}
+
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        return "bridge" not in known
 
 
 def composition(**changes: t.Any) -> Composition:
@@ -195,14 +200,19 @@ def test_the_same_address_twice_is_refused() -> None:
     assert "the address 10.87.9.9 of node 'server' is taken by node 'node'" in refused({"nodes": nodes})
 
 
+def reached(host: str) -> Reached:
+    return Reached("10.87.7.7", "ansible_host") if host == "rack1-a.example.org" else Reached(host)
+
+
 OTHERS = Others(
     hosts={
-        "rack1-a.example.org": {"ansible_host": "10.87.7.7"},
-        "rack1-b.example.org": {"ansible_host": "192.0.2.1"},
+        "rack1-a.example.org": {},
+        "rack1-b.example.org": {},
         "Old_Box": {},
         "elsewhere": {"compose_role": "web"},
     },
     groups={"rack1": ["rack1-a.example.org", "rack1-b.example.org"], "old": ["Old_Box"], "web": ["elsewhere"]},
+    reached=reached,
 )
 
 
@@ -239,6 +249,61 @@ def test_options_come_from_the_variables_of_existing_hosts_where_role_and_node_s
 def test_variables_of_existing_hosts_have_the_type_of_the_option(value: t.Any) -> None:
     message = refused({"roles": {"node": {"hosts": "a"}}}, Others({"a": {"rack_memory": value}}))
     assert f"roles.node.hosts: rack_memory of 'a': memory is {value!r}, expected int" in message
+
+
+ELSEWHERE = Reached("192.0.2.1", "ansible_host")
+
+
+def on_a_host(reached: Reached, **node: t.Any) -> tuple[dict[str, t.Any], Others]:
+    """A deployment file with a role on the existing host ``a``, and what other sources say of that."""
+    address = {key: node.pop(key) for key in ("address",) if key in node}
+    variables = node.pop("held", {})
+    roles = {"node": {"hosts": "a", **node}, "server": 0}
+    return {"roles": roles, "nodes": {"a": address}}, Others({"a": variables}, reached=lambda _host: reached)
+
+
+@pytest.mark.parametrize(
+    ("reached", "node", "address"),
+    [
+        (ELSEWHERE, {}, "10.87.0.1"),
+        (Reached("192.0.2.1", "ansible_ssh_host"), {"address": "10.87.0.9"}, "10.87.0.9"),
+        (Reached("10.87.0.8", "ansible_host"), {"address": "10.87.0.9"}, "10.87.0.9"),
+        (Reached("a.example.org", "ansible_host"), {}, "10.87.0.1"),
+        (Reached("2001:db8::1", "ansible_host"), {"take_over": False}, "10.87.0.1"),
+        (ELSEWHERE, {"held": {"rack_memory": 700}}, "10.87.0.1"),
+    ],
+)
+def test_a_host_that_is_reached_elsewhere_is_refused(reached: Reached, node: dict[str, t.Any], address: str) -> None:
+    message = refused(*on_a_host(reached, **node))
+    assert message.startswith(f"{FILE}: roles.node.hosts: Ansible reaches 'a' at {reached.at} ({reached.variable})")
+    assert f"platform 'machines' makes a machine for it, at {address}" in message
+    assert "take_over: true" in message
+
+
+@pytest.mark.parametrize(
+    ("reached", "node"),
+    [
+        (Reached("a"), {}),
+        (Reached("a", "ansible_host"), {}),
+        (Reached("10.87.0.9", "ansible_host"), {}),
+        (Reached("10.87.0.9", "ansible_host"), {"address": "10.87.0.9"}),
+        (ELSEWHERE, {"held": {"rack_bridge": "br0"}}),  # the platform takes the host itself
+    ],
+)
+def test_a_host_that_is_the_node_keeps_its_way(reached: Reached, node: dict[str, t.Any]) -> None:
+    assert read(*on_a_host(reached, **node)).placed == {"a"}
+
+
+def test_a_node_can_take_the_name_of_a_host_over() -> None:
+    data, others = on_a_host(ELSEWHERE, take_over=True)
+    parsed = read(data, others)
+    assert ([node.name for node in parsed.deployment.nodes], parsed.placed) == (["a"], set())
+    message = refused(*on_a_host(Reached("192.0.2.1", "ansible_host", in_host_vars=True), take_over=True))
+    assert (
+        "192.0.2.1" in message and "host_vars have the last word on how it is reached: remove ansible_host" in message
+    )
+    assert "take_over is for a role on existing hosts" in refused({"roles": {"node": {"count": 1, "take_over": True}}})
+    assert "roles.node.take_over is 'yes', expected true or false" in refused(*on_a_host(ELSEWHERE, take_over="yes"))
 
 
 def test_placement_takes_words_in_order_and_each_host_once() -> None:
