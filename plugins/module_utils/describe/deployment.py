@@ -147,7 +147,8 @@ def parse(
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
     wanted = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
-    nodes = _with_addresses(wanted, Addresses(network, composition.roles), path)
+    addresses = Addresses(network, composition.roles)
+    nodes = _with_addresses(wanted, addresses, path, propose=not platform.own_addresses)
     for want, node in zip(wanted, nodes):
         if want.reached and platform.makes_machine(node, want.known):
             where = f"{path}: roles.{node.role}.hosts"
@@ -335,7 +336,8 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
         )
 
 
-def _with_addresses(wanted: t.Sequence[_Wanted], addresses: Addresses, path: str) -> tuple[Node, ...]:
+def _with_addresses(wanted: t.Sequence[_Wanted], addresses: Addresses, path: str, *, propose: bool) -> tuple[Node, ...]:
+    """:param propose: addresses for nodes that the file gives none."""
     fixed = {}
     for node in wanted:
         if node.address is not None:
@@ -349,7 +351,8 @@ def _with_addresses(wanted: t.Sequence[_Wanted], addresses: Addresses, path: str
             role=node.role,
             index=node.index,
             address_given=node.name in fixed,
-            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
+            address=fixed.get(node.name)
+            or (addresses.proposed(node.role, node.index, f"{path}: network") if propose else None),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
             options=node.settings.options,

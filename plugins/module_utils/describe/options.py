@@ -45,6 +45,7 @@ class PlatformFacts(HasOptions, t.Protocol):
 
     host_variables: t.ClassVar[t.Mapping[str, str]]
     boots_kernel: t.ClassVar[bool]
+    own_addresses: t.ClassVar[bool]
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -80,6 +81,12 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, object], whe
             known = ", ".join(f"{{{name}}}" for name in spec.fields)
             raise InputError(f"{where}: {key} is {value!r}, expected no braces but {known}; write others twice: {{{{")
     return t.cast(Options, dict(given))  # as the declared types are those that options can be
+
+
+def words_of(options: Options, name: str) -> list[str]:
+    """An option that is a list; empty where it is not given."""
+    given = options.get(name)
+    return list(given) if isinstance(given, (list, tuple)) else []
 
 
 def _has_only(text: str, fields: t.Iterable[str]) -> bool:

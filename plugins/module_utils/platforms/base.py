@@ -70,6 +70,8 @@ class Platform(ABC):
     public_credentials: t.ClassVar[t.Collection[str]] = ()
     #: Whether roles without a kernel can run here.
     boots_kernel: t.ClassVar[bool] = True
+    #: Whether machines have addresses of their own (:meth:`addresses`): then none of the network is proposed.
+    own_addresses: t.ClassVar[bool] = False
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.deployment = deployment
@@ -93,6 +95,10 @@ class Platform(ABC):
 
         :raises ComposeError: says what is missing and how to get it.
         """
+
+    def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+        """Node → the address that its machine has, where that is not for the deployment to say, and is known."""
+        return {}
 
     @abstractmethod
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
