@@ -28,6 +28,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
@@ -40,7 +41,15 @@ DOCUMENTS: dict[str, t.Any] = {
 MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 #: Types that have a section of their own.
 SECTIONS = {"Image": "imagejson", "NodeDocument": "node-document", "Release": "release", "Volume": "data-volumes"}
-WORDS = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", t.Any: "anything"}
+WORDS = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    t.Any: "anything",
+    Json: "anything",
+}
 
 
 def parts(type_: t.Any) -> dict[str, t.Any]:
@@ -95,7 +104,8 @@ def in_words(hint: t.Any) -> str:
         return link(hint)
     if shape.is_list(hint) or shape.is_mapping(hint):
         kind = "list" if shape.is_list(hint) else "object"
-        return kind if shape.inner_types(hint)[0] is t.Any else f"{kind} of {plural(shape.inner_types(hint)[0])}"
+        (inner,) = set(shape.inner_types(hint))
+        return kind if inner in (t.Any, Json) else f"{kind} of {plural(inner)}"
     return WORDS[hint]
 
 

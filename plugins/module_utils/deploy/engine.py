@@ -19,9 +19,10 @@ from ..builders.registry import BUILDERS
 from ..builders.revision import Source
 from ..checks.report import SCRIPT
 from ..describe.held import HeldAddresses
-from ..describe.load import MANIFEST, to_manifest
+from ..describe.load import MANIFEST, manifest
 from ..errors import ComposeError, InputError, nearest
 from ..files import read_json, write_json
+from ..model import codec
 from ..model.boot import Seen
 from ..model.deployment import Deployment
 from ..model.image import FORMATS, Image
@@ -93,7 +94,7 @@ class Engine:
 
     def evaluated(self, *, write: bool) -> Result:
         """``composition.json``; with ``write`` also as a file next to the composition."""
-        data = to_manifest(self.desired.evaluate())
+        data = codec.encode(manifest(self.desired.evaluate()))
         path = os.path.join(self.deployment.composition, MANIFEST)
         old = read_json(path) if os.path.exists(path) else None
         changed = write and old != data

@@ -10,6 +10,7 @@ import socket
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ...describe.options import words_of
 from ...errors import InputError
 from ...model.deployment import Node
 
@@ -43,7 +44,7 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str]) -> dict[str, str]:
 
     :param told: node → machine that it was last told to boot on.
     """
-    bound = {node.name: node.options["machine"] for node in nodes if node.options.get("machine")}
+    bound = {node.name: str(node.options["machine"]) for node in nodes if node.options.get("machine")}
     offered = {node.name: _offered(node) for node in nodes if node.name not in bound}
     taken = set(bound.values())
     for name, machines in offered.items():
@@ -59,7 +60,7 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str]) -> dict[str, str]:
 
 
 def _offered(node: Node) -> list[str]:
-    return [machine for word in node.options.get("machines", ()) for machine in expanded(word)]
+    return [machine for word in words_of(node.options, "machines") for machine in expanded(word)]
 
 
 def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
