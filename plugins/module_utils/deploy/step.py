@@ -16,7 +16,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ..describe.held import HeldAddresses
 from ..describe.state import StateDirectory
 from ..errors import ComposeError
+from ..model import codec
 from ..model.deployment import Deployment
+from ..model.step import StepFailure, StepResult
 from ..platforms.base import Platform
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
@@ -28,7 +30,7 @@ from .parcel import Parcel
 from .run import Run
 from .transaction import Transaction
 
-Act = t.Callable[[Engine, AnsibleModule], dict[str, t.Any]]
+Act = t.Callable[[Engine, AnsibleModule], StepResult]
 
 #: Filled in by the action plugin of the same name from the inventory and the batch.
 FLEET_SPEC: dict[str, t.Any] = {
@@ -82,6 +84,7 @@ def run_step(
         needs = Claim.NONE
     os.umask(0o077)
     warnings: t.Sequence[str] = ()
+    failure: StepFailure | None
     with Progress(parcel.progress_file, mask.text) as progress:
         try:
             StateDirectory(parcel.deployment).require()
@@ -97,18 +100,17 @@ def run_step(
                 result = act(engine, module)
         except ComposeError as error:
             error.step = error.step or step
-            failed = {"msg": str(error), "failure": error.failure}
+            failure = StepFailure(str(error), error.failure)
         except OSError as error:
-            failed = {"msg": f"{step}: {error}", "exception": traceback.format_exc()}
+            failure = StepFailure(f"{step}: {error}", exception=traceback.format_exc())
         else:
-            failed = {}
+            failure = None
             warnings = engine.desired.warnings
-            result.setdefault("changed", False)
     for warning in warnings:
         module.warn(mask.text(warning))
-    if failed:
-        module.fail_json(**mask.result(failed))
-    module.exit_json(**mask.result(result))
+    if failure:
+        module.fail_json(**mask.result(codec.encode(failure)))
+    module.exit_json(**mask.result(codec.encode(result)))
 
 
 @contextmanager

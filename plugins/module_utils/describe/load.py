@@ -57,10 +57,9 @@ def _require_directory(path: str) -> None:
         raise InputError(f"{path}: {error.strerror}, expected the directory of a composition") from None
 
 
-def to_manifest(composition: Composition) -> dict[str, t.Any]:
+def manifest(composition: Composition) -> Composition:
     """Content of ``composition.json`` for a composition that was evaluated on this host."""
-    data: dict[str, t.Any] = codec.encode(replace(composition, source=source_digest(composition.path)))
-    return data
+    return replace(composition, source=source_digest(composition.path))
 
 
 def is_stale(composition: Composition) -> bool:

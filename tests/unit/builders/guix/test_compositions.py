@@ -11,6 +11,7 @@ import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, MissingProgramError
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 
 from ..conftest import REPOSITORY
 from .conftest import PINNED, Write, builder
@@ -105,12 +106,12 @@ def test_one_of_yaml_and_scheme(lab: str, progress: Path) -> None:
 
 def test_scheme_needs_guix_or_a_manifest(lab: str, progress: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = builder(progress)
-    manifest = load.to_manifest(make.evaluate(lab, {}))
+    manifest = load.manifest(make.evaluate(lab, {}))
     Path(lab, "composition.yml").rename(Path(lab, "composition.scm"))
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(MissingProgramError, match="'guix'"):
         make.evaluate(lab, {})
     with pytest.raises(InputError, match=r"has no composition\.json, and cannot be evaluated here"):
         load.load(lab, {}, make)
-    Path(lab, "composition.json").write_text(json.dumps(manifest))
+    Path(lab, "composition.json").write_text(json.dumps(codec.encode(manifest)))
     assert sorted(load.load(lab, {}, make).roles) == ["client", "server"]
