@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-clients test-machines test-boot test-tools test-nixpkgs test-oar clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-guests test-clients test-machines test-boot test-tools test-nixpkgs test-oar clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -61,6 +61,9 @@ test-e2e: ## end-to-end tests
 
 test-damage: ## that nothing is touched that was not meant: what of the end-to-end tests is about that, on real nodes
 	@tests/tools/gate.sh damage
+
+test-guests: ## as root: whole systems in virtual machines that really boot, of QEMU and of a simulated Proxmox VE; not part of `test`
+	@tests/tools/gate.sh guests
 
 test-clients: ## python-grid5000, execo and EnOSlib, as they are, on the stand-ins for Kadeploy and Grid'5000; not part of `test`
 	@tests/tools/gate.sh clients

@@ -43,7 +43,7 @@ options:
     default: debian
   platform:
     description:
-      - Where the nodes run, for example V(nspawn), V(podman), V(proxmox) or V(qemu).
+      - Where the nodes run, for example V(kadeploy), V(nspawn), V(podman), V(proxmox) or V(qemu).
       - Or a mapping with the platform's C(name) and options that hold for all nodes.
     type: raw
     required: true
@@ -78,6 +78,8 @@ options:
         else one that is named like the role.
       - "A mapping has the keys C(count); or C(names), a list; or C(hosts), one or a list of hosts and groups that
         inventory sources read before this one define, to deploy on all of these, or on the first C(count)."
+      - "Beside C(hosts) it may have C(take_over), V(true): machines are made for the nodes, and Ansible reaches these
+        under the names of the hosts. Without this word, a host that is reached elsewhere is refused."
       - "It may also have C(variables), Ansible variables; C(parameters) and C(secrets), handed to the nodes; and
         C(options) of the platform."
     type: dict
@@ -227,6 +229,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.progress import 
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import reached
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
+from ansible_collections.immutable.compose.plugins.plugin_utils.placement import others_of
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
 
 #: Type of an option → what YAML may have for it, and what people are told to write.
@@ -257,7 +260,7 @@ class InventoryModule(BaseInventoryPlugin):
         sources.reading(path)
         try:
             options = self._options_of(loader, path)
-            composition, parsed, release = self._read(options, _others(inventory), path)
+            composition, parsed, release = self._read(options, others_of(inventory, loader, path), path)
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
             if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
                 raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
@@ -342,7 +345,8 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.add_group(group)
         for parent in ("immutable", f"composition_{composition.name}", f"platform_{deployment.platform}"):
             inventory.add_child(inventory.add_group(self._sanitize_group_name(parent)), group)
-        # Hosts of other sources are in `group` only, and so keep their own way of being reached.
+        # Hosts of other sources are in `group` only, and so keep their own way of being reached, unless they are taken
+        # over.
         machines = inventory.add_group(self._sanitize_group_name(f"machines_{deployment.name}"))
         inventory.add_child(group, machines)
         for key, value in shared.items():
@@ -358,6 +362,7 @@ class InventoryModule(BaseInventoryPlugin):
             host = inventory.hosts[node.name]
             if not placed:
                 host.vars.update(connection)
+                host.vars["ansible_host"] = _constant(node.name)
             for key, value in own[node.name].items():
                 # Plain data of our own: nothing is left to do for the visitor behind inventory.set_variable.
                 host.set_variable(key, _constant(value))
@@ -380,12 +385,6 @@ def _held(deployment: Deployment) -> HeldAddresses:
         return HeldAddresses.read(deployment.state)
     except (OSError, ComposeError):
         return HeldAddresses("", {})
-
-
-def _others(inventory: InventoryData) -> Others:
-    groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
-    groups["all"] = list(inventory.hosts)  # has no children before all sources are read
-    return Others({name: host.vars for name, host in inventory.hosts.items()}, groups)
 
 
 def _constant(value: t.Any) -> t.Any:

@@ -88,18 +88,12 @@ table:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the audit."""
-    run_step(
-        "audit",
-        lambda engine, module: audit(engine, module.params["advisories"]),
-        {"advisories": {"type": "raw", "required": True}},
-        claim=lambda params: Claim.NONE,
-    )
+    run_step("audit", {"advisories": {"type": "raw", "required": True}})
 
 
 if __name__ == "__main__":

@@ -33,16 +33,12 @@ composition:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the engine."""
-    run_step(
-        "evaluate",
-        lambda engine, module: engine.evaluated(write=not module.check_mode),
-        claim=lambda params: Claim.NONE,
-    )
+    run_step("evaluate")
 
 
 if __name__ == "__main__":

@@ -33,17 +33,12 @@ path:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the engine."""
-    run_step(
-        "lock",
-        lambda engine, module: engine.lock(write=not module.check_mode),
-        claim=lambda params: Claim.STEP,
-        predicts=True,
-    )
+    run_step("lock")
 
 
 if __name__ == "__main__":

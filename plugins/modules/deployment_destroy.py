@@ -39,23 +39,12 @@ nodes:
   sample: {"node1": {"ok": true, "changed": true}}
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the engine."""
-    run_step(
-        "destroy",
-        lambda engine, module: destroy(
-            engine,
-            data=module.params["data"],
-            pretend=module.check_mode,
-        ),
-        {"data": {"type": "bool", "default": False}},
-        claim=lambda params: Claim.STEP,
-        predicts=True,
-    )
+    run_step("destroy", {"data": {"type": "bool", "default": False}})
 
 
 if __name__ == "__main__":

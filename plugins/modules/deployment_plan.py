@@ -86,31 +86,19 @@ packages:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the transaction."""
     run_step(
         "plan",
-        lambda engine, module: Transaction(engine).plan(
-            Wish(
-                release=module.params["release"],
-                replace=module.params["replace"],
-                retire=module.params["retire"],
-            ),
-            hold=module.params["hold"] and not module.check_mode,
-            predict=module.check_mode,
-        ),
         {
             "release": {"type": "str"},
             "replace": {"type": "list", "elements": "str", "default": []},
             "retire": {"type": "bool", "default": False},
             "hold": {"type": "bool", "default": False},
         },
-        claim=lambda params: Claim.BEGIN if params["hold"] else Claim.NONE,
-        predicts=True,
     )
 
 

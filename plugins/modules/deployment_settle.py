@@ -74,17 +74,14 @@ summary:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the transaction."""
     run_step(
         "settle",
-        lambda engine, module: Transaction(engine).settle(keep_failed=module.params["keep_failed"]),
         {"plan": {"type": "dict", "required": True}, "keep_failed": {"type": "bool", "default": False}},
-        claim=lambda params: Claim.END,
     )
 
 

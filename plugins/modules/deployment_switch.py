@@ -50,18 +50,12 @@ nodes:
   sample: {"node1": {"ok": true, "changed": true}}
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the transaction."""
-    run_step(
-        "switch",
-        lambda engine, module: Transaction(engine).switch(),
-        {"plan": {"type": "dict", "required": True}},
-        claim=lambda params: Claim.GO_ON,
-    )
+    run_step("switch", {"plan": {"type": "dict", "required": True}})
 
 
 if __name__ == "__main__":

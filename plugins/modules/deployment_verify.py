@@ -64,21 +64,14 @@ message:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the transaction, or to the engine."""
     run_step(
         "verify",
-        lambda engine, module: (
-            engine.verify(module.params["release"], module.params["script"])
-            if module.params["plan"] is None
-            else Transaction(engine).verify()
-        ),
         {"plan": {"type": "dict"}, "release": {"type": "str"}, "script": {"type": "str"}},
-        claim=lambda params: Claim.NONE if params["plan"] is None else Claim.GO_ON,
         required_one_of=[("plan", "release")],
         mutually_exclusive=[("plan", "release"), ("plan", "script")],
     )

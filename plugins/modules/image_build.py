@@ -57,25 +57,18 @@ bundles:
   returned: success
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the transaction, or to the engine."""
     run_step(
         "build",
-        lambda engine, module: (
-            engine.build(module.params["formats"], reproducible=module.params["reproducible"])
-            if module.params["plan"] is None
-            else Transaction(engine).build(reproducible=module.params["reproducible"])
-        ),
         {
             "plan": {"type": "dict"},
             "formats": {"type": "list", "elements": "str", "default": []},
             "reproducible": {"type": "bool", "default": False},
         },
-        claim=lambda params: Claim.STEP if params["plan"] is None else Claim.GO_ON,
     )
 
 

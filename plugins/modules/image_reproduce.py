@@ -34,12 +34,12 @@ images:
   sample: {"nfs/server": ""}
 """
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the engine."""
-    run_step("reproduce", lambda engine, module: engine.reproduce(), claim=lambda params: Claim.STEP)
+    run_step("reproduce")
 
 
 if __name__ == "__main__":

@@ -59,26 +59,13 @@ distribution_options:
   sample: ["-r", "server=nfs"]
 """
 
-import os
-
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.nxc_export import export
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.step import Claim, run_step
+from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
 
 
 def main() -> None:
     """Wire the module's arguments to the export."""
     flavours = ["vm", "vm-ramdisk", "g5k-ramdisk", "g5k-nfs-store", "g5k-image", "nspawn", "docker"]
-    run_step(
-        "nxc_export",
-        lambda engine, module: export(
-            engine,
-            module.params["directory"] or os.path.join(engine.state, "nxc"),
-            module.params["flavour"] or "",
-            write=not module.check_mode,
-        ),
-        {"directory": {"type": "path"}, "flavour": {"type": "str", "choices": flavours}},
-        claim=lambda params: Claim.NONE,
-    )
+    run_step("nxc_export", {"directory": {"type": "path"}, "flavour": {"type": "str", "choices": flavours}})
 
 
 if __name__ == "__main__":

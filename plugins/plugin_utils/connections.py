@@ -18,6 +18,7 @@ import typing as t
 #: What ``group_vars/all`` may say about other machines. All names count that the connection plugin ssh reads, and the
 #: last one wins; null is as good as not set.
 _OF_OTHERS = (
+    "ansible_ssh_host",
     "ansible_port",
     "ansible_ssh_port",
     "ansible_password",

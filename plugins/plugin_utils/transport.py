@@ -25,16 +25,17 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import Parcel, Place, described
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import Parcel, described
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed, pack
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
+from ansible_collections.immutable.compose.plugins.module_utils.shipped import PACKED, Packed, Place, pack
 
 display = Display()
 
-NIX = Path(__file__).resolve().parents[2] / "nix"
+_COLLECTION = Path(__file__).resolve().parents[2]
+NIX, CODE = _COLLECTION / "nix", _COLLECTION / "plugins/module_utils"
 
 #: Seconds between two looks at a progress file of this host.
 POLL = 0.1
@@ -53,13 +54,14 @@ _PROGRESS = "/tmp"
 class _Content:
     """What the module needs besides its parcel, all of it packed."""
 
+    code: Packed
     support: Packed
     deployment: Packed
     composition: Packed | None
     revision: str | None
 
     def all(self) -> list[Packed]:
-        return [part for part in (self.support, self.deployment, self.composition) if part is not None]
+        return [part for part in (self.code, self.support, self.deployment, self.composition) if part is not None]
 
 
 class Transport:
@@ -95,7 +97,8 @@ class Transport:
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
         progress = self._progress_file()
-        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), progress_file=progress)
+        here = Place(str(NIX)), Place(str(CODE))
+        parcel = Parcel(deployment, tuple(batch), *here, run, tuple(absent), progress_file=progress)
         with self._delivered(parcel) as path:
             return self._result({**args, "parcel": path}, progress)
 
@@ -135,6 +138,7 @@ class Transport:
 
             parcel = replace(
                 parcel,
+                code=place(content.code),
                 support=place(content.support),
                 composition=place(content.composition) if content.composition else None,
                 revision=content.revision,
@@ -309,11 +313,12 @@ def _in_memory(text: str) -> t.Iterator[str]:
 
 
 def _content(deployment: Deployment) -> _Content:
-    support, itself = pack(str(NIX)), Packed("", described(deployment).encode())
+    code, support, itself = pack(str(CODE)), pack(str(NIX)), Packed("", described(deployment).encode())
     if deployment.broken:  # without its composition it gets only steps that need none
-        return _Content(support, itself, None, None)
+        return _Content(code, support, itself, None, None)
     source = source_at(deployment.composition, deployment.revision)
     return _Content(
+        code=code,
         support=support,
         deployment=itself,
         composition=pack(source.path),

@@ -38,6 +38,8 @@ class Ground(ABC):
 
     #: Whether nodes have a console that can be read.
     has_console: t.ClassVar[bool] = True
+    #: Whether nodes may have data volumes; else the roles that have some are refused.
+    keeps_data: t.ClassVar[bool] = True
 
     def __init__(self, directory: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
         self.directory = directory

@@ -21,7 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, Installed
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -154,7 +154,16 @@ class Maker(Builder):
         site.built += roles
         volumes = {"data": Volume("/srv/data", site.data)} if site.data else {}
         architecture = ARCHITECTURES[os.uname().machine]
-        image = Image("web", self.name, site.means, architecture, {}, volumes=volumes, cmdline=f"boots {site.means}")
+        image = Image(
+            "web",
+            self.name,
+            site.means,
+            architecture,
+            {},
+            volumes=volumes,
+            cmdline=f"boots {site.means}",
+            installed=Installed("/boot/vmlinuz", "/boot/initrd.img", "gzip"),
+        )
         files = {key: str(file) for key, file in site.ground.files(site.means).items()}
         return {"web": write_bundle(os.path.join(roots, site.means), image, files)}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+
 from .conftest import SiteOf
 from .ground import Ground
 from .killing import until_done
@@ -35,19 +37,24 @@ def test_retire(site: Site) -> None:
 
 
 def test_destroy_leaves_nothing(site_of: SiteOf, ground: Ground) -> None:
-    site = site_of(data=1)
+    site = site_of(data=int(ground.keeps_data))
     site.deploy()
     assert ground.left(site.deployment) != []
     site.destroy("web1", data=True)
-    assert set(site.runs()) == {"web2"} and set(site.volumes()) == {"web2"}
+    assert set(site.runs()) == {"web2"} and set(site.volumes()) == ({"web2"} if ground.keeps_data else set())
     site.destroy("web2", data=True)
     assert (site.runs(), ground.left(site.deployment), site.volumes()) == ({}, [], {})
     assert {seen.state for seen in site.observed().values()} == {"absent"}
     assert not site.destroy(data=True)["changed"]
 
 
-def test_data_survive_all_but_their_own_destruction(site_of: SiteOf) -> None:
+def test_data_survive_all_but_their_own_destruction(site_of: SiteOf, ground: Ground) -> None:
     site = site_of(data=1)
+    if not ground.keeps_data:
+        with pytest.raises(ComposeError, match="has data volumes"):
+            site.deploy()
+        assert site.runs() == {}
+        return
     site.deploy()
     write(site, "kept")
     kept = {"web1": "web1 kept", "web2": "web2 kept"}
@@ -84,7 +91,7 @@ def test_what_was_only_staged_is_destroyed(site_of: SiteOf, ground: Ground) -> N
 
 
 def test_a_destroy_that_is_killed_is_finished_by_the_next(site_of: SiteOf, ground: Ground) -> None:
-    site = site_of(data=1)
+    site = site_of(data=int(ground.keeps_data))
     site.deploy()
     write(site, "kept")
 
@@ -95,4 +102,4 @@ def test_a_destroy_that_is_killed_is_finished_by_the_next(site_of: SiteOf, groun
     assert until_done(run, "destroy") > 0
     site.destroy()
     assert (site.runs(), ground.left(site.deployment)) == ({}, [])
-    assert read(site) == {"web1": "web1 kept", "web2": "web2 kept"}
+    assert read(site) == ({"web1": "web1 kept", "web2": "web2 kept"} if ground.keeps_data else {})

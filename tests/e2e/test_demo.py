@@ -73,6 +73,7 @@ def test_nxc_itself_connects_to_the_machines_and_drives_them(lab: Lab) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.guests
 def test_a_third_node_builds_nothing_and_boots_one_machine(lab: Lab) -> None:
     boots = lab.boots()
     lab.write(roles={"node": 3})
@@ -89,6 +90,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_touched(lab: Lab, la
     assert second.nodes() == []
 
 
+@pytest.mark.guests
 def test_a_changed_server_leaves_the_nodes_alone_and_keeps_the_shared_files(lab: Lab) -> None:
     boots = lab.boots()
     lab.edit('packages = [ "nfs-kernel-server" ];', 'packages = [ "nfs-kernel-server" "tree" ];')

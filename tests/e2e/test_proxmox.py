@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from lab import NEW, ROOT, Lab, changed
 
+pytestmark = pytest.mark.guests
+
 SCRIPT = """
   testScript = ''
     import json

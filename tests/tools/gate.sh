@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [clients] [machines] [boot] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [guests] [clients] [machines] [boot] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -144,7 +144,7 @@ e2e_tests() {
 }
 
 e2e() {
-    e2e_tests "e2e-${newest##*/}" tests/e2e "${damage[@]/#/--ignore=}"
+    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests" "${damage[@]/#/--ignore=}"
 }
 
 # That nothing is touched that was not meant, on real nodes: a command of its own, for time.
@@ -152,6 +152,11 @@ damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_ou
 damage() {
     may_skip=
     e2e_tests damage "${damage[@]}"
+}
+
+# Virtual machines that boot whole systems: a command of its own, for time.
+guests() {
+    e2e_tests guests tests/e2e/test_{demo,proxmox}.py
 }
 
 # What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
@@ -208,6 +213,7 @@ for part in "$@"; do
         contract) contract ;;
         e2e) e2e ;;
         damage) damage ;;
+        guests) guests ;;
         clients) clients ;;
         machines) machines ;;
         boot) boot ;;

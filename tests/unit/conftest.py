@@ -15,9 +15,15 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.process import PACKAGES
 
 NOBODY = 65534
+#: These take longest: started last, one of them would leave the other processes of pytest without work.
+LONGEST = "travel"
 
 AsNobody = t.Callable[[], AbstractContextManager[None]]
 HostWithout = t.Callable[[str], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name != LONGEST)
 
 
 @contextmanager

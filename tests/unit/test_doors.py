@@ -122,6 +122,7 @@ def loose(root: Path) -> set[str]:
 
 #: Ansible's own interface: its base classes and its task variables have these types.
 ANSIBLE: set[str] = {
+    "module_utils/fleet_module.py: run_step(extra)",
     "plugin_utils/fleet.py: FleetAction.run()",
     "plugin_utils/fleet.py: FleetAction.run(task_vars)",
     "plugin_utils/transport.py: Transport.__init__(task_vars)",
@@ -145,8 +146,6 @@ PARAMETERS: set[str] = {
 #: Has no type yet. This list may only shrink.
 KNOWN: set[str] = {
     "module_utils/builders/base.py: Builder.__init__(given)",
-    "module_utils/deploy/step.py: run_step(claim)",
-    "module_utils/deploy/step.py: run_step(extra)",
     "module_utils/describe/deployment.py: Others.hosts",
     "module_utils/describe/deployment.py: Parsed.variables",
     "module_utils/describe/deployment.py: chosen()",

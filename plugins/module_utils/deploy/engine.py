@@ -65,6 +65,13 @@ class Engine:
         self.releases = ReleaseStore(deployment.state)
         if deployment.broken:  # its inventory may not have known where the nodes are
             deployment = self.releases.placed(deployment)
+        platform: type[Platform] = _lookup(PLATFORMS, deployment.platform, "platform")
+        self.platform = platform(deployment, progress)
+        addresses = self.platform.addresses(deployment.nodes)
+        if addresses:
+            nodes = tuple(replace(node, address=addresses.get(node.name, node.address)) for node in deployment.nodes)
+            deployment = replace(deployment, nodes=nodes)
+            self.platform = platform(deployment, progress)
         self.deployment = deployment
         self.absent = absent
         #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
@@ -72,7 +79,6 @@ class Engine:
         self.act_on(batch)
         self.progress = progress
         self.state = deployment.state
-        self.platform: Platform = _lookup(PLATFORMS, deployment.platform, "platform")(deployment, progress)
         self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
             support, progress, deployment.builder_options
         )

@@ -16,27 +16,11 @@ from dataclasses import asdict, dataclass
 from ..builders.revision import Source
 from ..errors import ComposeError
 from ..model.deployment import Deployment
+from ..shipped import Place
 from .run import Run
-from .shipped import unpack
 
 #: What only the memory of the controller has: nothing to remove.
 _MEMORY = "/proc/"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A directory that the controller has.
-
-    :param path: where this host has it; with ``name``: where this host has it packed.
-    :param name: its base name, if it is packed.
-    """
-
-    path: str
-    name: str = ""
-
-    def directory(self) -> str:
-        """Path on this host, unpacked now if it must be."""
-        return unpack(self.path, self.name) if self.name else self.path
 
 
 @dataclass(frozen=True)
@@ -49,6 +33,8 @@ class Parcel:
     batch: tuple[str, ...]
     #: Data files of the collection (``nix/``).
     support: Place
+    #: The collection's ``plugins/module_utils``.
+    code: Place
     #: The run that the step is part of.
     run: Run
     #: Members of the deployment whose hosts the inventory of the run lacks.
@@ -64,12 +50,12 @@ class Parcel:
         return Source(self.composition.directory(), self.revision) if self.composition else None
 
     def to_text(self, packed: str = "") -> str:
-        """For :meth:`take`.
+        """For :meth:`take`, and in the first line where the code is that does it.
 
         :param packed: file on the module's host that has :meth:`described`, so that it need not be said again.
         """
         place = self.composition
-        return json.dumps(
+        data = json.dumps(
             {
                 "deployment": packed or json.loads(described(self.deployment)),
                 "secrets": {node.name: dict(node.secrets) for node in self.deployment.nodes if node.secrets},
@@ -84,13 +70,14 @@ class Parcel:
                 "progress_file": self.progress_file,
             }
         )
+        return f"{json.dumps([self.code.path, self.code.name])}\n{data}\n"
 
     @classmethod
     def take(cls, path: str) -> Parcel:
         """Read what :meth:`to_text` said, and remove the file at once. :raises ComposeError: it is not there."""
         try:
             with open(path, encoding="utf-8") as stream:
-                data = json.load(stream)
+                code, data = (json.loads(line) for line in stream)
         except (OSError, ValueError) as error:
             raise ComposeError(f"what the controller sent cannot be read: {error}") from None
         finally:
@@ -107,6 +94,7 @@ class Parcel:
             deployment=Deployment.from_json(deployment),
             batch=tuple(data["batch"]),
             support=Place(*data["support"]),
+            code=Place(*code),
             run=Run(**data["run"]),
             absent=tuple(data["absent"]),
             composition=Place(*data["composition"]) if data["composition"] else None,

@@ -1,24 +1,22 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the fleet modules share: their arguments, and one call into the engine. PRIVATE to the collection."""
+"""One step on one deployment: the parcel, the claim, the call into the engine, the end. PRIVATE to the collection."""
 
 from __future__ import annotations
 
-import enum
 import os
 import traceback
 import typing as t
 from contextlib import contextmanager
-
-from ansible.module_utils.basic import AnsibleModule
+from dataclasses import dataclass
 
 from ..describe.held import HeldAddresses
 from ..describe.state import StateDirectory
 from ..errors import ComposeError
 from ..model import codec
 from ..model.deployment import Deployment
-from ..model.step import StepFailure, StepResult
+from ..model.step import StepFailure
 from ..platforms.base import Platform
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
@@ -28,63 +26,36 @@ from .lease import Lease
 from .masking import Mask
 from .parcel import Parcel
 from .run import Run
+from .steps import STEPS, Call, Claim
 from .transaction import Transaction
 
-Act = t.Callable[[Engine, AnsibleModule], StepResult]
 
-#: Filled in by the action plugin of the same name from the inventory and the batch.
-FLEET_SPEC: dict[str, t.Any] = {
-    "parcel": {"type": "path", "required": True},
-}
+@dataclass(frozen=True)
+class Ended:
+    """How the module ends."""
 
-
-class Claim(enum.Enum):
-    """What a step needs of the deployment."""
-
-    #: It only reads, and queues behind nobody.
-    NONE = "none"
-    #: It changes something by itself: it takes the deployment, and gives it free at its end.
-    STEP = "step"
-    #: It begins a run that changes something: it takes the deployment for the steps that follow.
-    BEGIN = "begin"
-    #: It goes on with what its run has begun, and is refused if others came in between.
-    GO_ON = "go on"
-    #: It ends what its run has begun.
-    END = "end"
+    failed: bool
+    result: dict[str, t.Any]
+    warnings: t.Sequence[str] = ()
 
 
-def run_step(
-    step: str,
-    act: Act,
-    extra: t.Mapping[str, t.Any] | None = None,
-    *,
-    claim: t.Callable[[t.Mapping[str, t.Any]], Claim],
-    predicts: bool = False,
-    **rules: t.Any,
-) -> None:
-    """The body of a fleet module.
+def take(name: str, params: t.Mapping[str, t.Any], *, check_mode: bool) -> Ended:
+    """Take a step of :data:`STEPS`.
 
-    :param step: name of the step, for messages.
-    :param act: the one call into the engine; its result is the module's.
-    :param extra: further arguments.
-    :param claim: what the step needs of the deployment, by the module's arguments; in check mode that is nothing.
-    :param predicts: it knows what it would do, and is run in check mode.
-    :param rules: what :class:`AnsibleModule` takes to tell which arguments go together.
+    :param params: arguments of the module; ``parcel`` is the file with all else.
     """
-    module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True, **rules)
+    step, call = STEPS[name], Call(params, check_mode)
     try:
-        parcel = Parcel.take(module.params["parcel"])
+        parcel = Parcel.take(params["parcel"])
     except ComposeError as error:
-        module.fail_json(msg=f"{step}: {error}")
+        return Ended(True, {"msg": f"{name}: {error}"})
     mask = Mask.of(parcel.deployment, _secret_credentials(parcel.deployment))
-    needs = claim(module.params)
-    if module.check_mode and needs is not Claim.NONE:
-        if not predicts:
-            module.exit_json(changed=False, skipped_reason="check mode")
+    needs = step.claim(call)
+    if check_mode and needs is not Claim.NONE:
+        if not step.predicts:
+            return Ended(False, {"changed": False, "skipped_reason": "check mode"})
         needs = Claim.NONE
     os.umask(0o077)
-    warnings: t.Sequence[str] = ()
-    failure: StepFailure | None
     with Progress(parcel.progress_file, mask.text) as progress:
         try:
             StateDirectory(parcel.deployment).require()
@@ -97,20 +68,17 @@ def run_step(
                 parcel.absent,
             )
             with _claimed(engine, needs, parcel.run):
-                result = act(engine, module)
+                result = step.act(engine, call)
         except ComposeError as error:
-            error.step = error.step or step
-            failure = StepFailure(str(error), error.failure)
+            error.step = error.step or name
+            return _failed(mask, StepFailure(str(error), error.failure))
         except OSError as error:
-            failure = StepFailure(f"{step}: {error}", exception=traceback.format_exc())
-        else:
-            failure = None
-            warnings = engine.desired.warnings
-    for warning in warnings:
-        module.warn(mask.text(warning))
-    if failure:
-        module.fail_json(**mask.result(codec.encode(failure)))
-    module.exit_json(**mask.result(codec.encode(result)))
+            return _failed(mask, StepFailure(f"{name}: {error}", exception=traceback.format_exc()))
+    return Ended(False, mask.result(codec.encode(result)), [mask.text(warning) for warning in engine.desired.warnings])
+
+
+def _failed(mask: Mask, why: StepFailure) -> Ended:
+    return Ended(True, mask.result(codec.encode(why)))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InputError, nearest
 from ..model.composition import Composition, Distribution
@@ -22,11 +22,12 @@ from .limits import parse_limits, parse_quorum
 from .names import is_host_name, is_node_name, label_of
 from .options import HasOptions, PlatformFacts, validate_options
 from .ownership import parse_adopting
+from .placement import Reached, by_name, refuse_second_machine
 from .units import unit_patterns
 
 #: What may happen to a node that does not answer.
 SILENT = ("refuse", "replace")
-ROLE_KEYS = ("count", "names", "hosts", "variables", "parameters", "secrets", "options")
+ROLE_KEYS = ("count", "names", "hosts", "take_over", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
 
 Data = t.Mapping[str, t.Any]
@@ -41,6 +42,8 @@ class Others:
     hosts: t.Mapping[str, Data] = field(default_factory=dict)
     #: Hosts by group.
     groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: How Ansible reaches a host. Asked for those only that a role is placed on.
+    reached: t.Callable[[str], Reached] = by_name
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Parsed:
     deployment: Deployment
     #: The user's variables by node, of those that have some.
     variables: t.Mapping[str, Data]
-    #: Nodes that are hosts of other inventory sources.
+    #: Nodes that are hosts of other inventory sources, and are reached as these say.
     placed: frozenset[str]
 
 
@@ -92,6 +95,12 @@ class _Wanted:
     settings: _Settings
     #: As given in the file.
     address: t.Any = None
+    #: How Ansible reaches the existing host that it is placed on.
+    reached: Reached | None = None
+    #: Options that come from the variables of that host.
+    known: t.Collection[str] = ()
+    #: It takes the name of that host over.
+    takes_over: bool = False
 
 
 def file_name(path: str) -> str:
@@ -133,8 +142,13 @@ def parse(
     platform, options = chosen(data["platform"], platforms, path, "platform")
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
-    wanted, placed = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
-    nodes = _with_addresses(wanted, placed, Addresses(network, composition.roles), others, path)
+    wanted = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
+    addresses = Addresses(network, composition.roles)
+    nodes = _with_addresses(wanted, addresses, path, propose=not platform.own_addresses)
+    for want, node in zip(wanted, nodes):
+        if want.reached and platform.makes_machine(node, want.known):
+            where = f"{path}: roles.{node.role}.hosts"
+            refuse_second_machine(node, want.reached, where, platform.name, takes_over=want.takes_over)
     deployment = Deployment(
         name=name,
         composition=composition.path,
@@ -160,7 +174,9 @@ def parse(
         adopt_data=parse_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
-    return Parsed(deployment, variables, frozenset(placed))
+    return Parsed(
+        deployment, variables, frozenset(node.name for node in wanted if node.reached and not node.takes_over)
+    )
 
 
 def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
@@ -196,21 +212,20 @@ def chosen(
 
 def _nodes(
     data: Data, composition: Composition, platform: type[PlatformFacts], every: _Settings, path: str, others: Others
-) -> tuple[list[_Wanted], set[str]]:
-    """All nodes, by role and index, and the names of those placed on existing hosts."""
+) -> list[_Wanted]:
+    """All nodes, by role and index."""
     roles = values.mapping(data.get("roles"), f"{path}: roles")
     values.known(roles, composition.roles, f"{path}: roles", "role of the composition")
     entries = values.mapping(data.get("nodes"), f"{path}: nodes")
     wanted: dict[str, _Wanted] = {}
-    placed: set[str] = set()
     for role in sorted(composition.roles):
         where = f"{path}: roles.{role}"
         entry = role_entry(roles.get(role), where)
-        if entry.get("hosts") is not None:
-            names = _placed(entry, where, others)
-            placed.update(names)
-        else:
-            names = _names(role, entry, composition, where)
+        placed = entry.get("hosts") is not None
+        takes_over = values.truth(entry.get("take_over", False), f"{where}.take_over")
+        if takes_over and not placed:
+            raise InputError(f"{where}: take_over is for a role on existing hosts, expected 'hosts' beside it")
+        names = _placed(entry, where, others) if placed else _names(role, entry, composition, where)
         if names and platform.boots_kernel and not composition.roles[role].bootable:
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
         settings = _Settings.read(entry, platform, where)
@@ -220,20 +235,21 @@ def _nodes(
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"
                 other = f"; 'roles: {{{role}: [NAME]}}' in {path} gives others" if wanted[name].role != role else ""
                 raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names{other}")
-            if name not in placed:
+            if not placed:
                 _refuse_taken(name, where, others)
-            known = _known(name, platform, others, where) if name in placed else {}
+                wanted[name] = _Wanted(name, role, index, common)
+                continue
+            known = _known(name, platform, others, where)
             own = settings.over(_Settings({}, {}, {}, known).over(every)) if known else common
-            wanted[name] = _Wanted(name, role, index, own)
+            wanted[name] = _Wanted(name, role, index, own, None, others.reached(name), known, takes_over)
     values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
     for name, value in entries.items():
         where = f"{path}: nodes.{name}"
         entry = values.mapping(value, where)
         values.known(entry, NODE_KEYS, where, "key of a node")
-        node = wanted[name]
-        settings = _Settings.read(entry, platform, where).over(node.settings)
-        wanted[name] = _Wanted(name, node.role, node.index, settings, entry.get("address"))
-    return list(wanted.values()), placed
+        settings = _Settings.read(entry, platform, where).over(wanted[name].settings)
+        wanted[name] = replace(wanted[name], settings=settings, address=entry.get("address"))
+    return list(wanted.values())
 
 
 def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
@@ -313,23 +329,23 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
         )
 
 
-def _with_addresses(
-    wanted: t.Sequence[_Wanted], placed: t.Collection[str], addresses: Addresses, others: Others, path: str
-) -> tuple[Node, ...]:
+def _with_addresses(wanted: t.Sequence[_Wanted], addresses: Addresses, path: str, *, propose: bool) -> tuple[Node, ...]:
+    """:param propose: addresses for nodes that the file gives none."""
     fixed = {}
     for node in wanted:
         if node.address is not None:
             fixed[node.name] = addresses.explicit(node.address, node.name, f"{path}: nodes.{node.name}.address")
-        elif node.name in placed and others.hosts[node.name].get("ansible_host") in addresses:
-            where = f"{path}: roles.{node.role}.hosts: ansible_host of {node.name!r}"
-            fixed[node.name] = addresses.explicit(others.hosts[node.name]["ansible_host"], node.name, where)
+        elif node.reached and node.reached.at in addresses:
+            where = f"{path}: roles.{node.role}.hosts: {node.reached.variable} of {node.name!r}"
+            fixed[node.name] = addresses.explicit(node.reached.at, node.name, where)
     return tuple(
         Node(
             name=node.name,
             role=node.role,
             index=node.index,
             address_given=node.name in fixed,
-            address=fixed.get(node.name) or addresses.proposed(node.role, node.index, f"{path}: network"),
+            address=fixed.get(node.name)
+            or (addresses.proposed(node.role, node.index, f"{path}: network") if propose else None),
             parameters=node.settings.parameters,
             secrets=node.settings.secrets,
             options=node.settings.options,

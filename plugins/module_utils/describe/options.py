@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import InputError, nearest
+from ..model.deployment import Node
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,15 @@ class PlatformFacts(HasOptions, t.Protocol):
 
     host_variables: t.ClassVar[t.Mapping[str, str]]
     boots_kernel: t.ClassVar[bool]
+    own_addresses: t.ClassVar[bool]
+
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        """Whether a node on a host of another inventory source gets a machine of its own, rather than that host.
+
+        :param known: options that come from the variables of the host, see ``host_variables``.
+        """
+        ...
 
 
 def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], where: str, what: str) -> dict[str, t.Any]:

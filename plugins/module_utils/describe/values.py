@@ -148,6 +148,13 @@ def whole(value: t.Any, where: str) -> int:
     return value
 
 
+def truth(value: t.Any, where: str) -> bool:
+    """:raises InputError: anything but true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{where} is {value!r}, expected true or false")
+    return value
+
+
 def one_of(value: t.Any, choices: t.Sequence[str], where: str) -> str:
     """One of a few words."""
     if value not in choices:

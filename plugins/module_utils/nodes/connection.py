@@ -1,28 +1,12 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One kept SSH connection per node, and one kept shell on it. PRIVATE to the collection.
-
-A new SSH session per command costs a login each time. Here a small bash loop stays on the node; it reads commands from
-its standard input and answers on its standard output::
-
-    request   MARK NUL HOW NUL COMMAND NUL        HOW: letters; p drops the outputs kept so far, o: see below
-    answer    stdout MARK stderr MARK exit-code MARK
-
-MARK is random and new for each command, so that no output can contain it. Outputs go through files in memory on the
-node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
-A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
-about its shell itself, such as for ``$$``, gets a bash of its own (``o``).
-Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
-"""
+"""One kept SSH connection per node: opened when needed, again when it was lost. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import base64
 import logging
-import re
-import secrets
-import shlex
 import socket
 import subprocess
 import threading
@@ -42,6 +26,8 @@ from ..libraries import missing_library
 from .dial import CONNECT, GRACE, await_banner, dial
 from .endpoint import Endpoint
 from .output import Output
+from .shell import Shell, TooMuchOutput, gather
+from .turns import Turns
 
 if t.TYPE_CHECKING:
     from .keys import Keys
@@ -52,59 +38,14 @@ SILENCE = 120.0
 HANDSHAKE, SLOWER = 30.0, 3
 #: Seconds for a lost connection to come back.
 RECONNECT = 60.0
-#: Bytes of output that may stay on the node before they are dropped.
-KEPT_OUTPUT = 1 << 20
-#: Bytes that one command may answer with, and the shell before it says that it is there.
-ANSWER, GREETING = 64 << 20, 1 << 16
 
 #: Key exchanges at once: they are CPU time of this host, and more of them only make all of them late.
 HANDSHAKES = 8
-#: Seconds without a turn that ended, after which nobody waits for one: nodes that are slow must not hold up the others.
+#: Seconds after which one of them makes room for another: nodes that are slow must not hold up the others.
 TURN = 2.0
 
 # The library would print to standard error what is raised as an exception anyway.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-_SHELL = r"""
-export LC_ALL=C.UTF-8 LANG=C.UTF-8
-d=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit
-trap 'rm -rf "$d"' EXIT
-set -m
-: >"$d/pid"
-printf '%s\n' "$d"
-exec 2>/dev/null
-n=0
-while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
-  case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
-  f=$d/$((n += 1))
-  {
-    case $how in *o*) exec bash --norc -c "$command" ;; esac
-    trap - EXIT
-    set +m -- "$command"
-    unset -v d n mark mark2 how command f code
-    eval "shift; $1"
-  } </dev/null >"$f.out" 2>"$f.err" &
-  echo $! >"$d/pid"
-  wait $!
-  code=$?
-  : >"$d/pid"
-  if [ -s "$f.out" ]; then cat "$f.out"; fi
-  if [ -s "$f.err" ]; then printf %s "$mark"; cat "$f.err"; mark2=; else mark2=$mark; fi
-  printf '%s%s%d%s' "$mark2" "$mark" "$code" "$mark"
-done
-"""
-
-#: What only a shell of its own answers as people expect: ``$$``, ``$!``, ``$0``, ``$-``, variables about the shell.
-_ABOUT_ITSELF = re.compile(rb"\$\{?[$!0-]|PPID|BASH|SHLVL")
-
-#: Ends the process group of the running command: politely, and after two seconds for certain.
-_KILL = r"""
-for i in 1 2 3 4 5 6 7 8 9 10; do read -r p <{pid} && break; sleep 0.1; done
-[ -n "$p" ] || exit
-kill -TERM -- "-$p"
-for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 -- "-$p" || exit; sleep 0.2; done
-kill -KILL -- "-$p"
-"""
 
 
 class SSHError(ComposeError):
@@ -119,32 +60,8 @@ class GivenUp(SSHError):
     """Somebody knows that the node is not going to answer: see :meth:`Connection.give_up`."""
 
 
-class TooMuchOutput(ComposeError):
-    """A command answered with more than is read."""
-
-
-class _Turns:
-    """Lets so many in at once, as long as they come out again."""
-
-    def __init__(self, count: int) -> None:
-        self._free = threading.BoundedSemaphore(count)
-        self._ended = time.monotonic()
-
-    @contextmanager
-    def taken(self) -> t.Iterator[None]:
-        """While the body runs, others wait; for some time, should nobody come out."""
-        has = self._free.acquire(timeout=TURN)
-        while not has and time.monotonic() - self._ended < TURN:
-            has = self._free.acquire(timeout=TURN)
-        try:
-            yield
-        finally:
-            self._ended = time.monotonic()
-            if has:
-                self._free.release()
-
-
-_turns = _Turns(HANDSHAKES)
+#: Key exchanges of this host.
+_turns = Turns(HANDSHAKES, TURN)
 
 
 class Connection:
@@ -166,10 +83,8 @@ class Connection:
         self._identity_file = identity_file
         self._lock = threading.RLock()
         self._transport: paramiko.Transport | None = None
-        self._shell: paramiko.Channel | None = None
+        self._shell: Shell | None = None
         self._proxy: subprocess.Popen[bytes] | None = None
-        self._directory = ""
-        self._kept = 0
         self._given_up = threading.Event()
         self._why = ""
         #: Of the attempt that waits for the server's first byte.
@@ -229,14 +144,14 @@ class Connection:
 
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
         :raises SSHError: no connection, or it broke while the command ran.
-        :raises TooMuchOutput: more than :data:`ANSWER` bytes.
+        :raises TooMuchOutput: more than :data:`.shell.ANSWER` bytes.
         """
         if "\0" in command:
             raise ValueError("a command cannot contain NUL")
         with self._lock:
             self.open(RECONNECT if timeout is None else min(timeout, RECONNECT))
             try:
-                return self._exchange(command.encode(), timeout)
+                return t.cast(Shell, self._shell).run(command.encode(), timeout)
             except TooMuchOutput:
                 self.close()  # the rest of it would be taken for the next answer
                 raise
@@ -270,17 +185,7 @@ class Connection:
             channel.settimeout(timeout)
             channel.sendall(data)
             channel.shutdown_write()
-            end = time.monotonic() + timeout
-            streams = []
-            for receive in (channel.recv, channel.recv_stderr):
-                streams.append(bytearray())
-                while chunk := _receive(channel, end, receive):
-                    streams[-1] += chunk
-                    if len(streams[-1]) > ANSWER:
-                        raise _too_much(command.encode(), self.node)
-            if not channel.status_event.wait(max(0.0, end - time.monotonic())):
-                raise EOFError
-            return Output(channel.exit_status, bytes(streams[0]), bytes(streams[1]))
+            return gather(channel, command.encode(), self.node, time.monotonic() + timeout)
 
     def close(self) -> None:
         """Close the connection; a running :meth:`run` ends with an error."""
@@ -331,68 +236,7 @@ class Connection:
                 raise HostKeyMismatch("the SSH host key is not the one made for this node", node=self.node)
             transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(self._identity_file))
             transport.set_keepalive(int(GRACE))
-            self._shell = self._start_shell(transport, handshake)
-
-    def _start_shell(self, transport: paramiko.Transport, seconds: float) -> paramiko.Channel:
-        end = time.monotonic() + seconds
-        shell = transport.open_session(timeout=seconds)
-        shell.settimeout(seconds)
-        shell.exec_command(f"exec bash --norc -c {shlex.quote(_SHELL)}")
-        greeting = b""
-        while not greeting.endswith(b"\n"):
-            try:
-                chunk = _receive(shell, end)
-            except socket.timeout:
-                raise OSError(f"the login shell did not start bash within {seconds:.0f} s") from None
-            if not chunk:
-                why = shell.recv_stderr(4096).decode("utf-8", "replace").strip()
-                raise OSError(f"no bash on the node: {why}")
-            greeting += chunk
-            if len(greeting) > GREETING:
-                raise OSError(f"the login shell wrote {len(greeting)} bytes and did not start bash")
-        self._directory = greeting.decode().strip()
-        self._kept = 0
-        return shell
-
-    def _exchange(self, command: bytes, timeout: float | None) -> Output:
-        shell = t.cast(paramiko.Channel, self._shell)
-        mark = secrets.token_hex(16).encode()
-        how = b"o" if _ABOUT_ITSELF.search(command) else b""
-        if self._kept > KEPT_OUTPUT:
-            how += b"p"
-            self._kept = 0
-        shell.settimeout(HANDSHAKE)
-        shell.sendall(b"\0".join((mark, how, command, b"")))
-        deadline = None if timeout is None else time.monotonic() + timeout
-        timed_out = False
-        answer = bytearray()
-        while True:
-            try:
-                chunk = _receive(shell, deadline)
-            except socket.timeout:
-                if timed_out:
-                    raise OSError("the command could not be killed, or answers without an end") from None
-                timed_out = True
-                self._kill_running()
-                deadline = time.monotonic() + GRACE
-                continue
-            if not chunk:
-                raise EOFError
-            answer += chunk
-            if answer.endswith(mark):
-                parts = bytes(answer).split(mark)
-                if len(parts) == 4:
-                    break
-            if len(answer) > ANSWER:
-                raise _too_much(command, self.node)
-        self._kept += len(answer) + 8192  # two files take at least two pages
-        return Output(int(parts[2]), parts[0], parts[1], timed_out)
-
-    def _kill_running(self) -> None:
-        script = _KILL.replace("{pid}", shlex.quote(f"{self._directory}/pid"))
-        with t.cast(paramiko.Transport, self._transport).open_session(timeout=GRACE) as channel:
-            channel.exec_command(f"exec bash --norc -c {shlex.quote(script)}")
-            channel.status_event.wait(GRACE)
+            self._shell = Shell(self.node, transport, handshake)
 
     def _drop(self) -> None:
         transport, proxy = self._transport, self._proxy
@@ -402,25 +246,6 @@ class Connection:
         if proxy is not None:
             proxy.kill()
             proxy.wait()
-
-
-def _receive(channel: paramiko.Channel, end: float | None, receive: t.Callable[[int], bytes] | None = None) -> bytes:
-    """What comes next on standard output, or on another stream; empty at its end.
-
-    :raises socket.timeout: the moment ``end`` has passed, also where something goes on coming.
-    """
-    left = None if end is None else end - time.monotonic()
-    if left is None or left > 0:
-        channel.settimeout(left)
-        with suppress(socket.timeout):
-            return (receive or channel.recv)(1 << 16)
-    raise socket.timeout("no end of the answer in time")
-
-
-def _too_much(command: bytes, node: str) -> TooMuchOutput:
-    line = " ".join(command.decode("utf-8", "replace").split())
-    shown = line if len(line) <= 100 else f"{line[:99]}…"
-    return TooMuchOutput(f"a command wrote more than {ANSWER >> 20} MiB, let it write to a file: {shown}", node=node)
 
 
 def connect(node: str, endpoint: Endpoint, keys: Keys) -> Connection:

@@ -70,10 +70,20 @@ class Platform(ABC):
     public_credentials: t.ClassVar[t.Collection[str]] = ()
     #: Whether roles without a kernel can run here.
     boots_kernel: t.ClassVar[bool] = True
+    #: Whether machines have addresses of their own (:meth:`addresses`): then none of the network is proposed.
+    own_addresses: t.ClassVar[bool] = False
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.deployment = deployment
         self.progress = progress
+
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        """Whether a node on a host of another inventory source gets a machine of its own, rather than that host.
+
+        :param known: options that come from the variables of the host, see ``host_variables``.
+        """
+        return True
 
     def option(self, node: Node, name: str) -> t.Any:
         """Value of an option for a node, or its default."""
@@ -85,6 +95,10 @@ class Platform(ABC):
 
         :raises ComposeError: says what is missing and how to get it.
         """
+
+    def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+        """Node → the address that its machine has, where that is not for the deployment to say, and is known."""
+        return {}
 
     @abstractmethod
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:

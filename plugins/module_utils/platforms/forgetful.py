@@ -62,7 +62,7 @@ class ForgetfulPlatform(Platform):
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         boots = {target.node.name: self._boot_of(target) for target in targets}
-        asked = self.ask(boots)
+        asked = self.ask([target.node.name for target in targets if not target.fresh])
         outcomes = {}
         for target in targets:
             name = target.node.name
@@ -121,6 +121,8 @@ class ForgetfulPlatform(Platform):
             return seen
         current, verified = ledger.readable()
         under_way = ledger.is_under_way()
+        if seen.state == "silent" and under_way:  # it was being replaced: nothing is lost by doing that again
+            seen = Seen("stopped")
         identity = seen.identity
         if seen.state in ("silent", "stopped") and current is not None and not under_way:
             identity = identity or current.image.identity

@@ -11,11 +11,14 @@ from ..registry import Registry
 from .base import Platform
 
 if t.TYPE_CHECKING:
+    from .kadeploy.platform import Kadeploy  # noqa: F401
     from .nspawn.platform import Nspawn  # noqa: F401
     from .podman.platform import Podman  # noqa: F401
     from .proxmox.platform import Proxmox  # noqa: F401
     from .qemu.platform import Qemu  # noqa: F401
 
 PLATFORMS: t.Mapping[str, type[Platform]] = Registry(
-    __package__, "platform", {"nspawn": "Nspawn", "podman": "Podman", "proxmox": "Proxmox", "qemu": "Qemu"}
+    __package__,
+    "platform",
+    {"kadeploy": "Kadeploy", "nspawn": "Nspawn", "podman": "Podman", "proxmox": "Proxmox", "qemu": "Qemu"},
 )

@@ -12,14 +12,15 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import connection as module
-from ansible_collections.immutable.compose.plugins.module_utils.nodes import dial
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import dial, shell
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import (
     Connection,
     GivenUp,
     SSHError,
-    TooMuchOutput,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.shell import TooMuchOutput
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.turns import Turns
 
 from .conftest import Server
 
@@ -162,8 +163,7 @@ def test_giving_up_ends_a_command_and_attempts_that_are_refused(server: Server) 
 
 def test_slow_nodes_do_not_hold_up_others(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """All turns for a key exchange are taken by nodes that do not go on."""
-    monkeypatch.setattr(module, "_turns", module._Turns(1))
-    monkeypatch.setattr(module, "TURN", 0.2)
+    monkeypatch.setattr(module, "_turns", Turns(1, 0.2))
     with module._turns.taken(), opened(server, server.endpoint) as connection:
         connection.open(60)
         assert connection.run("echo here").stdout == b"here\n"
@@ -172,7 +172,7 @@ def test_slow_nodes_do_not_hold_up_others(server: Server, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("flood", ["while :; do printf x; sleep 0.1; done", "tr '\\\\0' x </dev/zero"])
 def test_login_shell_that_never_gets_to_an_end(server: Server, monkeypatch: pytest.MonkeyPatch, flood: str) -> None:
     monkeypatch.setattr(module, "HANDSHAKE", 2.0)
-    monkeypatch.setattr(module, "_SHELL", flood)
+    monkeypatch.setattr(shell, "_LOOP", flood)
     with opened(server, server.endpoint) as connection:
         start = time.monotonic()
         with pytest.raises(SSHError, match="login shell"):
@@ -181,7 +181,7 @@ def test_login_shell_that_never_gets_to_an_end(server: Server, monkeypatch: pyte
 
 
 def test_answer_without_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANSWER", 1 << 20)
+    monkeypatch.setattr(shell, "ANSWER", 1 << 20)
     with opened(server, server.endpoint) as connection:
         with pytest.raises(TooMuchOutput, match="wrote more than 1 MiB, let it write to a file: yes"):
             connection.run("yes | head -c 3000000", 60)

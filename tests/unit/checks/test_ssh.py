@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError, ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.nodes import connection as connection_module
-from ansible_collections.immutable.compose.plugins.module_utils.nodes import copy
+from ansible_collections.immutable.compose.plugins.module_utils.nodes import copy, shell
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import (
-    KEPT_OUTPUT,
     Connection,
     HostKeyMismatch,
     SSHError,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.shell import KEPT_OUTPUT
 
 from .conftest import NODE, Server
 
@@ -48,7 +47,8 @@ def test_large_output_is_complete_and_dropped_on_the_node(kept: Connection) -> N
         assert output.stdout.count(b"\n") == 700_000 and output.stdout.endswith(b"700000\n")
         assert output.stderr.endswith(b"100000\n")
     kept.run("true")
-    held = int(kept.run(f"du -sb {kept._directory} | cut -f1").stdout)
+    assert kept._shell is not None
+    held = int(kept.run(f"du -sb {kept._shell._directory} | cut -f1").stdout)
     assert held < 2 * KEPT_OUTPUT
 
 
@@ -82,7 +82,7 @@ def test_a_command_behaves_as_in_a_bash_of_its_own(
         return output.returncode, output.stdout, re.sub(rb"(-c: |eval: )?line \d+: ", b"", output.stderr)
 
     quick = run()
-    monkeypatch.setattr(connection_module, "_ABOUT_ITSELF", re.compile(rb""))
+    monkeypatch.setattr(shell, "_ABOUT_ITSELF", re.compile(rb""))
     assert quick == run()
 
 

@@ -18,7 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvar
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 
 FILE = "/site/demo.compose.yml"
@@ -43,6 +43,10 @@ class Machines(Platform):
         "way": Option(str, "auto", "how to stage", choices=("auto", "import", "clone")),
     }
     host_variables: t.ClassVar[t.Mapping[str, str]] = {"memory": "rack_memory", "bridge": "rack_bridge"}
+
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        return "bridge" not in known
 
 
 def composition(**changes: t.Any) -> Composition:
@@ -193,79 +197,6 @@ def test_wrong_addresses_are_refused(address: t.Any, why: str) -> None:
 def test_the_same_address_twice_is_refused() -> None:
     nodes = {name: {"address": "10.87.9.9"} for name in ("node", "server")}
     assert "the address 10.87.9.9 of node 'server' is taken by node 'node'" in refused({"nodes": nodes})
-
-
-OTHERS = Others(
-    hosts={
-        "rack1-a.example.org": {"ansible_host": "10.87.7.7"},
-        "rack1-b.example.org": {"ansible_host": "192.0.2.1"},
-        "Old_Box": {},
-        "elsewhere": {"compose_role": "web"},
-    },
-    groups={"rack1": ["rack1-a.example.org", "rack1-b.example.org"], "old": ["Old_Box"], "web": ["elsewhere"]},
-)
-
-
-def test_roles_can_be_placed_on_hosts_of_other_sources() -> None:
-    parsed = read({"roles": {"node": {"hosts": "rack1"}}}, OTHERS)
-    assert [node.name for node in parsed.deployment.nodes] == ["rack1-a.example.org", "rack1-b.example.org", "server"]
-    assert parsed.placed == {"rack1-a.example.org", "rack1-b.example.org"}
-    # A host keeps the address that it has on the network of the deployment; else it gets one of its role's block.
-    assert [node.address for node in parsed.deployment.nodes] == ["10.87.7.7", "10.87.0.2", "10.87.128.1"]
-
-
-def test_options_come_from_the_variables_of_existing_hosts_where_role_and_node_say_nothing() -> None:
-    hosts = {"a": {"rack_memory": "700", "rack_bridge": "br7"}, "b": {"rack_memory": 800}, "c": {}}
-    others = Others(hosts, {"rack": list(hosts)})
-    platform = {"name": "machines", "memory": 600, "bridge": "br0"}
-    given: dict[str, t.Any] = {"platform": platform, "roles": {"node": {"hosts": "rack"}, "server": 0}}
-    options = {node.name: node.options for node in read(given, others).deployment.nodes}
-    assert options == {
-        "a": {"memory": 700, "bridge": "br7"},
-        "b": {"memory": 800, "bridge": "br0"},
-        "c": {"memory": 600, "bridge": "br0"},
-    }
-    given["roles"]["node"]["options"] = {"bridge": "br1"}
-    given["nodes"] = {"b": {"options": {"memory": 900}}}
-    options = {node.name: node.options for node in read(given, others).deployment.nodes}
-    assert options == {
-        "a": {"memory": 700, "bridge": "br1"},
-        "b": {"memory": 900, "bridge": "br1"},
-        "c": {"memory": 600, "bridge": "br1"},
-    }
-
-
-@pytest.mark.parametrize("value", ["much", "-1", "1.5", 1.5, None, True, ["700"]])
-def test_variables_of_existing_hosts_have_the_type_of_the_option(value: t.Any) -> None:
-    message = refused({"roles": {"node": {"hosts": "a"}}}, Others({"a": {"rack_memory": value}}))
-    assert f"roles.node.hosts: rack_memory of 'a': memory is {value!r}, expected int" in message
-
-
-def test_placement_takes_words_in_order_and_each_host_once() -> None:
-    hosts = ["rack1-b.example.org", "rack1"]
-    placed = read({"roles": {"node": {"hosts": hosts}}}, OTHERS).deployment.nodes
-    assert [node.name for node in placed[:2]] == ["rack1-b.example.org", "rack1-a.example.org"]
-    first = read({"roles": {"node": {"hosts": "rack1", "count": 1}}}, OTHERS)
-    assert first.placed == {"rack1-a.example.org"}
-
-
-@pytest.mark.parametrize(
-    ("role", "why"),
-    [
-        ({"hosts": "rack2"}, "'rack2' is no host or group of the sources read before this one; did you mean 'rack1'?"),
-        ({"hosts": "old"}, "'Old_Box' cannot be a node"),
-        ({"hosts": "web"}, "'elsewhere' is a node of another deployment already"),
-        ({"hosts": "rack1", "count": 3}, "roles.node.count is 3, expected at most 2"),
-        ({"hosts": "rack1", "count": ["a"]}, "roles.node.count is ['a']"),
-        ({"hosts": "rack1", "names": ["a"]}, "expected no count and no hosts"),
-        ({"hosts": [1]}, "roles.node.hosts has 1"),
-        (["elsewhere"], "the name 'elsewhere' is taken by a host of another inventory source"),
-        (["rack1"], "the name 'rack1' is taken by a group of another inventory source"),
-        (["localhost"], "the name 'localhost' is taken"),
-    ],
-)
-def test_wrong_placement_is_refused(role: t.Any, why: str) -> None:
-    assert why in refused({"roles": {"node": role}}, OTHERS)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ roles:
     assert data.pop("_meta")["hostvars"] == {
         "node1": {
             **connection,
+            "ansible_host": "node1",
             "compose_role": "node",
             "compose_index": 1,
             "compose_address": "10.87.0.1",
@@ -35,13 +36,20 @@ roles:
         },
         "node2": {
             **connection,
+            "ansible_host": "node2",
             "compose_role": "node",
             "compose_index": 2,
             "compose_address": "10.87.0.2",
             "compose_options": {"memory": 700},
             "rack": "left",
         },
-        "server": {**connection, "compose_role": "server", "compose_index": 1, "compose_address": "10.87.128.1"},
+        "server": {
+            **connection,
+            "ansible_host": "server",
+            "compose_role": "server",
+            "compose_index": 1,
+            "compose_address": "10.87.128.1",
+        },
     }
     del data["all"]
     assert data == {
@@ -145,14 +153,14 @@ def test_encrypted_secrets_stay_encrypted(site: Site) -> None:
 
 def test_hosts_of_other_sources_keep_their_variables(site: Site) -> None:
     (site.directory / "10-legacy.ini").write_text(
-        "[mail]\nmx1\n[rack1]\na.example.org ansible_host=192.0.2.1 slot=1\nb.example.org ansible_user=admin\n"
+        "[mail]\nmx1\n[rack1]\na.example.org ansible_host=10.87.7.1 slot=1\nb.example.org ansible_user=admin\n"
     )
     placed = "name: demo\nroles: {node: {hosts: rack1, variables: {size: 9}}, server: 0}\n"
     site.write(placed, file="20-demo.compose.yml")
     data = site.list(site.directory).data
     hostvars = data["_meta"]["hostvars"]
     a, b = hostvars["a.example.org"], hostvars["b.example.org"]
-    assert (a["ansible_host"], a["slot"], a["size"], a["compose_address"]) == ("192.0.2.1", 1, 9, "10.87.0.1")
+    assert (a["ansible_host"], a["slot"], a["size"], a["compose_address"]) == ("10.87.7.1", 1, 9, "10.87.7.1")
     assert (b["ansible_user"], b["compose_role"], b["compose_address"]) == ("admin", "node", "10.87.0.2")
     assert data["deployment_demo"]["hosts"] == ["a.example.org", "b.example.org"]
     assert data["rack1"]["hosts"] == data["role_node"]["hosts"]
@@ -161,10 +169,61 @@ def test_hosts_of_other_sources_keep_their_variables(site: Site) -> None:
     assert (shown["compose_deployment"], "ansible_ssh_common_args" in shown) == ("demo", False)
 
 
+@pytest.mark.parametrize(
+    ("legacy", "files", "taken", "said"),
+    [
+        ("[web]\nweb1 ansible_host=192.0.2.10\n", {}, "false", "at 192.0.2.10 (ansible_host)"),
+        (
+            "[web]\nweb1 ansible_ssh_host=192.0.2.10 ansible_host=10.87.0.1\n",
+            {},
+            "false",
+            "at 192.0.2.10 (ansible_ssh_host)",
+        ),
+        ("[web]\nweb1\n[web:vars]\nansible_host=192.0.2.10\n", {}, "false", "at 192.0.2.10 (ansible_host)"),
+        (
+            "[web]\nweb1 rack=7\n[all:vars]\nansible_host={{ inventory_hostname }}.{{ rack }}.net\n",
+            {},
+            "false",
+            "at web1.7.net (",
+        ),
+        ("[web]\nweb1\n", {"host_vars/web1.yml": "ansible_host: 192.0.2.10"}, "true", "at 192.0.2.10 (ansible_host)"),
+        (
+            "[web]\nweb1\n",
+            {"group_vars/all/net.yml": "ansible_host: 192.0.2.10"},
+            "false",
+            "at 192.0.2.10 (ansible_host)",
+        ),
+    ],
+)
+def test_a_host_that_other_sources_reach_elsewhere(
+    site: Site, legacy: str, files: dict[str, str], taken: str, said: str
+) -> None:
+    (site.directory / "10-legacy.ini").write_text(legacy)
+    for name, text in files.items():
+        (site.directory / name).parent.mkdir(parents=True)
+        (site.directory / name).write_text(text)
+    site.write(f"\nroles: {{server: 0, node: {{hosts: web, take_over: {taken}}}}}\n", file="20-demo.compose.yml")
+    message = " ".join(site.list(site.directory).message.split())
+    assert f"roles.node.hosts: Ansible reaches 'web1' {said}" in message
+    assert "but platform 'qemu' makes a machine for it, at 10.87.0.1: two machines of one name" in message
+    assert ("host_vars have the last word" in message) is (taken == "true")
+
+
+def test_a_node_takes_the_name_of_a_host_over(site: Site) -> None:
+    (site.directory / "10-legacy.ini").write_text("[web]\nweb1 ansible_host=192.0.2.10 ansible_ssh_host=192.0.2.11\n")
+    site.write("\nname: demo\nroles: {server: 0, node: {hosts: web, take_over: true}}\n", file="20-demo.compose.yml")
+    listed = site.list(site.directory).data
+    assert (listed["machines_demo"]["hosts"], listed["web"]["hosts"]) == (["web1"], ["web1"])
+    held = listed["_meta"]["hostvars"]["web1"]
+    assert (held["ansible_host"], held["ansible_ssh_host"], held["ansible_user"]) == ("web1", None, "root")
+
+
 def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> None:
     (site.directory / "group_vars").mkdir()
     others = {
         "ansible_connection": "paramiko_ssh",
+        "ansible_host": "{{ inventory_hostname }}.example.org",
+        "ansible_ssh_host": "192.0.2.1",
         "ansible_user": "deploy",
         "ansible_ssh_user": "deploy",
         "ansible_port": 2222,
@@ -182,6 +241,7 @@ def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> No
     assert {key: shown[key] for key in others} == {
         **dict.fromkeys(others),
         "ansible_connection": "ssh",
+        "ansible_host": "server",
         "ansible_user": "root",
         "ansible_ssh_user": "root",
         "ansible_become": False,

@@ -105,6 +105,20 @@ class Order:
 
 
 @dataclass(frozen=True)
+class UnderWay:
+    """A deployment that Kadeploy has not forgotten.
+
+    :param environment: name of what is deployed.
+    :param done: it has ended.
+    """
+
+    identifier: str
+    environment: str
+    nodes: frozenset[str]
+    done: bool
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of a deployment.
 

@@ -18,16 +18,20 @@ except ImportError:
 
 from ...errors import ComposeError
 from ...libraries import missing_library
-from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered
+from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
 SILENCE, PATIENCE = 60, 45
-#: Seconds between two looks at an operation: looking more often slows the server down.
-PITCH = 5.0
+#: Seconds between two looks at an operation, at first and at most: looking often slows the server down.
+FIRST, PITCH = 0.5, 5.0
 #: Answers that pass by themselves.
 _PASSING = (500, 502, 503, 504)
 #: Number of the error of an operation that is not known.
 _UNKNOWN = 1
+#: Of operations, by the first letters of their identifiers.
+_KINDS = {"R-": "reboot", "P-": "power"}
+#: Nodes that one call asks for: addresses have an end.
+_ASKED = 40
 
 
 class Rest:
@@ -54,11 +58,16 @@ class Rest:
         text = self._call("GET", "/version", "to say its version").text.strip()
         return tuple(int(part) for part in text.split(".") if part.isdigit())
 
+    def nodes(self) -> list[str]:
+        """The names of all nodes that the server has."""
+        return list(self._call("GET", "/nodes", "to list nodes").json())
+
     # Deployments
 
-    def deploy(self, order: Order) -> str:
+    def deploy(self, order: Order, *, dry: bool = False) -> str:
         """Begin a deployment; its identifier.
 
+        :param dry: only see whether it would be refused; there is no identifier then.
         :raises KadeployError: Kadeploy refused, and nothing was begun.
         """
         body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": self._environment(order.environment)}
@@ -68,8 +77,19 @@ class Rest:
             body["deploy_part" if self.version() >= (3, 9) else "deploy_partition"] = order.partition
         if order.force:
             body["force"] = True
+        if dry:
+            body["dry_run"] = True
         answer = self._call("POST", "/deployment", f"the deployment of {len(order.nodes)} nodes", body)
-        return str(answer.json()["wid"])
+        return "" if dry else str(answer.json()["wid"])
+
+    def under_way(self) -> list[UnderWay]:
+        """The deployments of this user that are not forgotten yet."""
+        found = self._call("GET", "/deployment", "to list deployments").json()
+        return [
+            UnderWay(str(each["wid"]), str(each["environment"]["name"]), _nodes_of(each), bool(each["done"]))
+            for each in found
+            if each["user"] == self.user and each.get("environment")
+        ]
 
     @staticmethod
     def _environment(environment: Registered | Description) -> dict[str, t.Any]:
@@ -85,22 +105,24 @@ class Rest:
         """What came of a deployment; ``None`` while it goes on."""
         return self._outcome("deployment", identifier, asked)
 
-    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float = PITCH) -> Outcome:
-        """The end of a deployment, or of a reboot.
+    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float | None = None) -> Outcome:
+        """The end of an operation.
 
         :param deadline: seconds from now.
-        :param pitch: seconds between two looks.
+        :param pitch: seconds between two looks; by default a tenth of what it has taken so far, within limits.
         :raises ComposeError: it goes on after the deadline; it is not cancelled.
         """
-        kind = "reboot" if identifier.startswith("R-") else "deployment"
-        end = time.monotonic() + deadline
+        kind = _kind_of(identifier)
+        begin = time.monotonic()
         while True:
             outcome = self._outcome(kind, identifier, asked)
             if outcome is not None:
                 return outcome
-            if time.monotonic() + pitch > end:
+            passed = time.monotonic() - begin
+            pause = min(max(FIRST, passed / 10), PITCH) if pitch is None else pitch
+            if passed + pause > deadline:
                 raise ComposeError(f"the {kind} {identifier} has not ended within {deadline:.0f} s; it goes on")
-            time.sleep(pitch)
+            time.sleep(pause)
 
     def _outcome(self, kind: str, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
         path, what = f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}"
@@ -122,7 +144,7 @@ class Rest:
 
         Nodes of a deployment that is cancelled would boot Kadeploy's own system again.
         """
-        kind = "reboot" if identifier.startswith("R-") else "deployment"
+        kind = _kind_of(identifier)
         try:
             self._call("GET", f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}")
             self._call("DELETE", f"/{kind}/{identifier}", f"to forget the {kind} {identifier}")
@@ -138,6 +160,45 @@ class Rest:
         body = {"nodes": list(nodes), "kind": "simple", "level": level}
         answer = self._call("POST", "/reboot", f"the reboot of {len(nodes)} nodes", body)
         return str(answer.json()["wid"])
+
+    # Power
+
+    def switch_off(self, nodes: t.Sequence[str]) -> str:
+        """Begin to switch nodes off; the identifier of that."""
+        body = {"nodes": list(nodes), "status": "off", "level": "soft"}
+        answer = self._call("PUT", "/power", f"to switch off {len(nodes)} nodes", body)
+        return str(answer.json()["wid"])
+
+    def are_off(self, nodes: t.Sequence[str], deadline: float) -> set[str]:
+        """Those of the nodes that are switched off, as far as their management answers.
+
+        :param deadline: seconds for that.
+        """
+        off: set[str] = set()
+        for first in range(0, len(nodes), _ASKED):
+            query = "&".join(f"nodes={quote(node)}" for node in nodes[first : first + _ASKED])
+            answer = self._call("GET", f"/power?{query}", f"to tell whether {len(nodes)} nodes are on", again=False)
+            identifier = str(answer.json()["wid"])
+            try:
+                if self.wait(identifier, nodes, deadline).error is None:
+                    states = self._call("GET", f"/power/{identifier}/state", "to tell whether nodes are on").json()
+                    off.update(node for node, state in states.items() if state.get("out") == "off")
+            finally:
+                self.forget(identifier)
+        return off
+
+    def await_power(self, nodes: t.Collection[str], deadline: float) -> None:
+        """Wait until nothing that was begun for this user switches these nodes, or asks whether they are on.
+
+        Nodes are left out of a deployment meanwhile.
+        """
+        for each in self._call("GET", "/power", "to list operations").json():
+            if each["user"] == self.user and not each["done"] and _nodes_of(each).intersection(nodes):
+                try:
+                    self.wait(str(each["wid"]), (), deadline)
+                except KadeployError as error:
+                    if error.code != _UNKNOWN:  # forgotten meanwhile
+                        raise
 
     # Environments
 
@@ -198,6 +259,17 @@ class Rest:
                 raise wrong
             time.sleep(pause)
             pause = min(pause * 2, 4)
+
+
+def _kind_of(identifier: str) -> str:
+    """What an identifier is of, by its first letter."""
+    return _KINDS.get(identifier[:2], "deployment")
+
+
+def _nodes_of(about: t.Mapping[str, t.Any]) -> frozenset[str]:
+    """The nodes that an operation is said to have; none where it failed as a whole."""
+    parts = about.get("nodes") or {}
+    return frozenset(node for part in ("ok", "ko", "processing") for node in parts.get(part, ()))
 
 
 def _refusal(what: str, answer: requests.Response) -> KadeployError:

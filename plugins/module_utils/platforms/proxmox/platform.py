@@ -58,6 +58,10 @@ class Proxmox(Platform):
         super().__init__(deployment, progress)
         self.service = Service(deployment, progress)
 
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        return "vmid" not in known and not node.options.get("adopt")
+
     # -- what is there -------------------------------------------------------------------------------------------
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:

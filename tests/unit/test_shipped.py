@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy import shipped
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.shipped import PACKED, Packed
+from ansible_collections.immutable.compose.plugins.module_utils import shipped
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.shipped import PACKED, Packed
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ On the other host each has a directory of its own, named by its digest, with the
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -16,9 +17,9 @@ import tarfile
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..errors import InputError
+from .errors import InputError
 
-#: Bytes of a composition, packed, that are still sent.
+#: Bytes of a composition that are still sent.
 LIMIT = 16 * 1024 * 1024
 #: Name of what was sent, in its directory.
 PACKED = "packed"
@@ -37,24 +38,40 @@ class Packed:
         return hashlib.sha256(self.content).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Place:
+    """A directory that the controller has.
+
+    :param path: where this host has it; with ``name``: where this host has it packed.
+    :param name: its base name, if it is packed.
+    """
+
+    path: str
+    name: str = ""
+
+    def directory(self) -> str:
+        """Path on this host, unpacked now if it must be."""
+        return unpack(self.path, self.name) if self.name else self.path
+
+
 def pack(directory: str) -> Packed:
-    """A directory with all its files. Hidden ones stay behind.
+    """A directory with all its files. Hidden ones stay behind, and what Python has compiled.
 
     :raises InputError: it is too large.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for folder, folders, files in os.walk(directory):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
             for name in sorted(name for name in files if not name.startswith(".")):
                 path = os.path.join(folder, name)
                 archive.add(path, os.path.relpath(path, directory), filter=_anonymous)
-    content = buffer.getvalue()
-    if len(content) > LIMIT:
+    size = buffer.tell()
+    if size > LIMIT:
         raise InputError(
-            f"{directory} has {len(content) >> 20} MiB, more than the {LIMIT >> 20} MiB that are sent to another host"
+            f"{directory} has {size >> 20} MiB, more than the {LIMIT >> 20} MiB that are sent to another host"
         )
-    return Packed(os.path.basename(directory), content)
+    return Packed(os.path.basename(directory), gzip.compress(buffer.getvalue(), mtime=0))
 
 
 def unpack(packed: str, name: str) -> str:

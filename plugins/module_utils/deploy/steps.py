@@ -1,0 +1,116 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps by name: what each fleet module calls, and what it needs of the deployment. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import enum
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ..model.step import StepResult
+from .audit import audit
+from .engine import Engine
+from .nxc_export import export
+from .removal import destroy
+from .transaction import Transaction, Wish
+
+
+class Claim(enum.Enum):
+    """What a step needs of the deployment."""
+
+    #: It only reads, and queues behind nobody.
+    NONE = "none"
+    #: It changes something by itself: it takes the deployment, and gives it free at its end.
+    STEP = "step"
+    #: It begins a run that changes something: it takes the deployment for the steps that follow.
+    BEGIN = "begin"
+    #: It goes on with what its run has begun, and is refused if others came in between.
+    GO_ON = "go on"
+    #: It ends what its run has begun.
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the task says."""
+
+    #: Checked by Ansible against the module's specification.
+    params: t.Mapping[str, t.Any]
+    check_mode: bool
+
+    @property
+    def planned(self) -> bool:
+        """Whether it goes on with a plan."""
+        return self.params["plan"] is not None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of them."""
+
+    #: The one call into the engine; its result is the module's.
+    act: t.Callable[[Engine, Call], StepResult]
+    #: What it needs of the deployment; in check mode that is nothing.
+    claim: t.Callable[[Call], Claim]
+    #: It knows what it would do, and is run in check mode.
+    predicts: bool = False
+
+
+def _always(claim: Claim) -> t.Callable[[Call], Claim]:
+    return lambda call: claim
+
+
+STEPS: t.Mapping[str, Step] = {
+    "audit": Step(lambda engine, call: audit(engine, call.params["advisories"]), _always(Claim.NONE)),
+    "info": Step(lambda engine, call: engine.evaluated(write=False), _always(Claim.NONE)),
+    "evaluate": Step(lambda engine, call: engine.evaluated(write=not call.check_mode), _always(Claim.NONE)),
+    "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),
+    "destroy": Step(
+        lambda engine, call: destroy(engine, data=call.params["data"], pretend=call.check_mode),
+        _always(Claim.STEP),
+        predicts=True,
+    ),
+    "plan": Step(
+        lambda engine, call: Transaction(engine).plan(
+            Wish(call.params["release"], call.params["replace"], call.params["retire"]),
+            hold=call.params["hold"] and not call.check_mode,
+            predict=call.check_mode,
+        ),
+        lambda call: Claim.BEGIN if call.params["hold"] else Claim.NONE,
+        predicts=True,
+    ),
+    "build": Step(
+        lambda engine, call: (
+            Transaction(engine).build(reproducible=call.params["reproducible"])
+            if call.planned
+            else engine.build(call.params["formats"], reproducible=call.params["reproducible"])
+        ),
+        lambda call: Claim.GO_ON if call.planned else Claim.STEP,
+    ),
+    "reproduce": Step(lambda engine, call: engine.reproduce(), _always(Claim.STEP)),
+    "stage": Step(lambda engine, call: Transaction(engine).stage(), _always(Claim.GO_ON)),
+    "switch": Step(lambda engine, call: Transaction(engine).switch(), _always(Claim.GO_ON)),
+    "verify": Step(
+        lambda engine, call: (
+            Transaction(engine).verify()
+            if call.planned
+            else engine.verify(call.params["release"], call.params["script"])
+        ),
+        lambda call: Claim.GO_ON if call.planned else Claim.NONE,
+    ),
+    "settle": Step(
+        lambda engine, call: Transaction(engine).settle(keep_failed=call.params["keep_failed"]), _always(Claim.END)
+    ),
+    "nxc_export": Step(
+        lambda engine, call: export(
+            engine,
+            call.params["directory"] or os.path.join(engine.state, "nxc"),
+            call.params["flavour"] or "",
+            write=not call.check_mode,
+        ),
+        _always(Claim.NONE),
+    ),
+}

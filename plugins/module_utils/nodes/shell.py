@@ -1,0 +1,204 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One kept shell on a node: commands over one session of a connection. PRIVATE to the collection.
+
+A new session per command costs a start of the login shell each time. Here a small bash loop stays on the node; it reads
+commands from its standard input and answers on its standard output::
+
+    request   MARK NUL HOW NUL COMMAND NUL        HOW: letters; p drops the outputs kept so far, o: see below
+    answer    stdout MARK stderr MARK exit-code MARK
+
+MARK is random and new for each command, so that no output can contain it. Outputs go through files in memory on the
+node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
+A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
+about its shell itself, such as for ``$$``, gets a bash of its own (``o``).
+Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import socket
+import time
+import typing as t
+from contextlib import suppress
+
+from ..errors import ComposeError
+from .dial import GRACE
+from .output import Output
+
+if t.TYPE_CHECKING:
+    import paramiko
+
+#: Seconds for the node to take a command.
+SEND = 30.0
+#: Bytes of output that may stay on the node before they are dropped.
+KEPT_OUTPUT = 1 << 20
+#: Bytes that one command may answer with, and the shell before it says that it is there.
+ANSWER, GREETING = 64 << 20, 1 << 16
+
+_LOOP = r"""
+export LC_ALL=C.UTF-8 LANG=C.UTF-8
+d=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit
+trap 'rm -rf "$d"' EXIT
+set -m
+: >"$d/pid"
+printf '%s\n' "$d"
+exec 2>/dev/null
+n=0
+while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
+  case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
+  f=$d/$((n += 1))
+  {
+    case $how in *o*) exec bash --norc -c "$command" ;; esac
+    trap - EXIT
+    set +m -- "$command"
+    unset -v d n mark mark2 how command f code
+    eval "shift; $1"
+  } </dev/null >"$f.out" 2>"$f.err" &
+  echo $! >"$d/pid"
+  wait $!
+  code=$?
+  : >"$d/pid"
+  if [ -s "$f.out" ]; then cat "$f.out"; fi
+  if [ -s "$f.err" ]; then printf %s "$mark"; cat "$f.err"; mark2=; else mark2=$mark; fi
+  printf '%s%s%d%s' "$mark2" "$mark" "$code" "$mark"
+done
+"""
+
+#: What only a shell of its own answers as people expect: ``$$``, ``$!``, ``$0``, ``$-``, variables about the shell.
+_ABOUT_ITSELF = re.compile(rb"\$\{?[$!0-]|PPID|BASH|SHLVL")
+
+#: Ends the process group of the running command: politely, and after two seconds for certain.
+_KILL = r"""
+for i in 1 2 3 4 5 6 7 8 9 10; do read -r p <{pid} && break; sleep 0.1; done
+[ -n "$p" ] || exit
+kill -TERM -- "-$p"
+for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 -- "-$p" || exit; sleep 0.2; done
+kill -KILL -- "-$p"
+"""
+
+
+class TooMuchOutput(ComposeError):
+    """A command answered with more than is read."""
+
+
+class Shell:
+    """Runs one command after the other; its channel is closed with the connection.
+
+    :param seconds: for the session to open, and for the loop to say that it is there.
+    :raises OSError: there is no bash, or it does not start in time.
+    """
+
+    def __init__(self, node: str, transport: paramiko.Transport, seconds: float) -> None:
+        self._node = node
+        self._transport = transport
+        end = time.monotonic() + seconds
+        channel = self._channel = transport.open_session(timeout=seconds)
+        channel.settimeout(seconds)
+        channel.exec_command(f"exec bash --norc -c {shlex.quote(_LOOP)}")
+        greeting = b""
+        while not greeting.endswith(b"\n"):
+            try:
+                chunk = _receive(channel, end)
+            except socket.timeout:
+                raise OSError(f"the login shell did not start bash within {seconds:.0f} s") from None
+            if not chunk:
+                why = channel.recv_stderr(4096).decode("utf-8", "replace").strip()
+                raise OSError(f"no bash on the node: {why}")
+            greeting += chunk
+            if len(greeting) > GREETING:
+                raise OSError(f"the login shell wrote {len(greeting)} bytes and did not start bash")
+        self._directory = greeting.decode().strip()
+        self._kept = 0
+
+    @property
+    def closed(self) -> bool:
+        return self._channel.closed
+
+    def run(self, command: bytes, timeout: float | None) -> Output:
+        """One command, and what came of it.
+
+        :param timeout: seconds after which the command and its process group are killed; ``None``: never.
+        :raises OSError: the node does not take it, or it cannot be killed.
+        :raises EOFError: the shell ended.
+        :raises TooMuchOutput: and the rest of it would be taken for the next answer.
+        """
+        mark = secrets.token_hex(16).encode()
+        how = b"o" if _ABOUT_ITSELF.search(command) else b""
+        if self._kept > KEPT_OUTPUT:
+            how += b"p"
+            self._kept = 0
+        self._channel.settimeout(SEND)
+        self._channel.sendall(b"\0".join((mark, how, command, b"")))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        timed_out = False
+        answer = bytearray()
+        while True:
+            try:
+                chunk = _receive(self._channel, deadline)
+            except socket.timeout:
+                if timed_out:
+                    raise OSError("the command could not be killed, or answers without an end") from None
+                timed_out = True
+                self._kill_running()
+                deadline = time.monotonic() + GRACE
+                continue
+            if not chunk:
+                raise EOFError
+            answer += chunk
+            if answer.endswith(mark):
+                parts = bytes(answer).split(mark)
+                if len(parts) == 4:
+                    break
+            if len(answer) > ANSWER:
+                raise _too_much(command, self._node)
+        self._kept += len(answer) + 8192  # two files take at least two pages
+        return Output(int(parts[2]), parts[0], parts[1], timed_out)
+
+    def _kill_running(self) -> None:
+        script = _KILL.replace("{pid}", shlex.quote(f"{self._directory}/pid"))
+        with self._transport.open_session(timeout=GRACE) as channel:
+            channel.exec_command(f"exec bash --norc -c {shlex.quote(script)}")
+            channel.status_event.wait(GRACE)
+
+
+def gather(channel: paramiko.Channel, command: bytes, node: str, end: float) -> Output:
+    """The answer of a command that has a session of its own and all of its input.
+
+    :param end: until when, by the monotonic clock.
+    :raises socket.timeout: the moment that has passed.
+    :raises EOFError: there is no exit code.
+    """
+    streams = []
+    for source in (channel.recv, channel.recv_stderr):
+        streams.append(bytearray())
+        while chunk := _receive(channel, end, source):
+            streams[-1] += chunk
+            if len(streams[-1]) > ANSWER:
+                raise _too_much(command, node)
+    if not channel.status_event.wait(max(0.0, end - time.monotonic())):
+        raise EOFError
+    return Output(channel.exit_status, bytes(streams[0]), bytes(streams[1]))
+
+
+def _receive(channel: paramiko.Channel, end: float | None, source: t.Callable[[int], bytes] | None = None) -> bytes:
+    """What comes next on standard output, or on another stream; empty at its end.
+
+    :raises socket.timeout: the moment ``end`` has passed, also where something goes on coming.
+    """
+    left = None if end is None else end - time.monotonic()
+    if left is None or left > 0:
+        channel.settimeout(left)
+        with suppress(socket.timeout):
+            return (source or channel.recv)(1 << 16)
+    raise socket.timeout("no end of the answer in time")
+
+
+def _too_much(command: bytes, node: str) -> TooMuchOutput:
+    line = " ".join(command.decode("utf-8", "replace").split())
+    shown = line if len(line) <= 100 else f"{line[:99]}…"
+    return TooMuchOutput(f"a command wrote more than {ANSWER >> 20} MiB, let it write to a file: {shown}", node=node)

@@ -1,0 +1,149 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments that a run may have been killed in: begun once, found again, and their end. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+from dataclasses import dataclass
+
+from ...errors import ComposeError, InputError
+from ...model.boot import Target
+from ...model.image import Image
+from ...progress import Progress, listed
+from .outcome import Description, KadeployError, Order, Outcome
+from .rest import Rest
+from .store import SCRIPT, Store
+
+#: A system that is unpacked to a partition, in Kadeploy's terms; 131 is that of Linux.
+_FILE_SYSTEM, _PARTITION_TYPE = "ext4", 131
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that one deployment boots: of one role, on machines of one cluster.
+
+    :param targets: by machine.
+    """
+
+    name: str
+    image: Image
+    targets: t.Mapping[str, Target]
+    partition: str
+    kernel_parameters: str
+    postinstalls: tuple[str, ...]
+    timeout: int
+
+    @property
+    def machines(self) -> list[str]:
+        return list(self.targets)
+
+
+def name_of(prefix: str, image: Image, targets: t.Mapping[str, Target]) -> str:
+    """By which a deployment is known again: what it boots, and where."""
+    parts = [image.identity]
+    for machine, target in sorted(targets.items()):
+        parts += [machine, target.node.name, target.document_digest]
+    return f"{prefix}{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+def describe(group: Group, store: Store, *, documents: bool) -> Description:
+    """The environment, which nobody registers.
+
+    :param documents: with the archive of documents, which must be there then.
+    """
+    image = group.image
+    if image.installed is None:
+        raise InputError(f"the image of role {image.role!r} does not say how it boots once it is installed")
+    posts = [post.split(" ", 1) for post in group.postinstalls]
+    if documents:
+        posts.append([store.documents_url(group.name), SCRIPT])
+    return {
+        "name": group.name,
+        "version": 1,
+        "description": f"image {image.identity} of role {image.role}",
+        "os": "linux",
+        "image": {"file": store.image_url(image), "kind": "tar", "compression": image.installed.compression},
+        "postinstalls": [
+            {"archive": archive, "compression": "gzip", "script": script.strip()} for archive, script in posts
+        ],
+        "boot": {
+            "kernel": image.installed.kernel,
+            "initrd": image.installed.initrd,
+            "kernel_params": f"{image.cmdline} {group.kernel_parameters}".strip(),
+        },
+        "filesystem": _FILE_SYSTEM,
+        "partition_type": _PARTITION_TYPE,
+    }
+
+
+class Deployer:
+    """Deploys groups.
+
+    :param prefix: with which the names of all deployments of ours begin, and of nobody else.
+    """
+
+    def __init__(self, rest: Rest, store: Store, prefix: str, progress: Progress) -> None:
+        self._rest = rest
+        self._store = store
+        self._prefix = prefix
+        self._progress = progress
+
+    def rehearse(self, group: Group) -> None:
+        """Ask Kadeploy whether it would deploy this. :raises KadeployError: it would not."""
+        self._rest.deploy(self._order(group, documents=False), dry=True)
+
+    def deploy(self, group: Group) -> Outcome:
+        """Deploy a group, to the end; what is under way already is waited for.
+
+        :raises KadeployError: Kadeploy refused, and nothing was begun.
+        :raises ComposeError: the server does not answer, or the time was over.
+        """
+        identifier = self._under_way(group)
+        if identifier is None:
+            self._store.put_documents(group.name, group.targets)
+            self._rest.await_power(group.machines, group.timeout)
+            identifier = self._begin(group)
+        else:
+            self._progress.say(f"switch: {listed(group.machines)}: waiting for the deployment {identifier} of before")
+        try:
+            outcome = self._wait(identifier, group)
+        finally:
+            self._rest.forget(identifier)
+            self._store.drop_documents(group.name)
+        return outcome
+
+    def _order(self, group: Group, *, documents: bool) -> Order:
+        return Order(group.machines, describe(group, self._store, documents=documents), partition=group.partition)
+
+    def _begin(self, group: Group) -> str:
+        """The deployment, also where the answer is lost that says its identifier."""
+        self._progress.say(f"switch: deploying {group.image.identity} on {listed(group.machines)}")
+        try:
+            return self._rest.deploy(self._order(group, documents=True))
+        except KadeployError:
+            raise
+        except ComposeError:
+            identifier = self._under_way(group)
+            if identifier is None:
+                raise
+            return identifier
+
+    def _under_way(self, group: Group) -> str | None:
+        """The deployment of just this that goes on. Others of ours on these machines, of runs that ended, are ended."""
+        machines, found = set(group.machines), None
+        for each in self._rest.under_way():
+            if not each.environment.startswith(self._prefix) or not machines & each.nodes:
+                continue
+            if each.environment == group.name and not each.done:
+                found = each.identifier
+            else:
+                self._rest.forget(each.identifier)
+        return found
+
+    def _wait(self, identifier: str, group: Group) -> Outcome:
+        """The end of a deployment. One that is waited for in vain is cancelled, with what follows this."""
+        with self._progress.waiting(lambda: f"switch: {identifier}: deploying on {listed(group.machines)}"):
+            return self._rest.wait(identifier, group.machines, group.timeout)

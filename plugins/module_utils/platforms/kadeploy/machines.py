@@ -1,0 +1,99 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which machine each node has, and where that is found. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+import socket
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ...errors import InputError
+from ...model.deployment import Node
+
+#: Machines whose addresses are looked up at the same time.
+_PARALLEL = 32
+_RANGE = re.compile(r"^(.*?)\[([\d,-]+)\](.*)$")
+
+
+def expanded(word: str) -> list[str]:
+    """The machines of a name with ranges: ``sim-[1-3,7]``. :raises InputError: a range is none."""
+    match = _RANGE.match(word)
+    if match is None:
+        if "[" in word or "]" in word or "," in word:
+            raise InputError(f"machines has {word!r}, expected ranges such as dahu-[1-4,7]")
+        return [word]
+    before, ranges, after = match.groups()
+    names = []
+    for part in ranges.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not (last.isdigit() and int(first) <= int(last))):
+            raise InputError(f"machines has {word!r}, expected ranges such as dahu-[1-4,7]")
+        numbers = range(int(first), int(last or first) + 1)
+        names += [f"{before}{number}{rest}" for number in numbers for rest in expanded(after or "")]
+    return names
+
+
+def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str]) -> dict[str, str]:
+    """Node → its machine; nodes for which there is none are left out.
+
+    One that the deployment file names wins; then a node keeps the one it has; then it gets the next that is free.
+
+    :param told: node → machine that it was last told to boot on.
+    """
+    bound = {node.name: node.options["machine"] for node in nodes if node.options.get("machine")}
+    offered = {node.name: _offered(node) for node in nodes if node.name not in bound}
+    taken = set(bound.values())
+    for name, machines in offered.items():
+        if told.get(name) in machines and told[name] not in taken:
+            bound[name] = told[name]
+            taken.add(told[name])
+    for name, machines in offered.items():
+        free = next((machine for machine in machines if machine not in taken), None)
+        if name not in bound and free is not None:
+            bound[name] = free
+            taken.add(free)
+    return bound
+
+
+def _offered(node: Node) -> list[str]:
+    return [machine for word in node.options.get("machines", ()) for machine in expanded(word)]
+
+
+def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
+    """Refuse nodes without a machine of their own. :raises InputError: names them."""
+    users: dict[str, str] = {}
+    for node in nodes:
+        if node.name not in bound:
+            offered = _offered(node)
+            has = f"machines has {len(offered)} only, and other nodes have them" if offered else "it has no machine"
+            raise InputError(
+                f"node {node.name!r}: {has}; 'machine' in its options in the deployment file, or 'machines' for all, "
+                "says which ones there are"
+            )
+        machine = bound[node.name]
+        if users.setdefault(machine, node.name) != node.name:
+            raise InputError(f"nodes {users[machine]!r} and {node.name!r} have the same machine, {machine}")
+
+
+def cluster_of(machine: str) -> str:
+    """The cluster of a machine: its name without its number, as sites name them."""
+    return re.sub(r"-?\d+$", "", machine.split(".")[0])
+
+
+def addresses(machines: t.Collection[str]) -> dict[str, str]:
+    """Machine → its IPv4 address, as this host's resolver has it; those that it does not know are left out."""
+    if not machines:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(_PARALLEL, len(machines))) as pool:
+        found = dict(zip(machines, pool.map(_resolve, machines)))
+    return {machine: address for machine, address in found.items() if address}
+
+
+def _resolve(machine: str) -> str:
+    try:
+        return str(socket.getaddrinfo(machine, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return ""

@@ -1,0 +1,347 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Platform ``kadeploy``: nodes on machines that Kadeploy installs, and that forget. PRIVATE to the collection.
+
+What runs is asked of the nodes, and of their machines' power supply; going back is to deploy what was verified before.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+
+from ...describe.document import own_address
+from ...errors import ComposeError, InputError, nearest
+from ...model.boot import Seen, Target
+from ...model.deployment import Deployment, Node
+from ...model.image import Image
+from ...model.result import NodeResult
+from ...nodes.endpoint import Endpoint
+from ...nodes.keys import Keys
+from ...nodes.probe import Expected, facts_of, probe
+from ...process import need
+from ...progress import Progress, listed
+from ..base import Lost, Tell, distinct_images
+from ..forgetful import ForgetfulPlatform
+from ..ledger import Ledger
+from . import machines
+from .deployments import Deployer, Group, name_of
+from .options import ENVIRONMENT, OPTIONS
+from .outcome import KadeployError, Outcome
+from .rest import Rest
+from .store import Store
+
+if t.TYPE_CHECKING:
+    from ...nodes.connection import Connection
+
+#: Deployments that go on at the same time, and nodes that are asked at the same time.
+DEPLOYMENTS, ASKED = 8, 32
+#: Seconds for a node to answer that is asked what it runs, and for machines to say whether they are on, or to end.
+REACH, POWER = 10.0, 120.0
+#: Kadeploy's number where machines are not the user's any more.
+_NO_RIGHTS = 6
+
+
+class Kadeploy(ForgetfulPlatform):
+    """Many machines with one call, some of which fail each time."""
+
+    name = "kadeploy"
+    formats = ("installed",)
+    options = OPTIONS
+    environment = ENVIRONMENT
+    public_credentials = ("user",)
+    own_addresses = True
+
+    def __init__(self, deployment: Deployment, progress: Progress) -> None:
+        super().__init__(deployment, progress)
+        self._keys = Keys(self.state)
+        self._nodes = {node.name: node for node in deployment.nodes}
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    def _setting(self, name: str) -> t.Any:
+        """An option of the whole deployment."""
+        options = [node.options for node in self.deployment.nodes]
+        if not options:  # all nodes are to go
+            boots = [Ledger(self.state, known).readable()[0] for known in Ledger.names(self.state)]
+            options = [boot.options for boot in boots if boot is not None]
+        given = {each[name] for each in options if each.get(name) is not None}
+        if len(given) > 1:
+            raise InputError(f"{name} is {' and '.join(sorted(given))}, expected the same for all nodes")
+        return next(iter(given), OPTIONS[name].default)
+
+    def _needed(self, name: str) -> str:
+        value = self._setting(name)
+        if not value:
+            raise InputError(f"platform kadeploy: the option {name!r} is missing in the deployment file")
+        return str(value)
+
+    @cached_property
+    def _rest(self) -> Rest:
+        given = self.deployment.credentials
+        user = self._setting("user") or given.get("user") or getpass.getuser()
+        return Rest(self._needed("url"), user, given.get("password", ""), self._setting("ca_file") or "")
+
+    @cached_property
+    def _store(self) -> Store:
+        mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
+        owner = f"{self.deployment.name}-{mark}"
+        return Store(self._needed("directory"), self._setting("directory_url"), owner, self._secret)
+
+    def _secret(self) -> str:
+        self._keys.login_public_key()
+        with open(self._keys.identity_file, encoding="utf-8") as stream:
+            return stream.read()
+
+    @property
+    def _prefix(self) -> str:
+        return f"compose-{self.deployment.name}-"
+
+    @cached_property
+    def _deployer(self) -> Deployer:
+        return Deployer(self._rest, self._store, self._prefix, self.progress)
+
+    @cached_property
+    def _bound(self) -> dict[str, str]:
+        """Node → machine, of the nodes of the deployment."""
+        told = {name: self._told(name) for name in self._nodes}
+        return machines.bind(self.deployment.nodes, {name: machine for name, machine in told.items() if machine})
+
+    def _told(self, name: str) -> str:
+        """The machine that a node was last told to boot on; empty if it never was."""
+        boot = Ledger(self.state, name).readable()[0]
+        return str(boot.options.get("machine") or "") if boot is not None else ""
+
+    def option(self, node: Node, name: str) -> t.Any:
+        if name == "machine":
+            return node.options.get("machine") or self._bound.get(node.name)
+        return super().option(node, name)
+
+    # -- before anything is touched ------------------------------------------------------------------------------
+
+    def check(self, nodes: t.Sequence[Node]) -> None:
+        super().check(nodes)
+        need("ssh")
+        machines.require_bound(self.deployment.nodes, self._bound)
+        self._store.require()
+        known = self._rest.nodes()
+        for node in nodes:
+            machine = self._bound[node.name]
+            if machine not in known:
+                raise InputError(
+                    f"node {node.name!r}: Kadeploy at {self._rest.url} has no machine {machine!r}"
+                    f"{nearest(machine, known)}"
+                )
+        for node in nodes:
+            if node.address is None:
+                raise InputError(
+                    f"node {node.name!r} has no address: the resolver of this host does not know its machine "
+                    f"{self._bound[node.name]!r}; 'address' of the node in the deployment file says it"
+                )
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+        asked = [node.name for node in nodes if not node.address_given and node.name in self._bound]
+        found = machines.addresses({self._bound[name] for name in asked})
+        return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
+
+    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+        """None that the node would have to be told of: the site's network gives machines their addresses."""
+        return []
+
+    def endpoint(self, node: Node) -> Endpoint:
+        if node.address is None:
+            raise ComposeError("the address of its machine is not known", node=node.name)
+        proxy = self.option(node, "proxy_command")
+        return Endpoint(node.address, 22, proxy, forwarded=proxy is not None)
+
+    def _known(self, name: str) -> Node:
+        """A node, also one that the deployment does not have any more."""
+        if name in self._nodes:
+            return self._nodes[name]
+        boot = Ledger(self.state, name).readable()[0]
+        if boot is None:
+            return Node(name, "")
+        return Node(name, boot.image.role, address=own_address(boot.document), options=boot.options)
+
+    def _machine(self, name: str) -> str:
+        """Where a node is now, or is going to be."""
+        return self._told(name) or self._bound.get(name, "")
+
+    # -- what runs -----------------------------------------------------------------------------------------------
+
+    def ask(self, names: t.Collection[str]) -> dict[str, Seen]:
+        known = [name for name in names if Ledger(self.state, name).exists()]
+        if not known:
+            return {}
+        waiting = self.progress.waiting(lambda: f"asking {listed(sorted(known))} what they run")
+        with waiting, ThreadPoolExecutor(max_workers=min(ASKED, len(known))) as pool:
+            seen = dict(zip(known, pool.map(self._ask, known)))
+        off = self._off([name for name in known if seen[name].state == "silent"])
+        return {**seen, **dict.fromkeys(off, Seen("stopped"))}
+
+    def _ask(self, name: str) -> Seen:
+        """What a node says that it runs."""
+        from ...nodes.connection import HostKeyMismatch  # with paramiko, which the inventory does without
+
+        try:
+            shell = self._connection(self._known(name))
+            try:
+                shell.open(REACH)
+                facts = facts_of(shell.run(probe(Expected(""), wait=False), REACH))
+            finally:
+                shell.close()
+        except HostKeyMismatch:
+            self.progress.say(f"{name}: its machine {self._machine(name)} runs another system")
+            return Seen("stopped")
+        except ComposeError:
+            return Seen("silent")
+        return Seen("running", next(iter(facts.get("identity", ())), None))
+
+    def _connection(self, node: Node) -> Connection:
+        from ...nodes.connection import connect
+
+        return connect(node.name, self.endpoint(node), self._keys)
+
+    def _off(self, names: t.Sequence[str]) -> set[str]:
+        """Those of the nodes whose machines are switched off, as far as that can be told."""
+        of = {self._machine(name): name for name in names}
+        if not of:
+            return set()
+        try:
+            return {of[machine] for machine in self._rest.are_off(list(of), POWER)}
+        except ComposeError as error:
+            self.progress.say(f"whether {listed(of)} are switched on cannot be told: {error.message}")
+            return set()
+
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
+        seen = super().observe(nodes)
+        for name, each in seen.items():
+            told, bound = self._told(name), self._bound.get(name, "")
+            if told and bound and told != bound:
+                seen[name] = replace(each, differs=(f"on machine {told}, not on {bound}",))
+        return seen
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        off = self._off([node.name for node in nodes])
+        return dict.fromkeys(off, Lost("it was shut down, or ended by itself", certain=True))
+
+    def console(self, node: Node, lines: int = 50) -> str:
+        return ""
+
+    # -- images --------------------------------------------------------------------------------------------------
+
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        images = distinct_images(targets)
+        for image in images:
+            if image.volumes:
+                volumes = ", ".join(image.volumes)
+                raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kadeploy lacks")
+        copied = [self._stage(image) for image in images]
+        for group in self._groups(targets):
+            self._deployer.rehearse(group)
+        return any(copied)
+
+    def _stage(self, image: Image) -> bool:
+        with self.progress.waiting(lambda: f"copying {image.identity}"):
+            return self._store.put_image(image)
+
+    def prune(self, keep: t.Collection[str]) -> None:
+        boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
+        self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
+
+    def teardown(self) -> None:
+        if self._setting("directory"):
+            self._store.remove()
+
+    # -- nodes that boot -----------------------------------------------------------------------------------------
+
+    def _groups(self, targets: t.Sequence[Target]) -> list[Group]:
+        """One for each image and cluster, whose nodes have the same options."""
+        parts: dict[tuple[t.Any, ...], dict[str, Target]] = {}
+        for target in targets:
+            machine = str(self.option(target.node, "machine"))
+            chosen = [self.option(target.node, key) for key in ("partition", "kernel_parameters", "deploy_timeout")]
+            posts = tuple(self.option(target.node, "postinstalls"))
+            key = (target.image.identity, machines.cluster_of(machine), *chosen, posts)
+            parts.setdefault(key, {})[machine] = target
+        groups = []
+        for (_identity, _cluster, partition, parameters, timeout, posts), part in parts.items():
+            image = next(iter(part.values())).image
+            name = name_of(f"{self._prefix}{image.role}-", image, part)
+            groups.append(Group(name, image, part, partition or "", parameters or "", posts, timeout))
+        return groups
+
+    def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
+        outcomes: dict[str, NodeResult] = {}
+        self._leave(targets)
+        groups = self._groups(targets)
+        with ThreadPoolExecutor(max_workers=min(DEPLOYMENTS, len(groups))) as pool:
+            for results in pool.map(self._deploy, groups):
+                for name, result in results.items():
+                    outcomes[name] = result
+                    tell(name, result)
+        return outcomes
+
+    def _leave(self, targets: t.Sequence[Target]) -> None:
+        """Switch off machines that nodes move away from: at no time may two be the same node."""
+        taken = {str(self.option(target.node, "machine")) for target in targets} | set(self._bound.values())
+        left = {self._told(target.node.name) for target in targets} - taken - {""}
+        for machine, why in self._switch_off({machine: machine for machine in left}).items():
+            self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
+
+    def _deploy(self, group: Group) -> dict[str, NodeResult]:
+        nodes = {machine: target.node.name for machine, target in group.targets.items()}
+        try:
+            self._stage(group.image)  # going back may need what was forgotten here
+            outcome = self._deployer.deploy(group)
+        except ComposeError as error:
+            return {name: NodeResult(False, True, f"{machine}: {error.message}") for machine, name in nodes.items()}
+        return {name: _result(name, machine, group, outcome) for machine, name in nodes.items()}
+
+    def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
+        known = {name: self._machine(name) for name in names if Ledger(self.state, name).exists()}
+        wrong = self._switch_off({machine: name for name, machine in known.items() if machine})
+        outcomes = {}
+        for name in names:
+            why = wrong.get(known.get(name, ""), "")
+            outcomes[name] = NodeResult(not why, name in known, f"{known[name]}: {why}" if why else "")
+            tell(name, outcomes[name])
+        return outcomes
+
+    def _switch_off(self, which: t.Mapping[str, str]) -> dict[str, str]:
+        """Switch machines off; those that did not, and why.
+
+        :param which: machine → how to call it.
+        """
+        if not which:
+            return {}
+        try:
+            self._rest.await_power(which, POWER)
+            identifier = self._rest.switch_off(list(which))
+            with self.progress.waiting(lambda: f"switching off {listed(which.values())}"):
+                outcome = self._rest.wait(identifier, list(which), POWER)
+            self._rest.forget(identifier)
+        except KadeployError as error:
+            if error.code != _NO_RIGHTS:
+                return dict.fromkeys(which, error.message)
+            self.progress.say(f"{listed(which)}: not this user's any more, and left to whoever has them now")
+            return {}
+        except ComposeError as error:
+            return dict.fromkeys(which, error.message)
+        return outcome.reasons()
+
+
+def _result(name: str, machine: str, group: Group, outcome: Outcome) -> NodeResult:
+    """What became of a node."""
+    why = outcome.reasons().get(machine)
+    if why is None and outcome.error is None:
+        return NodeResult(True, True, f"boots {group.image.identity} on {machine}")
+    return NodeResult(False, True, f"{machine}: {why}")
