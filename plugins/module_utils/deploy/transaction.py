@@ -211,10 +211,13 @@ class Transaction:
         }
 
     def stage(self) -> Result:
-        """Bring to the platform what the nodes to be switched are going to boot."""
+        """Have machines for the nodes to be switched, and bring there what they are going to boot."""
         journal = self.journal.read()
         targets = [] if journal.problem else self._targets(journal.plan)
-        return {"changed": self.engine.platform.stage(targets) if targets else False}
+        if not targets:
+            return {"changed": False}
+        acquired = self.engine.platform.acquire()
+        return {"changed": self.engine.platform.stage(targets) or acquired}
 
     def _targets(self, plan: Plan) -> list[Target]:
         """The nodes that the plan switches, with image and document."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import InputError
-from ..model.deployment import Deployment, Limit, Node
+from ..model.codec import decode, encode
+from ..model.deployment import Deployment, Limit, Node, Reservation
 from . import values
 from .members import from_members, to_members
 
@@ -51,6 +52,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
+    if deployment.reservation is not None:
+        shared["compose_reservation"] = encode(deployment.reservation)
     for key in _IF_ANY:
         if getattr(deployment, key):
             shared[f"compose_{key}"] = getattr(deployment, key)
@@ -119,9 +122,15 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) ->
         adopt_data=tuple(of(first, shared, "adopt_data")),
         may_fail=tuple(of(first, shared, "may_fail")),
         at_least=of(first, shared, "at_least"),
+        reservation=_reservation(shared),
         at_most={
             name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
         },
         **{key: of(first, shared, key) for key in _SHARED},
         **{key: values.plain(shared.get(f"compose_{key}", "")) for key in _IF_ANY},
     )
+
+
+def _reservation(shared: t.Mapping[str, t.Any]) -> Reservation | None:
+    given = values.plain(shared.get("compose_reservation"))
+    return None if given is None else decode(Reservation, given, "compose_reservation")
