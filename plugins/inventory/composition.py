@@ -238,7 +238,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.progress import 
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import reached
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
-from ansible_collections.immutable.compose.plugins.plugin_utils.placement import Ways
+from ansible_collections.immutable.compose.plugins.plugin_utils.placement import others_of
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
 
 #: Type of an option → what YAML may have for it, and what people are told to write.
@@ -269,7 +269,7 @@ class InventoryModule(BaseInventoryPlugin):
         sources.reading(path)
         try:
             options = self._options_of(loader, path)
-            composition, parsed, release = self._read(options, _others(inventory, loader, path), path)
+            composition, parsed, release = self._read(options, others_of(inventory, loader, path), path)
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
             if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
                 raise InputError(f"{path}: name: {parsed.deployment.name!r} is the name of a deployment read before")
@@ -394,12 +394,6 @@ def _held(deployment: Deployment) -> HeldAddresses:
         return HeldAddresses.read(deployment.state)
     except (OSError, ComposeError):
         return HeldAddresses("", {})
-
-
-def _others(inventory: InventoryData, loader: DataLoader, path: str) -> Others:
-    groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
-    groups["all"] = list(inventory.hosts)  # has no children before all sources are read
-    return Others({name: host.vars for name, host in inventory.hosts.items()}, groups, Ways(inventory, loader, path))
 
 
 def _constant(value: t.Any) -> t.Any:

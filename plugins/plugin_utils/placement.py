@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where Ansible reaches the hosts of other inventory sources. PRIVATE to the collection."""
+"""The hosts of other inventory sources, and where Ansible reaches them. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
+from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others
 from ansible_collections.immutable.compose.plugins.module_utils.describe.placement import Reached, by_name
 
 #: What connection plugins read; the last one that is set wins.
 VARIABLES = ("ansible_host", "ansible_ssh_host")
 
 
-class Ways:
-    """What the sources read so far say, with the files of ``group_vars`` and ``host_vars`` beside them.
+def others_of(inventory: InventoryData, loader: DataLoader, path: str) -> Others:
+    """What the sources read so far define.
 
     :param path: of the source that is being read.
     """
+    groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
+    groups["all"] = list(inventory.hosts)  # has no children before all sources are read
+    hosts = {name: host.vars for name, host in inventory.hosts.items()}
+    return Others(hosts, groups, _Ways(inventory, loader, path))
+
+
+class _Ways:
+    """What the sources say, with the files of ``group_vars`` and ``host_vars`` beside them."""
 
     def __init__(self, inventory: InventoryData, loader: DataLoader, path: str) -> None:
         self._inventory = inventory
