@@ -31,11 +31,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
 
 #: Whatever lies on a disk or is handed to another process, by the name of its schema.
 DOCUMENTS: dict[str, t.Any] = {
     shape.name_of(type_): type_
-    for type_ in (Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook)
+    for type_ in (Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook, Lent)
 }
 MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 #: Types that have a section of their own.
