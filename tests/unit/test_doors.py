@@ -158,8 +158,6 @@ TASKS: set[str] = {
 
 #: Has no type yet. This list may only shrink.
 KNOWN: set[str] = {
-    "module_utils/checks/report.py: Check.details",
-    "module_utils/checks/report.py: Report.to_json()",
     "module_utils/describe/document.py: boot_digest(document)",
     "module_utils/describe/document.py: node_document()",
     "module_utils/describe/document.py: node_document(interfaces)",
@@ -167,7 +165,6 @@ KNOWN: set[str] = {
     "module_utils/describe/document.py: own_address(document)",
     "module_utils/describe/document.py: peers_of()",
     "module_utils/describe/document.py: rest_digest(document)",
-    "module_utils/errors.py: ComposeError.failure",
     "module_utils/images/handover.py: Handover.__init__(document)",
     "module_utils/images/handover.py: deployment_file()",
     "module_utils/images/handover.py: deployment_file(document)",

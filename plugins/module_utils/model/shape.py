@@ -33,6 +33,8 @@ class Field:
     hint: t.Any
     required: bool
     secret: bool
+    #: As JSON has it, where it need not be told.
+    default: t.Any
 
 
 @cache
@@ -44,9 +46,16 @@ def fields(type_: t.Hashable) -> t.Mapping[str, Field]:
             hints[field.name],
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
             bool(field.metadata.get("secret")),
+            dataclasses.MISSING if field.metadata.get("always") else _default(field),
         )
         for field in dataclasses.fields(t.cast(t.Any, type_))
     }
+
+
+def _default(field: dataclasses.Field[t.Any]) -> t.Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return list(field.default) if isinstance(field.default, tuple) else field.default
 
 
 def schema_of(type_: t.Any) -> str | None:
@@ -160,6 +169,39 @@ def upgraded(type_: t.Any, data: t.Any) -> t.Any:
     return data
 
 
+def shortener(hint: t.Any) -> t.Callable[[t.Any], t.Any] | None:
+    """Takes what need not be told out of encoded data; ``None`` where there is nothing to take."""
+    if is_object(hint):
+        return _object_shortener(hint)
+    if is_union(hint):
+        one = next(filter(None, map(shortener, inner_types(hint))), None)
+        return one and (lambda data: None if data is None else one(data))
+    arguments = inner_types(hint)
+    shorten = shortener(arguments[0]) if arguments else None
+    if shorten is None:
+        return None
+    if is_mapping(hint):
+        return lambda data: {key: shorten(value) for key, value in data.items()}
+    return lambda data: [shorten(item) for item in data]
+
+
+@cache
+def _object_shortener(type_: t.Hashable) -> t.Callable[[t.Any], t.Any] | None:
+    brief = bool(getattr(type_, "brief", False))
+    defaults = {name: field.default for name, field in fields(type_).items() if brief}
+    inner = {name: found for name, field in fields(type_).items() if (found := shortener(field.hint))}
+    if not brief and not inner:
+        return None
+
+    def shorten(data: dict[str, t.Any]) -> t.Any:
+        told = {name: value for name, value in data.items() if not brief or value != defaults[name]}
+        for name in inner.keys() & told.keys():
+            told[name] = inner[name](told[name])
+        return told
+
+    return shorten
+
+
 def plain(data: t.Any) -> t.Any:
     """Data without the subclasses by which Ansible marks where values come from. Encrypted values stay as they are."""
     if type(data) in _SIMPLE:
@@ -172,6 +214,15 @@ def plain(data: t.Any) -> t.Any:
     if isinstance(data, (list, tuple)):
         return [plain(item) for item in data]
     return data
+
+
+def legible(data: t.Any) -> t.Any:
+    """Plain data, with what is no text of Unicode escaped."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {legible(key): legible(value) for key, value in data.items()}
+    return [legible(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
 def plain_or_refuse(data: t.Any) -> t.Any:

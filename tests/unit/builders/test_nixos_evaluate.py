@@ -76,7 +76,7 @@ def test_evaluation_errors_keep_the_words_of_nix(compose: Compose, text: str, me
         nixos().evaluate(path, {})
     assert f"{path}/composition.nix does not evaluate" in raised.value.message
     assert raised.value.failure is not None
-    assert raised.value.failure["kind"] == "evaluation"
+    assert raised.value.failure.kind == "evaluation"
 
 
 def test_syntax_errors_name_file_and_line(compose: Compose) -> None:
@@ -84,7 +84,7 @@ def test_syntax_errors_name_file_and_line(compose: Compose) -> None:
     with pytest.raises(EvaluationError) as raised:
         nixos().evaluate(path, {})
     assert raised.value.failure is not None
-    assert (raised.value.failure["file"], raised.value.failure["line"]) == (f"{path}/composition.nix", 3)
+    assert (raised.value.failure.file, raised.value.failure.line) == (f"{path}/composition.nix", 3)
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_a_flavour_that_does_not_suit_the_platform_is_refused(project: Path, sai
 def test_a_build_that_fails_says_why(project: Path, said: Path, tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match=r"(?s)build composition::broken.*it broke") as error:
         builder(said, flavour="broken").build(str(project), {}, ROLES, MACHINE, str(tmp_path / "roots"))
-    assert error.value.failure is not None and error.value.failure["kind"] == "build"
+    assert error.value.failure is not None and error.value.failure.kind == "build"
 
 
 def test_an_unknown_flavour_is_told_in_the_words_of_nix(project: Path, said: Path) -> None:

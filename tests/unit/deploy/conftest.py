@@ -21,6 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
@@ -92,16 +93,16 @@ class Site:
         return Transaction(self.engine(*batch))
 
     def deploy(self, *batch: str, keep_failed: bool = False, **wish: t.Any) -> dict[str, t.Any]:
-        """The steps of the role ``deploy``, each in a transaction of its own; their results by name."""
+        """The steps of the role ``deploy``, each in a transaction of its own: what their modules return, by name."""
         self.calls.clear()
-        done: dict[str, t.Any] = {}
-        plan = done["plan"] = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
-        if plan["pending"]:
+        done: dict[str, StepResult] = {}
+        done["plan"] = plan = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
+        if plan.pending:
             for step in ("build", "stage", "switch"):
                 done[step] = getattr(self.transaction(*batch), step)()
         done["verify"] = self.transaction(*batch).verify()
         done["settle"] = self.transaction(*batch).settle(keep_failed=keep_failed)
-        return done
+        return {step: codec.encode(result) for step, result in done.items()}
 
 
 class Stub(Builder):

@@ -248,6 +248,50 @@ def test_files(tmp_path: Path) -> None:
         codec.read(Whole, str(tmp_path))
 
 
+@dataclass(frozen=True)
+class Short:
+    brief: t.ClassVar[bool] = True
+
+    name: str
+    note: str | None = None
+    parts: t.Sequence[Part] = ()
+    words: t.Mapping[str, str] = field(default_factory=dict)
+    ok: bool = field(default=True, metadata={"always": True})
+
+
+@dataclass(frozen=True)
+class Shorts:
+    by_name: t.Mapping[str, Short]
+    best: Short | None = None
+    lists: t.Sequence[t.Sequence[Short]] = ()
+
+
+def test_what_need_not_be_told_is_left_out() -> None:
+    assert codec.encode(Short("a")) == {"name": "a", "ok": True}
+    assert codec.encode(Short("", "", (Part("b"),), {"k": ""}, False)) == {
+        "name": "",
+        "note": "",
+        "parts": [codec.encode(Part("b"))],
+        "words": {"k": ""},
+        "ok": False,
+    }
+    shorts = Shorts({"a": Short("a")}, None, [[Short("b", ok=False)]])
+    data = codec.encode(shorts)
+    assert data == {
+        "by_name": {"a": {"name": "a", "ok": True}},
+        "best": None,
+        "lists": [[{"name": "b", "ok": False}]],
+    }
+    again = codec.decode(Shorts, data, "shorts")
+    assert (again.best, again.by_name["a"].parts) == (None, ())
+    assert codec.encode(again) == data
+
+
+def test_what_is_no_text_is_written_nevertheless() -> None:
+    data = codec.encode(Short("half a \ud800", words={"\udcff": "x"}))
+    assert data == {"name": "half a \\ud800", "words": {"\\udcff": "x"}, "ok": True}
+
+
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     codec._converter.cache_clear()
     monkeypatch.setitem(sys.modules, "msgspec", None)

@@ -16,11 +16,11 @@ import os
 import platform
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...describe.load import source_digest
 from ...describe.options import Option
-from ...errors import ComposeError, EvaluationError, InputError, nearest
+from ...errors import ComposeError, EvaluationError, Failure, InputError, nearest
 from ...files import write_text
 from ...images.bundle import write_bundle
 from ...images.packages import from_store_paths
@@ -30,7 +30,7 @@ from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ...process import need
 from ...progress import Progress
 from ..base import Builder
-from ..failures import Failure, with_failure
+from ..failures import with_failure
 from ..revision import git_revision
 from .command import Guix
 from .composition import GuixComposition, read_composition
@@ -357,11 +357,11 @@ def _check_formats(formats: t.Sequence[str]) -> None:
         )
 
 
-def _located(failure: t.Mapping[str, t.Any] | None, directory: str) -> t.Mapping[str, t.Any] | None:
+def _located(failure: Failure | None, directory: str) -> Failure | None:
     """Guix names files as it found them: relative to the composition, where they are in it."""
-    if failure is None or not failure["file"]:
+    if failure is None or not failure.file:
         return failure
-    return {**failure, "file": os.path.join(directory, failure["file"])}
+    return replace(failure, file=os.path.join(directory, failure.file))
 
 
 def _scheme(text: str) -> str:

@@ -112,12 +112,12 @@ def test_one_of_yaml_and_scheme(lab: str, progress: Path) -> None:
 
 def test_scheme_needs_guix_or_a_manifest(lab: str, progress: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = builder(progress)
-    manifest = codec.encode(load.manifest(make.evaluate(lab, {})))
+    manifest = load.manifest(make.evaluate(lab, {}))
     Path(lab, "composition.yml").rename(Path(lab, "composition.scm"))
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(MissingProgramError, match="'guix'"):
         make.evaluate(lab, {})
     with pytest.raises(InputError, match=r"has no composition\.json, and cannot be evaluated here"):
         load.load(lab, {}, make)
-    Path(lab, "composition.json").write_text(json.dumps(manifest))
+    Path(lab, "composition.json").write_text(json.dumps(codec.encode(manifest)))
     assert sorted(load.load(lab, {}, make).roles) == ["client", "server"]
