@@ -158,27 +158,9 @@ TASKS: set[str] = {
 
 #: Has no type yet. This list may only shrink.
 KNOWN: set[str] = {
-    "module_utils/describe/document.py: boot_digest(document)",
-    "module_utils/describe/document.py: node_document()",
-    "module_utils/describe/document.py: node_document(interfaces)",
-    "module_utils/describe/document.py: node_document(peers)",
-    "module_utils/describe/document.py: own_address(document)",
-    "module_utils/describe/document.py: peers_of()",
-    "module_utils/describe/document.py: rest_digest(document)",
-    "module_utils/images/handover.py: Handover.__init__(document)",
-    "module_utils/images/handover.py: deployment_file()",
-    "module_utils/images/handover.py: deployment_file(document)",
-    "module_utils/images/handover.py: write_files(document)",
-    "module_utils/model/boot.py: Boot.document",
-    "module_utils/model/boot.py: Boot.options",
-    "module_utils/model/boot.py: Target.document",
-    "module_utils/model/image.py: Image.handover",
-    "module_utils/nodes/refresh.py: push_document(document)",
     "module_utils/oar/task.py: access(params)",
     "module_utils/oar/task.py: run(act)",
     "module_utils/oar/task.py: shown()",
-    "module_utils/platforms/base.py: Platform.interfaces()",
-    "module_utils/platforms/base.py: Platform.refresh(document)",
 }
 
 
