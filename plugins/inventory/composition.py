@@ -119,6 +119,15 @@ options:
         released.
     type: dict
     default: {}
+  reservation:
+    description:
+      - Machines that OAR lends for the nodes, on platforms whose machines have to be reserved (V(kadeploy)). A mapping.
+      - C(walltime), C(nodes) (by default as many as the deployment has), C(properties), C(queue), C(types) (by default
+        V(deploy)), C(start), C(project) and C(name) are those of M(immutable.compose.oar_job); so are C(interface),
+        C(frontend), C(ssh_config), C(url), C(site), C(ca_file) and C(timeout).
+      - C(on_failure) says what becomes of the job when a run fails before any node was ever verified, V(keep) or
+        V(release).
+    type: dict
   silent:
     description:
       - What happens to a node that does not answer though nothing was done to it. V(refuse) only reports it, for silent

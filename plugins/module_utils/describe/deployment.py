@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import InputError, nearest
 from ..model.composition import Composition, Distribution
-from ..model.deployment import Deployment, Node
+from ..model.deployment import Deployment, Node, Reservation
 from ..model.free import Options, OptionValue, Parameters
 from ..model.shape import plain
 from . import values
@@ -25,6 +25,7 @@ from .names import is_host_name, is_node_name, label_of
 from .options import HasOptions, PlatformFacts, validate_options
 from .ownership import parse_adopting
 from .placement import Reached, by_name, refuse_second_machine
+from .reservation import parse_reservation
 from .units import unit_patterns
 from .values import Unchecked
 
@@ -167,6 +168,7 @@ def parse(
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
         retries=values.whole(data.get("retries", 0), f"{path}: retries"),
+        reservation=_reservation(data, platform, name, len(nodes), path),
         at_least=parse_quorum(data.get("at_least"), nodes, composition.roles, f"{path}: at_least"),
         silent=values.one_of(data.get("silent", "refuse"), SILENT, f"{path}: silent"),
         may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
@@ -181,6 +183,16 @@ def parse(
     return Parsed(
         deployment, variables, frozenset(node.name for node in wanted if node.reached and not node.takes_over)
     )
+
+
+def _reservation(
+    data: Unchecked, platform: type[PlatformFacts], name: str, count: int, path: str
+) -> Reservation | None:
+    """What is to be reserved. :raises InputError: the platform's machines are not lent."""
+    where = f"{path}: reservation"
+    if data.get("reservation") is not None and not platform.borrows:
+        raise InputError(f"{where}: the machines of platform {platform.name!r} are not reserved, expected none")
+    return parse_reservation(data.get("reservation"), name, count, where)
 
 
 def _domain(data: Unchecked, nodes: t.Iterable[Node], path: str) -> str:

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import replace
 
 from ..errors import InputError
-from ..model.codec import decode
+from ..model.codec import decode, encode
 from ..model.deployment import Deployment, Node
 from ..model.free import Parameters
 from ..model.shape import plain
@@ -68,6 +68,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, object], dict[str, di
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
+    if deployment.reservation is not None:
+        shared["compose_reservation"] = encode(deployment.reservation)
     for key in _IF_ANY:
         if getattr(deployment, key):
             shared[f"compose_{key}"] = getattr(deployment, key)
@@ -107,7 +109,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Unchecked]) -> Deployment:
         first,
         shared,
         {key: key for key in (*_SHARED, *_OF_PARTS)},
-        {key: key for key in (*_IF_ANY, "revision")},
+        {key: key for key in (*_IF_ANY, "revision", "reservation")},
         name=name,
         nodes=[],
     )

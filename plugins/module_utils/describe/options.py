@@ -46,6 +46,7 @@ class PlatformFacts(HasOptions, t.Protocol):
     host_variables: t.ClassVar[t.Mapping[str, str]]
     boots_kernel: t.ClassVar[bool]
     own_addresses: t.ClassVar[bool]
+    borrows: t.ClassVar[bool]
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:

@@ -41,6 +41,35 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Reservation:
+    """Machines that OAR lends for the nodes of a deployment. What is empty is left to the site."""
+
+    nodes: int
+    #: ``H:M:S``, or seconds.
+    walltime: str
+    #: Of the job, by which it is found again.
+    name: str
+    types: tuple[str, ...] = ("deploy",)
+    #: SQL about the machines, as OAR takes it.
+    properties: str = ""
+    queue: str = ""
+    #: ``YYYY-MM-DD HH:MM:SS`` by the clock of the site.
+    start: str = ""
+    project: str = ""
+    #: How OAR is asked: ``command``, ``rest`` or ``grid5000``.
+    interface: str = "command"
+    frontend: str = ""
+    ssh_config: str = ""
+    url: str = ""
+    site: str = ""
+    ca_file: str = ""
+    #: Deadline, in seconds, for the job to run.
+    timeout: int = 3600
+    #: What becomes of the job when a run fails and no node was ever verified: ``keep`` or ``release``.
+    on_failure: str = "keep"
+
+
+@dataclass(frozen=True)
 class Deployment:
     """What the controller tells the modules."""
 
@@ -84,6 +113,8 @@ class Deployment:
     domain: str = ""
     #: Why the composition is not known; its nodes are those of the current release then. Empty: it is.
     broken: str = ""
+    #: Where the machines of the nodes come from, if they have to be reserved first.
+    reservation: t.Optional[Reservation] = None
     #: Name of the composition: with that of the deployment, whose data and state it is.
     composition_name: str = ""
     #: Nodes that may take over data which was made for others.
