@@ -56,6 +56,7 @@ MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re
 SECTIONS = {
     "Composition": "compositionjson",
     "Image": "imagejson",
+    "NixosCompose": "images-of-nixos-compose",
     "NodeDocument": "node-document",
     "NodeResult": "node-result",
     "Release": "release",

@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes.output imp
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.refresh import push_document
 
+from ..model.samples import document
 from .conftest import IDENTITY, NODE, Lab, Server, _free_port, failures
 
 
@@ -186,7 +187,9 @@ def test_evidence_is_limited(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_push_document_tells_what_the_node_said(server: Server) -> None:
     """No node here, so /run/compose is missing; that it works is tested on real nodes."""
     with pytest.raises(CommandError, match="(?s)apply-node refresh.*/run/compose") as caught:
-        push_document(Node(NODE, "server"), server.endpoint, server.keys, {"secrets": {"k": "hush"}})
+        push_document(
+            Node(NODE, "server"), server.endpoint, server.keys, document(Node(NODE, "server"), secrets={"k": "hush"})
+        )
     assert caught.value.node == NODE
     assert "hush" not in str(caught.value)
 

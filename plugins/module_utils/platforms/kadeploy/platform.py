@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...describe.document import own_address
 from ...errors import ComposeError, InputError, nearest
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import Interface
 from ...model.image import Image
 from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
@@ -197,9 +197,9 @@ class Kadeploy(ForgetfulPlatform):
         found = machines.addresses({self._bound[name] for name in asked})
         return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """None that the node would have to be told of: the site's network gives machines their addresses."""
-        return []
+        return ()
 
     def endpoint(self, node: Node) -> Endpoint:
         if node.address is None:
@@ -214,7 +214,7 @@ class Kadeploy(ForgetfulPlatform):
         boot = Ledger(self.state, name).readable()[0]
         if boot is None:
             return Node(name, "")
-        return Node(name, boot.image.role, address=own_address(boot.document), options=boot.options)
+        return Node(name, boot.image.role, address=boot.document.address, options=boot.options)
 
     def _machine(self, name: str) -> str:
         """Where a node is now, or is going to be."""
