@@ -7,6 +7,21 @@ from __future__ import annotations
 
 import difflib
 import typing as t
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What programs are told of a failure whose kind is known; the kinds are in :mod:`.builders.failures`."""
+
+    kind: str
+    #: Program that said so.
+    tool: str
+    #: In the tool's own words.
+    message: str
+    #: Where in the source of the composition, if the tool says so.
+    file: t.Optional[str] = None  # noqa: UP045 - read at run time, as those of model/
+    line: t.Optional[int] = None  # noqa: UP045
 
 
 class ComposeError(Exception):
@@ -15,8 +30,7 @@ class ComposeError(Exception):
     ``node`` and ``step`` are filled in by whoever knows them; :meth:`__str__` puts them in front.
     """
 
-    #: What kind of failure it is, for programs: see :mod:`.builders.failures`.
-    failure: t.Mapping[str, t.Any] | None = None
+    failure: Failure | None = None
 
     def __init__(self, message: str, *, node: str | None = None, step: str | None = None) -> None:
         super().__init__(message)

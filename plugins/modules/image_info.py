@@ -122,7 +122,7 @@ def inspect(path: str, compare_to: str | None, *, diff: bool) -> dict[str, t.Any
         result["changes"] = changes
         if diff and changes:
             result["changed"] = True
-            result["diff"] = [package_diff(changes, old.identity, image.identity)]
+            result["diff"] = [codec.encode(package_diff(changes, old.identity, image.identity))]
     return result
 
 

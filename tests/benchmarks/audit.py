@@ -77,7 +77,7 @@ def main() -> int:
             start = time.process_time()
             result = audit(engine, advisories())
             ours.append(time.process_time() - start)
-        if result["unknown"] or not result["failed_nodes"] or not result["findings"]:
+        if result.unknown or not result.failed_nodes or not result.findings:
             raise SystemExit("the audit did not find what is there")
     ratio = min(ours) / min(reading)
     print(

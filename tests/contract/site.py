@@ -17,9 +17,11 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.transacti
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
 from ansible_collections.immutable.compose.plugins.module_utils.images.bundle import write_bundle
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, Installed
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
@@ -84,24 +86,24 @@ class Site:
 
     def plan(self, **wish: t.Any) -> dict[str, str]:
         """Node → what would happen to it."""
-        steps = self.transaction().plan(Wish(**wish), hold=False)["nodes"]
-        return {name: step["action"] for name, step in steps.items()}
+        steps = self.transaction().plan(Wish(**wish), hold=False).nodes
+        return {name: step.action for name, step in steps.items()}
 
     def deploy(self, *, before: Before = lambda step: None, **wish: t.Any) -> Result:
         """A run as the role ``deploy`` makes it; the result of its last step."""
         before("plan")
         plan = self.transaction().plan(Wish(retire=True, **wish), hold=True)
-        if plan["pending"]:
+        if plan.pending:
             for step in ("build", "stage", "switch"):
                 before(step)
                 getattr(self.transaction(), step)()
         before("verify")
         self.transaction().verify()
         before("settle")
-        return self.transaction().settle()
+        return codec.encode(self.transaction().settle())
 
     def destroy(self, *batch: str, data: bool = False) -> Result:
-        return destroy(self.engine(*batch), data=data)
+        return codec.encode(destroy(self.engine(*batch), data=data))
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class Maker(Builder):
     def _site(self, path: str) -> Site:
         return self.sites[path]
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         site = self._site(path)
         return Composition("site", self.name, path, site.means, {"web": Role("web", site.means)}, test_script="")
 
@@ -147,7 +149,7 @@ class Maker(Builder):
         raise AssertionError("every identity is known already")
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         site = self._site(path)
         site.built += roles

@@ -20,6 +20,7 @@ from types import NoneType
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark  # noqa: E402
@@ -28,20 +29,47 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.journal import Journal  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.report import ReportDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried  # noqa: E402
 
 #: Whatever lies on a disk or is handed to another process, by the name of its schema.
 DOCUMENTS: dict[str, t.Any] = {
-    shape.name_of(type_): type_
-    for type_ in (Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook, Lent)
+    **{
+        shape.name_of(type_): type_
+        for type_ in (
+            *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
+            *(Run, Journal, ReportDocument, Tried, Lent),
+        )
+    },
+    # What modules return of one deployment, by their names.
+    **RESULTS,
 }
 MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 #: Types that have a section of their own.
-SECTIONS = {"Image": "imagejson", "NodeDocument": "node-document", "Release": "release", "Volume": "data-volumes"}
-WORDS = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", t.Any: "anything"}
+SECTIONS = {
+    "Composition": "compositionjson",
+    "Image": "imagejson",
+    "NodeDocument": "node-document",
+    "NodeResult": "node-result",
+    "Release": "release",
+    "Volume": "data-volumes",
+}
+WORDS = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    t.Any: "anything",
+    Json: "anything",
+}
 
 
 def parts(type_: t.Any) -> dict[str, t.Any]:
@@ -68,9 +96,12 @@ def types() -> dict[str, t.Any]:
 
 def meanings(type_: t.Any) -> dict[str, str]:
     """Field → the comment above it, as Markdown."""
+    found = {}
+    for base in type_.__bases__:
+        if shape.is_object(base):
+            found.update(meanings(base))
     source = inspect.getsource(type_)
     lines = source.splitlines()
-    found = {}
     for statement in t.cast(ast.ClassDef, ast.parse(source).body[0]).body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             number, words = statement.lineno - 1, []
@@ -96,7 +127,8 @@ def in_words(hint: t.Any) -> str:
         return link(hint)
     if shape.is_list(hint) or shape.is_mapping(hint):
         kind = "list" if shape.is_list(hint) else "object"
-        return kind if shape.inner_types(hint)[0] is t.Any else f"{kind} of {plural(shape.inner_types(hint)[0])}"
+        (inner,) = set(shape.inner_types(hint))
+        return kind if inner in (t.Any, Json) else f"{kind} of {plural(inner)}"
     return WORDS[hint]
 
 

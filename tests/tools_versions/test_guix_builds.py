@@ -78,15 +78,15 @@ def test_failures(kind: str, commands: str, options: tuple[str, ...], message: s
     with pytest.raises(ComposeError) as error:
         tool.realise("build it", [derivation], *options)
     assert error.value.failure is not None
-    assert (error.value.failure["kind"], error.value.failure["tool"]) == (kind, "guix")
-    assert message in error.value.failure["message"]
+    assert (error.value.failure.kind, error.value.failure.tool) == (kind, "guix")
+    assert message in error.value.failure.message
 
 
 def test_another_hash(tool: Guix, derive: Derive) -> None:
     with pytest.raises(ComposeError, match=r"actual hash") as error:
         tool.realise("build it", [derive("echo content > $out", fixed="00" * 32)])
     assert error.value.failure is not None
-    assert error.value.failure["kind"] == "hash-mismatch"
+    assert error.value.failure.kind == "hash-mismatch"
 
 
 def test_roots_keep_what_was_built(tool: Guix, derive: Derive, tmp_path: Path) -> None:

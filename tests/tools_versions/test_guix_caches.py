@@ -114,7 +114,7 @@ def authorized(server: Server) -> t.Iterator[None]:
 
 def kind_of(error: pytest.ExceptionInfo[ComposeError]) -> str:
     assert error.value.failure is not None, str(error.value)
-    return str(error.value.failure["kind"])
+    return str(error.value.failure.kind)
 
 
 def test_what_an_authorized_key_signed_is_fetched(server: Server, authorized: None, tool: Guix) -> None:

@@ -50,7 +50,7 @@ def test_a_channel_that_cannot_be_fetched_is_told(builder: MakeBuilder, composit
     with pytest.raises(ComposeError) as error:
         builder().identify(str(composition), {}, ["client"], ["qcow2"])
     assert error.value.failure is not None
-    assert error.value.failure["kind"] == "fetch", error.value.failure
+    assert error.value.failure.kind == "fetch", error.value.failure
 
 
 def test_a_channel_file_with_a_fault_is_told_with_its_place(builder: MakeBuilder, composition: Path) -> None:
@@ -58,6 +58,6 @@ def test_a_channel_file_with_a_fault_is_told_with_its_place(builder: MakeBuilder
     with pytest.raises(ComposeError) as error:
         builder().identify(str(composition), {}, ["client"], ["qcow2"])
     assert error.value.failure is not None
-    assert error.value.failure["kind"] == "evaluation"
-    assert error.value.failure["file"].endswith("channels.scm")
-    assert error.value.failure["line"] == 2
+    assert error.value.failure.kind == "evaluation"
+    assert error.value.failure.file.endswith("channels.scm")
+    assert error.value.failure.line == 2

@@ -163,8 +163,8 @@ def test_a_build_without_network_says_what_failed(builder: MakeBuilder, composit
     with pytest.raises(ComposeError) as error:
         builder().build(str(composition), {}, ["client"], ["qcow2"], str(tmp_path / "roots"))
     assert error.value.failure is not None
-    assert error.value.failure["kind"] == "fetch"
-    assert ".drv' failed" in error.value.failure["message"]
+    assert error.value.failure.kind == "fetch"
+    assert ".drv' failed" in error.value.failure.message
 
 
 def test_ansible_playbook_builds_with_stub_output_of_the_images(
@@ -223,18 +223,18 @@ def test_faults_of_a_file_are_told_with_their_place(
         builder().identify(str(composition), {}, ["client"], ["qcow2"])
     failure = error.value.failure
     assert failure is not None
-    assert (failure["kind"], failure["tool"]) == ("evaluation", "guix")
-    assert message in failure["message"]
-    assert failure["line"] == line
+    assert (failure.kind, failure.tool) == ("evaluation", "guix")
+    assert message in failure.message
+    assert failure.line == line
     if line is not None:
-        assert failure["file"] == str(file)
+        assert failure.file == str(file)
 
 
 def test_a_daemon_that_is_not_there_is_told(builder: MakeBuilder, composition: Path, tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match="see that guix-daemon runs") as error:
         builder(daemon_socket=str(tmp_path / "nosuch")).identify(str(composition), {}, ["client"], ["qcow2"])
     assert error.value.failure is not None
-    assert error.value.failure["kind"] == "daemon"
+    assert error.value.failure.kind == "daemon"
 
 
 def test_types_are_those_that_guix_has() -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import re
 import typing as t
 from functools import cache
@@ -12,9 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.journal import Journal
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "roles").glob("*/README.md")])
@@ -155,14 +151,6 @@ def test_every_key_of_a_deployment_file_is_in_its_page() -> None:
     page = (ROOT / "docs/inventory.md").read_text(encoding="utf-8")
     table = page[page.index("| key | value | default |") :].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(options)
-
-
-@pytest.mark.parametrize(("section", "type_"), [("Lease", Run), ("Journal", Journal)])
-def test_tables_that_are_written_by_hand_have_all_fields(section: str, type_: t.Any) -> None:
-    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", page[page.index(f"## {section}\n") :].split("\n## ")[0], re.MULTILINE)
-    named = [field for row in rows for field in re.findall(r"`(\w+)`", row)]
-    assert sorted(named) == sorted(field.name for field in dataclasses.fields(type_))
 
 
 def test_every_schema_is_in_the_table_of_documents() -> None:

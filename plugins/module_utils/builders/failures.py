@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import asdict, dataclass
 
-from ..errors import ComposeError
+from ..errors import ComposeError, Failure
 
 #: What may go wrong. ``fetch``: a source, not a cache. ``system``: built for another system than this host can build.
 KINDS = (
@@ -33,20 +32,6 @@ KINDS = (
     "fetch",
     "system",
 )
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a task result tells programs of a failure."""
-
-    kind: str
-    #: Program that said so.
-    tool: str
-    #: In the tool's own words.
-    message: str
-    #: Where in the source of the composition, if the tool says so.
-    file: str | None = None
-    line: int | None = None
 
 
 Causes = t.Sequence[tuple[str, t.Pattern[str]]]
@@ -131,7 +116,7 @@ def nix_evaluation_failure(text: str, tool: str = "nix") -> Failure:
 def with_failure(error: ComposeError, failure: Failure | None) -> ComposeError:
     """The same error, with what programs are told of it."""
     if failure is not None:
-        error.failure = asdict(failure)
+        error.failure = failure
     return error
 
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from ..describe.units import matches
 from ..errors import ComposeError
+from ..model.report import Check
 from ..nodes.connection import Connection, GivenUp, HostKeyMismatch, SSHError
 from ..nodes.probe import Expected, Facts, facts_of, probe
 from ..nodes.words import clean
 from ..platforms.base import Platform
 from ..progress import TOLD, Progress
 from .deadline import Deadline, DeadlineError
-from .report import REACHABLE, Check
+from .report import REACHABLE
 from .waiting import last_words, watching
 
 #: Seconds between two looks at a node that goes down, and for the list of jobs of one that does not come up.

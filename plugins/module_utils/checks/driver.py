@@ -15,14 +15,16 @@ import typing as t
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import replace
 from types import FrameType
 
 from ..describe.names import label_of
 from ..errors import CommandError, ComposeError
+from ..model.report import Check, CheckDetails
 from ..progress import Progress
 from .deadline import Deadline, DeadlineError
 from .machine import CheckFailed, Machine
-from .report import SCRIPT, Check
+from .report import SCRIPT
 from .script import compiled, dedent, variables
 
 #: Seconds after the deadline until a script that does not even ask for the time is left to itself.
@@ -126,14 +128,14 @@ class TestScript:
     # -- how it went ---------------------------------------------------------------------------------------------
 
     def _failed(self, error: BaseException, lines: list[int], seconds: float) -> Check:
-        details: dict[str, t.Any] = {}
+        details = CheckDetails()
         message = _message(error)
         if lines:
             source = self._text.splitlines()[lines[-1] - 1].strip()
             message = f"line {lines[-1]}: {source}\n{message}"
-            details = {"line": lines[-1], "source": source, "called_from": lines[:-1]}
+            details = CheckDetails(lines[-1], source, lines[:-1])
         if isinstance(error, (CheckFailed, CommandError)):
-            details.update(command=error.command, returncode=error.returncode, output=error.output)
+            details = replace(details, command=error.command, returncode=error.returncode, output=error.output)
             tail = "\n".join(error.output.strip().splitlines()[-20:])
             if isinstance(error, CheckFailed) and tail:
                 message = f"{message}\n{tail}"

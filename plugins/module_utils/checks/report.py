@@ -12,40 +12,17 @@ import os
 import re
 import typing as t
 import xml.etree.ElementTree as ET
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
-from ..files import write_json, write_text
-
-REPORT_SCHEMA = "immutable.compose/report/1"
+from ..files import write_text
+from ..model import codec
+from ..model.report import Check, ReportDocument, ScriptReport
 
 #: Names of checks: that a node answers, and the whole test script (its subtests are ``testScript: NAME``).
 REACHABLE, SCRIPT = "reachable", "testScript"
 
 #: Characters that XML 1.0 cannot express, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check."""
-
-    name: str
-    ok: bool
-    #: ``None`` where the result belongs to no node, or to an unknown one.
-    node: str | None = None
-    #: Why it failed; if it did not, what is worth knowing nevertheless.
-    message: str = ""
-    seconds: float = 0.0
-    #: For a failed test script: ``line``, ``source``, ``command``, ``returncode``, ``output``, as far as known.
-    details: t.Mapping[str, t.Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.node}: {self.words}" if self.node else self.words
-
-    @property
-    def words(self) -> str:
-        """The result without the node's name."""
-        return f"{self.name}: {'ok' if self.ok else self.message}"
 
 
 @dataclass(frozen=True)
@@ -60,21 +37,6 @@ class NodeReport:
     failed: int
     #: The failed checks, one per line.
     message: str
-
-
-@dataclass(frozen=True)
-class ScriptReport:
-    """How the test script went."""
-
-    ok: bool
-    #: False: it was not even started, as ``message`` says.
-    ran: bool = True
-    #: Why it failed, with line and source.
-    message: str = ""
-    #: Number of the line, where one is known.
-    line: int | None = None
-    #: The node whose method failed, in the batch or not; ``None`` if no node is to blame.
-    node: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,14 +81,18 @@ class Report:
         """The failed checks, one per line."""
         return "\n".join(str(check) for check in self.checks if not check.ok)
 
-    def to_json(self) -> dict[str, t.Any]:
-        return {
-            "schema": REPORT_SCHEMA,
-            "ok": self.ok,
-            "failed_nodes": self.failed_nodes,
-            "problem": self.problem,
-            **asdict(self),
-        }
+    def document(self) -> ReportDocument:
+        """The content of ``results.json``."""
+        return ReportDocument(
+            deployment=self.deployment,
+            ok=self.ok,
+            batch=self.batch,
+            failed_nodes=self.failed_nodes,
+            problem=self.problem,
+            script=self.script,
+            checks=self.checks,
+            evidence=self.evidence,
+        )
 
     def junit(self) -> str:
         """The report as JUnit XML: a test suite per node, and one for results that belong to no node."""
@@ -151,7 +117,7 @@ class Report:
                 )
                 if not check.ok:
                     failure = ET.SubElement(case, "failure", message=_xml(check.message))
-                    failure.text = _xml("\n".join(f"{key}: {value}" for key, value in check.details.items()))
+                    failure.text = _xml(str(check.details))
             evidence = self.evidence.get(node or "", {})
             if evidence:
                 text = "\n".join(f"{title}:\n{lines}" for title, lines in evidence.items())
@@ -165,7 +131,7 @@ class Report:
             replace(
                 check,
                 message=mask(check.message),
-                details={key: mask(value) if isinstance(value, str) else value for key, value in check.details.items()},
+                details=check.details.masked(mask),
             )
             for check in self.checks
         ]
@@ -175,7 +141,7 @@ class Report:
 
     def write(self, directory: str) -> None:
         """Write ``results.json`` and ``junit.xml``, each in one step."""
-        write_json(os.path.join(directory, "results.json"), self.to_json())
+        codec.write(os.path.join(directory, "results.json"), self.document())
         write_text(os.path.join(directory, "junit.xml"), self.junit())
 
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from ..errors import ComposeError
 from ..model.deployment import Deployment
+from ..model.report import Check, ScriptReport
 from ..nodes.connection import Connection, SSHError, connect
 from ..nodes.keys import Keys
 from ..nodes.probe import Expected
@@ -22,7 +23,7 @@ from .builtin import Look, check_nodes
 from .deadline import Deadline
 from .driver import TestScript
 from .machine import Machine
-from .report import SCRIPT, Check, NodeReport, Report, ScriptReport
+from .report import SCRIPT, NodeReport, Report
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50
@@ -167,7 +168,7 @@ def _run_script(what: Verification, connections: _Connections, deadline: Deadlin
 
 
 def _script_report(check: Check) -> ScriptReport:
-    return ScriptReport(check.ok, message=check.message, line=check.details.get("line"), node=check.node)
+    return ScriptReport(check.ok, message=check.message, line=check.details.line, node=check.node)
 
 
 def _evidence(what: Verification, failed: t.Sequence[str], connections: _Connections) -> dict[str, dict[str, str]]:

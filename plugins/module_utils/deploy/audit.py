@@ -17,6 +17,7 @@ from ..images.advisories import Advisories, Finding
 from ..images.image import find_image
 from ..model.composition import Role
 from ..model.image import Package
+from ..model.step import Audited, NodeAudit, Occurrence
 from .engine import Engine
 
 #: Names that a cell of the table or a message has at most, and lines that the table has on what is not known.
@@ -37,7 +38,7 @@ class Places:
     nodes: list[str] = field(default_factory=list)
 
 
-def audit(engine: Engine, data: t.Any) -> dict[str, t.Any]:
+def audit(engine: Engine, data: t.Any) -> Audited:
     """The module's result: findings with their places, and the word on each node.
 
     :param data: advisories, see :mod:`..images.advisories`.
@@ -69,16 +70,16 @@ def audit(engine: Engine, data: t.Any) -> dict[str, t.Any]:
         for finding in images.get(identity, ()):
             at(finding).nodes.append(name)
         nodes[name] = _word(identity, images.get(identity))
-    rows = [{**vars(finding), **vars(places)} for finding, places in sorted(found.items())]
-    return {
-        "changed": False,
-        "affected": bool(rows),
-        "findings": rows,
-        "nodes": nodes,
-        "failed_nodes": sorted(name for name, word in nodes.items() if not word["ok"]),
-        "unknown": unknown,
-        "table": [f"deployment {engine.deployment.name}:", *_table(rows), *_caveats(unknown)],
-    }
+    rows = [Occurrence(**vars(finding), **vars(places)) for finding, places in sorted(found.items())]
+    return Audited(
+        changed=False,
+        affected=bool(rows),
+        findings=rows,
+        nodes=nodes,
+        failed_nodes=sorted(name for name, word in nodes.items() if not word.ok),
+        unknown=unknown,
+        table=[f"deployment {engine.deployment.name}:", *_table(rows), *_caveats(unknown)],
+    )
 
 
 def _images(roots: str, advisories: Advisories, unknown: list[str]) -> dict[str, list[Finding]]:
@@ -140,23 +141,23 @@ def _running(engine: Engine) -> dict[str, str]:
     }
 
 
-def _word(identity: str, findings: t.Sequence[Finding] | None) -> dict[str, t.Any]:
+def _word(identity: str, findings: t.Sequence[Finding] | None) -> NodeAudit:
     """What there is to say of a node that has this image."""
     if findings is None:
         message = f"its image {identity or '(unknown)'} is not here, so that nobody knows what is in it"
     else:
         message = _names([f"{each.advisory} ({each.package} {each.version})" for each in findings], ", ")
-    return {"ok": not message, "message": message, "image": identity}
+    return NodeAudit(not message, message, identity)
 
 
-def _table(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+def _table(rows: t.Sequence[Occurrence]) -> list[str]:
     """Findings as lines for people, in columns."""
     if not rows:
         return ["nothing is affected"]
-    cells = [("advisory", "package", "version", "images", "composition", "releases", "nodes")]
+    cells: list[tuple[str, ...]] = [("advisory", "package", "version", "images", "composition", "releases", "nodes")]
     for row in rows:
-        names = (_names(row[key]) or "-" for key in ("roles", "releases", "nodes"))
-        cells.append((row["advisory"], row["package"], row["version"], str(len(row["images"])), *names))
+        names = (_names(each) or "-" for each in (row.roles, row.releases, row.nodes))
+        cells.append((row.advisory, row.package, row.version, str(len(row.images)), *names))
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
 

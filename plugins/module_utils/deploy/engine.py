@@ -14,19 +14,22 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from ..builders.base import Builder
-from ..builders.failures import Failure, with_failure
+from ..builders.failures import with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
 from ..checks.report import SCRIPT
 from ..describe.held import HeldAddresses
-from ..describe.load import MANIFEST, to_manifest
-from ..errors import ComposeError, InputError, nearest
+from ..describe.load import MANIFEST, manifest
+from ..errors import ComposeError, Failure, InputError, nearest
 from ..files import read_json, write_json
+from ..model import codec
 from ..model.boot import Seen
 from ..model.deployment import Deployment
 from ..model.image import FORMATS, Image
+from ..model.journal import Verified
 from ..model.plan import Meaning
 from ..model.result import NodeResult
+from ..model.step import Built, Checked, Diff, Evaluated, Locked, Reproduced
 from ..nodes.keys import Keys
 from ..platforms.base import Platform, endpoints
 from ..platforms.registry import PLATFORMS
@@ -34,7 +37,7 @@ from ..progress import Progress, listed
 from .desired import Desired, What
 from .documents import Documents
 from .release import ReleaseStore
-from .results import Result, Tally, Verified, to_result
+from .results import Tally, failed
 from .rollout import Rollout
 
 if t.TYPE_CHECKING:
@@ -102,23 +105,23 @@ class Engine:
 
     # -- compositions and images ---------------------------------------------------------------------------------
 
-    def evaluated(self, *, write: bool) -> Result:
+    def evaluated(self, *, write: bool) -> Evaluated:
         """``composition.json``; with ``write`` also as a file next to the composition."""
-        data = to_manifest(self.desired.evaluate())
+        composition = manifest(self.desired.evaluate())
+        data = codec.encode(composition)
         path = os.path.join(self.deployment.composition, MANIFEST)
         old = read_json(path) if os.path.exists(path) else None
         changed = write and old != data
         if changed:
             write_json(path, data, mode=0o644)
-        return {"changed": changed, "composition": data}
+        return Evaluated(changed, composition)
 
-    def lock(self, *, write: bool) -> Result:
+    def lock(self, *, write: bool) -> Locked:
         """Pin the inputs of every role."""
         path, old, new = self.builder.lock(self.desired.source.path, self.deployment.setup, write=write)
-        diff = {"before_header": path, "after_header": path, "before": old, "after": new}
-        return {"changed": old != new, "path": path, "diff": [diff] if old != new else []}
+        return Locked(old != new, path, [Diff(path, path, old, new)] if old != new else [])
 
-    def build(self, formats: t.Sequence[str], *, reproducible: bool) -> Result:
+    def build(self, formats: t.Sequence[str], *, reproducible: bool) -> Built:
         """Build the images of all roles of the batch.
 
         :param formats: that a person asks for; by default those that the platform needs.
@@ -134,7 +137,7 @@ class Engine:
         if reproducible:
             self.require_reproducible(what)
         built = [role for role in images if not before[role]]
-        return {"changed": bool(built), "built": built, "bundles": bundles(images)}
+        return Built(bool(built), built, bundles(images))
 
     def require_reproducible(self, what: What) -> None:
         """:raises ComposeError: an image that is built a second time differs from the first."""
@@ -146,17 +149,17 @@ class Engine:
             )
             raise with_failure(error, Failure("not-reproducible", self.builder.name, error.message))
 
-    def reproduce(self) -> Result:
+    def reproduce(self) -> Reproduced:
         """Build every image twice and compare: ``composition/role`` → what differs, empty if nothing does."""
         composition = self.desired.evaluate()
         what = self.desired.what(sorted(composition.roles))
         self.builder.build(*what, self.releases.roots)
         differences = self.builder.check_reproducible(*what)
-        return {"images": {f"{composition.name}/{role}": text for role, text in sorted(differences.items())}}
+        return Reproduced(False, {f"{composition.name}/{role}": text for role, text in sorted(differences.items())})
 
     # -- looking at nodes ----------------------------------------------------------------------------------------
 
-    def verify(self, release: str, script: str | None = None) -> Result:
+    def verify(self, release: str, script: str | None = None) -> Checked:
         """Check what runs against a kept release. Changes nothing but the results.
 
         :param script: a test script to run instead of the release's own.
@@ -175,7 +178,7 @@ class Engine:
             for node, result in verified.nodes.items()
             for message in [failures.get(node, "")]
         }
-        return {**to_result(nodes), "checks": verified.checks, "message": verified.script, "release": kept.number}
+        return Checked(False, nodes, failed(nodes), verified.checks, verified.script, kept.number)
 
     def _waiting(self, meant: t.Mapping[str, str], release: int) -> dict[str, str]:
         """Nodes that wait for a release which others have already, and what was verified on them before."""

@@ -10,27 +10,10 @@ back. The journal belongs to the run that holds the lease.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 
 from ..errors import ComposeError
 from ..model import codec
-from ..model.plan import Plan
-from ..model.result import NodeResult
-from .results import Verified
-
-
-@dataclass(frozen=True)
-class Journal:
-    """One run on one deployment, up to now."""
-
-    plan: Plan
-    #: Why a step came to nothing, for the whole deployment.
-    problem: str = ""
-    #: What was wrong, before anything was touched, with nodes that stay as they are.
-    ill_before: dict[str, str] = field(default_factory=dict)
-    #: By node; ``None`` as long as nothing was switched.
-    switched: dict[str, NodeResult] | None = None
-    verified: Verified | None = None
+from ..model.journal import Journal
 
 
 class JournalFile:

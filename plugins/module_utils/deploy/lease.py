@@ -17,10 +17,9 @@ import threading
 import time
 import typing as t
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 
-from ..errors import ComposeError
-from ..files import read_json, write_json
+from ..errors import ComposeError, InputError
+from ..model import codec
 from ..progress import SEEN, Progress
 from .lock import deployment_lock
 from .run import Run
@@ -58,7 +57,7 @@ class Lease:
                 return False
             if held is not None and held.alive is not False and not self._is_silent():
                 raise self._refusal(held)
-            write_json(self._path, asdict(self.run))
+            codec.write(self._path, self.run)
             return True
 
     def require(self) -> None:
@@ -121,10 +120,10 @@ class Lease:
 
     def _held(self) -> Run | None:
         try:
-            return Run(**read_json(self._path))
+            return codec.read(Run, self._path)
         except FileNotFoundError:
             return None
-        except (TypeError, ValueError):
+        except InputError:
             return None  # nobody's: a lease is written in one step
 
     def _is_forgotten(self) -> bool:

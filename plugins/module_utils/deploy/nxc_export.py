@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..files import write_text
 from ..model.deployment import Deployment, Node
 from ..model.image import Image
+from ..model.step import Exported
 from ..nodes.endpoint import Endpoint
 from .engine import Engine
 
@@ -36,7 +37,7 @@ NO_START = "#!/bin/sh\necho 'the machines of this deployment are started by immu
 ONLY = "composition"
 
 
-def export(engine: Engine, directory: str, flavour: str, *, write: bool) -> dict[str, t.Any]:
+def export(engine: Engine, directory: str, flavour: str, *, write: bool) -> Exported:
     """Write ``deploy/COMPOSITION::FLAVOUR.json``, ``nodes.json`` and the test script below a directory.
 
     :param flavour: empty: the one whose tools reach nodes of this platform.
@@ -85,12 +86,7 @@ def export(engine: Engine, directory: str, flavour: str, *, write: bool) -> dict
     if write:
         for name in changed:
             write_text(name, files[name], 0o644)
-    return {
-        "changed": bool(changed),
-        "deployment_file": path,
-        "distribution_file": distribution,
-        "distribution_options": options,
-    }
+    return Exported(bool(changed), path, distribution, options)
 
 
 def role_distribution(deployment: Deployment) -> tuple[dict[str, int], list[str]]:

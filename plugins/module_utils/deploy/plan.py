@@ -12,6 +12,7 @@ from ..images.packages import package_diff
 from ..model.boot import Seen
 from ..model.deployment import Node
 from ..model.plan import ACTIONS, Change, Plan
+from ..model.step import Diff
 
 #: What it was called before there was a room for types.
 Step = Change
@@ -45,9 +46,7 @@ def plan_node(node: Node, image: str, digest: str, observed: Seen, *, asked: boo
     return Step("keep", node.role, image, observed.identity, verified=verified)
 
 
-def render(
-    steps: t.Mapping[str, Step], changes: t.Mapping[str, t.Mapping[str, list[str | None]]]
-) -> list[dict[str, str]]:
+def render(steps: t.Mapping[str, Step], changes: t.Mapping[str, t.Mapping[str, list[str | None]]]) -> list[Diff]:
     """The plan as Ansible's ``--diff`` shows it: one entry for the nodes, one per role whose packages change."""
     before, after = [], []
     for name, step in sorted(steps.items()):
@@ -67,13 +66,8 @@ def render(
     return diff
 
 
-def _entry(header: str, before: list[str], after: list[str]) -> dict[str, str]:
-    return {
-        "before_header": header,
-        "after_header": header,
-        "before": "".join(f"{line}\n" for line in before),
-        "after": "".join(f"{line}\n" for line in after),
-    }
+def _entry(header: str, before: list[str], after: list[str]) -> Diff:
+    return Diff(header, header, "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after))
 
 
 def told(plan: Plan) -> list[str]:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from ..model.result import NodeResult
+from ..model.step import Fared
 from .engine import Engine
-from .results import Result, to_result
+from .results import any_changed, failed
 from .settlement import require
 
 
-def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
+def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Fared:
     """Stop and forget the batch; with the last node also what the nodes shared.
 
     Nodes that are no part of the deployment any more go with the last one, but never their data: nobody named them.
@@ -48,7 +49,7 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
         for name in (*going, *gone):
             engine.progress.say(f"destroy {name}: would be removed")
         would = {name: NodeResult(changed=name in going) for name in batch}
-        return {**to_result(would), "changed": bool(going or gone)}
+        return Fared(bool(going or gone), would, [])
     outcomes: dict[str, NodeResult] = {}
     outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy", named)))
     outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy", gone)))
@@ -56,4 +57,5 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Result:
     if there <= {*named, *gone} and all(outcome.ok for outcome in outcomes.values()):
         engine.platform.teardown()
     require({name: outcome for name, outcome in outcomes.items() if name in gone})
-    return to_result({**dict.fromkeys(batch, NodeResult()), **outcomes})
+    nodes = {**dict.fromkeys(batch, NodeResult()), **outcomes}
+    return Fared(any_changed(nodes), nodes, failed(nodes))

@@ -1,48 +1,15 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How nodes fared, and what modules return of it. PRIVATE to the collection."""
+"""How nodes fare: said as they do, and summed up. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass, field
 
 from ..model.result import NodeResult
 from ..progress import HEARTBEAT, TOLD, Progress
-
-#: What a module returns.
-Result = dict[str, t.Any]
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What a verification found."""
-
-    #: The built-in checks, by node.
-    nodes: dict[str, NodeResult]
-    #: How many checks passed and failed.
-    passed: int
-    failed: int
-    #: Why the test script failed; empty if it did not.
-    script: str = ""
-    #: The node at which the test script failed, if it was at one.
-    script_node: str | None = None
-    #: Nodes that were booted again because they were ill.
-    healed: list[str] = field(default_factory=list)
-
-    @property
-    def checks(self) -> dict[str, int]:
-        """How many checks passed and failed, as results and releases have it."""
-        return {"passed": self.passed, "failed": self.failed}
-
-    def failures(self) -> dict[str, str]:
-        """Node → what is wrong with it, the test script included where it failed at a node."""
-        found = {name: result.message for name, result in self.nodes.items() if not result.ok}
-        if self.script_node is not None:
-            found.setdefault(self.script_node, self.script)
-        return found
 
 
 class Tally:
@@ -75,15 +42,11 @@ def own_words(name: str, outcome: NodeResult) -> str:
     return words if colon and where.isalpha() else outcome.message
 
 
-def to_result(nodes: t.Mapping[str, NodeResult]) -> Result:
-    """Results of nodes as a module returns them."""
-    return {
-        "changed": any(result.changed for result in nodes.values()),
-        "failed_nodes": sorted(name for name, result in nodes.items() if not result.ok),
-        "nodes": {name: _compact(result) for name, result in nodes.items()},
-    }
+def any_changed(nodes: t.Mapping[str, NodeResult]) -> bool:
+    """Whether anything was done to any of them."""
+    return any(result.changed for result in nodes.values())
 
 
-def _compact(result: NodeResult) -> Result:
-    """What there is to say of one node: results of many nodes are kept by controllers."""
-    return {"ok": result.ok, "changed": result.changed, **{key: value for key, value in vars(result).items() if value}}
+def failed(nodes: t.Mapping[str, NodeResult]) -> list[str]:
+    """Those that are not what was asked for, by name."""
+    return sorted(name for name, result in nodes.items() if not result.ok)

@@ -9,6 +9,7 @@ import getpass
 import os
 import socket
 import time
+import typing as t
 from dataclasses import dataclass, field
 
 
@@ -16,14 +17,17 @@ from dataclasses import dataclass, field
 class Run:
     """One ``ansible-playbook``: its process, on whatever host."""
 
-    #: For people: user, host, process.
+    #: For people: user, host, process, and the number of the job in AWX.
     who: str
     #: Identifies kernel and process namespace that ``pid`` belongs to.
     host: str
+    #: Of the ``ansible-playbook``.
     pid: int
     #: When the process was started, in the kernel's own unit: process ids are used again.
     started: str
+    #: UTC, ``2026-01-31T12:00:00Z``.
     since: str = field(default="", compare=False)
+    schema: t.Literal["immutable.compose/lease/1"] = "immutable.compose/lease/1"
 
     @classmethod
     def of_process(cls, pid: int) -> Run:

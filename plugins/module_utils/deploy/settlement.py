@@ -15,12 +15,13 @@ from dataclasses import replace
 
 from ..errors import ComposeError
 from ..model.boot import Seen
+from ..model.journal import Journal
 from ..model.release import Located, Release
 from ..model.result import NodeResult
+from ..model.step import Settled
 from .engine import Engine
-from .journal import Journal
 from .plan import SHOWN
-from .results import Result, own_words, to_result
+from .results import any_changed, failed, own_words
 from .rollout import short_of_quorum
 
 
@@ -34,19 +35,19 @@ class Settlement:
         self.keep_failed = keep_failed
         self.failures = self._failures()
 
-    def result(self) -> Result:
+    def result(self) -> Settled:
         """What the module returns: the last word on every node of the batch."""
         result = self._result()
         if self.failures and not self.keep_failed:
             self.engine.platform.run_failed()
         return result
 
-    def _result(self) -> Result:
+    def _result(self) -> Settled:
         veto = self._veto()
         if veto:
             return self._kept(veto) if self.keep_failed else self._back(veto)
         if self.journal.verified is None:
-            return {"release": None, "summary": [], **to_result(self._results({}))}
+            return self._unreleased(self._results({}))
         return self._released(self.journal.verified.checks)
 
     # -- the verdict ---------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ class Settlement:
 
     # -- what is verified is released ------------------------------------------------------------------------------
 
-    def _released(self, checks: t.Mapping[str, int]) -> Result:
+    def _released(self, checks: t.Mapping[str, int]) -> Settled:
         """From now on a run that fails goes back to this. Retire what has no place any more.
 
         After a settled plan the platform is asked nothing and told nothing. What a new release makes superfluous is
@@ -151,15 +152,20 @@ class Settlement:
             require(removed)
             engine.addresses.forget(retired)
         engine.addresses.commit(nodes)
-        result = to_result({**self._results(removed), **lost})
+        results = {**self._results(removed), **lost}
         marked = any(not plan.steps[node.name].verified for node in nodes)
-        return {
-            **result,
-            "changed": result["changed"] or recorded or marked,
-            "retired": retired,
-            "release": number,
-            "summary": self._summary(number) if nodes else [],
-        }
+        return Settled(
+            any_changed(results) or recorded or marked,
+            results,
+            failed(results),
+            release=number,
+            summary=self._summary(number) if nodes else [],
+            retired=retired,
+        )
+
+    @staticmethod
+    def _unreleased(results: t.Mapping[str, NodeResult], veto: str = "") -> Settled:
+        return Settled(any_changed(results), results, failed(results), release=None, summary=[], veto=veto)
 
     def _summary(self, release: int | None) -> list[str]:
         """What runs now and how to get in, for people."""
@@ -178,7 +184,7 @@ class Settlement:
 
     # -- what was switched goes back -------------------------------------------------------------------------------
 
-    def _back(self, veto: str) -> Result:
+    def _back(self, veto: str) -> Settled:
         """Every node that is not proven boots what was verified last; then see that it does."""
         engine, plan = self.engine, self.plan
         engine.progress.say(f"settle: going back, because {veto.splitlines()[0]}")
@@ -195,7 +201,7 @@ class Settlement:
             elif not switched:
                 results[name] = NodeResult(False, True, f"told its peers of before again, because {veto}")
         engine.write_access()
-        return {**to_result(results), "release": None, "summary": [], "veto": veto}
+        return self._unreleased(results, veto)
 
     def _revert(self, switched: t.Sequence[str], veto: str) -> dict[str, NodeResult]:
         """Boot on these nodes what was verified last. The word on each is about what it runs then."""
@@ -223,7 +229,7 @@ class Settlement:
             now = f"{seen.state}, on its last verified image {seen.identity}"
         return NodeResult(False, True, f"{own}; {now}", back_on=back_on)
 
-    def _kept(self, veto: str) -> Result:
+    def _kept(self, veto: str) -> Settled:
         """Nothing goes back, and nothing is released: people want to look at it."""
         access = self.engine.keys.ssh_config_file
         results = self._results({})
@@ -232,7 +238,7 @@ class Settlement:
             login = f"ssh -F {access} {name}"
             way = f"left as it is (compose_keep_failed). Log in: {login}; go back: immutable.compose.rollback"
             results[name] = replace(results[name], ok=False, message=f"{own}; {way}")
-        return {**to_result(results), "release": None, "summary": [], "veto": veto}
+        return self._unreleased(results, veto)
 
 
 def require(outcomes: t.Mapping[str, NodeResult]) -> None:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from ..describe.held import HeldAddresses
 from ..describe.state import StateDirectory
 from ..errors import ComposeError
+from ..model import codec
 from ..model.deployment import Deployment
+from ..model.step import StepFailure
 from ..platforms.base import Platform
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
@@ -69,11 +71,14 @@ def take(name: str, params: t.Mapping[str, t.Any], *, check_mode: bool) -> Ended
                 result = step.act(engine, call)
         except ComposeError as error:
             error.step = error.step or name
-            return Ended(True, mask.result({"msg": str(error), "failure": error.failure}))
+            return _failed(mask, StepFailure(str(error), error.failure))
         except OSError as error:
-            return Ended(True, mask.result({"msg": f"{name}: {error}", "exception": traceback.format_exc()}))
-    result.setdefault("changed", False)
-    return Ended(False, mask.result(result), [mask.text(warning) for warning in engine.desired.warnings])
+            return _failed(mask, StepFailure(f"{name}: {error}", exception=traceback.format_exc()))
+    return Ended(False, mask.result(codec.encode(result)), [mask.text(warning) for warning in engine.desired.warnings])
+
+
+def _failed(mask: Mask, why: StepFailure) -> Ended:
+    return Ended(True, mask.result(codec.encode(why)))
 
 
 @contextmanager

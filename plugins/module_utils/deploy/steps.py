@@ -10,6 +10,7 @@ import os
 import typing as t
 from dataclasses import dataclass
 
+from ..model.step import StepResult
 from .audit import audit
 from .engine import Engine
 from .nxc_export import export
@@ -51,7 +52,7 @@ class Step:
     """One of them."""
 
     #: The one call into the engine; its result is the module's.
-    act: t.Callable[[Engine, Call], dict[str, t.Any]]
+    act: t.Callable[[Engine, Call], StepResult]
     #: What it needs of the deployment; in check mode that is nothing.
     claim: t.Callable[[Call], Claim]
     #: It knows what it would do, and is run in check mode.

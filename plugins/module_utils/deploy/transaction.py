@@ -17,14 +17,16 @@ from ..errors import ComposeError, InputError, nearest
 from ..images.packages import versions
 from ..model.boot import Seen, Target
 from ..model.deployment import Node
+from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
 from ..model.result import NodeResult
+from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, StepResult
 from .desired import Meant
 from .engine import Engine, bundles
-from .journal import Journal, JournalFile
+from .journal import JournalFile
 from .plan import Step, plan_node, render, told
-from .results import Result, Verified, to_result
+from .results import any_changed, failed
 from .rollout import short_of_quorum
 from .settlement import Settlement, require
 from .waves import Waves, out_of_service
@@ -52,7 +54,7 @@ class Transaction:
 
     # -- plan ----------------------------------------------------------------------------------------------------
 
-    def plan(self, wish: Wish, *, hold: bool, predict: bool = False) -> Result:
+    def plan(self, wish: Wish, *, hold: bool, predict: bool = False) -> Planned:
         """What has to happen, without doing it.
 
         :param hold: the steps that follow do it.
@@ -72,7 +74,7 @@ class Transaction:
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)
 
-    def _plan(self, wish: Wish, desired: Meant | None, roles: t.Sequence[str], *, hold: bool, predict: bool) -> Result:
+    def _plan(self, wish: Wish, desired: Meant | None, roles: t.Sequence[str], *, hold: bool, predict: bool) -> Planned:
         """The plan of what is not refused, while nobody else changes anything."""
         engine = self.engine
         observed = engine.platform.observe(engine.nodes)
@@ -100,17 +102,20 @@ class Transaction:
         for line in told(plan):
             self.progress.say(line)
         changes = engine.desired.package_changes(plan.steps.values(), plan.packages)
-        return {
-            "changed": predict and plan.pending,
-            "pending": plan.pending,
-            "settled": plan.settled,
-            "nodes": {name: _planned(step) for name, step in steps.items()},
-            "waves": plan.waves,
-            "images": plan.images,
-            "packages": changes,
-            "release": plan.release,
-            "diff": render(steps, changes),
-        }
+        return Planned(
+            changed=predict and plan.pending,
+            pending=plan.pending,
+            settled=plan.settled,
+            nodes={
+                name: NodePlan(each.action, each.role, each.image, each.running, each.why)
+                for name, each in steps.items()
+            },
+            waves=plan.waves,
+            images=plan.images,
+            packages=changes,
+            release=plan.release,
+            diff=render(steps, changes),
+        )
 
     def _refuse_strangers(self, names: t.Sequence[str]) -> None:
         members = [node.name for node in self.engine.deployment.nodes]
@@ -178,7 +183,7 @@ class Transaction:
 
     # -- build and stage -----------------------------------------------------------------------------------------
 
-    def build(self, *, reproducible: bool = False) -> Result:
+    def build(self, *, reproducible: bool = False) -> Built:
         """Build the images that the plan needs; those of a kept release exist already.
 
         :param reproducible: build each of them a second time; one that differs is an error.
@@ -187,7 +192,7 @@ class Transaction:
         plan = journal.plan
         roles = sorted({plan.steps[name].role for name in plan.names(*SWITCHED)})
         if journal.problem or plan.release is not None or not roles:
-            return {"changed": False, "built": [], "bundles": {}}
+            return Built(False, [], {})
         before = engine.builder.is_built(*engine.desired.what(roles))
         images = engine.builder.build(*engine.desired.what(roles), engine.releases.roots)
         for role, image in images.items():
@@ -202,22 +207,16 @@ class Transaction:
         # Some builders tell only now what is inside; the plan has shown the rest.
         now = {role: versions(image.packages) for role, image in images.items() if not plan.packages.get(role)}
         changes = engine.desired.package_changes(plan.steps.values(), now)
-        return {
-            "changed": bool(built),
-            "built": built,
-            "bundles": bundles(images),
-            "packages": changes,
-            "diff": render({}, changes),
-        }
+        return Built(bool(built), built, bundles(images), changes, render({}, changes))
 
-    def stage(self) -> Result:
+    def stage(self) -> StepResult:
         """Have machines for the nodes to be switched, and bring there what they are going to boot."""
         journal = self.journal.read()
         targets = [] if journal.problem else self._targets(journal.plan)
         if not targets:
-            return {"changed": False}
+            return StepResult(False)
         acquired = self.engine.platform.acquire()
-        return {"changed": self.engine.platform.stage(targets) or acquired}
+        return StepResult(self.engine.platform.stage(targets) or acquired)
 
     def _targets(self, plan: Plan) -> list[Target]:
         """The nodes that the plan switches, with image and document."""
@@ -229,12 +228,12 @@ class Transaction:
 
     # -- switch --------------------------------------------------------------------------------------------------
 
-    def switch(self) -> Result:
+    def switch(self) -> Fared:
         """Boot the planned images; tell running nodes their new peers."""
         engine, journal = self.engine, self.journal.read()
         plan = journal.plan
         if journal.problem:
-            return to_result({})
+            return Fared(False, {}, [])
         done = {name: result for name, result in (journal.switched or {}).items() if result.ok}
         targets = {target.node.name: target for target in self._targets(plan) if target.node.name not in done}
         if targets and journal.switched is None:
@@ -257,7 +256,7 @@ class Transaction:
         engine.write_access()  # some platforms know an address only now
         results = {**done, **outcomes}
         self.journal.write(replace(journal, switched=results))
-        return {**to_result(results), "diff": render(plan.steps, {})}
+        return Fared(any_changed(results), results, failed(results), render(plan.steps, {}))
 
     def _make_room(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
         """Remove what is to be retired and has an address that is used again: it goes before that."""
@@ -277,12 +276,12 @@ class Transaction:
 
     # -- verify --------------------------------------------------------------------------------------------------
 
-    def verify(self) -> Result:
+    def verify(self) -> Checked:
         """Identity, units, ports of the batch, then the test script. What is ill without our doing boots once more."""
         journal = self.journal.read()
         plan = journal.plan
         if journal.problem:
-            return to_result({})
+            return Checked(False, {}, [])
         skip = [name for name, result in (journal.switched or {}).items() if not result.ok]
         names = [name for name in plan.batch if name not in skip]
         # What is ill already does not keep the others from being tested.
@@ -293,7 +292,8 @@ class Transaction:
         if ill:
             verified = self._heal(journal, ill, names, script)
         self.journal.write(replace(journal, verified=verified))
-        return {**to_result(verified.nodes), "checks": verified.checks, "message": verified.script}
+        nodes = verified.nodes
+        return Checked(any_changed(nodes), nodes, failed(nodes), verified.checks, verified.script)
 
     def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
         plan = journal.plan
@@ -343,7 +343,7 @@ class Transaction:
 
     # -- settle --------------------------------------------------------------------------------------------------
 
-    def settle(self, *, keep_failed: bool = False) -> Result:
+    def settle(self, *, keep_failed: bool = False) -> Settled:
         """The end of the run: what was verified is released, or what was switched goes back.
 
         :param keep_failed: leave what failed as it is, to be looked at.
@@ -358,12 +358,6 @@ class Transaction:
         with suppress(ComposeError):
             journal = self.journal.read()
             self.journal.write(replace(journal, problem=journal.problem or problem))
-
-
-def _planned(step: Step) -> Result:
-    """One node's part of the plan, as the module returns it."""
-    said = {"role": step.role, "image": step.image, "running": step.running, "why": step.why}
-    return {"action": step.action, **{key: value for key, value in said.items() if value}}
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:

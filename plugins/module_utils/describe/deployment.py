@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from ..errors import InputError, nearest
 from ..model.composition import Composition, Distribution
 from ..model.deployment import Deployment, Node, Reservation
+from ..model.free import Options, OptionValue, Parameters
+from ..model.shape import plain
 from . import values
 from .addresses import Addresses, parse_network
 from .limits import parse_limits, parse_quorum
@@ -25,13 +27,13 @@ from .ownership import parse_adopting
 from .placement import Reached, by_name, refuse_second_machine
 from .reservation import parse_reservation
 from .units import unit_patterns
+from .values import Unchecked
 
 #: What may happen to a node that does not answer.
 SILENT = ("refuse", "replace")
 ROLE_KEYS = ("count", "names", "hosts", "take_over", "variables", "parameters", "secrets", "options")
 NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
 
-Data = t.Mapping[str, t.Any]
 Chosen = t.TypeVar("Chosen", bound=HasOptions)
 
 
@@ -40,7 +42,7 @@ class Others:
     """What other inventory sources define."""
 
     #: Variables by host.
-    hosts: t.Mapping[str, Data] = field(default_factory=dict)
+    hosts: t.Mapping[str, Unchecked] = field(default_factory=dict)
     #: Hosts by group.
     groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     #: How Ansible reaches a host. Asked for those only that a role is placed on.
@@ -53,7 +55,7 @@ class Parsed:
 
     deployment: Deployment
     #: The user's variables by node, of those that have some.
-    variables: t.Mapping[str, Data]
+    variables: t.Mapping[str, Unchecked]
     #: Nodes that are hosts of other inventory sources, and are reached as these say.
     placed: frozenset[str]
 
@@ -62,13 +64,13 @@ class Parsed:
 class _Settings:
     """What can be set for a whole deployment, a role and a node; the narrower one wins."""
 
-    variables: Data
-    parameters: Data
-    secrets: Data
-    options: Data
+    variables: Unchecked
+    parameters: Parameters
+    secrets: t.Mapping[str, str]
+    options: Options
 
     @classmethod
-    def read(cls, entry: Data, platform: type[PlatformFacts], where: str) -> _Settings:
+    def read(cls, entry: Unchecked, platform: type[PlatformFacts], where: str) -> _Settings:
         options = values.mapping(entry.get("options"), f"{where}.options")
         return cls(
             values.variables(entry.get("variables"), f"{where}.variables"),
@@ -95,7 +97,7 @@ class _Wanted:
     index: int
     settings: _Settings
     #: As given in the file.
-    address: t.Any = None
+    address: object = None
     #: How Ansible reaches the existing host that it is placed on.
     reached: Reached | None = None
     #: Options that come from the variables of that host.
@@ -104,12 +106,13 @@ class _Wanted:
     takes_over: bool = False
 
 
-def file_name(path: str) -> str:
-    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``, as a label."""
-    return label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
+def name_of(data: Unchecked, path: str) -> str:
+    """Name of a deployment; where its file gives none, the file's name up to ``.compose.yml``, as a label."""
+    given = values.text(data.get("name"), f"{path}: name")
+    return given or label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
 
 
-def state_directory(base: str | None, name: str, path: str) -> str:
+def state_directory(base: str, name: str, path: str) -> str:
     """Directory of a deployment: below ``base`` (relative to the deployment file), else where state belongs here."""
     if base:
         above = os.path.join(os.path.dirname(path), os.path.expanduser(base))
@@ -122,22 +125,23 @@ def state_directory(base: str | None, name: str, path: str) -> str:
 
 
 def parse(
-    data: Data,
+    data: Unchecked,
     composition: Composition,
     path: str,
     platforms: t.Mapping[str, type[PlatformFacts]],
+    builders: t.Mapping[str, type[HasOptions]],
     others: Others | None = None,
 ) -> Parsed:
-    """Read a deployment file whose builder is one of those known (:func:`chosen`).
+    """Read a deployment file.
 
     :param data: options of the inventory plugin; plain data.
     :param path: of the deployment file, absolute: for messages, the default name, and paths relative to it.
-    :param platforms: the known platforms by name.
+    :param platforms: the known platforms by name; ``builders`` likewise.
     :param others: for roles that are placed on existing hosts, and against names that are used already.
     :raises InputError: names file, key, value and what was expected.
     """
     others = others or Others()
-    name = values.host_name(data.get("name") or file_name(path), f"{path}: name")
+    name = values.host_name(name_of(data, path), f"{path}: name")
     values.host_name(composition.name, f"{composition.path}: name of the composition")
     network = parse_network(data["network"], f"{path}: network")
     platform, options = chosen(data["platform"], platforms, path, "platform")
@@ -154,12 +158,12 @@ def parse(
         name=name,
         composition=composition.path,
         builder=composition.builder,
-        builder_options=_named(data["builder"])[1],
+        builder_options=chosen(data["builder"], builders, path, "builder")[1],
         platform=platform.name,
         nodes=nodes,
         network=str(network),
         domain=_domain(data, nodes, path),
-        state=state_directory(data.get("state_dir"), name, path),
+        state=state_directory(values.text(data.get("state_dir"), f"{path}: state_dir"), name, path),
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
@@ -181,7 +185,9 @@ def parse(
     )
 
 
-def _reservation(data: Data, platform: type[PlatformFacts], name: str, count: int, path: str) -> Reservation | None:
+def _reservation(
+    data: Unchecked, platform: type[PlatformFacts], name: str, count: int, path: str
+) -> Reservation | None:
     """What is to be reserved. :raises InputError: the platform's machines are not lent."""
     where = f"{path}: reservation"
     if data.get("reservation") is not None and not platform.borrows:
@@ -189,7 +195,7 @@ def _reservation(data: Data, platform: type[PlatformFacts], name: str, count: in
     return parse_reservation(data.get("reservation"), name, count, where)
 
 
-def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
+def _domain(data: Unchecked, nodes: t.Iterable[Node], path: str) -> str:
     """The domain of nodes whose names have no dots."""
     domain = values.domain(data.get("domain"), f"{path}: domain")
     names = {node.name for node in nodes}
@@ -201,15 +207,13 @@ def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
     return domain
 
 
-def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
+def _named(value: object) -> tuple[object, dict[str, object]]:
     """What is given as a name, or as a mapping with the name and options."""
     options = dict(value) if isinstance(value, t.Mapping) else {"name": value}
     return options.pop("name", None), options
 
 
-def chosen(
-    value: t.Any, known: t.Mapping[str, type[Chosen]], path: str, what: str
-) -> tuple[type[Chosen], dict[str, t.Any]]:
+def chosen(value: object, known: t.Mapping[str, type[Chosen]], path: str, what: str) -> tuple[type[Chosen], Options]:
     """The platform or builder that a deployment file names, alone or in a mapping with its options.
 
     :param what: the key of the file, ``platform`` or ``builder``.
@@ -221,7 +225,12 @@ def chosen(
 
 
 def _nodes(
-    data: Data, composition: Composition, platform: type[PlatformFacts], every: _Settings, path: str, others: Others
+    data: Unchecked,
+    composition: Composition,
+    platform: type[PlatformFacts],
+    every: _Settings,
+    path: str,
+    others: Others,
 ) -> list[_Wanted]:
     """All nodes, by role and index."""
     roles = values.mapping(data.get("roles"), f"{path}: roles")
@@ -262,7 +271,7 @@ def _nodes(
     return list(wanted.values())
 
 
-def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
+def role_entry(value: object, where: str) -> dict[str, object]:
     """A role's entry in its long form."""
     if not isinstance(value, t.Mapping):
         return {"names" if isinstance(value, (list, tuple)) else "count": value}
@@ -273,7 +282,7 @@ def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
     return entry
 
 
-def _names(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
+def _names(role: str, entry: Unchecked, composition: Composition, where: str) -> list[str]:
     """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
     if entry.get("names") is not None:
         return values.host_names(entry["names"], f"{where}.names")
@@ -293,7 +302,7 @@ def _names(role: str, entry: Data, composition: Composition, where: str) -> list
     return names
 
 
-def _placed(entry: Data, where: str, others: Others) -> list[str]:
+def _placed(entry: Unchecked, where: str, others: Others) -> list[str]:
     """The existing hosts that a role is placed on: all, or the first ``count``."""
     words, count = entry["hosts"], values.count(entry.get("count"), f"{where}.count")
     pool: dict[str, None] = {}
@@ -317,12 +326,12 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
     return list(pool)[:count]
 
 
-def _known(host: str, platform: type[PlatformFacts], others: Others, where: str) -> dict[str, t.Any]:
+def _known(host: str, platform: type[PlatformFacts], others: Others, where: str) -> Options:
     """Options of the platform that the variables of an existing host say."""
-    known = {}
+    known: dict[str, OptionValue] = {}
     for option, variable in platform.host_variables.items():
         if variable in others.hosts[host]:
-            value = values.plain(others.hosts[host][variable])
+            value = plain(others.hosts[host][variable])
             if platform.options[option].type is int and isinstance(value, str) and re.fullmatch("[0-9]+", value):
                 value = int(value)
             where_ = f"{where}.hosts: {variable} of {host!r}"

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..errors import InputError, MissingProgramError
 from ..model import codec
 from ..model.composition import Composition
+from ..model.free import Parameters
 
 #: Result of an evaluation, kept next to the composition for hosts that cannot evaluate.
 MANIFEST = "composition.json"
@@ -23,11 +24,11 @@ class Evaluates(t.Protocol):
 
     name: t.ClassVar[str]
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         """The composition in a directory. :raises ComposeError: it cannot be evaluated here, or does not evaluate."""
 
 
-def load(path: str, parameters: t.Mapping[str, t.Any], builder: Evaluates) -> Composition:
+def load(path: str, parameters: Parameters, builder: Evaluates) -> Composition:
     """The composition in a directory: evaluated if this host has what that needs, else from its ``composition.json``.
 
     :param path: directory, or a manifest to be read without trying to evaluate.
@@ -57,10 +58,9 @@ def _require_directory(path: str) -> None:
         raise InputError(f"{path}: {error.strerror}, expected the directory of a composition") from None
 
 
-def to_manifest(composition: Composition) -> dict[str, t.Any]:
+def manifest(composition: Composition) -> Composition:
     """Content of ``composition.json`` for a composition that was evaluated on this host."""
-    data: dict[str, t.Any] = codec.encode(replace(composition, source=source_digest(composition.path)))
-    return data
+    return replace(composition, source=source_digest(composition.path))
 
 
 def is_stale(composition: Composition) -> bool:

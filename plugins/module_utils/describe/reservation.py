@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ..errors import InputError
 from ..model.deployment import Reservation
 from . import values
@@ -18,7 +16,7 @@ INTERFACES = ("command", "rest", "grid5000")
 ON_FAILURE = ("keep", "release")
 
 
-def parse_reservation(value: t.Any, deployment: str, count: int, where: str) -> Reservation | None:
+def parse_reservation(value: object, deployment: str, count: int, where: str) -> Reservation | None:
     """The reservation, or ``None`` if the file has none. What OAR itself may refuse is not known here.
 
     :param deployment: its name, of which the job gets one.
@@ -29,11 +27,15 @@ def parse_reservation(value: t.Any, deployment: str, count: int, where: str) -> 
         return None
     entry = values.mapping(value, where)
     values.known(entry, KEYS, where, "key of a reservation")
+    texts: dict[str, str] = {"name": f"compose-{deployment}"}
     for key in (*_TEXTS, "walltime"):
-        if not isinstance(entry.get(key, ""), str):
+        text = entry.get(key, "")
+        if not isinstance(text, str):
             hint = ", in quotes: without them, YAML makes a number of it" if key == "walltime" else ""
-            raise InputError(f"{where}.{key} is {entry[key]!r}, expected text{hint}")
-    if not entry.get("walltime"):
+            raise InputError(f"{where}.{key} is {text!r}, expected text{hint}")
+        if text:
+            texts[key] = text
+    if "walltime" not in texts:
         raise InputError(f'{where}.walltime is missing, expected H:M:S, for example "3:20:0"')
     types = entry.get("types", ["deploy"])
     if not isinstance(types, list) or not all(isinstance(word, str) for word in types):
@@ -43,10 +45,9 @@ def parse_reservation(value: t.Any, deployment: str, count: int, where: str) -> 
         raise InputError(f"{where}.nodes is {nodes}, but the deployment has {count} nodes")
     return Reservation(
         nodes=nodes,
-        walltime=entry["walltime"],
         types=tuple(types),
         interface=values.one_of(entry.get("interface", "command"), INTERFACES, f"{where}.interface"),
         timeout=values.at_least_one(entry.get("timeout", 3600), f"{where}.timeout"),
         on_failure=values.one_of(entry.get("on_failure", "keep"), ON_FAILURE, f"{where}.on_failure"),
-        **{"name": f"compose-{deployment}", **{key: entry[key] for key in _TEXTS if entry.get(key)}},
+        **texts,
     )

@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ..model.image import Package
+from ..model.step import Diff
 
 #: Base name of a store path. The version begins as for ``builtins.parseDrvName`` of Nix and
 #: ``package-name->name+version`` of Guix, which agree where it begins with a digit.
@@ -54,11 +55,9 @@ def package_changes(old: t.Mapping[str, str], new: t.Mapping[str, str]) -> dict[
     return {name: [old.get(name), new.get(name)] for name in sorted({*old, *new}) if old.get(name) != new.get(name)}
 
 
-def package_diff(
-    changes: t.Mapping[str, t.Sequence[str | None]], before_header: str, after_header: str
-) -> dict[str, str]:
+def package_diff(changes: t.Mapping[str, t.Sequence[str | None]], before_header: str, after_header: str) -> Diff:
     """Changes as Ansible's ``--diff`` shows them."""
     before, after = (
         "".join(f"{name} {pair[side]}\n" for name, pair in changes.items() if pair[side] is not None) for side in (0, 1)
     )
-    return {"before_header": before_header, "after_header": after_header, "before": before, "after": after}
+    return Diff(before_header, after_header, before, after)

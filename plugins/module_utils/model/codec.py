@@ -11,6 +11,10 @@ A type is a frozen dataclass. What it may say besides its fields:
     class variable: schema of an older version → function that makes its data into data of a newer one.
 ``ignores_unknown``
     class variable, true where keys without a field are left alone; all others are refused.
+``brief``
+    class variable, true where a field is left out as long as it is at its default.
+``field(metadata={"always": True})``
+    but not this one.
 ``field(metadata={"secret": True})``
     the value, and what is in it, is in no error message, and :func:`encode` may leave it out.
 """
@@ -63,8 +67,15 @@ def encode(value: t.Any, *, secrets: bool = True) -> t.Any:
     :param secrets: ``False`` leaves out the fields that are marked secret.
     """
     json = library().json
-    data = json.decode(json.encode(value, enc_hook=shape.plain_or_refuse))
-    return data if secrets else shape.without_secrets(type(value), data)
+    try:
+        text = json.encode(value, enc_hook=shape.plain_or_refuse)
+    except UnicodeEncodeError:  # half a character, in what a tool or a node said
+        text = json.encode(shape.legible(library().to_builtins(value, enc_hook=shape.plain_or_refuse)))
+    data = json.decode(text)
+    if not secrets:
+        data = shape.without_secrets(type(value), data)
+    shorten = shape.shortener(type(value))
+    return shorten(data) if shorten else data
 
 
 def read(type_: type[T], path: str, where: str = "") -> T:
@@ -98,7 +109,7 @@ def write(path: str, value: t.Any, mode: int = 0o600) -> None:
 def _fault(type_: t.Any, data: t.Any) -> str | None:
     """What there is against it; ``None`` if nothing."""
     if not _is_known(type_)(data):
-        return "has keys that are not known"
+        return "has a key that is no string" if shape.is_free(type_) else "has keys that are not known"
     convert, invalid = _converter()
     try:
         convert(data, type_)

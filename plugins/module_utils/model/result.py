@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import CommandError, ComposeError
+
+#: Marks a field that is told whatever its value.
+ALWAYS = {"always": True}
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,12 @@ class Problem:
 class NodeResult:
     """How one node fared: in a step, or in the whole run."""
 
+    brief: t.ClassVar[bool] = True
+
     #: Whether the node is what was asked for.
-    ok: bool = True
+    ok: bool = field(default=True, metadata=ALWAYS)
     #: Whether anything was done to it.
-    changed: bool = False
+    changed: bool = field(default=False, metadata=ALWAYS)
     #: Why it is not ok, or what was done.
     message: str = ""
     #: Whether it does not answer: then nobody knows what it is like.

@@ -19,6 +19,9 @@ from functools import cache
 SCHEMA = re.compile(r"(?P<name>.+/(?P<word>[^/]+))/(?P<version>\d+)")
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))
 
+#: What JSON has besides objects and lists. Ansible's own kinds of strings are not among it.
+_SIMPLE = frozenset({type(None), bool, int, float, str})
+
 #: Whether data has only keys that are known. Data of another kind than the type is for somebody else to refuse.
 Recogniser = t.Callable[[t.Any], bool]
 
@@ -30,20 +33,29 @@ class Field:
     hint: t.Any
     required: bool
     secret: bool
+    #: As JSON has it, where it need not be told.
+    default: t.Any
 
 
 @cache
 def fields(type_: t.Hashable) -> t.Mapping[str, Field]:
     """Of a dataclass, by name."""
-    hints = t.get_type_hints(t.cast(t.Any, type_))
+    hints = t.get_type_hints(t.cast(t.Any, type_), include_extras=True)
     return {
         field.name: Field(
             hints[field.name],
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
             bool(field.metadata.get("secret")),
+            dataclasses.MISSING if field.metadata.get("always") else _default(field),
         )
         for field in dataclasses.fields(t.cast(t.Any, type_))
     }
+
+
+def _default(field: dataclasses.Field[t.Any]) -> t.Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return list(field.default) if isinstance(field.default, tuple) else field.default
 
 
 def schema_of(type_: t.Any) -> str | None:
@@ -65,6 +77,8 @@ def name_of(type_: t.Any) -> str:
 
 def recogniser(hint: t.Any) -> Recogniser | None:
     """Tells data whose keys all have fields; ``None`` where there is nothing to tell."""
+    if is_free(hint):
+        return _is_json
     if is_object(hint):
         return _object_recogniser(hint)
     inner = [found for found in (recogniser(argument) for argument in inner_types(hint)) if found]
@@ -95,6 +109,19 @@ def _object_recogniser(type_: t.Hashable) -> Recogniser:
     return recognise
 
 
+def _is_json(data: t.Any) -> bool:
+    if type(data) in _SIMPLE:
+        return True
+    if isinstance(data, dict):
+        return all(type(key) in _SIMPLE and isinstance(key, str) for key in data) and all(map(_is_json, data.values()))
+    return isinstance(data, (list, tuple)) and all(map(_is_json, data))
+
+
+def is_free(hint: t.Any) -> bool:
+    """Whether any JSON will do: ``Json``, of free.py."""
+    return t.get_origin(hint) is t.Annotated
+
+
 def is_object(hint: t.Any) -> bool:
     return dataclasses.is_dataclass(hint)
 
@@ -122,12 +149,14 @@ def has_parts(hint: t.Any, data: t.Any) -> bool:
     if is_union(hint):
         return any(has_parts(each, data) for each in inner_types(hint))
     if isinstance(data, dict):
-        return is_mapping(hint) or is_object(hint)
-    return isinstance(data, list) and is_list(hint)
+        return is_mapping(hint) or is_object(hint) or is_free(hint)
+    return isinstance(data, list) and (is_list(hint) or is_free(hint))
 
 
 def inner_types(hint: t.Any) -> tuple[t.Any, ...]:
     """Types of the values, items or alternatives."""
+    if is_free(hint):
+        return ()
     arguments = tuple(argument for argument in t.get_args(hint) if argument is not Ellipsis)
     return arguments[-1:] if is_mapping(hint) else arguments
 
@@ -140,10 +169,46 @@ def upgraded(type_: t.Any, data: t.Any) -> t.Any:
     return data
 
 
+def shortener(hint: t.Any) -> t.Callable[[t.Any], t.Any] | None:
+    """Takes what need not be told out of encoded data; ``None`` where there is nothing to take."""
+    if is_object(hint):
+        return _object_shortener(hint)
+    if is_union(hint):
+        one = next(filter(None, map(shortener, inner_types(hint))), None)
+        return one and (lambda data: None if data is None else one(data))
+    arguments = inner_types(hint)
+    shorten = shortener(arguments[0]) if arguments else None
+    if shorten is None:
+        return None
+    if is_mapping(hint):
+        return lambda data: {key: shorten(value) for key, value in data.items()}
+    return lambda data: [shorten(item) for item in data]
+
+
+@cache
+def _object_shortener(type_: t.Hashable) -> t.Callable[[t.Any], t.Any] | None:
+    brief = bool(getattr(type_, "brief", False))
+    defaults = {name: field.default for name, field in fields(type_).items() if brief}
+    inner = {name: found for name, field in fields(type_).items() if (found := shortener(field.hint))}
+    if not brief and not inner:
+        return None
+
+    def shorten(data: dict[str, t.Any]) -> t.Any:
+        told = {name: value for name, value in data.items() if not brief or value != defaults[name]}
+        for name in inner.keys() & told.keys():
+            told[name] = inner[name](told[name])
+        return told
+
+    return shorten
+
+
 def plain(data: t.Any) -> t.Any:
-    """Data without the subclasses by which Ansible marks where strings come from."""
-    if isinstance(data, str):
-        return str(data)
+    """Data without the subclasses by which Ansible marks where values come from. Encrypted values stay as they are."""
+    if type(data) in _SIMPLE:
+        return data
+    for simple in (str, int, float):
+        if isinstance(data, simple):
+            return simple(data)
     if isinstance(data, t.Mapping):
         return {plain(key): plain(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
@@ -151,12 +216,19 @@ def plain(data: t.Any) -> t.Any:
     return data
 
 
+def legible(data: t.Any) -> t.Any:
+    """Plain data, with what is no text of Unicode escaped."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {legible(key): legible(value) for key, value in data.items()}
+    return [legible(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
 def plain_or_refuse(data: t.Any) -> t.Any:
     """:func:`plain`. :raises TypeError: there is nothing in JSON for it."""
-    if isinstance(data, (str, t.Mapping, list, tuple)):
+    if isinstance(data, (str, int, float, t.Mapping, list, tuple)):
         return plain(data)
-    if isinstance(data, (int, float)):  # subclasses
-        return float(data) if isinstance(data, float) else int(data)
     raise TypeError(f"{type(data).__name__} cannot be written as JSON")
 
 

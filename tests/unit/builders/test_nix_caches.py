@@ -79,7 +79,7 @@ def lab(tmp_path: Path, own_store: Path) -> Lab:
 
 def kind_of(error: pytest.ExceptionInfo[t.Any]) -> str:
     assert error.value.failure is not None, str(error.value)
-    return str(error.value.failure["kind"])
+    return str(error.value.failure.kind)
 
 
 def test_what_a_trusted_key_signed_is_fetched(lab: Lab) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
-from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, Failure
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import write_build
@@ -26,9 +26,9 @@ def realise(file: str, *options: str) -> None:
     nix().realise(nix().instantiate(file, ["a"], {}), BuildLog(Progress(), str), lambda: "", *options)
 
 
-def failure_of(error: pytest.ExceptionInfo[t.Any]) -> t.Mapping[str, t.Any]:
+def failure_of(error: pytest.ExceptionInfo[t.Any]) -> Failure:
     assert error.value.failure is not None, str(error.value)
-    return t.cast("t.Mapping[str, t.Any]", error.value.failure)
+    return t.cast(Failure, error.value.failure)
 
 
 BUILDS: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -45,8 +45,8 @@ def test_builds(commands: str, options: tuple[str, ...], kind: str, own_store: P
     with pytest.raises(ComposeError) as error:
         realise(write_build(tmp_path, commands), *options)
     failure = failure_of(error)
-    assert failure["kind"] == kind
-    assert failure["message"]
+    assert failure.kind == kind
+    assert failure.message
 
 
 def test_what_a_builder_said_last_is_told(own_store: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_another_hash(own_store: Path, tmp_path: Path) -> None:
     Path(file).write_text(text.replace('name = "a";', fixed))
     with pytest.raises(ComposeError, match=HASH) as error:
         realise(file)
-    assert failure_of(error)["kind"] == "hash-mismatch"
+    assert failure_of(error).kind == "hash-mismatch"
 
 
 def test_not_reproducible(own_store: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_not_reproducible(own_store: Path, tmp_path: Path) -> None:
     realise(file)
     with pytest.raises(ComposeError) as error:
         realise(file, "--check")
-    assert failure_of(error)["kind"] == "not-reproducible"
+    assert failure_of(error).kind == "not-reproducible"
 
 
 def test_reproducible(own_store: Path, tmp_path: Path) -> None:
@@ -84,14 +84,14 @@ def test_a_system_that_this_host_is_not(own_store: Path, tmp_path: Path) -> None
     Path(file).write_text(Path(file).read_text().replace("builtins.currentSystem", '"riscv64-linux"'))
     with pytest.raises(ComposeError) as error:
         realise(file)
-    assert failure_of(error)["kind"] == "system"
+    assert failure_of(error).kind == "system"
 
 
 def test_no_daemon(own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIX_REMOTE", f"unix://{tmp_path}/nosuch")
     with pytest.raises(ComposeError, match="see that the Nix daemon runs") as error:
         nix().instantiate(write_build(tmp_path, "true"), ["a"], {})
-    assert failure_of(error)["kind"] == "daemon"
+    assert failure_of(error).kind == "daemon"
 
 
 def test_a_source_that_cannot_be_fetched(own_store: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_source_that_cannot_be_fetched(own_store: Path, tmp_path: Path) -> Non
     file.write_text(f"{{ }}: {{ a = {fetch}; }}")
     with pytest.raises(ComposeError) as error:
         nix().evaluate(str(file), "a", {}, store=True)
-    assert failure_of(error)["kind"] == "fetch"
+    assert failure_of(error).kind == "fetch"
 
 
 EVALUATIONS = {
@@ -120,9 +120,9 @@ def test_evaluations(text: str, line: int | None, own_store: Path, tmp_path: Pat
     with pytest.raises(EvaluationError) as error:
         nix().evaluate(str(file), "a", {})
     failure = failure_of(error)
-    assert (failure["kind"], failure["tool"]) == ("evaluation", "nix")
-    assert failure["message"].startswith("error:")
+    assert (failure.kind, failure.tool) == ("evaluation", "nix")
+    assert failure.message.startswith("error:")
     if "throw" in text:
-        assert "my own words" in failure["message"]
+        assert "my own words" in failure.message
     if line is not None:
-        assert (failure["file"], failure["line"]) == (str(file), line)
+        assert (failure.file, failure.line) == (str(file), line)

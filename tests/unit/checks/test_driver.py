@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript, parallel
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import CheckFailed, Machine
-from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Check
+from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -247,14 +247,14 @@ def test_failing_line_command_and_output_are_told(machine: Machine) -> None:
     part, script = checks
     assert (part.name, part.ok, part.node) == ("testScript: part", False, NODE)
     assert (script.ok, script.node) == (False, NODE)
-    assert script.details == {
-        "line": 3,
-        "source": 'm.succeed("echo seen; echo why >&2; exit 3")',
-        "called_from": [6],
-        "command": "echo seen; echo why >&2; exit 3",
-        "returncode": 3,
-        "output": "seen\nwhy\n",
-    }
+    assert script.details == CheckDetails(
+        line=3,
+        source='m.succeed("echo seen; echo why >&2; exit 3")',
+        called_from=[6],
+        command="echo seen; echo why >&2; exit 3",
+        returncode=3,
+        output="seen\nwhy\n",
+    )
     assert script.message.startswith('line 3: m.succeed("echo seen; echo why >&2; exit 3")\ncommand `')
     assert script.message.endswith("failed (exit code 3)\nseen\nwhy")
 
@@ -312,7 +312,7 @@ def test_parallel_is_parallel_and_keeps_the_order(server: Server, tmp_path: Path
     for connection in connections:
         connection.close()
     assert checks[-1].node == "n2"
-    assert checks[-1].details["returncode"] == 9
+    assert checks[-1].details.returncode == 9
     assert parallel() == []
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Check, Report
+from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
+from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails
 
 BATCH = ["node1", "node2"]
 GOOD = Check("identity", True, "node1", seconds=0.25)
-BAD = Check("units", False, "node2", "failed units: a.service", 1.5, {"line": 3})
+BAD = Check("units", False, "node2", "failed units: a.service", 1.5, CheckDetails(line=3))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_json_file(tmp_path: Path) -> None:
 
 def test_junit_file(tmp_path: Path) -> None:
     """Elements, their order and attributes as in junit-10.xsd."""
-    whole = Check("testScript", False, None, 'line 1: "<a>" & \x1b[1mb\x00', 2, {"output": "]]>\x07\ud800"})
+    whole = Check("testScript", False, None, 'line 1: "<a>" & \x1b[1mb\x00', 2, CheckDetails(output="]]>\x07\ud800"))
     evidence = {"node2": {"journal": "kernel: \x02 <oops>", "console": "c"}}
     Report("demo", BATCH, [GOOD, BAD, whole], evidence).write(str(tmp_path))
     root = ET.parse(tmp_path / "junit.xml").getroot()

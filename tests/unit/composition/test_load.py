@@ -13,11 +13,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.
 from ansible_collections.immutable.compose.plugins.module_utils.describe.load import (
     is_stale,
     load,
+    manifest,
     read_manifest,
     source_digest,
-    to_manifest,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -27,7 +28,7 @@ def write(directory: Path, **changes: t.Any) -> str:
     (directory / "composition.nix").write_text("{ }")
     composition = Composition("web", "debian", str(directory), "digest", {"proxy": Role("proxy", ports=(80,))})
     path = directory / "composition.json"
-    path.write_text(json.dumps({**to_manifest(composition), **changes}))
+    path.write_text(json.dumps({**codec.encode(manifest(composition)), **changes}))
     return str(path)
 
 

@@ -18,8 +18,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
@@ -91,16 +93,16 @@ class Site:
         return Transaction(self.engine(*batch))
 
     def deploy(self, *batch: str, keep_failed: bool = False, **wish: t.Any) -> dict[str, t.Any]:
-        """The steps of the role ``deploy``, each in a transaction of its own; their results by name."""
+        """The steps of the role ``deploy``, each in a transaction of its own: what their modules return, by name."""
         self.calls.clear()
-        done: dict[str, t.Any] = {}
-        plan = done["plan"] = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
-        if plan["pending"]:
+        done: dict[str, StepResult] = {}
+        done["plan"] = plan = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
+        if plan.pending:
             for step in ("build", "stage", "switch"):
                 done[step] = getattr(self.transaction(*batch), step)()
         done["verify"] = self.transaction(*batch).verify()
         done["settle"] = self.transaction(*batch).settle(keep_failed=keep_failed)
-        return done
+        return {step: codec.encode(result) for step, result in done.items()}
 
 
 class Stub(Builder):
@@ -109,7 +111,7 @@ class Stub(Builder):
     name = "stub"
     site: t.ClassVar[Site]
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         roles = {name: Role(name, identity) for name, identity in self.site.means.items()}
         digest = "-".join([*self.site.means.values(), self.site.test_script])
         return Composition("site", self.name, path, digest, roles, test_script=self.site.test_script)
@@ -118,7 +120,7 @@ class Stub(Builder):
         raise AssertionError("every identity is known already")
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         images = {role: Image(role, self.name, self.site.means[role], "amd64", {}) for role in roles}
         for image in images.values():

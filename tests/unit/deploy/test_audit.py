@@ -47,7 +47,7 @@ class Site:
         engine = Engine(self.deployment, batch, str(REPOSITORY / "nix"), Progress())
         engine.platform.observe = lambda nodes: self.runs  # type: ignore[method-assign]
         before = sorted(Path(self.state).rglob("*"))
-        result = audit(engine, list(advisories))
+        result = codec.encode(audit(engine, list(advisories)))
         assert sorted(Path(self.state).rglob("*")) == before
         return result
 

@@ -28,14 +28,14 @@ def test_the_composition_is_refused_with_the_cause(broken: Site) -> None:
 
 def test_releases_are_not(broken: Site) -> None:
     plan = broken.transaction().plan(Wish(release="current"), hold=True)
-    assert {step["action"] for step in plan["nodes"].values()} == {"keep"}
+    assert {step.action for step in plan.nodes.values()} == {"keep"}
 
 
 def test_nothing_is_retired(broken: Site) -> None:
     """Its nodes are those of a release: what is beside them may be a part of the deployment, too."""
     broken.set(nodes=broken.deployment.nodes[:2])
     plan = broken.transaction().plan(Wish(release="current", retire=True), hold=True)
-    assert "web3" in broken.machines and set(plan["nodes"]) == {"web1", "web2"}
+    assert "web3" in broken.machines and set(plan.nodes) == {"web1", "web2"}
 
 
 def test_nodes_are_where_the_release_has_them(broken: Site) -> None:

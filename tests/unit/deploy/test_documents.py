@@ -38,12 +38,12 @@ def test_many_nodes_are_refreshed_at_the_same_time_and_counted(rack: Site, monke
     monkeypatch.setattr(refresh, "push_document", push)
     scale(rack, 21)
     plan = rack.transaction().plan(Wish(), hold=True)
-    assert {step["action"] for name, step in plan["nodes"].items() if name != "web21"} == {"refresh"}
+    assert {step.action for name, step in plan.nodes.items() if name != "web21"} == {"refresh"}
     rack.transaction().build()
     rack.transaction().stage()
     result = rack.transaction().switch()
-    assert result["failed_nodes"] == ["web7"]
-    assert "no route to host" in result["nodes"]["web7"]["message"]
+    assert result.failed_nodes == ["web7"]
+    assert "no route to host" in result.nodes["web7"].message
     said = rack.said()
     assert "refresh: 20 of 20 nodes left: web1, web10, web11" in said
     assert "refresh web7: failed: " in said
@@ -61,12 +61,12 @@ def test_a_node_whose_secrets_cannot_be_read_is_not_compared_and_stops_a_deploy_
     rack.deploy()
     rack.set(unreadable={"web2": WHY})
     plan = rack.transaction().plan(Wish(), hold=False)
-    assert {step["action"] for step in plan["nodes"].values()} == {"keep"}
+    assert {step.action for step in plan.nodes.values()} == {"keep"}
     assert f"plan web2: its document is not compared: {WHY}" in rack.said()
     rack.calls.clear()
     with pytest.raises(InputError, match="compose_secrets.key of 'web2' cannot be read"):
         rack.transaction().plan(Wish(), hold=True)
     assert not rack.called("stage", "switch")
     # Others are no worse off, and what runs can be verified.
-    assert rack.transaction("web1").plan(Wish(), hold=True)["settled"]
-    assert rack.engine().verify("current")["failed_nodes"] == []
+    assert rack.transaction("web1").plan(Wish(), hold=True).settled
+    assert rack.engine().verify("current").failed_nodes == []

@@ -61,10 +61,10 @@ def test_the_rendered_plan_shows_nodes_and_packages() -> None:
         "gone": Step("retire", "", None, "old", ["not part of the deployment any more"]),
     }
     nodes, packages = render(steps, {"web": {"nginx": ["1.0", "1.1"]}})
-    assert "gone: old" in nodes["before"]
-    assert "gone: nothing (retire: not part of the deployment any more)" in nodes["after"]
-    assert "web1: new (replace: another image)" in nodes["after"]
-    assert (packages["before"], packages["after"]) == ("nginx 1.0\n", "nginx 1.1\n")
+    assert "gone: old" in nodes.before
+    assert "gone: nothing (retire: not part of the deployment any more)" in nodes.after
+    assert "web1: new (replace: another image)" in nodes.after
+    assert (packages.before, packages.after) == ("nginx 1.0\n", "nginx 1.1\n")
 
 
 def test_nothing_to_do_renders_nothing() -> None:

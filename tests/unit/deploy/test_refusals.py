@@ -74,7 +74,7 @@ def site(public: Path) -> Site:
 
 
 def test_without_a_mistake_there_is_a_plan_and_nothing_else(site: Site) -> None:
-    assert {step["action"] for step in site.plan()["nodes"].values()} == {"create"}
+    assert {step.action for step in site.plan().nodes.values()} == {"create"}
     assert not Path(site.deployment.state).exists()
 
 

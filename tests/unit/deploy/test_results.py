@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.results import Tally, own_words, to_result
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.results import Tally, own_words
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.progress import TOLD, Progress
 
@@ -35,7 +35,3 @@ def test_a_message_says_node_and_step_once() -> None:
         "command failed: sh, n1: x"
     )
     assert own_words("n1", NodeResult(False, message="Proxmox refused it, n1: no")) == "Proxmox refused it, n1: no"
-
-
-def test_what_there_is_nothing_to_say_of_is_short() -> None:
-    assert to_result({"n1": NodeResult()})["nodes"] == {"n1": {"ok": True, "changed": False}}

@@ -65,7 +65,7 @@ def test_what_cannot_be_removed_is_no_success(rack: Site) -> None:
     """It is no host that could fail by itself; the next run removes it."""
     rack.deploy()
     rack.stuck = {"web2", "web3"}
-    assert destroy(rack.engine(), data=False)["failed_nodes"] == ["web2", "web3"]
+    assert destroy(rack.engine(), data=False).failed_nodes == ["web2", "web3"]
     assert list(rack.machines) == ["web2", "web3"]
     rack.set(nodes=rack.deployment.nodes[:2])
     with pytest.raises(ComposeError, match="^remove, web3: stuck$"):

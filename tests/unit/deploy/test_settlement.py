@@ -131,10 +131,10 @@ def test_what_failed_is_kept_if_somebody_wants_to_look_at_it(running: Site) -> N
 def test_beside_a_canary_others_are_well_on_what_was_verified_before(running: Site) -> None:
     running.means["web"] = "v2"
     running.deploy("web1")
-    assert running.engine().verify("current")["failed_nodes"] == []
+    assert running.engine().verify("current").failed_nodes == []
     assert "verify: not of release 2, but on what was verified before: web2, web3" in running.said()
     running.machines["web1"].target = running.machines["web2"].target
-    assert running.engine().verify("current")["failed_nodes"] == ["web1"]
+    assert running.engine().verify("current").failed_nodes == ["web1"]
 
 
 def test_a_canary_is_rolled_back_and_not_rolled_out(running: Site) -> None:
@@ -165,8 +165,8 @@ def test_a_problem_of_the_whole_is_told_by_each_and_goes_back(running: Site) -> 
     running.transaction().give_up("verify: no space left")
     settled = running.transaction().settle()
     assert running.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"}
-    assert settled["veto"] == "verify: no space left"
-    assert all(node["message"].startswith("verify: no space left") for node in settled["nodes"].values())
+    assert settled.veto == "verify: no space left"
+    assert all(node.message.startswith("verify: no space left") for node in settled.nodes.values())
 
 
 def test_a_problem_before_the_switch_touches_nothing(running: Site) -> None:
@@ -180,14 +180,14 @@ def test_a_problem_before_the_switch_touches_nothing(running: Site) -> None:
         getattr(running.transaction(), step)()
     settled = running.transaction().settle()
     assert running.called("stage", "switch", "revert", "commit") == []
-    assert settled["failed_nodes"] == ["web1", "web2", "web3"]
+    assert settled.failed_nodes == ["web1", "web2", "web3"]
 
 
 def test_destroy_takes_what_was_named_and_nothing_of_others(running: Site) -> None:
     engine = running.engine("web1", "web3")
     engine.absent = ["web2"]
-    assert destroy(engine, data=True, pretend=True)["changed"]
+    assert destroy(engine, data=True, pretend=True).changed
     assert len(running.runs()) == 3
-    assert destroy(engine, data=True)["failed_nodes"] == []
+    assert destroy(engine, data=True).failed_nodes == []
     assert list(running.machines) == ["web2"]
     assert ("teardown",) not in running.calls

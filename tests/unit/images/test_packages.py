@@ -14,6 +14,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.packages 
     versions,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import Diff
 
 HASH = "0c0fmz9y1ypxkgm4x9rl6dv0w3pgmrm7"
 
@@ -106,4 +107,4 @@ def test_package_changes_name_both_versions() -> None:
 def test_changes_are_shown_as_a_diff() -> None:
     changes = package_changes({"a": "1", "b": "1"}, {"a": "2", "c": "1"})
     diff = package_diff(changes, "old", "new")
-    assert diff == {"before_header": "old", "after_header": "new", "before": "a 1\nb 1\n", "after": "a 2\nc 1\n"}
+    assert diff == Diff("old", "new", before="a 1\nb 1\n", after="a 2\nc 1\n")

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook, Held
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
-from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.errors import Failure
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec, step
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit, Node
@@ -20,12 +22,20 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     Peer,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Installed, Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.journal import Journal, Verified
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Located, Release
+from ansible_collections.immutable.compose.plugins.module_utils.model.report import (
+    Check,
+    CheckDetails,
+    ReportDocument,
+    ScriptReport,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
 COMPOSITION = Composition(
@@ -158,7 +168,62 @@ VM = record.Record(
     tidy=True,
 )
 
+VERIFIED = Verified({"db1": RESULT}, 3, 1, "line 1", "db1", ["db1"])
+REPORT = ReportDocument(
+    deployment="site",
+    ok=False,
+    batch=["db1"],
+    failed_nodes=["db1"],
+    problem="testScript: no",
+    script=ScriptReport(False, True, "line 1", 1, "db1"),
+    checks=[Check("testScript", False, "db1", "line 1", 1.5, CheckDetails(1, "x()", [2], "false", 1, "no"))],
+    evidence={"db1": {"journal": "no"}},
+)
+DIFF = step.Diff("nodes", "nodes", "db1: old", "db1: new")
+NODES = {"db1": RESULT}
+EVALUATED = step.Evaluated(True, COMPOSITION)
+PACKAGES = {"db": {"bash": ["5.1", "5.2"], "tree": [None, "2.1"]}}
+RESULTS: t.Mapping[str, step.StepResult] = {
+    "audit_info": step.Audited(
+        changed=False,
+        affected=True,
+        findings=[step.Occurrence("CVE-1", "bash", "5.1", ["db"], ["h-web-db"], [1, 2], ["db1"])],
+        nodes={"db1": step.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db")},
+        failed_nodes=["db1"],
+        unknown=["image x: it has no list of packages"],
+        table=["deployment site:"],
+    ),
+    "composition_evaluate": EVALUATED,
+    "composition_info": EVALUATED,
+    "composition_lock": step.Locked(True, "/c/web/compose.lock.json", [DIFF]),
+    "deployment_destroy": step.Fared(True, NODES, ["db1"], [DIFF]),
+    "deployment_plan": step.Planned(
+        changed=True,
+        pending=True,
+        settled=False,
+        nodes={"db1": step.NodePlan("replace", "db", "h-web-db", "old", ["another image"])},
+        waves=[["db1"]],
+        images={"db": "h-web-db"},
+        packages=PACKAGES,
+        release=3,
+        diff=[DIFF],
+    ),
+    "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no"),
+    "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF]),
+    "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3),
+    "image_build": step.Built(True, ["db"], {"db": "/store/h"}, PACKAGES, [DIFF]),
+    "image_reproduce": step.Reproduced(False, {"web/db": "differs"}),
+    "image_stage": step.StepResult(True),
+    "nxc_export": step.Exported(True, "/nxc/deploy/composition::vm.json", "/nxc/nodes.json", ["-r", "db=a"]),
+}
+
 SAMPLES: t.Mapping[str, t.Any] = {
+    **RESULTS,
+    "failure": step.StepFailure("no", Failure("build", "nix", "no", "/c/web/x.nix", 3), "Traceback"),
+    "journal": Journal(PLAN, "no space left", {"db2": "no answer"}, {"db1": RESULT}, VERIFIED),
+    "kvm": Tried("boot", 0, "no permission"),
+    "lease": Run("root@here, process 1", "boot", 1, "99", "2026-01-31T12:00:00Z"),
+    "report": REPORT,
     "composition": COMPOSITION,
     "deployment": DEPLOYMENT,
     "image": IMAGE,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import limits
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.limits import (
     CONTAINER,
@@ -177,5 +178,5 @@ def test_emulated_or_not(tmp_path: Path, device: bool, fault: t.Any, emulated: b
     if device:
         path.touch()
     if fault is not None:
-        kvm.write_json(str(tmp_path / "kvm.json"), {**kvm._here(), "fault": fault})
+        codec.write(str(tmp_path / "kvm.json"), kvm._here(fault))
     assert kvm.is_emulated(str(tmp_path), str(path)) is emulated

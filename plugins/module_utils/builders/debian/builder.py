@@ -16,14 +16,16 @@ import platform
 import re
 import tempfile
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ...describe.attributes import Attributes, roles_of
 from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import check_composition
 from ...errors import ComposeError, EvaluationError, InputError
 from ...files import write_text
 from ...images.image import read_image
-from ...model.composition import Composition, Role, Volume
+from ...model.composition import Composition
+from ...model.free import Parameters
 from ...model.image import ARCHITECTURES, Image
 from ...process import need
 from ..base import Builder
@@ -62,12 +64,14 @@ class _Evaluated:
 
     path: str
     name: str
-    attributes: t.Mapping[str, t.Any]
+    attributes: Attributes
+    #: Role → identity of its image.
+    identities: t.Mapping[str, str]
     lock: t.Mapping[str, t.Any] | None
 
     @property
     def suite(self) -> str:
-        return t.cast(str, self.attributes.get("debian", {}).get("suite", DEFAULT_SUITE))
+        return self.attributes.get("debian", {}).get("suite", DEFAULT_SUITE)
 
     def wanted(self, role: str) -> Wanted:
         attributes = self.attributes["roles"][role]
@@ -118,7 +122,7 @@ class Debian(Builder):
     def _arguments(
         self,
         path: str,
-        parameters: t.Mapping[str, t.Any],
+        parameters: Parameters,
         formats: t.Sequence[str] = (),
         mirrors: t.Mapping[str, str] | None = None,
     ) -> dict[str, str]:
@@ -137,7 +141,7 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _evaluated(self, path: str, parameters: t.Mapping[str, t.Any]) -> _Evaluated:
+    def _evaluated(self, path: str, parameters: Parameters) -> _Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
@@ -149,29 +153,27 @@ class Debian(Builder):
             )
         lock = read_lock(path)
         try:
-            attributes = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
+            evaluated = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
         except EvaluationError as error:
             raise EvaluationError(f"{file} does not evaluate:\n{error.message}") from None
-        check_composition({key: value for key, value in attributes.items() if key != "identities"}, file)
-        return _Evaluated(path, name, attributes, lock)
+        identities = evaluated.pop("identities")
+        return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
         attributes = evaluated.attributes
         roles = {}
-        for name, role in attributes["roles"].items():
+        for name, role in roles_of(attributes).items():
             locked = not evaluated.stale(name)
             versions = (evaluated.lock or {}).get("packages", {})
-            roles[name] = Role(
-                name=name,
-                identity=attributes["identities"][name] if locked else None,
-                ports=tuple(role.get("ports", ())),
-                may_fail=tuple(role.get("mayFail", ())),
-                volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
-                bootable=role.get("kernel") is not None,
+            roles[name] = replace(
+                role,
+                identity=evaluated.identities[name] if locked else None,
+                bootable=attributes["roles"][name].get("kernel") is not None,
                 packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},
             )
-        digest = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+        meaning = {**attributes, "identities": evaluated.identities}
+        digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
         lock_digest = None
         if evaluated.lock is not None:
             lock_digest = hashlib.sha256(json.dumps(evaluated.lock, sort_keys=True).encode()).hexdigest()
@@ -182,20 +184,20 @@ class Debian(Builder):
             digest=digest,
             roles=roles,
             distribution=attributes.get("rolesDistribution", {}),
-            test_script=attributes.get("testScript", ""),
+            test_script=str(attributes.get("testScript", "")),
             revision=git_revision(evaluated.path, self.progress.say),
             lock=lock_digest,
         )
 
     def identify(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
-        return {role: evaluated.attributes["identities"][role] for role in roles}
+        return {role: evaluated.identities[role] for role in roles}
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         evaluated = self._evaluated(path, parameters)
         lock = evaluated.check_lock(roles)
@@ -278,14 +280,14 @@ class Debian(Builder):
                 )
 
     def is_built(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
         paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
         return {role: self._nix.is_valid([paths[role]]) for role in roles}
 
-    def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
+    def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
         evaluated = self._evaluated(path, parameters)
         machine = platform.machine()
         if machine not in ARCHITECTURES:
@@ -302,7 +304,7 @@ class Debian(Builder):
         return file, old, new
 
     def check_reproducible(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         evaluated = self._evaluated(path, parameters)
         lock = evaluated.check_lock(roles)

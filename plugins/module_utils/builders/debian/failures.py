@@ -32,7 +32,7 @@ def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: 
 
 def _explain(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: t.Mapping[str, str]) -> ComposeError:
     text = error.output
-    kind = (error.failure or {}).get("kind")
+    kind = error.failure.kind if error.failure else None
     files = {os.path.basename(entry["filename"]): name for name, entry in lock["packages"].items()}
 
     def versions(paths: t.Iterable[str]) -> str:

@@ -67,9 +67,9 @@ class Guix:
         try:
             self._follow(["guix", "build", "--check", *arguments, derivation], what)
         except CommandError as error:
-            if (error.failure or {}).get("kind") != "not-reproducible":
+            if error.failure is None or error.failure.kind != "not-reproducible":
                 raise
-            return str((error.failure or {})["message"])
+            return error.failure.message
         return ""
 
     def realise(self, what: str, derivations: t.Sequence[str], *arguments: str) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 
-from ..failures import Causes, Failure
+from ...errors import Failure
+from ..failures import Causes
 
 #: Kind → what Guix says, the more specific first.
 GUIX_CAUSES: Causes = tuple(

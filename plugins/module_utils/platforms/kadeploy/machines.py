@@ -10,6 +10,7 @@ import socket
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ...describe.options import words_of
 from ...errors import InputError
 from ...model.deployment import Node
 
@@ -44,7 +45,7 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str], lent: t.Sequence[st
     :param told: node → machine that it was last told to boot on.
     :param lent: machines of the deployment's reservation: nodes get those that do not say others.
     """
-    bound = {node.name: node.options["machine"] for node in nodes if node.options.get("machine")}
+    bound = {node.name: str(node.options["machine"]) for node in nodes if node.options.get("machine")}
     rest = {node.name: offered(node, lent) for node in nodes if node.name not in bound}
     taken = set(bound.values())
     for name, machines in rest.items():
@@ -61,7 +62,7 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str], lent: t.Sequence[st
 
 def offered(node: Node, lent: t.Sequence[str] = ()) -> list[str]:
     """The machines that a node may have: of its list, else of the reservation."""
-    words = node.options.get("machines") or ()
+    words = words_of(node.options, "machines")
     return [machine for word in words for machine in expanded(word)] or list(lent)
 
 

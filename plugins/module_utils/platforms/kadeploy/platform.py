@@ -83,7 +83,7 @@ class Kadeploy(ForgetfulPlatform):
             options = [boot.options for boot in boots if boot is not None]
         given = {each[name] for each in options if each.get(name) is not None}
         if len(given) > 1:
-            raise InputError(f"{name} is {' and '.join(sorted(given))}, expected the same for all nodes")
+            raise InputError(f"{name} is {' and '.join(sorted(map(str, given)))}, expected the same for all nodes")
         return next(iter(given), OPTIONS[name].default)
 
     def _needed(self, name: str) -> str:

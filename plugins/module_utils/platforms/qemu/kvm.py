@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import typing as t
+from dataclasses import dataclass
 
-from ...errors import CommandError
-from ...files import read_json, write_json
+from ...errors import CommandError, InputError
+from ...model import codec
 from ...process import run
 from ...progress import Progress
 
@@ -22,6 +23,18 @@ DEADLINE = 10.0
 
 #: What a kernel without a root file system says last.
 _PROOF = "Unable to mount root fs"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Whether KVM works."""
+
+    #: The result holds for this boot of the host, and for this user: root may fare differently.
+    boot: str
+    user: int
+    #: Why it cannot be used; empty if it can.
+    fault: str
+    schema: t.Literal["immutable.compose/kvm/1"] = "immutable.compose/kvm/1"
 
 
 def kvm_fault(qemu: str, kernel: str, state: str, progress: Progress, device: str = "/dev/kvm") -> str:
@@ -35,33 +48,34 @@ def kvm_fault(qemu: str, kernel: str, state: str, progress: Progress, device: st
         return f"there is no {device}"
     if not os.access(device, os.R_OK | os.W_OK):
         return f"no permission to use {device}"
-    here, path = _here(), os.path.join(state, "kvm.json")
-    known = _known(path, here)
+    path = os.path.join(state, "kvm.json")
+    known = _known(path)
     if known is not None:
         return known
     with progress.waiting(lambda: "kvm: starting a guest to see whether KVM works"):
         fault = _try_guest(qemu, kernel)
-    write_json(path, {**here, "fault": fault})
+    codec.write(path, _here(fault))
     return fault
 
 
 def is_emulated(state: str, device: str = "/dev/kvm") -> bool:
     """Whether guests are known to run without KVM; starts none to find out."""
-    return not os.access(device, os.R_OK | os.W_OK) or bool(_known(os.path.join(state, "kvm.json"), _here()))
+    return not os.access(device, os.R_OK | os.W_OK) or bool(_known(os.path.join(state, "kvm.json")))
 
 
-def _here() -> dict[str, t.Any]:
-    """What a result holds for: another user, or root, may fare differently."""
+def _here(fault: str) -> Tried:
+    """The result of a try by this user."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-        return {"boot": stream.read().strip(), "user": os.geteuid()}
+        return Tried(stream.read().strip(), os.geteuid(), fault)
 
 
-def _known(path: str, here: t.Mapping[str, t.Any]) -> str | None:
+def _known(path: str) -> str | None:
     """The fault found before, empty for none; ``None`` if it was not tried yet."""
-    if not os.path.exists(path):
+    try:
+        known = codec.read(Tried, path)
+    except (FileNotFoundError, InputError):  # what is damaged is tried again
         return None
-    known = read_json(path)
-    return str(known["fault"]) if {key: known.get(key) for key in here} == here else None
+    return known.fault if known == _here(known.fault) else None
 
 
 def _try_guest(qemu: str, kernel: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import typing as t
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, MissingProgramError
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 
 from ..conftest import REPOSITORY
 from .conftest import PINNED, Write, builder
@@ -76,6 +78,11 @@ REFUSED: dict[str, tuple[t.Any, str]] = {
     "unknown key": ({"roles": {"server": {"file": "a.scm", "prots": [1]}}}, "prots: unknown attribute.*ports"),
     "port": ({"roles": {"server": {"file": "a.scm", "ports": ["http"]}}}, r"ports\[0\]: 'http' is not of type"),
     "unknown role": ({"roles": {"server": {"file": "a.scm"}}, "rolesDistribution": {"sever": 1}}, "no such role"),
+    "number for a role": ({"roles": {1: {"file": "a.scm"}}}, "composition.roles has the key 1, expected a string"),
+    "date": (
+        {"roles": {"server": {"file": "a.scm", "description": datetime.date(2026, 1, 2)}}},
+        "composition.roles.server.description is the date 2026-01-02, expected plain data",
+    ),
     "role name": ({"roles": {"../a": {"file": "a.scm"}}}, "not the name of a role"),
 }
 
@@ -105,12 +112,12 @@ def test_one_of_yaml_and_scheme(lab: str, progress: Path) -> None:
 
 def test_scheme_needs_guix_or_a_manifest(lab: str, progress: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = builder(progress)
-    manifest = load.to_manifest(make.evaluate(lab, {}))
+    manifest = load.manifest(make.evaluate(lab, {}))
     Path(lab, "composition.yml").rename(Path(lab, "composition.scm"))
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(MissingProgramError, match="'guix'"):
         make.evaluate(lab, {})
     with pytest.raises(InputError, match=r"has no composition\.json, and cannot be evaluated here"):
         load.load(lab, {}, make)
-    Path(lab, "composition.json").write_text(json.dumps(manifest))
+    Path(lab, "composition.json").write_text(json.dumps(codec.encode(manifest)))
     assert sorted(load.load(lab, {}, make).roles) == ["client", "server"]

@@ -10,6 +10,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     CommandError,
     ComposeError,
     EvaluationError,
+    Failure,
 )
 
 from .conftest import StandIn, builder
@@ -87,8 +88,8 @@ def test_failures_are_told_apart(
     assert not isinstance(error.value, EvaluationError)
     failure = error.value.failure
     assert failure is not None
-    assert (failure["kind"], failure["tool"], failure["file"], failure["line"]) == (kind, "guix", None, None)
-    assert failure["message"] in said
+    assert (failure.kind, failure.tool, failure.file, failure.line) == (kind, "guix", None, None)
+    assert failure.message in said
 
 
 FAULTS: dict[str, tuple[str, str | None, int | None]] = {
@@ -132,7 +133,7 @@ def test_faults_of_files_are_told_with_their_place(
     with pytest.raises(EvaluationError, match=f"{lab}/b.scm does not evaluate") as error:
         builder(progress).identify(lab, {}, ["client"], ["qcow2"])
     message = said.splitlines()[-1] if "Backtrace" in said else said
-    assert error.value.failure == {"kind": "evaluation", "tool": "guix", "message": message, "file": file, "line": line}
+    assert error.value.failure == Failure("evaluation", "guix", message, file, line)
 
 
 def test_not_reproducible_is_told(lab: str, progress: Path, guix: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
