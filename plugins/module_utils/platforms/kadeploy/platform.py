@@ -63,6 +63,10 @@ class Kadeploy(ForgetfulPlatform):
         self._keys = Keys(self.state)
         self._nodes = {node.name: node for node in deployment.nodes}
 
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        return False
+
     # -- what there is -------------------------------------------------------------------------------------------
 
     def _setting(self, name: str) -> t.Any:
