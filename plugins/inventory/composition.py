@@ -119,6 +119,15 @@ options:
         released.
     type: dict
     default: {}
+  reservation:
+    description:
+      - Machines that OAR lends for the nodes, on platforms whose machines have to be reserved (V(kadeploy)). A mapping.
+      - C(walltime), C(nodes) (by default as many as the deployment has), C(properties), C(queue), C(types) (by default
+        V(deploy)), C(start), C(project) and C(name) are those of M(immutable.compose.oar_job); so are C(interface),
+        C(frontend), C(ssh_config), C(url), C(site), C(ca_file) and C(timeout).
+      - C(on_failure) says what becomes of the job when a run fails before any node was ever verified, V(keep) or
+        V(release).
+    type: dict
   silent:
     description:
       - What happens to a node that does not answer though nothing was done to it. V(refuse) only reports it, for silent
@@ -224,6 +233,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.load im
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.shape import plain
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
@@ -289,7 +299,7 @@ class InventoryModule(BaseInventoryPlugin):
                     " write it again with the module immutable.compose.composition_evaluate"
                 )
             merged = with_distribution(options, composition.roles, path)
-            parsed = parse(merged, composition, path, PLATFORMS, others)
+            parsed = parse(merged, composition, path, PLATFORMS, BUILDERS, others)
             settled = _held(parsed.deployment).settle(parsed.deployment)
             return composition, replace(parsed, deployment=settled), None
         except InputError as error:
@@ -332,12 +342,12 @@ class InventoryModule(BaseInventoryPlugin):
             if isinstance(value, str) and value.isdigit() and int in kinds:
                 continue
             if value is not None and not isinstance(value, kinds):
-                raise InputError(f"{path}: {key} is {values.plain(value)!r}, expected {expected}")
+                raise InputError(f"{path}: {key} is {plain(value)!r}, expected {expected}")
         try:
             self.set_options(direct=dict(config))
         except AnsibleError as error:
             raise InputError(f"{path}: {error}") from error
-        return {key: values.plain(value) for key, value in self.get_options().items()}
+        return {key: plain(value) for key, value in self.get_options().items()}
 
     def _add(self, inventory: InventoryData, group: str, parsed: Parsed, composition: Composition) -> None:
         deployment = parsed.deployment

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import typing as t
 
 #: What ``group_vars/all`` may say about other machines. All names count that the connection plugin ssh reads, and the
 #: last one wins; null is as good as not set.
@@ -31,7 +30,7 @@ _OF_OTHERS = (
 )
 
 
-def reached(state: str) -> dict[str, t.Any]:
+def reached(state: str) -> dict[str, str | bool | None]:
     """Variables of a node that say how it is reached, by the state directory of its deployment.
 
     They belong to hosts: variables that an inventory plugin gives to a group lose against ``group_vars/all``.

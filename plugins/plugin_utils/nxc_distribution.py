@@ -14,9 +14,10 @@ import typing as t
 import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry
+from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
-
-Data = t.Mapping[str, t.Any]
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Distribution
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,7 +48,7 @@ _Loader.add_constructor("!DefaultRole", _default_role)
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def with_distribution(options: Data, roles: t.Collection[str], path: str) -> dict[str, t.Any]:
+def with_distribution(options: Unchecked, roles: t.Collection[str], path: str) -> Unchecked:
     """The options of a deployment file, with what its ``distribution`` says in ``roles`` and ``nodes``.
 
     What these say themselves wins: a role with nodes of its own, a node with an address.
@@ -56,15 +57,17 @@ def with_distribution(options: Data, roles: t.Collection[str], path: str) -> dic
     :param path: of the deployment file, to which that of the distribution is relative.
     :raises InputError: cannot be read, names no role, or a form that NixOS Compose does not have.
     """
-    given = options.get("distribution")
+    given = values.text(options.get("distribution"), f"{path}: distribution")
     if not given:
-        return dict(options)
+        return options
     file = os.path.join(os.path.dirname(path), os.path.expanduser(given))
     data = _read(file)
+    distribution: t.Mapping[str, Distribution]
+    addresses: t.Mapping[str, str] = {}
     if "deployment" in data and isinstance(data["deployment"], t.Mapping):
         distribution, addresses = _from_deployment(data["deployment"], f"{file}: deployment")
     else:
-        distribution, addresses = {role: _names(role, value, f"{file}: {role}") for role, value in data.items()}, {}
+        distribution = {role: _names(role, value, f"{file}: {role}") for role, value in data.items()}
     values.known(distribution, roles, file, "role of the composition")
     own = values.mapping(options.get("roles"), f"{path}: roles")
     merged = dict(own)
@@ -72,18 +75,17 @@ def with_distribution(options: Data, roles: t.Collection[str], path: str) -> dic
         entry = own.get(role)
         if entry is None:
             merged[role] = nodes
-        elif isinstance(entry, t.Mapping) and not any(
-            entry.get(key) is not None for key in ("count", "names", "hosts")
-        ):
+        elif isinstance(entry, t.Mapping) and not RoleEntry.read(entry, f"{path}: roles.{role}").says_which:
             merged[role] = {**entry, "names" if isinstance(nodes, list) else "count": nodes}
     found = values.mapping(options.get("nodes"), f"{path}: nodes")
+    named = _all_names(merged, path)
     for name, address in addresses.items():
-        if name in _all_names(merged):
+        if name in named:
             found[name] = {"address": address, **values.mapping(found.get(name), f"{path}: nodes.{name}")}
     return {**options, "roles": merged, "nodes": found}
 
 
-def _read(file: str) -> dict[str, t.Any]:
+def _read(file: str) -> Unchecked:
     try:
         with open(file, encoding="utf-8") as stream:
             data = json.load(stream) if file.endswith(".json") else yaml.load(stream, _Loader)
@@ -94,7 +96,7 @@ def _read(file: str) -> dict[str, t.Any]:
     return values.mapping(data, file)
 
 
-def _names(role: str, value: t.Any, where: str) -> t.Any:
+def _names(role: str, value: object, where: str) -> Distribution:
     """A role's nodes: how many, or their names."""
     if isinstance(value, _DefaultRole):
         return [role] if value == 1 else int(value)
@@ -103,16 +105,17 @@ def _names(role: str, value: t.Any, where: str) -> t.Any:
     return values.distribution(value, where)
 
 
-def _from_deployment(entries: Data, where: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _from_deployment(entries: Unchecked, where: str) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Names by role, and addresses by name, of a deployment file: keys are addresses, or names for docker."""
     names: dict[str, list[str]] = {}
     addresses: dict[str, str] = {}
     for key, entry in entries.items():
         entry = values.mapping(entry, f"{where}.{key}")
-        if not isinstance(entry.get("role"), str):
-            raise InputError(f"{where}.{key}: role is {entry.get('role')!r}, expected the name of a role")
+        role = entry.get("role")
+        if not isinstance(role, str):
+            raise InputError(f"{where}.{key}: role is {role!r}, expected the name of a role")
         (name,) = values.labels_of([entry.get("host", key)], f"{where}.{key}")
-        names.setdefault(entry["role"], []).append(name)
+        names.setdefault(role, []).append(name)
         try:
             addresses[name] = str(ipaddress.IPv4Address(key))
         except ValueError:
@@ -120,6 +123,6 @@ def _from_deployment(entries: Data, where: str) -> tuple[dict[str, list[str]], d
     return names, addresses
 
 
-def _all_names(roles: Data) -> set[str]:
-    lists = [entry.get("names") if isinstance(entry, t.Mapping) else entry for entry in roles.values()]
-    return {name for each in lists if isinstance(each, list) for name in each}
+def _all_names(roles: Unchecked, path: str) -> set[str]:
+    entries = (RoleEntry.read(entry, f"{path}: roles.{role}") for role, entry in roles.items())
+    return {name for entry in entries for name in entry.names or ()}

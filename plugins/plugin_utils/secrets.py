@@ -11,9 +11,9 @@ from dataclasses import replace
 from ansible.errors import AnsibleError
 from ansible.template import Templar
 
-from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.shape import plain
 from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
 
 try:
@@ -43,7 +43,7 @@ def read(host: str, variable: str, hostvars: Views, templar: Templar) -> t.Any:
     :raises InputError: it cannot be read; says host, key and file, never a value.
     """
     try:
-        return values.plain(hostvars[host].get(variable, {}))
+        return plain(hostvars[host].get(variable, {}))
     except AnsibleError as error:
         known = t.cast("dict[str, t.Any]", hostvars.raw_get(host))
         raise InputError(_why(host, variable, known, templar, error)) from None

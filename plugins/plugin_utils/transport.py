@@ -27,6 +27,7 @@ from ansible.utils.display import Display
 from ansible_collections.immutable.compose.plugins.module_utils.builders.revision import git_revision, source_at
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import Parcel, described
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
+from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
@@ -84,11 +85,11 @@ class Transport:
         self,
         deployment: Deployment,
         batch: t.Sequence[str],
-        args: t.Mapping[str, t.Any],
+        args: Unchecked,
         *,
         run: Run,
         absent: t.Sequence[str] = (),
-    ) -> dict[str, t.Any]:
+    ) -> dict[str, object]:
         """The module's result for one deployment.
 
         :param deployment: with secrets and credentials as far as the step needs them.
@@ -102,7 +103,7 @@ class Transport:
         with self._delivered(parcel) as path:
             return self._result({**args, "parcel": path}, progress)
 
-    def follow(self, args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def follow(self, args: Unchecked) -> dict[str, object]:
         """The result of a module that needs no parcel, only somebody who shows its progress."""
         progress = self._progress_file()
         return self._result({**args, "progress_file": progress}, progress)
@@ -112,7 +113,7 @@ class Transport:
         directory = tempfile.gettempdir() if self._near else _PROGRESS
         return os.path.join(directory, f"compose-progress-{uuid.uuid4().hex}")
 
-    def _result(self, args: dict[str, t.Any], progress: str) -> dict[str, t.Any]:
+    def _result(self, args: Unchecked, progress: str) -> dict[str, object]:
         result = self._follow(args, progress)
         result.pop("invocation", None)  # ansible-core 2.19 and 2.20: all arguments, once more
         if not self._action._task.diff:
@@ -189,14 +190,14 @@ class Transport:
 
     # -- meanwhile -----------------------------------------------------------------------------------------------
 
-    def _follow(self, args: dict[str, t.Any], progress: str) -> dict[str, t.Any]:
-        outcome: dict[str, t.Any] = {}
+    def _follow(self, args: Unchecked, progress: str) -> dict[str, object]:
+        outcome: dict[str, object] = {}
 
         def work() -> None:
             try:
                 outcome.update(
                     self._action._execute_module(
-                        module_name=self._action._task.action, module_args=args, task_vars=self._task_vars
+                        module_name=self._action._task.action, module_args=dict(args), task_vars=self._task_vars
                     )
                 )
             except Exception as error:  # shown as the task's own failure, from the main thread

@@ -9,26 +9,24 @@ import os
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.release import ReleaseStore
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
-    file_name,
+    chosen,
+    name_of,
     parse,
-    role_entry,
     state_directory,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry
 from ansible_collections.immutable.compose.plugins.module_utils.describe.names import label_of
+from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
-
-Data = t.Mapping[str, t.Any]
-
-#: What says which nodes a role has, rather than what holds for them.
-WHICH = ("count", "names", "hosts")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Substitute:
 
 
 def from_release(
-    options: Data, others: Others, path: str, where: str, cause: str, *, evaluated: bool
+    options: Unchecked, others: Others, path: str, where: str, cause: str, *, evaluated: bool
 ) -> Substitute | None:
     """The nodes of the current release, with what the deployment file says of them; ``None``: nothing was released.
 
@@ -52,7 +50,8 @@ def from_release(
         in it is told from one in the composition by that.
     :raises InputError: the deployment file itself is wrong, or the release cannot be read.
     """
-    state = state_directory(options.get("state_dir"), options.get("name") or file_name(path), path)
+    base = values.text(options.get("state_dir"), f"{path}: state_dir")
+    state = state_directory(base, name_of(options, path), path)
     store = ReleaseStore(state)
     try:
         release = store.current()
@@ -60,54 +59,50 @@ def from_release(
         raise InputError(f"{cause}\nThe current release in {state} cannot be read either: {error}") from error
     if release is None:
         return None
-    composition = _as_composition(release, options, where)
-    own = {**options, "distribution": None}
+    builder = chosen(options["builder"], BUILDERS, path, "builder")[0].name
+    composition = _as_composition(release, builder, where)
+    own: Unchecked = {**options, "distribution": None}
     if not evaluated:  # what was added to both since the release is unknown to it
-        own = _without_roles(own, set(values.mapping(own.get("roles"), f"{path}: roles")) - set(composition.roles))
-    parse(own, composition, path, PLATFORMS, others)
-    parsed = parse(_narrowed(own, release, others, path), composition, path, PLATFORMS, others)
+        own = _without_roles(own, composition.roles, path)
+    parse(own, composition, path, PLATFORMS, BUILDERS, others)
+    parsed = parse(_narrowed(own, release, others, path), composition, path, PLATFORMS, BUILDERS, others)
     deployment = replace(store.placed(parsed.deployment), broken=cause)
     return Substitute(composition, replace(parsed, deployment=deployment), release.number)
 
 
-def from_counts(options: Data, others: Others, path: str, where: str, cause: str) -> Substitute:
+def from_counts(options: Unchecked, others: Others, path: str, where: str, cause: str) -> Substitute:
     """The nodes that the deployment file names or counts, for a state that lies on another host.
 
     :raises InputError: it leaves that to the composition; or it is wrong itself.
     """
     roles = values.mapping(options.get("roles"), f"{path}: roles")
-    entries = {role: role_entry(entry, f"{path}: roles.{role}") for role, entry in roles.items()}
-    if not roles or any(all(entry.get(key) is None for key in WHICH) for entry in entries.values()):
+    entries = {role: RoleEntry.read(entry, f"{path}: roles.{role}") for role, entry in roles.items()}
+    if not roles or not all(entry.says_which for entry in entries.values()):
         raise InputError(
             f"{cause}\nNor do its nodes follow from {path} alone: roles must say the count or the names for each role"
         )
     composition = Composition(
         name=label_of(os.path.basename(where)),
-        builder=_builder(options),
+        builder=chosen(options["builder"], BUILDERS, path, "builder")[0].name,
         path=where,
         digest="",
         roles={role: Role(name=role) for role in roles},
     )
-    parsed = parse({**options, "distribution": None}, composition, path, PLATFORMS, others)
+    parsed = parse({**options, "distribution": None}, composition, path, PLATFORMS, BUILDERS, others)
     return Substitute(composition, replace(parsed, deployment=replace(parsed.deployment, broken=cause)), 0)
 
 
-def _as_composition(release: Release, options: Data, where: str) -> Composition:
+def _as_composition(release: Release, builder: str, where: str) -> Composition:
     """A composition as far as its release tells."""
     nodes = _by_role(release)
     return Composition(
         name=release.composition_name or label_of(os.path.basename(where)),
-        builder=_builder(options),
+        builder=builder,
         path=where,
         digest=release.composition,
         roles={role: Role(name=role) for role in sorted({*release.ports, *nodes})},
         distribution={role: nodes.get(role, []) for role in sorted({*release.ports, *nodes})},
     )
-
-
-def _builder(options: Data) -> str:
-    builder = options["builder"]
-    return str(builder["name"] if isinstance(builder, t.Mapping) else builder)
 
 
 def _by_role(release: Release) -> dict[str, list[str]]:
@@ -121,37 +116,37 @@ def _by_role(release: Release) -> dict[str, list[str]]:
     return found
 
 
-def _without_roles(options: Data, dropped: t.Collection[str]) -> dict[str, t.Any]:
+def _without_roles(options: Unchecked, known: t.Collection[str], path: str) -> Unchecked:
+    """The options without those of roles that are not known."""
+    roles = values.mapping(options.get("roles"), f"{path}: roles")
+    limits = values.mapping(options.get("at_most"), f"{path}: at_most")
+    dropped = roles.keys() - set(known)
     return {
         **options,
-        **{
-            key: {role: value for role, value in options[key].items() if role not in dropped}
-            for key in ("roles", "at_most")
-            if isinstance(options.get(key), t.Mapping)
-        },
+        "roles": {name: value for name, value in roles.items() if name not in dropped},
+        "at_most": {name: value for name, value in limits.items() if name not in dropped},
     }
 
 
-def _narrowed(options: Data, release: Release, others: Others, path: str) -> dict[str, t.Any]:
+def _narrowed(options: Unchecked, release: Release, others: Others, path: str) -> Unchecked:
     """The options with the released nodes in place of those that the deployment file would have now."""
     given = values.mapping(options.get("roles"), f"{path}: roles")
     roles = {}
     for role, names in {**dict.fromkeys(release.ports, ()), **_by_role(release)}.items():
-        entry = role_entry(given.get(role), f"{path}: roles.{role}")
-        settings = {key: value for key, value in entry.items() if key not in WHICH}
+        entry = RoleEntry.read(given.get(role), f"{path}: roles.{role}")
         placed = [name for name in names if name in others.hosts]
-        roles[role] = {**settings, "hosts": placed} if entry.get("hosts") is not None else {**settings, "names": names}
+        roles[role] = {**entry.rest, **({"names": names} if entry.hosts is None else {"hosts": placed})}
     nodes = {
-        name: {key: value for key, value in (entry or {}).items() if key != "address"}
+        name: {key: value for key, value in values.mapping(entry, f"{path}: nodes.{name}").items() if key != "address"}
         for name, entry in values.mapping(options.get("nodes"), f"{path}: nodes").items()
         if name in release.nodes
     }
-    at_most = {}
+    at_most: dict[str, object] = {}
     for name, limit in values.mapping(options.get("at_most"), f"{path}: at_most").items():
         if isinstance(limit, t.Mapping):
-            limit = {**limit, "nodes": [node for node in limit["nodes"] if node in release.nodes]}
-            if limit["nodes"]:
-                at_most[name] = limit
+            left = [node for node in limit["nodes"] if node in release.nodes]
+            if left:
+                at_most[name] = {**limit, "nodes": left}
         elif name in roles or release.nodes.keys() & set(others.groups[name]):
             at_most[name] = limit
     return {**options, "roles": roles, "nodes": nodes, "at_most": at_most}

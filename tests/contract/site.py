@@ -21,6 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, Installed
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
@@ -140,7 +141,7 @@ class Maker(Builder):
     def _site(self, path: str) -> Site:
         return self.sites[path]
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         site = self._site(path)
         return Composition("site", self.name, path, site.means, {"web": Role("web", site.means)}, test_script="")
 
@@ -148,7 +149,7 @@ class Maker(Builder):
         raise AssertionError("every identity is known already")
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         site = self._site(path)
         site.built += roles

@@ -21,6 +21,7 @@ DOCUMENTS = {
     "lease.json": "lease",
     "journal.json": "journal",
     "kvm.json": "kvm",
+    "reservation.json": "reservation",
     "releases/*.json": "release",
     "releases/current": "current",
     "roots/*/image.json": "image",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines that a stand-in for Kadeploy installs, and that really boot: containers with addresses of their own."""
+"""Machines that the stand-in for Grid'5000 lends and that for Kadeploy installs, and that really boot: containers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import typing as t
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 from lab import ROOT, Lab, changed
 
-SERVE = ROOT / "tests/simulators/kadeploy/serve"
+SIMULATORS = ROOT / "tests/simulators"
 NODES = {"backend1", "backend2", "backend3"}
 #: One way through each macrostep: what fails, fails at once.
 AUTOMATON = [
@@ -27,9 +29,10 @@ AUTOMATON = [
 
 @dataclass
 class Site:
-    """A Kadeploy with four machines."""
+    """A Kadeploy with three machines, and an API where they are reserved."""
 
     url: str
+    api: str
     state: Path
 
     def fail(self, *faults: dict[str, t.Any]) -> None:
@@ -46,22 +49,39 @@ class Site:
         listed = subprocess.run(["pgrep", "-af", "systemd-nspawn"], capture_output=True, text=True, check=False).stdout
         return {name for name in self.machines if f"--directory={self.state}/machines/{name} " in listed}
 
+    def jobs(self) -> list[tuple[str, str]]:
+        """Name and state of each job that there was."""
+        answer = requests.get(f"{self.api}/stable/sites/grenoble/jobs", auth=("alice", "alice"), timeout=30)
+        return [(job["name"], job["state"]) for job in answer.json()["items"]]
+
+
+@contextmanager
+def served(name: str, state: Path, *args: str) -> t.Iterator[str]:
+    """A stand-in, and where it is."""
+    command = [sys.executable, str(SIMULATORS / name / "serve"), "--state", str(state), *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[1]
+        finally:
+            os.kill(process.pid, signal.SIGTERM)
+            process.wait(60)
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
     state = tmp_path_factory.mktemp("site")
     (state / "served").mkdir()
-    cluster = {"nodes": ["sim-[1-4]"], "automaton": AUTOMATON, "before_ping": 1, "reboot_timeout": 3000}
-    options = {"pace": 0.02, "clusters": {"sim": cluster}, "rights": {"alice": ["sim-[1-4]"]}}
+    cluster = {"nodes": ["sim-[1-3]"], "automaton": AUTOMATON, "before_ping": 1, "reboot_timeout": 3000}
+    options = {"pace": 0.02, "clusters": {"sim": cluster}, "rights": {}}
     (state / "options.json").write_text(json.dumps(options))
-    command = [sys.executable, str(SERVE), "--state", str(state), "--machines", "nspawn"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Site(process.stdout.readline().split()[1], state)
-        finally:
-            os.kill(process.pid, signal.SIGTERM)
-            process.wait(60)
+    api = tmp_path_factory.mktemp("api")
+    (api / "options.json").write_text(json.dumps({"pace": 0.02}))
+    with (
+        served("kadeploy", state, "--machines", "nspawn") as url,
+        served("g5k_api", api, "--kadeploy", url) as where,
+    ):
+        yield Site(url, where, state)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +96,14 @@ def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
             "url": site.url,
             "user": "alice",
             "directory": str(site.state / "served"),
-            "machines": ["sim-[1-4]"],
             "proxy_command": way,
+        },
+        reservation={
+            "nodes": 3,
+            "walltime": "2:0:0",
+            "interface": "grid5000",
+            "site": "grenoble",
+            "url": f"{site.api}/stable",
         },
         network="10.158.0.0/16",
         roles={"proxy": 0, "database": 0, "backend": 3},
@@ -86,12 +112,17 @@ def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
         boot_timeout=120,
     )
     lab.drop_test_script()
+    (lab.inventory / "group_vars").mkdir()
+    (lab.inventory / "group_vars/all.yml").write_text("compose_credentials: {user: alice, password: alice}\n")
     return lab
 
 
 def test_a_machine_that_fails_is_deployed_again_alone(lab: Lab, site: Site) -> None:
     site.fail({"kind": "post_install", "machine": "sim-2", "times": 1, "error": "no space left"})
+    lab.play("plan")
+    assert site.jobs() == []
     run = lab.play("deploy")
+    assert run.said(f"(compose-{lab.name}) has sim-1, sim-2, sim-3, until ")
     assert run.said("switch backend2: failed: sim-2: BroadcastEnvChain-manage_user_post_install: no space left")
     assert run.said("round 2 of 2: booting again: backend2")
     assert set(run.recap) == NODES and lab.release() == 1
@@ -100,14 +131,15 @@ def test_a_machine_that_fails_is_deployed_again_alone(lab: Lab, site: Site) -> N
         "backend2",
         site.machines["sim-3"]["address"],
     ]
-    served = [path.name for path in (site.state / "served").glob("*/*")]
-    assert len(served) == 1 and served[0].endswith(".tar"), "documents are there no longer than their deployment"
+    fetched = [path.name for path in (site.state / "served").glob("*/*")]
+    assert len(fetched) == 1 and fetched[0].endswith(".tar"), "documents are there no longer than their deployment"
 
 
 def test_what_is_right_stays(lab: Lab, site: Site) -> None:
     before = lab.boots()
     assert lab.play("deploy").changed == 0
     assert lab.boots() == before
+    assert site.jobs() == [(f"compose-{lab.name}", "running")]
 
 
 def test_what_fails_goes_back(lab: Lab, site: Site) -> None:
@@ -127,9 +159,10 @@ def test_what_fails_goes_back(lab: Lab, site: Site) -> None:
     assert lab.read_release() == release
 
 
-def test_destroyed_machines_are_off(lab: Lab, site: Site) -> None:
+def test_destroyed_machines_are_off_and_given_back(lab: Lab, site: Site) -> None:
     site.fail()
     assert site.running() == {"sim-1", "sim-2", "sim-3"}
     lab.play("destroy")
     assert site.running() == set() and lab.nodes() == []
     assert list((site.state / "served").iterdir()) == []
+    assert site.jobs() == [(f"compose-{lab.name}", "error")]

@@ -29,12 +29,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.journal import Journal  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import ReportDocument  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS, StepFailure, TaskResult  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried  # noqa: E402
 
 #: Whatever lies on a disk or is handed to another process, by the name of its schema.
@@ -43,7 +45,7 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, ReportDocument, Tried),
+            *(Run, Journal, ReportDocument, Tried, Lent),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.
@@ -61,7 +63,15 @@ SECTIONS = {
     "Release": "release",
     "Volume": "data-volumes",
 }
-WORDS = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", t.Any: "anything"}
+WORDS = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    t.Any: "anything",
+    Json: "anything",
+}
 
 
 def parts(type_: t.Any) -> dict[str, t.Any]:
@@ -119,7 +129,8 @@ def in_words(hint: t.Any) -> str:
         return link(hint)
     if shape.is_list(hint) or shape.is_mapping(hint):
         kind = "list" if shape.is_list(hint) else "object"
-        return kind if shape.inner_types(hint)[0] is t.Any else f"{kind} of {plural(shape.inner_types(hint)[0])}"
+        (inner,) = set(shape.inner_types(hint))
+        return kind if inner in (t.Any, Json) else f"{kind} of {plural(inner)}"
     return WORDS[hint]
 
 

@@ -52,7 +52,7 @@ def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_the_controller_too(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "jsonschema")
     with pytest.raises(ComposeError, match=f"'jsonschema' is missing from {sys.executable} on "):
-        role_schema.check_composition({}, "composition.nix")
+        role_schema.check_composition({}, "composition.nix", "debian")
 
 
 def test_a_library_that_is_there_but_lacks_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

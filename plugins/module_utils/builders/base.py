@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from ..describe.options import Option
 from ..errors import InputError
 from ..model.composition import Composition
+from ..model.free import Options, Parameters
 from ..model.image import Image
 from ..progress import Progress
 
@@ -26,7 +27,7 @@ class Builder(ABC):
     #: Options in the deployment file, by name.
     options: t.ClassVar[t.Mapping[str, Option]] = {}
 
-    def __init__(self, support: str, progress: Progress, given: t.Mapping[str, t.Any] | None = None) -> None:
+    def __init__(self, support: str, progress: Progress, given: Options | None = None) -> None:
         self.support = support
         self.progress = progress
         self._given = given or {}
@@ -36,7 +37,7 @@ class Builder(ABC):
         return self._given.get(name, self.options[name].default)
 
     @abstractmethod
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         """Read a composition: no build, no network, nothing written.
 
         Fast, for every inventory asks for it: an identity that takes more than that is left to :meth:`identify`.
@@ -47,7 +48,7 @@ class Builder(ABC):
 
     @abstractmethod
     def identify(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         """Identity that the image of each role will have in these formats. Builds nothing.
 
@@ -57,7 +58,7 @@ class Builder(ABC):
 
     @abstractmethod
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         """Build the images of ``roles`` in ``formats``, by role. What is built already is not built again.
 
@@ -68,11 +69,11 @@ class Builder(ABC):
 
     @abstractmethod
     def is_built(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
         """Which of the roles :meth:`build` would have nothing to do for."""
 
-    def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
+    def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
         """Pin the inputs of all roles: returns the lock file's path, its old and its new content.
 
         :param write: false only computes.
@@ -81,6 +82,6 @@ class Builder(ABC):
 
     @abstractmethod
     def check_reproducible(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         """Build each image a second time and compare: role → empty string if bit-identical, else what differs."""

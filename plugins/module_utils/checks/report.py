@@ -117,7 +117,7 @@ class Report:
                 )
                 if not check.ok:
                     failure = ET.SubElement(case, "failure", message=_xml(check.message))
-                    failure.text = _xml("\n".join(f"{key}: {value}" for key, value in check.details.known().items()))
+                    failure.text = _xml(str(check.details))
             evidence = self.evidence.get(node or "", {})
             if evidence:
                 text = "\n".join(f"{title}:\n{lines}" for title, lines in evidence.items())

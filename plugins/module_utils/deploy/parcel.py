@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ..builders.revision import Source
 from ..errors import ComposeError
+from ..model.codec import decode, encode
 from ..model.deployment import Deployment
 from ..shipped import Place
 from .run import Run
@@ -91,7 +92,7 @@ class Parcel:
             node["secrets"] = data["secrets"].get(node["name"], {})
         deployment.update(credentials=data["credentials"], unreadable=data["unreadable"])
         return cls(
-            deployment=Deployment.from_json(deployment),
+            deployment=decode(Deployment, deployment, "deployment"),
             batch=tuple(data["batch"]),
             support=Place(*data["support"]),
             code=Place(*code),
@@ -105,8 +106,5 @@ class Parcel:
 
 def described(deployment: Deployment) -> str:
     """A deployment as text, without secrets: the same for every step of a run."""
-    data = deployment.to_json()
-    del data["unreadable"]
-    for node in data["nodes"]:
-        del node["secrets"]
+    data = encode(replace(deployment, unreadable={}), secrets=False)
     return json.dumps(data, sort_keys=True)

@@ -37,6 +37,12 @@ class Settlement:
 
     def result(self) -> Settled:
         """What the module returns: the last word on every node of the batch."""
+        result = self._result()
+        if self.failures and not self.keep_failed:
+            self.engine.platform.run_failed()
+        return result
+
+    def _result(self) -> Settled:
         veto = self._veto()
         if veto:
             return self._kept(veto) if self.keep_failed else self._back(veto)

@@ -210,10 +210,13 @@ class Transaction:
         return Built(bool(built), built, bundles(images), changes, render({}, changes))
 
     def stage(self) -> StepResult:
-        """Bring to the platform what the nodes to be switched are going to boot."""
+        """Have machines for the nodes to be switched, and bring there what they are going to boot."""
         journal = self.journal.read()
         targets = [] if journal.problem else self._targets(journal.plan)
-        return StepResult(self.engine.platform.stage(targets) if targets else False)
+        if not targets:
+            return StepResult(False)
+        acquired = self.engine.platform.acquire()
+        return StepResult(self.engine.platform.stage(targets) or acquired)
 
     def _targets(self, plan: Plan) -> list[Target]:
         """The nodes that the plan switches, with image and document."""

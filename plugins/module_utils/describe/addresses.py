@@ -15,7 +15,7 @@ import typing as t
 from ..errors import InputError
 
 
-def parse_network(value: t.Any, where: str) -> ipaddress.IPv4Network:
+def parse_network(value: object, where: str) -> ipaddress.IPv4Network:
     """An IPv4 network in prefix notation. :raises InputError: it is none."""
     try:
         return ipaddress.IPv4Network(value if isinstance(value, str) else "")
@@ -65,10 +65,10 @@ class Addresses:
         number = self._first + self._starts[role] + index
         return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
-    def explicit(self, value: t.Any, node: str, where: str) -> str:
+    def explicit(self, value: object, node: str, where: str) -> str:
         """An address that the user gave. :raises InputError: outside of the network, reserved, or given twice."""
         expected = f"{where} is {value!r}, expected a free address of {self.network}"
-        if value not in self:
+        if not isinstance(value, str) or value not in self:
             raise InputError(expected)
         address = ipaddress.IPv4Address(value)
         last = self.network.broadcast_address

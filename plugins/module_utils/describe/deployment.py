@@ -15,22 +15,24 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import InputError, nearest
 from ..model.composition import Composition, Distribution
-from ..model.deployment import Deployment, Node
+from ..model.deployment import Deployment, Node, Reservation
+from ..model.free import Options, OptionValue
+from ..model.shape import plain
 from . import values
 from .addresses import Addresses, parse_network
+from .entries import NODE_KEYS, RoleEntry, Settings
 from .limits import parse_limits, parse_quorum
 from .names import is_host_name, is_node_name, label_of
 from .options import HasOptions, PlatformFacts, validate_options
 from .ownership import parse_adopting
 from .placement import Reached, by_name, refuse_second_machine
+from .reservation import parse_reservation
 from .units import unit_patterns
+from .values import Unchecked
 
 #: What may happen to a node that does not answer.
 SILENT = ("refuse", "replace")
-ROLE_KEYS = ("count", "names", "hosts", "take_over", "variables", "parameters", "secrets", "options")
-NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
 
-Data = t.Mapping[str, t.Any]
 Chosen = t.TypeVar("Chosen", bound=HasOptions)
 
 
@@ -39,7 +41,7 @@ class Others:
     """What other inventory sources define."""
 
     #: Variables by host.
-    hosts: t.Mapping[str, Data] = field(default_factory=dict)
+    hosts: t.Mapping[str, Unchecked] = field(default_factory=dict)
     #: Hosts by group.
     groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     #: How Ansible reaches a host. Asked for those only that a role is placed on.
@@ -52,37 +54,9 @@ class Parsed:
 
     deployment: Deployment
     #: The user's variables by node, of those that have some.
-    variables: t.Mapping[str, Data]
+    variables: t.Mapping[str, Unchecked]
     #: Nodes that are hosts of other inventory sources, and are reached as these say.
     placed: frozenset[str]
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What can be set for a whole deployment, a role and a node; the narrower one wins."""
-
-    variables: Data
-    parameters: Data
-    secrets: Data
-    options: Data
-
-    @classmethod
-    def read(cls, entry: Data, platform: type[PlatformFacts], where: str) -> _Settings:
-        options = values.mapping(entry.get("options"), f"{where}.options")
-        return cls(
-            values.variables(entry.get("variables"), f"{where}.variables"),
-            values.parameters(entry.get("parameters"), f"{where}.parameters"),
-            values.secrets(entry.get("secrets"), f"{where}.secrets"),
-            validate_options(platform, options, f"{where}.options", "platform"),
-        )
-
-    def over(self, wider: _Settings) -> _Settings:
-        return _Settings(
-            {**wider.variables, **self.variables},
-            {**wider.parameters, **self.parameters},
-            {**wider.secrets, **self.secrets},
-            {**wider.options, **self.options},
-        )
 
 
 @dataclass(frozen=True)
@@ -92,9 +66,9 @@ class _Wanted:
     name: str
     role: str
     index: int
-    settings: _Settings
+    settings: Settings
     #: As given in the file.
-    address: t.Any = None
+    address: object = None
     #: How Ansible reaches the existing host that it is placed on.
     reached: Reached | None = None
     #: Options that come from the variables of that host.
@@ -103,12 +77,13 @@ class _Wanted:
     takes_over: bool = False
 
 
-def file_name(path: str) -> str:
-    """Name of a deployment whose file gives none: the file's name up to ``.compose.yml``, as a label."""
-    return label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
+def name_of(data: Unchecked, path: str) -> str:
+    """Name of a deployment; where its file gives none, the file's name up to ``.compose.yml``, as a label."""
+    given = values.text(data.get("name"), f"{path}: name")
+    return given or label_of(re.sub(r"\.compose\.ya?ml$", "", os.path.basename(path)))
 
 
-def state_directory(base: str | None, name: str, path: str) -> str:
+def state_directory(base: str, name: str, path: str) -> str:
     """Directory of a deployment: below ``base`` (relative to the deployment file), else where state belongs here."""
     if base:
         above = os.path.join(os.path.dirname(path), os.path.expanduser(base))
@@ -121,28 +96,29 @@ def state_directory(base: str | None, name: str, path: str) -> str:
 
 
 def parse(
-    data: Data,
+    data: Unchecked,
     composition: Composition,
     path: str,
     platforms: t.Mapping[str, type[PlatformFacts]],
+    builders: t.Mapping[str, type[HasOptions]],
     others: Others | None = None,
 ) -> Parsed:
-    """Read a deployment file whose builder is one of those known (:func:`chosen`).
+    """Read a deployment file.
 
     :param data: options of the inventory plugin; plain data.
     :param path: of the deployment file, absolute: for messages, the default name, and paths relative to it.
-    :param platforms: the known platforms by name.
+    :param platforms: the known platforms by name; ``builders`` likewise.
     :param others: for roles that are placed on existing hosts, and against names that are used already.
     :raises InputError: names file, key, value and what was expected.
     """
     others = others or Others()
-    name = values.host_name(data.get("name") or file_name(path), f"{path}: name")
+    name = values.host_name(name_of(data, path), f"{path}: name")
     values.host_name(composition.name, f"{composition.path}: name of the composition")
     network = parse_network(data["network"], f"{path}: network")
     platform, options = chosen(data["platform"], platforms, path, "platform")
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
-    wanted = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
+    wanted = _nodes(data, composition, platform, Settings({}, parameters, {}, options), path, others)
     addresses = Addresses(network, composition.roles)
     nodes = _with_addresses(wanted, addresses, path, propose=not platform.own_addresses)
     for want, node in zip(wanted, nodes):
@@ -153,16 +129,17 @@ def parse(
         name=name,
         composition=composition.path,
         builder=composition.builder,
-        builder_options=_named(data["builder"])[1],
+        builder_options=chosen(data["builder"], builders, path, "builder")[1],
         platform=platform.name,
         nodes=nodes,
         network=str(network),
         domain=_domain(data, nodes, path),
-        state=state_directory(data.get("state_dir"), name, path),
+        state=state_directory(values.text(data.get("state_dir"), f"{path}: state_dir"), name, path),
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,
         authorized_keys=values.public_keys(data.get("authorized_keys"), f"{path}: authorized_keys"),
         retries=values.whole(data.get("retries", 0), f"{path}: retries"),
+        reservation=_reservation(data, platform, name, len(nodes), path),
         at_least=parse_quorum(data.get("at_least"), nodes, composition.roles, f"{path}: at_least"),
         silent=values.one_of(data.get("silent", "refuse"), SILENT, f"{path}: silent"),
         may_fail=unit_patterns(data.get("may_fail"), f"{path}: may_fail"),
@@ -179,7 +156,17 @@ def parse(
     )
 
 
-def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
+def _reservation(
+    data: Unchecked, platform: type[PlatformFacts], name: str, count: int, path: str
+) -> Reservation | None:
+    """What is to be reserved. :raises InputError: the platform's machines are not lent."""
+    where = f"{path}: reservation"
+    if data.get("reservation") is not None and not platform.borrows:
+        raise InputError(f"{where}: the machines of platform {platform.name!r} are not reserved, expected none")
+    return parse_reservation(data.get("reservation"), name, count, where)
+
+
+def _domain(data: Unchecked, nodes: t.Iterable[Node], path: str) -> str:
     """The domain of nodes whose names have no dots."""
     domain = values.domain(data.get("domain"), f"{path}: domain")
     names = {node.name for node in nodes}
@@ -191,15 +178,13 @@ def _domain(data: Data, nodes: t.Iterable[Node], path: str) -> str:
     return domain
 
 
-def _named(value: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
+def _named(value: object) -> tuple[object, dict[str, object]]:
     """What is given as a name, or as a mapping with the name and options."""
     options = dict(value) if isinstance(value, t.Mapping) else {"name": value}
     return options.pop("name", None), options
 
 
-def chosen(
-    value: t.Any, known: t.Mapping[str, type[Chosen]], path: str, what: str
-) -> tuple[type[Chosen], dict[str, t.Any]]:
+def chosen(value: object, known: t.Mapping[str, type[Chosen]], path: str, what: str) -> tuple[type[Chosen], Options]:
     """The platform or builder that a deployment file names, alone or in a mapping with its options.
 
     :param what: the key of the file, ``platform`` or ``builder``.
@@ -211,7 +196,12 @@ def chosen(
 
 
 def _nodes(
-    data: Data, composition: Composition, platform: type[PlatformFacts], every: _Settings, path: str, others: Others
+    data: Unchecked,
+    composition: Composition,
+    platform: type[PlatformFacts],
+    every: Settings,
+    path: str,
+    others: Others,
 ) -> list[_Wanted]:
     """All nodes, by role and index."""
     roles = values.mapping(data.get("roles"), f"{path}: roles")
@@ -220,15 +210,12 @@ def _nodes(
     wanted: dict[str, _Wanted] = {}
     for role in sorted(composition.roles):
         where = f"{path}: roles.{role}"
-        entry = role_entry(roles.get(role), where)
-        placed = entry.get("hosts") is not None
-        takes_over = values.truth(entry.get("take_over", False), f"{where}.take_over")
-        if takes_over and not placed:
-            raise InputError(f"{where}: take_over is for a role on existing hosts, expected 'hosts' beside it")
+        entry = RoleEntry.read(roles.get(role), where)
+        placed = entry.hosts is not None
         names = _placed(entry, where, others) if placed else _names(role, entry, composition, where)
         if names and platform.boots_kernel and not composition.roles[role].bootable:
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
-        settings = _Settings.read(entry, platform, where)
+        settings = Settings.read(entry.rest, platform, where)
         common = settings.over(every)
         for index, name in enumerate(names, 1):
             if name in wanted:
@@ -240,34 +227,23 @@ def _nodes(
                 wanted[name] = _Wanted(name, role, index, common)
                 continue
             known = _known(name, platform, others, where)
-            own = settings.over(_Settings({}, {}, {}, known).over(every)) if known else common
-            wanted[name] = _Wanted(name, role, index, own, None, others.reached(name), known, takes_over)
+            own = settings.over(Settings({}, {}, {}, known).over(every)) if known else common
+            wanted[name] = _Wanted(name, role, index, own, None, others.reached(name), known, entry.take_over)
     values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
     for name, value in entries.items():
         where = f"{path}: nodes.{name}"
-        entry = values.mapping(value, where)
-        values.known(entry, NODE_KEYS, where, "key of a node")
-        settings = _Settings.read(entry, platform, where).over(wanted[name].settings)
-        wanted[name] = replace(wanted[name], settings=settings, address=entry.get("address"))
+        given = values.mapping(value, where)
+        values.known(given, NODE_KEYS, where, "key of a node")
+        settings = Settings.read(given, platform, where).over(wanted[name].settings)
+        wanted[name] = replace(wanted[name], settings=settings, address=given.get("address"))
     return list(wanted.values())
 
 
-def role_entry(value: t.Any, where: str) -> dict[str, t.Any]:
-    """A role's entry in its long form."""
-    if not isinstance(value, t.Mapping):
-        return {"names" if isinstance(value, (list, tuple)) else "count": value}
-    entry = values.mapping(value, where)
-    values.known(entry, ROLE_KEYS, where, "key of a role")
-    if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
-        raise InputError(f"{where}: names is {entry['names']!r}, expected no count and no hosts beside it")
-    return entry
-
-
-def _names(role: str, entry: Data, composition: Composition, where: str) -> list[str]:
+def _names(role: str, entry: RoleEntry, composition: Composition, where: str) -> list[str]:
     """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
-    if entry.get("names") is not None:
-        return values.host_names(entry["names"], f"{where}.names")
-    wanted: Distribution = values.count(entry.get("count"), f"{where}.count")
+    if entry.names is not None:
+        return list(entry.names)
+    wanted: Distribution = entry.count
     if wanted is None:
         where = f"{composition.path}: rolesDistribution.{role}"
         wanted = values.distribution(composition.distribution.get(role), where)
@@ -283,13 +259,11 @@ def _names(role: str, entry: Data, composition: Composition, where: str) -> list
     return names
 
 
-def _placed(entry: Data, where: str, others: Others) -> list[str]:
+def _placed(entry: RoleEntry, where: str, others: Others) -> list[str]:
     """The existing hosts that a role is placed on: all, or the first ``count``."""
-    words, count = entry["hosts"], values.count(entry.get("count"), f"{where}.count")
+    words, count = entry.hosts or (), entry.count
     pool: dict[str, None] = {}
-    for word in words if isinstance(words, list) else [words]:
-        if not isinstance(word, str):
-            raise InputError(f"{where}.hosts has {word!r}, expected names of hosts or groups")
+    for word in words:
         if word not in others.groups and word not in others.hosts:
             near = nearest(word, [*others.groups, *others.hosts])
             raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
@@ -303,16 +277,18 @@ def _placed(entry: Data, where: str, others: Others) -> list[str]:
                 raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
             pool[host] = None
     if count is not None and count > len(pool):
-        raise InputError(f"{where}.count is {count}, expected at most {len(pool)}: so many hosts has {words!r}")
+        raise InputError(
+            f"{where}.count is {count}, expected at most {len(pool)}: so many hosts have {' and '.join(words)}"
+        )
     return list(pool)[:count]
 
 
-def _known(host: str, platform: type[PlatformFacts], others: Others, where: str) -> dict[str, t.Any]:
+def _known(host: str, platform: type[PlatformFacts], others: Others, where: str) -> Options:
     """Options of the platform that the variables of an existing host say."""
-    known = {}
+    known: dict[str, OptionValue] = {}
     for option, variable in platform.host_variables.items():
         if variable in others.hosts[host]:
-            value = values.plain(others.hosts[host][variable])
+            value = plain(others.hosts[host][variable])
             if platform.options[option].type is int and isinstance(value, str) and re.fullmatch("[0-9]+", value):
                 value = int(value)
             where_ = f"{where}.hosts: {variable} of {host!r}"

@@ -9,11 +9,15 @@ The names of the variables are documented in docs/inventory.md.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ..errors import InputError
-from ..model.deployment import Deployment, Limit, Node
-from . import values
+from ..model.codec import decode, encode
+from ..model.deployment import Deployment, Node
+from ..model.free import Parameters
+from ..model.shape import plain
 from .members import from_members, to_members
+from .values import Unchecked
 
 #: Fields of a deployment that travel as they are.
 _SHARED = (
@@ -31,12 +35,25 @@ _SHARED = (
 )
 #: The same, left out where there is none.
 _IF_ANY = ("domain", "broken")
+#: Fields that are mappings or lists.
+_OF_PARTS = (
+    "setup",
+    "builder_options",
+    "parameters",
+    "authorized_keys",
+    "adopt_data",
+    "may_fail",
+    "at_least",
+    "at_most",
+)
 _NONE = object()
 
+T = t.TypeVar("T")
 
-def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dict[str, t.Any]]]:
+
+def to_hostvars(deployment: Deployment) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
     """Inventory variables: those that all nodes share, and those of each node by name."""
-    shared: dict[str, t.Any] = {
+    shared: dict[str, object] = {
         "compose_deployment": deployment.name,
         "compose_setup": dict(deployment.setup),
         "compose_builder_options": dict(deployment.builder_options),
@@ -51,10 +68,12 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
         },
         **{f"compose_{key}": getattr(deployment, key) for key in _SHARED},
     }
+    if deployment.reservation is not None:
+        shared["compose_reservation"] = encode(deployment.reservation)
     for key in _IF_ANY:
         if getattr(deployment, key):
             shared[f"compose_{key}"] = getattr(deployment, key)
-    own: dict[str, dict[str, t.Any]] = {}
+    own: dict[str, dict[str, object]] = {}
     for node in deployment.nodes:
         own[node.name] = {"compose_role": node.role, "compose_index": node.index, "compose_address": node.address}
         if node.address_given:
@@ -66,62 +85,68 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, t.Any], dict[str, dic
     return shared, own
 
 
-def from_hostvars(name: str, hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) -> Deployment:
+def from_hostvars(name: str, hostvars: t.Mapping[str, Unchecked]) -> Deployment:
     """The deployment of that name, from the variables of hosts (those of other deployments are passed over).
 
     Its nodes are all members; those whose hosts are not given have no parameters. Secrets are read where they are
     needed, see plugin_utils/secrets.py.
 
-    :raises InputError: no host belongs to it, or one lacks a variable that the inventory plugin sets.
+    :raises InputError: no host belongs to it, one lacks a variable that the inventory plugin sets, or has another kind
+        of value there.
     """
     given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
     if not given:
         raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
     first, shared = next(iter(given.items()))
-
-    def of(host: str, held: t.Mapping[str, t.Any], key: str) -> t.Any:
-        try:
-            return values.plain(held[f"compose_{key}"])
-        except KeyError:
-            raise InputError(
-                f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
-            ) from None
-
-    members = {node.name: node for node in from_members(of(first, shared, "members"))}
+    members = {node.name: node for node in from_members(_held(first, shared, "members"))}
     strangers = sorted(set(given) - set(members))
     if strangers:
         raise InputError(
             f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
         )
-    parameters = of(first, shared, "parameters")
-    nodes = [
-        Node(
-            name=host,
-            role=of(host, given[host], "role"),
-            index=of(host, given[host], "index"),
-            address=of(host, given[host], "address"),
-            address_given=bool(given[host].get("compose_address_given", False)),
-            parameters={**parameters, **values.plain(given[host].get("compose_node_parameters", {}))},
-            options=values.plain(given[host].get("compose_options", {})),
-        )
-        if host in given
-        else member
-        for host, member in members.items()
-    ]
-    return Deployment(
+    deployment = _decoded(
+        Deployment,
+        first,
+        shared,
+        {key: key for key in (*_SHARED, *_OF_PARTS)},
+        {key: key for key in (*_IF_ANY, "revision", "reservation")},
         name=name,
-        nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.index))),
-        setup=of(first, shared, "setup"),
-        builder_options=of(first, shared, "builder_options"),
-        revision=values.plain(shared.get("compose_revision", "")),
-        parameters=parameters,
-        authorized_keys=tuple(of(first, shared, "authorized_keys")),
-        adopt_data=tuple(of(first, shared, "adopt_data")),
-        may_fail=tuple(of(first, shared, "may_fail")),
-        at_least=of(first, shared, "at_least"),
-        at_most={
-            name_: Limit(tuple(limit["nodes"]), limit["count"]) for name_, limit in of(first, shared, "at_most").items()
-        },
-        **{key: of(first, shared, key) for key in _SHARED},
-        **{key: values.plain(shared.get(f"compose_{key}", "")) for key in _IF_ANY},
+        nodes=[],
     )
+    nodes = [
+        _node(host, given[host], deployment.parameters) if host in given else member for host, member in members.items()
+    ]
+    return replace(deployment, nodes=tuple(sorted(nodes, key=lambda node: (node.role, node.index))))
+
+
+def _node(host: str, held: Unchecked, shared: Parameters) -> Node:
+    needed = {key: key for key in ("role", "index", "address")}
+    others = {"address_given": "address_given", "parameters": "node_parameters", "options": "options"}
+    node = _decoded(Node, host, held, needed, others, name=str(host))
+    return replace(node, parameters={**shared, **node.parameters})
+
+
+def _decoded(
+    type_: type[T],
+    host: str,
+    held: Unchecked,
+    needed: t.Mapping[str, str],
+    others: t.Mapping[str, str],
+    **known: object,
+) -> T:
+    """An object of the model from the variables of a host.
+
+    :param needed: field → name of the variable, without ``compose_``; ``others``: of those that may be missing.
+    """
+    data = {**known, **{field: _held(host, held, key) for field, key in needed.items()}}
+    data.update({field: _held(host, held, key) for field, key in others.items() if f"compose_{key}" in held})
+    return decode(type_, data, f"variables compose_* of host {host!r}: {type_.__name__.lower()}")
+
+
+def _held(host: str, held: Unchecked, key: str) -> object:
+    try:
+        return plain(held[f"compose_{key}"])
+    except KeyError:
+        raise InputError(
+            f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
+        ) from None

@@ -15,7 +15,7 @@ KEYS = ("nodes", "count")
 
 
 def parse_limits(
-    value: t.Any,
+    value: object,
     nodes: t.Sequence[Node],
     roles: t.Collection[str],
     groups: t.Mapping[str, t.Sequence[str]],
@@ -40,7 +40,7 @@ def parse_limits(
     return limits
 
 
-def parse_quorum(value: t.Any, nodes: t.Sequence[Node], roles: t.Collection[str], where: str) -> dict[str, int]:
+def parse_quorum(value: object, nodes: t.Sequence[Node], roles: t.Collection[str], where: str) -> dict[str, int]:
     """How many nodes of each role must be verified for the deployment to hold.
 
     :raises InputError: an unknown role, or more nodes than the role has.
@@ -56,7 +56,7 @@ def parse_quorum(value: t.Any, nodes: t.Sequence[Node], roles: t.Collection[str]
     return quorum
 
 
-def _named(names: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
+def _named(names: object, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{where} is {names!r}, expected a list of nodes")
     values.known(names, [node.name for node in nodes], where, "node of the deployment")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..errors import InputError, MissingProgramError
 from ..model import codec
 from ..model.composition import Composition
+from ..model.free import Parameters
 
 #: Result of an evaluation, kept next to the composition for hosts that cannot evaluate.
 MANIFEST = "composition.json"
@@ -23,11 +24,11 @@ class Evaluates(t.Protocol):
 
     name: t.ClassVar[str]
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         """The composition in a directory. :raises ComposeError: it cannot be evaluated here, or does not evaluate."""
 
 
-def load(path: str, parameters: t.Mapping[str, t.Any], builder: Evaluates) -> Composition:
+def load(path: str, parameters: Parameters, builder: Evaluates) -> Composition:
     """The composition in a directory: evaluated if this host has what that needs, else from its ``composition.json``.
 
     :param path: directory, or a manifest to be read without trying to evaluate.

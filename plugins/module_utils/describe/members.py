@@ -13,16 +13,32 @@ from __future__ import annotations
 import ipaddress
 import re
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..errors import InputError
+from ..model.codec import decode
 from ..model.deployment import Node
+from ..model.free import Options
 
 _COUNTED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)(?P<rest>[^0-9]*)$")
 _RANGE = re.compile(r"(?P<stem>.*)\[(?P<first>[0-9]+):(?P<last>[0-9]+)\](?P<rest>.*)$")
 
 
-def to_members(nodes: t.Iterable[Node]) -> list[dict[str, t.Any]]:
+@dataclass(frozen=True)
+class _Entry:
+    """Nodes that count on from the first."""
+
+    #: One name, or a range of names.
+    nodes: str
+    role: str
+    #: Of the first one, as the address.
+    index: int
+    address: str | None
+    options: Options
+    address_given: bool = False
+
+
+def to_members(nodes: t.Iterable[Node]) -> list[dict[str, object]]:
     """What :func:`from_members` reads: name, role, index, address and platform options of nodes, in runs."""
     runs: list[tuple[Node, Node]] = []
     for node in nodes:
@@ -33,36 +49,36 @@ def to_members(nodes: t.Iterable[Node]) -> list[dict[str, t.Any]]:
     return [_entry(first, last) for first, last in runs]
 
 
-def from_members(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[Node]:
+def from_members(entries: object) -> list[Node]:
     """The nodes, without what only their own hosts know: parameters and secrets.
 
     :raises InputError: no list that :func:`to_members` has made.
     """
     nodes = []
-    try:
-        for entry in entries:
-            first = Node(
-                name=entry["nodes"],
-                role=entry["role"],
-                index=entry["index"],
-                address=entry["address"],
-                address_given=entry.get("address_given", False),
-                options=entry["options"],
-            )
-            match = _RANGE.match(entry["nodes"])
-            if match is None:
-                nodes.append(first)
-                continue
-            start, end = int(match["first"]), int(match["last"])
+    for entry in decode(list[_Entry], entries, "compose_members"):
+        first = Node(
+            name=entry.nodes,
+            role=entry.role,
+            index=entry.index,
+            address=entry.address,
+            address_given=entry.address_given,
+            options=entry.options,
+        )
+        match = _RANGE.match(entry.nodes)
+        if match is None:
+            nodes.append(first)
+            continue
+        start, end = int(match["first"]), int(match["last"])
+        try:
             nodes += [
                 _later(first, f"{match['stem']}{start + step}{match['rest']}", step) for step in range(end - start + 1)
             ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"compose_members is not what the inventory plugin makes: {error!r}") from None
+        except ValueError as error:
+            raise InputError(f"compose_members: address of {entry.nodes}: {error}") from None
     return nodes
 
 
-def _entry(first: Node, last: Node) -> dict[str, t.Any]:
+def _entry(first: Node, last: Node) -> dict[str, object]:
     name = first.name
     if first is not last:
         begin, end = _counted(first.name), _counted(last.name)

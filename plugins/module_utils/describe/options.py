@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError, nearest
 from ..model.deployment import Node
+from ..model.free import Options, OptionValue
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Option:
 
     #: ``bool``, ``int``, ``str``, or ``list`` (of strings).
     type: type
-    default: t.Any
+    default: OptionValue
     description: str
     #: The words that a ``str`` may be; empty: any.
     choices: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class PlatformFacts(HasOptions, t.Protocol):
     host_variables: t.ClassVar[t.Mapping[str, str]]
     boots_kernel: t.ClassVar[bool]
     own_addresses: t.ClassVar[bool]
+    borrows: t.ClassVar[bool]
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -55,7 +57,7 @@ class PlatformFacts(HasOptions, t.Protocol):
         ...
 
 
-def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], where: str, what: str) -> dict[str, t.Any]:
+def validate_options(owner: type[HasOptions], given: t.Mapping[str, object], where: str, what: str) -> Options:
     """Check option names and types.
 
     :param what: ``platform`` or ``builder``.
@@ -79,7 +81,13 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, t.Any], wher
         if spec.fields and not _has_only(str(value), spec.fields):
             known = ", ".join(f"{{{name}}}" for name in spec.fields)
             raise InputError(f"{where}: {key} is {value!r}, expected no braces but {known}; write others twice: {{{{")
-    return dict(given)
+    return t.cast(Options, dict(given))  # as the declared types are those that options can be
+
+
+def words_of(options: Options, name: str) -> list[str]:
+    """An option that is a list; empty where it is not given."""
+    given = options.get(name)
+    return list(given) if isinstance(given, (list, tuple)) else []
 
 
 def _has_only(text: str, fields: t.Iterable[str]) -> bool:

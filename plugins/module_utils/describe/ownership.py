@@ -52,7 +52,7 @@ class DataVolume:
     owner: Owner | None = None
 
 
-def parse_adopting(value: t.Any, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
+def parse_adopting(value: object, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
     """``adopt_data`` of a deployment file: the nodes that may take over data of others.
 
     :raises InputError: no list, or something in it is no node of the deployment.

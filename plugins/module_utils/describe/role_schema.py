@@ -10,10 +10,12 @@ import typing as t
 
 from ..errors import InputError, nearest
 from ..libraries import missing_library
+from . import values
+from .attributes import Attributes
 from .names import is_host_name, is_role_name, label_of
 from .units import PATTERN
 
-Schema = dict[str, t.Any]
+Schema = t.Mapping[str, t.Any]
 
 
 def _object(properties: Schema, required: t.Sequence[str] = ()) -> Schema:
@@ -96,7 +98,7 @@ DISTRIBUTION: Schema = {
     "type": "object",
     "additionalProperties": {"type": ["integer", "array"], "minimum": 0, "items": TEXT},
 }
-COMPOSITION = _object(
+_DEBIAN = _object(
     {
         "roles": {"type": "object", "additionalProperties": ROLE, "minProperties": 1},
         "testScript": TEXT,
@@ -105,7 +107,7 @@ COMPOSITION = _object(
     },
     required=["roles"],
 )
-GUIX_COMPOSITION = _object(
+_GUIX = _object(
     {
         "roles": {"type": "object", "additionalProperties": GUIX_ROLE, "minProperties": 1},
         "testScript": {"anyOf": [TEXT, _object({"file": TEXT}, required=["file"])]},
@@ -114,7 +116,7 @@ GUIX_COMPOSITION = _object(
     required=["roles"],
 )
 #: What stands beside NixOS configurations, for the builder ``nixos``.
-NIXOS_COMPOSITION = _object(
+_NIXOS = _object(
     {
         "roles": {
             "type": "object",
@@ -128,24 +130,29 @@ NIXOS_COMPOSITION = _object(
 )
 
 
-def check_composition(evaluated: t.Mapping[str, t.Any], where: str, schema: Schema | None = None) -> None:
-    """Refuse attributes that are unknown or of the wrong type.
+#: By builder.
+_COMPOSITIONS: t.Mapping[str, Schema] = {"debian": _DEBIAN, "guix": _GUIX, "nixos": _NIXOS}
 
-    :param evaluated: the attributes of a composition.
+
+def check_composition(evaluated: object, where: str, builder: str) -> Attributes:
+    """The attributes of a composition, none of which is unknown or of the wrong type.
+
     :param where: file, for the error message.
-    :param schema: of the builder; by default that of ``debian``.
-    :raises InputError: names every such attribute.
+    :param builder: ``debian``, ``guix`` or ``nixos``.
+    :raises InputError: names every other attribute.
     """
     try:
         import jsonschema  # here, because most steps evaluate nothing, and it is slow to import
     except ImportError:
         raise missing_library("jsonschema", what="the check of a composition's attributes") from None
-    validator = jsonschema.Draft7Validator(schema or COMPOSITION)
-    errors = [line for error in validator.iter_errors(evaluated) for line in _explain(error)]
+    validator = jsonschema.Draft7Validator(_COMPOSITIONS[builder])
+    said = values.parameters(evaluated, f"{where}: composition")  # YAML has keys and values that JSON has not
+    errors = [line for error in validator.iter_errors(said) for line in _explain(error)]
     if not errors:
-        errors = _check_names(evaluated)
+        errors = _check_names(said)
     if errors:
         raise InputError(f"{where}: " + "; ".join(sorted(errors)))
+    return t.cast(Attributes, said)  # as the schema says
 
 
 def _explain(error: t.Any) -> t.Iterator[str]:

@@ -26,7 +26,7 @@ def matches(unit: str, patterns: t.Iterable[str]) -> bool:
     )
 
 
-def unit_patterns(value: t.Any, where: str) -> tuple[str, ...]:
+def unit_patterns(value: object, where: str) -> tuple[str, ...]:
     """A list of units, as a file gives it. :raises InputError: something else."""
     if value is None:
         return ()

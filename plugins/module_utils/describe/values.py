@@ -9,31 +9,25 @@ Each takes the value and ``where`` it was found (file and key), gives the value 
 
 from __future__ import annotations
 
+import datetime
 import re
 import typing as t
 
 from ..errors import InputError, nearest
 from ..model.composition import Distribution
+from ..model.free import Json
 from .names import is_host_name, is_node_name, label_of
 
 A_NAME = "lower-case letters, digits and inner dashes, at most 63 (RFC 1123)"
+
+#: What users write, or Ansible keeps, by name: nothing of it is certain before one of these checks.
+Unchecked = t.Mapping[str, object]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[A-Za-z0-9@.-]+ [A-Za-z0-9+/]+=*( .*)?")
 
 
-def plain(value: t.Any) -> t.Any:
-    """Built-in types in place of Ansible's own (tagged strings, lazy containers); encrypted values as they are."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, t.Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
-
-
-def host_name(value: t.Any, where: str) -> str:
+def host_name(value: object, where: str) -> str:
     """One host name label."""
     if not isinstance(value, str) or not is_host_name(value):
         near = label_of(value) if isinstance(value, str) else ""
@@ -42,7 +36,7 @@ def host_name(value: t.Any, where: str) -> str:
     return value
 
 
-def labels_of(names: t.Any, where: str) -> list[str]:
+def labels_of(names: object, where: str) -> list[str]:
     """Host name labels for names of machines that were not given as such: by the rule of :func:`label_of`."""
     if not isinstance(names, (list, tuple)):
         raise InputError(f"{where} is {names!r}, expected a list of names")
@@ -55,44 +49,55 @@ def labels_of(names: t.Any, where: str) -> list[str]:
     return labels
 
 
-def domain(value: t.Any, where: str) -> str:
+def domain(value: object, where: str) -> str:
     """A DNS domain, lower case; nothing is none."""
-    if value in (None, ""):
+    if value is None or value == "":
         return ""
     if not isinstance(value, str) or not is_node_name(value) or len(value) > 189:
         raise InputError(f"{where} is {value!r}, expected a domain such as 'cluster.example.org', in lower case")
     return value
 
 
-def host_names(value: t.Any, where: str) -> list[str]:
+def host_names(value: object, where: str) -> list[str]:
     """A list of host name labels."""
     if not isinstance(value, (list, tuple)):
         raise InputError(f"{where} is {value!r}, expected a list of host names")
     return [host_name(name, where) for name in value]
 
 
-def count(value: t.Any, where: str) -> int | None:
+def count(value: object, where: str) -> int | None:
     """How many machines; as NixOS Compose has it, the number may be a string."""
     if isinstance(value, str) and re.fullmatch("[0-9]+", value):
         return int(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise InputError(f"{where} is {value!r}, expected a count (0 or more)")
 
 
-def distribution(value: t.Any, where: str) -> Distribution:
+def distribution(value: object, where: str) -> Distribution:
     """How many, or which, machines: of what says so beside the deployment file."""
     return labels_of(value, where) if isinstance(value, (list, tuple)) else count(value, where)
 
 
-def mapping(value: t.Any, where: str) -> dict[str, t.Any]:
+def mapping(value: object, where: str) -> dict[str, object]:
     """A mapping with strings as keys; nothing is an empty one."""
-    if value is not None and not isinstance(value, t.Mapping):
+    if value is None:
+        return {}
+    if not isinstance(value, t.Mapping):
         raise InputError(f"{where} is {value!r}, expected a mapping")
-    for key in value or ():
+    for key in value:
         if not isinstance(key, str):
             raise InputError(f"{where} has the key {key!r}, expected a string")
-    return dict(value or {})
+    return dict(value)
+
+
+def text(value: object, where: str) -> str:
+    """A string; nothing is an empty one."""
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{where} is {value!r}, expected a string")
+    return value or ""
 
 
 def known(given: t.Iterable[str], valid: t.Collection[str], where: str, what: str) -> None:
@@ -102,23 +107,24 @@ def known(given: t.Iterable[str], valid: t.Collection[str], where: str, what: st
             raise InputError(f"{where}: {key!r} is no {what}{nearest(key, valid)}")
 
 
-def parameters(value: t.Any, where: str) -> dict[str, t.Any]:
+def parameters(value: object, where: str) -> dict[str, Json]:
     """A mapping of what JSON can carry: neither dates nor encrypted values (these belong to the secrets)."""
-    checked: dict[str, t.Any] = _json(mapping(value, where), where)
-    return checked
+    return {key: _json(item, f"{where}.{key}") for key, item in mapping(value, where).items()}
 
 
-def _json(value: t.Any, where: str) -> t.Any:
+def _json(value: object, where: str) -> Json:
     if isinstance(value, t.Mapping):
         return {key: _json(item, f"{where}.{key}") for key, item in mapping(value, where).items()}
     if isinstance(value, list):
         return [_json(item, f"{where}[{position}]") for position, item in enumerate(value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, datetime.date):
+        raise InputError(f"{where} is the date {value}, expected plain data: in quotes it is a string")
     raise InputError(f"{where} is of type {type(value).__name__}, expected plain data (encrypted values go to secrets)")
 
 
-def variables(value: t.Any, where: str) -> dict[str, t.Any]:
+def variables(value: object, where: str) -> dict[str, object]:
     """A mapping of Ansible variables."""
     for key in mapping(value, where):
         if not _VARIABLE.fullmatch(key):
@@ -126,22 +132,23 @@ def variables(value: t.Any, where: str) -> dict[str, t.Any]:
     return mapping(value, where)
 
 
-def secrets(value: t.Any, where: str) -> dict[str, t.Any]:
+def secrets(value: object, where: str) -> dict[str, str]:
     """A mapping of strings, or of Ansible's encrypted strings, which are left as they are."""
     for key, secret in mapping(value, where).items():
         if secret is None or isinstance(secret, (bool, int, float, list, t.Mapping)):
             raise InputError(f"{where}.{key} is of type {type(secret).__name__}, expected a string")
-    return mapping(value, where)
+    # What is encrypted is a string to all who may read it.
+    return t.cast("dict[str, str]", mapping(value, where))
 
 
-def at_least_one(value: t.Any, where: str) -> int:
+def at_least_one(value: object, where: str) -> int:
     """A whole number from 1 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{where} is {value!r}, expected a whole number from 1 on")
     return value
 
 
-def whole(value: t.Any, where: str) -> int:
+def whole(value: object, where: str) -> int:
     """A whole number from 0 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InputError(f"{where} is {value!r}, expected a whole number from 0 on")
@@ -162,8 +169,10 @@ def one_of(value: t.Any, choices: t.Sequence[str], where: str) -> str:
     return str(value)
 
 
-def public_keys(value: t.Any, where: str) -> tuple[str, ...]:
+def public_keys(value: object, where: str) -> tuple[str, ...]:
     """OpenSSH public keys."""
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise InputError(f"{where} is {value!r}, expected a list of OpenSSH public keys")
     for key in value or ():
         if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
             raise InputError(f"{where} has {str(key)[:20]!r}…, expected OpenSSH public keys, each in one line")

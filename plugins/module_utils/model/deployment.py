@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .codec import decode, encode
+from .free import Options, Parameters
 
 SECRET: t.Mapping[str, bool] = {"secret": True}
 
@@ -26,10 +26,10 @@ class Node:
     address: t.Optional[str] = None
     #: Whether the deployment file says the address; any other is a proposal, see ``addresses.json``.
     address_given: bool = False
-    parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     secrets: t.Mapping[str, str] = field(default_factory=dict, metadata=SECRET)
     #: The platform's options for this node (merged: platform, role, node).
-    options: t.Mapping[str, t.Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,35 @@ class Limit:
 
     nodes: tuple[str, ...]
     count: int
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Machines that OAR lends for the nodes of a deployment. What is empty is left to the site."""
+
+    nodes: int
+    #: ``H:M:S``, or seconds.
+    walltime: str
+    #: Of the job, by which it is found again.
+    name: str
+    types: tuple[str, ...] = ("deploy",)
+    #: SQL about the machines, as OAR takes it.
+    properties: str = ""
+    queue: str = ""
+    #: ``YYYY-MM-DD HH:MM:SS`` by the clock of the site.
+    start: str = ""
+    project: str = ""
+    #: How OAR is asked: ``command``, ``rest`` or ``grid5000``.
+    interface: str = "command"
+    frontend: str = ""
+    ssh_config: str = ""
+    url: str = ""
+    site: str = ""
+    ca_file: str = ""
+    #: Deadline, in seconds, for the job to run.
+    timeout: int = 3600
+    #: What becomes of the job when a run fails and no node was ever verified: ``keep`` or ``release``.
+    on_failure: str = "keep"
 
 
 @dataclass(frozen=True)
@@ -53,15 +82,15 @@ class Deployment:
     #: Private network of the nodes, in prefix notation.
     network: str = "10.87.0.0/16"
     #: Options of the builder.
-    builder_options: t.Mapping[str, t.Any] = field(default_factory=dict)
+    builder_options: Options = field(default_factory=dict)
     #: git revision at which the composition is taken; empty: as its directory is now.
     revision: str = ""
     #: Directory, on the host that runs the deployment, where releases, keys and local machines are kept.
     state: str = ""
     #: Passed to the composition when it is evaluated; a change may mean other images.
-    setup: t.Mapping[str, t.Any] = field(default_factory=dict)
+    setup: Parameters = field(default_factory=dict)
     #: Handed to every node in its document; a change never means another image.
-    parameters: t.Mapping[str, t.Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     #: Public keys, besides the deployment's own, that may log in as root.
     authorized_keys: tuple[str, ...] = ()
     #: How many verified releases are kept.
@@ -84,6 +113,8 @@ class Deployment:
     domain: str = ""
     #: Why the composition is not known; its nodes are those of the current release then. Empty: it is.
     broken: str = ""
+    #: Where the machines of the nodes come from, if they have to be reserved first.
+    reservation: t.Optional[Reservation] = None
     #: Name of the composition: with that of the deployment, whose data and state it is.
     composition_name: str = ""
     #: Nodes that may take over data which was made for others.
@@ -101,14 +132,3 @@ class Deployment:
     def _by_name(self) -> dict[str, Node]:
         """Runs ask for each of thousands of nodes."""
         return {node.name: node for node in self.nodes}
-
-    @classmethod
-    def from_json(cls, data: t.Mapping[str, t.Any]) -> Deployment:
-        """:raises InputError: names the key, and what was expected."""
-        return decode(cls, data, "deployment")
-
-    def to_json(self) -> dict[str, t.Any]:
-        """Everything but the credentials."""
-        data: dict[str, t.Any] = encode(self)
-        del data["credentials"]
-        return data

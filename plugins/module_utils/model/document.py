@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .deployment import SECRET
+from .free import Parameters
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class NodeDocument:
     peers: tuple[Peer, ...]
     ssh: Access
     #: Of deployment, role and node together.
-    parameters: t.Mapping[str, t.Any]
+    parameters: Parameters
     secrets: t.Mapping[str, str] = field(metadata=SECRET)
     #: Domain of the nodes whose names have no dots.
     domain: str = ""

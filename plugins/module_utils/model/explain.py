@@ -15,6 +15,7 @@ import typing as t
 
 from ..errors import nearest
 from . import shape
+from .free import Json
 
 #: Characters of a value that a message shows.
 SHOWN = 60
@@ -57,8 +58,9 @@ class Search:
         elif shape.is_object(hint):
             yield from self._object(hint, data, where, secret)
         else:
+            inner = next(iter(shape.inner_types(hint)), hint)  # in free data all is free
             for place, value in _parts(data, where):
-                found = self.problem(shape.inner_types(hint)[0], value, place, secret=secret)
+                found = self.problem(inner, value, place, secret=secret)
                 if found:
                     yield found
 
@@ -141,5 +143,6 @@ _WORDS: t.Mapping[t.Any, str] = {
     bool: "true or false",
     type(None): "null",
     t.Any: "any value",
+    Json: "plain data",
 }
-_PLURALS: t.Mapping[t.Any, str] = {str: "strings", int: "numbers", float: "numbers", t.Any: "values"}
+_PLURALS: t.Mapping[t.Any, str] = {str: "strings", int: "numbers", float: "numbers", t.Any: "values", Json: "values"}

@@ -26,9 +26,8 @@ class CheckDetails:
     returncode: t.Optional[int] = None
     output: t.Optional[str] = None
 
-    def known(self) -> dict[str, object]:
-        """Those that are, by name."""
-        return {key: value for key, value in vars(self).items() if value is not None}
+    def __str__(self) -> str:
+        return "\n".join(f"{key}: {value}" for key, value in vars(self).items() if value is not None)
 
     def masked(self, mask: t.Callable[[str], str]) -> CheckDetails:
         """The same for other eyes."""

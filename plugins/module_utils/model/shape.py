@@ -19,6 +19,9 @@ from functools import cache
 SCHEMA = re.compile(r"(?P<name>.+/(?P<word>[^/]+))/(?P<version>\d+)")
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))
 
+#: What JSON has besides objects and lists. Ansible's own kinds of strings are not among it.
+_SIMPLE = frozenset({type(None), bool, int, float, str})
+
 #: Whether data has only keys that are known. Data of another kind than the type is for somebody else to refuse.
 Recogniser = t.Callable[[t.Any], bool]
 
@@ -37,7 +40,7 @@ class Field:
 @cache
 def fields(type_: t.Hashable) -> t.Mapping[str, Field]:
     """Of a dataclass, by name."""
-    hints = t.get_type_hints(t.cast(t.Any, type_))
+    hints = t.get_type_hints(t.cast(t.Any, type_), include_extras=True)
     return {
         field.name: Field(
             hints[field.name],
@@ -74,6 +77,8 @@ def name_of(type_: t.Any) -> str:
 
 def recogniser(hint: t.Any) -> Recogniser | None:
     """Tells data whose keys all have fields; ``None`` where there is nothing to tell."""
+    if is_free(hint):
+        return _is_json
     if is_object(hint):
         return _object_recogniser(hint)
     inner = [found for found in (recogniser(argument) for argument in inner_types(hint)) if found]
@@ -104,6 +109,19 @@ def _object_recogniser(type_: t.Hashable) -> Recogniser:
     return recognise
 
 
+def _is_json(data: t.Any) -> bool:
+    if type(data) in _SIMPLE:
+        return True
+    if isinstance(data, dict):
+        return all(type(key) in _SIMPLE and isinstance(key, str) for key in data) and all(map(_is_json, data.values()))
+    return isinstance(data, (list, tuple)) and all(map(_is_json, data))
+
+
+def is_free(hint: t.Any) -> bool:
+    """Whether any JSON will do: ``Json``, of free.py."""
+    return t.get_origin(hint) is t.Annotated
+
+
 def is_object(hint: t.Any) -> bool:
     return dataclasses.is_dataclass(hint)
 
@@ -131,12 +149,14 @@ def has_parts(hint: t.Any, data: t.Any) -> bool:
     if is_union(hint):
         return any(has_parts(each, data) for each in inner_types(hint))
     if isinstance(data, dict):
-        return is_mapping(hint) or is_object(hint)
-    return isinstance(data, list) and is_list(hint)
+        return is_mapping(hint) or is_object(hint) or is_free(hint)
+    return isinstance(data, list) and (is_list(hint) or is_free(hint))
 
 
 def inner_types(hint: t.Any) -> tuple[t.Any, ...]:
     """Types of the values, items or alternatives."""
+    if is_free(hint):
+        return ()
     arguments = tuple(argument for argument in t.get_args(hint) if argument is not Ellipsis)
     return arguments[-1:] if is_mapping(hint) else arguments
 
@@ -183,9 +203,12 @@ def _object_shortener(type_: t.Hashable) -> t.Callable[[t.Any], t.Any] | None:
 
 
 def plain(data: t.Any) -> t.Any:
-    """Data without the subclasses by which Ansible marks where strings come from."""
-    if isinstance(data, str):
-        return str(data)
+    """Data without the subclasses by which Ansible marks where values come from. Encrypted values stay as they are."""
+    if type(data) in _SIMPLE:
+        return data
+    for simple in (str, int, float):
+        if isinstance(data, simple):
+            return simple(data)
     if isinstance(data, t.Mapping):
         return {plain(key): plain(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
@@ -204,10 +227,8 @@ def legible(data: t.Any) -> t.Any:
 
 def plain_or_refuse(data: t.Any) -> t.Any:
     """:func:`plain`. :raises TypeError: there is nothing in JSON for it."""
-    if isinstance(data, (str, t.Mapping, list, tuple)):
+    if isinstance(data, (str, int, float, t.Mapping, list, tuple)):
         return plain(data)
-    if isinstance(data, (int, float)):  # subclasses
-        return float(data) if isinstance(data, float) else int(data)
     raise TypeError(f"{type(data).__name__} cannot be written as JSON")
 
 

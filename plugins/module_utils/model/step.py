@@ -244,6 +244,18 @@ class Part:
 
 
 @dataclass(frozen=True)
+class NodeWord:
+    """What every step says of a node; the rest depends on the step."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    #: Whether it is what was asked for. Plans do not say it of nodes that can be planned.
+    ok: bool = True
+    #: Why it is not, or what was done.
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """What a task returns of all deployments in its batch. Ansible adds words of its own."""
 
@@ -254,7 +266,7 @@ class TaskResult:
     #: Whether anything has to happen to any of them.
     pending: bool
     #: What there is to say of each node, by name.
-    nodes: t.Mapping[str, t.Any]
+    nodes: t.Mapping[str, NodeWord]
     #: Nodes that are not what was asked for.
     failed_nodes: t.Sequence[str]
     #: By name: what the module returned, without what is said here already.

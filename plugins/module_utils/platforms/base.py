@@ -72,6 +72,8 @@ class Platform(ABC):
     boots_kernel: t.ClassVar[bool] = True
     #: Whether machines have addresses of their own (:meth:`addresses`): then none of the network is proposed.
     own_addresses: t.ClassVar[bool] = False
+    #: Whether machines may have to be reserved first, see :meth:`acquire`.
+    borrows: t.ClassVar[bool] = False
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.deployment = deployment
@@ -118,6 +120,18 @@ class Platform(ABC):
     @abstractmethod
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         """What runs now, for each of ``nodes`` (by name), and for every other node that exists or has left data."""
+
+    def acquire(self) -> bool:
+        """Have machines for the nodes, if they have to be reserved: before :meth:`stage`, if that has anything to do.
+
+        They are given back by :meth:`teardown`, or :meth:`run_failed`, and never forgotten.
+
+        :returns: whether anything was reserved.
+        """
+        return False
+
+    def run_failed(self) -> None:
+        """A run has failed, and has gone back as far as it could: what was acquired may be given back."""
 
     @abstractmethod
     def stage(self, targets: t.Sequence[Target]) -> bool:

@@ -149,9 +149,22 @@ def test_what_stands_in_composition_yml_needs_no_evaluation(tmp_path: Path) -> N
     assert (found.distribution, found.test_script, sorted(found.roles)) == ({"web": 3}, "start_all()", ["db", "web"])
 
 
-def test_wrong_composition_yml_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("roles: {web: {port: 80}}", r"roles.web.port: unknown attribute; did you mean 'ports'"),
+        ("roles: [web]", r"roles: \['web'\] is not of type 'object'"),
+        ("roles: web", r"roles: 'web' is not of type 'object'"),
+        ("roles: {web: [80]}", r"roles.web: \[80\] is not of type 'object'"),
+        ("roles: {1: {}}", r"has the key 1, expected a string"),
+        ("roles: {web: }\n2: x", r"has the key 2, expected a string"),
+        ("roles: {web: }\nrolesDistribution: [web]", r"rolesDistribution: \['web'\] is not of type 'object'"),
+        ("[web]", r"expected a mapping with any of roles"),
+    ],
+)
+def test_wrong_composition_yml_is_refused(tmp_path: Path, said: str, why: str) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/flake.nix").write_text("{ }")
-    (tmp_path / "site/composition.yml").write_text("roles: {web: {port: 80}}")
-    with pytest.raises(InputError, match=r"composition.yml: roles.web.port: unknown attribute; did you mean 'ports'"):
+    (tmp_path / "site/composition.yml").write_text(said)
+    with pytest.raises(InputError, match=rf"composition.yml:? ?.*{why}"):
         nixos().evaluate(str(tmp_path / "site"), {})

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.builder import Nxc
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.project import Project, write_setup
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.project import Project
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.setup import Setup
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, EvaluationError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
@@ -196,6 +197,8 @@ def identities(project: Path, said: Path, parameters: dict[str, t.Any], variant:
         ("[params]\na = 1", "prod", {}, "setup.toml has no variant 'prod'"),
         ("[project]", "", {"a": 1}, r"no table \[params\]"),
         ("[params", "", {}, "setup.toml"),
+        ("[options]\nflavour = 3", "", {}, r"setup.toml: options.flavour is 3, expected a string"),
+        ("[options]\nnix-flags = [1]", "", {}, r"setup.toml: options.nix-flags is \[1\], expected a string"),
         (None, "", {"a": 1}, "no setup.toml, so there is no variant and no parameter"),
         (None, "dev", {}, "no setup.toml, so there is no variant and no parameter"),
     ],
@@ -213,12 +216,12 @@ def test_a_setup_that_cannot_be_is_refused(
 
 def test_setup_files_hold_every_value(tmp_path: Path, project: Path) -> None:
     data = {"params": {"text": 'a "b" \\ é\n', "list": [1, {"x": True}], "a.b": 1.5}, "project": {}}
-    write_setup(Project.find(str(project)), data)
+    Setup(data).write(str(project / "setup.toml"))
     expression = f"builtins.fromTOML (builtins.readFile {project}/setup.toml)"
     command = ["nix-instantiate", "--eval", "--strict", "--json", "--expr", expression]
     assert json.loads(subprocess.run(command, check=True, capture_output=True).stdout) == data
     with pytest.raises(InputError, match=r"setup: params.a is null"):
-        write_setup(Project.find(str(project)), {"params": {"a": None}})
+        Setup({"params": {"a": None}}).write(str(project / "setup.toml"))
 
 
 # -- identity and builds -------------------------------------------------------------------------------------------

@@ -1,24 +1,22 @@
-"""Deployment files: counts and names, addresses, settings, refusals, and the way through inventory variables."""
+"""Deployment files: counts and names, addresses, settings, and refusals."""
 
 from __future__ import annotations
 
-import json
 import os
 import typing as t
-from dataclasses import replace
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
     parse,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 
 FILE = "/site/demo.compose.yml"
@@ -57,7 +55,7 @@ def composition(**changes: t.Any) -> Composition:
 
 
 def read(data: t.Mapping[str, t.Any], others: Others | None = None, **changes: t.Any) -> Parsed:
-    return parse({**DEFAULTS, **data}, composition(**changes), FILE, {"machines": Machines}, others)
+    return parse({**DEFAULTS, **data}, composition(**changes), FILE, {"machines": Machines}, {"debian": Debian}, others)
 
 
 def names(data: t.Mapping[str, t.Any], **changes: t.Any) -> dict[str, str]:
@@ -244,6 +242,7 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"nodes": {"node9": {}}}, "nodes: 'node9' is no node of the deployment; did you mean 'node'?"),
         ({"nodes": {"node": {"adress": "x"}}}, "nodes.node: 'adress' is no key of a node; did you mean 'address'?"),
         ({"nodes": {"node": "10.87.0.9"}}, "nodes.node is '10.87.0.9', expected a mapping"),
+        ({"authorized_keys": "ssh-ed25519 AAAA"}, "expected a list of OpenSSH public keys"),
         ({"authorized_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "expected OpenSSH public keys"),
         ({"adopt_data": ["nod"]}, "adopt_data: 'nod' is no node of the deployment; did you mean 'node'?"),
         ({"adopt_data": "node"}, "adopt_data is 'node', expected a list of nodes"),
@@ -296,11 +295,8 @@ def test_names_that_cannot_be_made() -> None:
 
 
 def test_domain() -> None:
-    parsed = read({"domain": "c.example.org"})
-    assert parsed.deployment.domain == "c.example.org"
+    assert read({"domain": "c.example.org"}).deployment.domain == "c.example.org"
     assert read({}).deployment.domain == ""
-    shared, own = to_hostvars(parsed.deployment)
-    assert from_hostvars("demo", {name: {**shared, **held} for name, held in own.items()}).domain == "c.example.org"
     others = Others({"n1.c.org": {}}, {"all": ["n1.c.org"]})
     twice = {"domain": "c.org", "roles": {"node": ["n1"], "server": {"hosts": "n1.c.org"}}}
     with pytest.raises(InputError, match="domain: nodes 'n1' and 'n1.c.org' would both be 'n1.c.org'"):
@@ -313,47 +309,3 @@ def test_roles_without_a_kernel_need_containers() -> None:
     roles = {"node": Role("node", bootable=False)}
     assert "the role has no kernel" in refused({}, roles=roles)
     assert names({"roles": {"node": 0}}, roles=roles) == {}
-
-
-def round_trip(deployment: Deployment, **more: dict[str, t.Any]) -> Deployment:
-    """Through JSON, as ansible-inventory exports variables, in any order of hosts."""
-    shared, own = json.loads(json.dumps(to_hostvars(deployment)))
-    hostvars = {name: {**shared, **own[name], "ansible_user": "root"} for name in reversed(list(own))}
-    return from_hostvars(deployment.name, {**more, **hostvars})
-
-
-def test_variables_bring_the_deployment_back() -> None:
-    plain = read({}).deployment
-    assert round_trip(plain) == plain
-    rich = read(
-        {
-            "platform": {"name": "machines", "memory": 700},
-            "setup": {"version": 2},
-            "parameters": {"a": 1, "b": [1, {"c": None}]},
-            "authorized_keys": ["ssh-rsa AAAA"],
-            "may_fail": ["nightly-*", "backup.service"],
-            "roles": {"node": {"count": 12, "parameters": {"a": None}, "secrets": {"s": "x"}}},
-            "nodes": {"node7": {"address": "10.87.50.50", "options": {"memory": 1}}},
-        }
-    ).deployment
-    # Secrets are read by the steps that need them, and by nobody else.
-    assert round_trip(rich) == replace(rich, nodes=tuple(replace(node, secrets={}) for node in rich.nodes))
-
-
-def test_nodes_carry_only_what_is_theirs() -> None:
-    _shared, own = to_hostvars(read({"parameters": {"a": 1}, "roles": {"node": {"parameters": {"b": 2}}}}).deployment)
-    assert own["server"] == {"compose_role": "server", "compose_index": 1, "compose_address": "10.87.128.1"}
-    assert own["node"]["compose_node_parameters"] == {"b": 2}
-
-
-def test_several_deployments_are_told_apart() -> None:
-    deployment = read({}).deployment
-    other = {"elsewhere": {"compose_deployment": "web", "compose_role": "proxy"}, "plain": {}}
-    assert round_trip(deployment, **other) == deployment
-
-
-def test_hosts_that_are_no_nodes_are_refused() -> None:
-    with pytest.raises(InputError, match="no host of the inventory belongs to the deployment 'demo'"):
-        from_hostvars("demo", {"a": {}})
-    with pytest.raises(InputError, match="host 'a' lacks the variable 'compose_"):
-        from_hostvars("demo", {"a": {"compose_deployment": "demo"}})

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.model.codec import decode, encode
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit
 
 from .test_deployment import read, refused
@@ -67,4 +68,4 @@ def test_limits_travel() -> None:
     deployment = read({**DATA, "at_most": {"server": 1}}, OTHERS).deployment
     shared, own = json.loads(json.dumps(to_hostvars(deployment)))
     assert from_hostvars("demo", {name: {**shared, **held} for name, held in own.items()}).at_most == deployment.at_most
-    assert Deployment.from_json(json.loads(json.dumps(deployment.to_json()))).at_most == deployment.at_most
+    assert decode(Deployment, json.loads(json.dumps(encode(deployment))), "deployment").at_most == deployment.at_most

@@ -62,4 +62,4 @@ def test_a_host_that_is_no_member_is_refused() -> None:
 @pytest.mark.parametrize("data", [[{}], ["web1"], [{"nodes": 1}], 5, [{"nodes": "a[1:2]", "role": "r", "index": "x"}]])
 def test_other_data_is_refused(data: object) -> None:
     with pytest.raises(InputError, match="compose_members"):
-        from_members(data)  # type: ignore[arg-type]
+        from_members(data)

@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
@@ -110,7 +111,7 @@ class Stub(Builder):
     name = "stub"
     site: t.ClassVar[Site]
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         roles = {name: Role(name, identity) for name, identity in self.site.means.items()}
         digest = "-".join([*self.site.means.values(), self.site.test_script])
         return Composition("site", self.name, path, digest, roles, test_script=self.site.test_script)
@@ -119,7 +120,7 @@ class Stub(Builder):
         raise AssertionError("every identity is known already")
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         images = {role: Image(role, self.name, self.site.means[role], "amd64", {}) for role in roles}
         for image in images.values():

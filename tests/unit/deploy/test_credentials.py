@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import described
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
@@ -170,5 +171,5 @@ def test_refusals_say_no_value(variable: t.Any, why: str) -> None:
 
 def test_a_deployment_shows_no_credentials() -> None:
     deployment = Deployment("lab", "/c", "debian", "nspawn", (Node("a", "a"),), credentials={"password": SECRET})
-    shown = json.dumps([deployment.to_json(), to_hostvars(deployment)], default=asdict) + repr(deployment)
+    shown = json.dumps([described(deployment), to_hostvars(deployment)], default=asdict) + repr(deployment)
     assert SECRET not in shown

@@ -10,6 +10,7 @@ ACTION = """
 import json
 from ansible.plugins.action import ActionBase
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
+from ansible_collections.immutable.compose.plugins.module_utils.model.codec import encode
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import with_secrets
 
 
@@ -22,7 +23,7 @@ class ActionModule(ActionBase):
             for name, each in read.items()
         }
         with open("found.json", "w") as stream:
-            json.dump({name: each.to_json() for name, each in found.items()}, stream)
+            json.dump({name: encode(each) for name, each in found.items()}, stream)
         return {}
 """
 PLAYBOOK = """

@@ -33,6 +33,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.report imp
     ScriptReport,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried
 
@@ -222,7 +223,7 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "task": step.TaskResult(
         changed=True,
         pending=True,
-        nodes={"db1": {"ok": False}},
+        nodes={"db1": step.NodeWord(False, "no")},
         failed_nodes=["db1"],
         deployments={"site": step.Part(["db1"], True, "no")},
         diff=[DIFF],
@@ -246,4 +247,5 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "owner": Owner("site", "web", "db", "db1"),
     "state": Mark("site", "web", "/c/web", ["/state/site"]),
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
+    "reservation": Lent(2153572, ("dahu-1.example.org", "dahu-2.example.org")),
 }

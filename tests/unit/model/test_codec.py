@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.free import Options, Parameters
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Part:
     note: str | None = None
     which: None | int | list[str] = None
     word: t.Literal["keep", "replace"] = "keep"
-    free: t.Mapping[str, t.Any] = field(default_factory=dict)
+    free: Parameters = field(default_factory=dict)
     secrets: t.Mapping[str, str] = field(default_factory=dict, metadata={"secret": True})
 
 
@@ -171,6 +173,45 @@ def test_marked_strings_are_strings() -> None:
     encoded = codec.encode(Whole((Part(Marked("a"), free={Marked("k"): [Marked("v")]}),)))
     assert encoded["parts"][0]["name"].__class__ is str
     assert [key.__class__ for key in encoded["parts"][0]["free"]] == [str]
+
+
+FREE: list[t.Any] = [None, True, 1, 0.5, "x", [], {}, [{"a": [None, {"b": 1}]}]]
+
+
+@pytest.mark.parametrize("value", FREE)
+def test_any_json_is_free(value: t.Any) -> None:
+    assert codec.decode(Part, {"name": "a", "free": {"k": value}}, "part").free == {"k": value}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (datetime.date(2026, 1, 2), 'part.free.k is "datetime.date(2026, 1, 2)", expected plain data'),
+        ([1, {"a": {2}}], 'part.free.k[1].a is "{2}", expected plain data'),
+        ({"a": {3: "x"}}, "part.free.k.a: has a key that is no string"),
+    ],
+)
+def test_what_is_no_json_is_not_free(value: t.Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        codec.decode(Part, {"name": "a", "free": {"k": value}}, "part")
+    assert str(caught.value) == message
+
+
+@dataclass(frozen=True)
+class Chosen:
+    options: Options
+
+
+@pytest.mark.parametrize("value", [None, True, 1, "x", [], ["x"]])
+def test_values_of_options(value: t.Any) -> None:
+    chosen = codec.decode(Chosen, {"options": {"o": value}}, "chosen").options["o"]
+    assert (chosen, type(chosen)) == (value, type(value))
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, 0.5, [1]])
+def test_what_no_option_is(value: t.Any) -> None:
+    with pytest.raises(InputError, match=r"^chosen\.options\.o(\[0\])? is .*, expected "):
+        codec.decode(Chosen, {"options": {"o": value}}, "chosen")
 
 
 def test_keys_that_are_no_strings() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from schemas import check_state, complaints
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import described
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.files import write_json
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
@@ -32,7 +33,7 @@ def test_a_run(rack: Site, tmp_path: Path) -> None:
     assert check_state(rack.deployment.state) >= {"addresses", "current", "image", "release", "report"}
     assert complaints(json.loads((tmp_path / "composition.json").read_text()), "composition") == []
     assert complaints(codec.encode(rack.deployment), "deployment") == []
-    assert complaints(rack.deployment.to_json(), "deployment") == []
+    assert complaints(json.loads(described(rack.deployment)), "deployment") == []
     for machine in rack.machines.values():
         assert complaints(json.loads(json.dumps(machine.target.document)), "node") == []
 

@@ -16,15 +16,18 @@ import platform
 import re
 import tempfile
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ...describe.attributes import Attributes, roles_of
 from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import check_composition
 from ...errors import ComposeError, EvaluationError, InputError
 from ...files import write_text
 from ...images.image import read_image
-from ...model.composition import Composition, Role, Volume
+from ...model.composition import Composition
+from ...model.free import Parameters
 from ...model.image import ARCHITECTURES, Image
+from ...model.lock import Lock
 from ...process import need
 from ..base import Builder
 from ..nix.log import BuildLog
@@ -32,7 +35,7 @@ from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
 from .apt import configured_mirrors
 from .failures import explain_failure, failed_without_a_word
-from .lock import HOW_TO_LOCK, Wanted, differences, lock_path, make_lock, read_lock
+from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
 
 DEFAULT_SUITE = "bookworm"
 
@@ -62,12 +65,14 @@ class _Evaluated:
 
     path: str
     name: str
-    attributes: t.Mapping[str, t.Any]
-    lock: t.Mapping[str, t.Any] | None
+    attributes: Attributes
+    #: Role → identity of its image.
+    identities: t.Mapping[str, str]
+    locked: Locked | None
 
     @property
     def suite(self) -> str:
-        return t.cast(str, self.attributes.get("debian", {}).get("suite", DEFAULT_SUITE))
+        return self.attributes.get("debian", {}).get("suite", DEFAULT_SUITE)
 
     def wanted(self, role: str) -> Wanted:
         attributes = self.attributes["roles"][role]
@@ -75,29 +80,27 @@ class _Evaluated:
 
     def stale(self, role: str) -> list[str]:
         """Why the role cannot be built from the lock."""
-        if self.lock is None:
+        if self.locked is None:
             return [f"{lock_path(self.path)} is missing"]
-        return differences(self.lock, self.suite, role, self.wanted(role))
+        return differences(self.locked.lock, self.suite, role, self.wanted(role))
 
-    def check_lock(self, roles: t.Iterable[str]) -> t.Mapping[str, t.Any]:
+    def check_lock(self, roles: t.Iterable[str]) -> Lock:
         """The lock. :raises InputError: missing, or does not fit one of the roles."""
-        if self.lock is None:
+        if self.locked is None:
             raise InputError(f"{lock_path(self.path)} is missing: {HOW_TO_LOCK}")
         found = {difference: None for role in roles for difference in self.stale(role)}
         if found:
             raise InputError(
                 f"{lock_path(self.path)} does not match the composition: {'; '.join(found)}; {HOW_TO_LOCK}"
             )
-        return self.lock
+        return self.locked.lock
 
     def packages(self, role: str) -> list[str]:
         """All packages in the image of a role that is locked."""
-        lock = t.cast(t.Mapping[str, t.Any], self.lock)
-        locked = lock["roles"][role]
-        layers = [lock["sets"][layer]["packages"] for layer in ("essential", "base")]
-        return sorted(
-            [*layers[0], *layers[1], *locked["packages"], *([locked["kernel"]] if "kernel" in locked else [])]
-        )
+        lock = t.cast(Locked, self.locked).lock
+        layers = [lock.sets["essential"], lock.sets["base"], lock.roles[role]]
+        kernel = lock.roles[role].kernel
+        return sorted([*(name for layer in layers for name in layer.packages), *([kernel] if kernel else [])])
 
 
 class Debian(Builder):
@@ -118,7 +121,7 @@ class Debian(Builder):
     def _arguments(
         self,
         path: str,
-        parameters: t.Mapping[str, t.Any],
+        parameters: Parameters,
         formats: t.Sequence[str] = (),
         mirrors: t.Mapping[str, str] | None = None,
     ) -> dict[str, str]:
@@ -137,7 +140,7 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _evaluated(self, path: str, parameters: t.Mapping[str, t.Any]) -> _Evaluated:
+    def _evaluated(self, path: str, parameters: Parameters) -> _Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
@@ -149,32 +152,27 @@ class Debian(Builder):
             )
         lock = read_lock(path)
         try:
-            attributes = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
+            evaluated = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
         except EvaluationError as error:
             raise EvaluationError(f"{file} does not evaluate:\n{error.message}") from None
-        check_composition({key: value for key, value in attributes.items() if key != "identities"}, file)
-        return _Evaluated(path, name, attributes, lock)
+        identities = evaluated.pop("identities")
+        return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
         attributes = evaluated.attributes
         roles = {}
-        for name, role in attributes["roles"].items():
+        for name, role in roles_of(attributes).items():
             locked = not evaluated.stale(name)
-            versions = (evaluated.lock or {}).get("packages", {})
-            roles[name] = Role(
-                name=name,
-                identity=attributes["identities"][name] if locked else None,
-                ports=tuple(role.get("ports", ())),
-                may_fail=tuple(role.get("mayFail", ())),
-                volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
-                bootable=role.get("kernel") is not None,
-                packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},
+            versions = evaluated.locked.lock.packages if evaluated.locked else {}
+            roles[name] = replace(
+                role,
+                identity=evaluated.identities[name] if locked else None,
+                bootable=attributes["roles"][name].get("kernel") is not None,
+                packages={key: versions[key].version for key in evaluated.packages(name)} if locked else {},
             )
-        digest = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
-        lock_digest = None
-        if evaluated.lock is not None:
-            lock_digest = hashlib.sha256(json.dumps(evaluated.lock, sort_keys=True).encode()).hexdigest()
+        meaning = {**attributes, "identities": evaluated.identities}
+        digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
         return Composition(
             name=evaluated.name,
             builder=self.name,
@@ -182,20 +180,20 @@ class Debian(Builder):
             digest=digest,
             roles=roles,
             distribution=attributes.get("rolesDistribution", {}),
-            test_script=attributes.get("testScript", ""),
+            test_script=str(attributes.get("testScript", "")),
             revision=git_revision(evaluated.path, self.progress.say),
-            lock=lock_digest,
+            lock=evaluated.locked.digest if evaluated.locked else None,
         )
 
     def identify(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
-        return {role: evaluated.attributes["identities"][role] for role in roles}
+        return {role: evaluated.identities[role] for role in roles}
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         evaluated = self._evaluated(path, parameters)
         lock = evaluated.check_lock(roles)
@@ -212,7 +210,7 @@ class Debian(Builder):
             try:
                 self._realise(evaluated, lock, derivations, todo)
             except NixBuildError as error:
-                raise explain_failure(error, lock, mirrors) from None
+                raise explain_failure(error, lock.packages, mirrors) from None
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
@@ -229,9 +227,7 @@ class Debian(Builder):
             )
         return configured_mirrors()
 
-    def _realise(
-        self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], derivations: t.Sequence[str], roles: t.Sequence[str]
-    ) -> None:
+    def _realise(self, evaluated: _Evaluated, lock: Lock, derivations: t.Sequence[str], roles: t.Sequence[str]) -> None:
         """Fetch the packages, many at once, then build."""
         missing = self._nix.missing(derivations)
         packages = [path for path in missing if path.endswith(".deb.drv")]
@@ -260,10 +256,8 @@ class Debian(Builder):
             self._nix.realise([package], log, lambda: f"{what}, again {os.path.basename(package)}")
             self._nix.realise(packages, log, lambda: what)
 
-    def _check_space(
-        self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], missing: int, roles: t.Sequence[str]
-    ) -> None:
-        sizes = {role: sum(lock["packages"][name]["size"] for name in evaluated.packages(role)) for role in roles}
+    def _check_space(self, evaluated: _Evaluated, lock: Lock, missing: int, roles: t.Sequence[str]) -> None:
+        sizes = {role: sum(lock.packages[name].size for name in evaluated.packages(role)) for role in roles}
         fetched = max(sizes.values()) if missing else 0
         store = os.environ.get("NIX_STORE_DIR", "/nix/store")
         for directory, needed in (
@@ -278,14 +272,14 @@ class Debian(Builder):
                 )
 
     def is_built(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
         paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
         return {role: self._nix.is_valid([paths[role]]) for role in roles}
 
-    def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
+    def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
         evaluated = self._evaluated(path, parameters)
         machine = platform.machine()
         if machine not in ARCHITECTURES:
@@ -302,7 +296,7 @@ class Debian(Builder):
         return file, old, new
 
     def check_reproducible(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         evaluated = self._evaluated(path, parameters)
         lock = evaluated.check_lock(roles)
@@ -318,7 +312,7 @@ class Debian(Builder):
                 found[role] = ""
             except NixBuildError as error:
                 if "may not be deterministic" not in error.output:
-                    raise explain_failure(error, lock, mirrors) from None
+                    raise explain_failure(error, lock.packages, mirrors) from None
                 found[role] = "; ".join(
                     line for line in error.output.splitlines() if "may not be deterministic" in line
                 )

@@ -25,6 +25,7 @@ from ...files import write_text
 from ...images.bundle import write_bundle
 from ...images.packages import from_store_paths
 from ...model.composition import Composition
+from ...model.free import Options, Parameters
 from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ...process import need
 from ...progress import Progress
@@ -95,14 +96,14 @@ class GuixBuilder(Builder):
         "max_silent_time": Option(int, 0, "Seconds that one build may say nothing; 0 is no limit."),
     }
 
-    def __init__(self, support: str, progress: Progress, given: t.Mapping[str, t.Any] | None = None) -> None:
+    def __init__(self, support: str, progress: Progress, given: Options | None = None) -> None:
         super().__init__(support, progress, given)
         #: Digest of the composition, role and format → image: an evaluation takes seconds.
         self._known: dict[tuple[str, str, str], _Planned] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         composition = self._read(path, parameters)
         channels = self._channels(composition.path)
         return Composition(
@@ -117,7 +118,7 @@ class GuixBuilder(Builder):
             lock=hashlib.sha256(_content(channels).encode()).hexdigest() if channels else None,
         )
 
-    def _digest(self, composition: GuixComposition, parameters: t.Mapping[str, t.Any]) -> str:
+    def _digest(self, composition: GuixComposition, parameters: Parameters) -> str:
         """Of all that images and checks are made of, as far as it is known without evaluating operating systems."""
         channels = self._channels(composition.path)
         meant = {
@@ -133,7 +134,7 @@ class GuixBuilder(Builder):
         }
         return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
 
-    def _read(self, path: str, parameters: t.Mapping[str, t.Any]) -> GuixComposition:
+    def _read(self, path: str, parameters: Parameters) -> GuixComposition:
         def scheme(file: str) -> t.Any:
             modules = os.path.join(self.support, "guix")
             guix = Guix(self.progress, "", "", json.dumps(parameters))
@@ -164,7 +165,7 @@ class GuixBuilder(Builder):
                 raise InputError(f"option load_path of builder 'guix': there is no directory {directory}")
         return directories
 
-    def _guix(self, composition: GuixComposition, parameters: t.Mapping[str, t.Any]) -> Guix:
+    def _guix(self, composition: GuixComposition, parameters: Parameters) -> Guix:
         need("guix")
         setup = json.dumps(parameters, sort_keys=True)
         return Guix(self.progress, self._channels(composition.path), self.option("daemon_socket"), setup)
@@ -199,7 +200,7 @@ class GuixBuilder(Builder):
         return arguments
 
     def _plan(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> tuple[GuixComposition, Guix, dict[str, dict[str, _Planned]]]:
         """The derivations of the images: role → format → image. Evaluates the operating systems."""
         composition = self._read(path, parameters)
@@ -238,7 +239,7 @@ class GuixBuilder(Builder):
         return _Planned(derivation, guix.output(derivation), systems[0], identity)
 
     def identify(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         planned = self._plan(path, parameters, roles, formats)[-1]
         return {role: next(iter(images.values())).identity for role, images in planned.items()}
@@ -246,7 +247,7 @@ class GuixBuilder(Builder):
     # -- building ------------------------------------------------------------------------------------------------
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         composition, guix, planned = self._plan(path, parameters, roles, formats)
         self._check_keys(composition)
@@ -312,12 +313,12 @@ class GuixBuilder(Builder):
                 raise with_failure(InputError(message), Failure("cache-unsigned", "guix", message))
 
     def is_built(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
         dummy, guix, planned = self._plan(path, parameters, roles, formats)
         return {role: all(guix.is_valid(image.output) for image in images.values()) for role, images in planned.items()}
 
-    def lock(self, path: str, parameters: t.Mapping[str, t.Any], write: bool = True) -> tuple[str, str, str]:
+    def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
         """Write the channel file for the Guix of this host, as ``guix pull`` left it."""
         composition = self._read(path, parameters)
         need("guix")
@@ -334,7 +335,7 @@ class GuixBuilder(Builder):
         return file, old, new
 
     def check_reproducible(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         dummy, guix, planned = self._plan(path, parameters, roles, formats)
         found = {}

@@ -9,11 +9,12 @@ import os
 import typing as t
 from dataclasses import dataclass
 
+from ...describe.attributes import Attributes, ScriptFile, roles_of
 from ...describe.names import is_host_name, label_of
-from ...describe.role_schema import GUIX_COMPOSITION, check_composition
+from ...describe.role_schema import check_composition
 from ...errors import InputError
 from ...libraries import missing_library
-from ...model.composition import Role, Volume
+from ...model.composition import Role
 
 YAML_FILE, SCHEME_FILE = "composition.yml", "composition.scm"
 
@@ -24,21 +25,13 @@ class GuixComposition:
 
     path: str
     name: str
-    attributes: t.Mapping[str, t.Any]
+    attributes: Attributes
     test_script: str
 
     @property
     def roles(self) -> dict[str, Role]:
         """The roles, as far as they are known without evaluating operating systems."""
-        return {
-            name: Role(
-                name=name,
-                ports=tuple(role.get("ports", ())),
-                may_fail=tuple(role.get("mayFail", ())),
-                volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
-            )
-            for name, role in self.attributes["roles"].items()
-        }
+        return roles_of(self.attributes)
 
     def file(self, role: str) -> str:
         """Absolute path of the operating-system file of a role."""
@@ -63,10 +56,10 @@ def read_composition(directory: str, evaluate: t.Callable[[str], t.Any]) -> Guix
     if not is_host_name(name):
         raise InputError(f"{path}: the directory's name names the images; use letters, digits and dashes, at most 63")
     file = os.path.join(path, there[0])
-    attributes = _read_yaml(file) if there[0] == YAML_FILE else evaluate(file)
-    if not isinstance(attributes, dict):
+    said = _read_yaml(file) if there[0] == YAML_FILE else evaluate(file)
+    if not isinstance(said, dict):
         raise InputError(f"{file}: expected a mapping with the key 'roles'")
-    check_composition(attributes, file, GUIX_COMPOSITION)
+    attributes = check_composition(said, file, "guix")
     for role, fields in attributes["roles"].items():
         if not os.path.isfile(os.path.join(path, fields["file"])):
             raise InputError(f"{file}: roles.{role}.file: there is no file {fields['file']!r} in {path}")
@@ -85,7 +78,7 @@ def _read_yaml(file: str) -> t.Any:
             raise InputError(f"{file}: no valid YAML: {error}") from None
 
 
-def _test_script(file: str, given: t.Any) -> str:
+def _test_script(file: str, given: str | ScriptFile) -> str:
     if isinstance(given, str):
         return given
     path = os.path.join(os.path.dirname(file), given["file"])

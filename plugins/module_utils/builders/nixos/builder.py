@@ -17,11 +17,13 @@ import re
 import typing as t
 from contextlib import contextmanager
 
+from ...describe.attributes import Attributes, RoleAttributes, roles_of
 from ...describe.load import source_digest
 from ...describe.options import Option
 from ...errors import EvaluationError, InputError
 from ...images.image import read_image
-from ...model.composition import Composition, Role, Volume
+from ...model.composition import Composition
+from ...model.free import Parameters
 from ...model.image import Image
 from ..base import Builder
 from ..nix.log import BuildLog
@@ -79,8 +81,8 @@ class Nixos(Builder):
     def _arguments(
         self,
         source: Source,
-        parameters: t.Mapping[str, t.Any],
-        roles: t.Mapping[str, t.Any] | None = None,
+        parameters: Parameters,
+        roles: t.Mapping[str, RoleAttributes] | None = None,
         only: t.Sequence[str] = (),
         formats: t.Sequence[str] = (),
     ) -> dict[str, str]:
@@ -96,7 +98,7 @@ class Nixos(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _described(self, source: Source, parameters: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _described(self, source: Source, parameters: Parameters) -> Attributes:
         """Roles, counts and checks. No role is looked into."""
         arguments = self._arguments(source, parameters)
         with _about(source.file):
@@ -105,12 +107,14 @@ class Nixos(Builder):
                 return source.checked(of_composition(evaluated, source.file))
             beside = source.beside()
             if "roles" in beside:
-                beside["roles"] = {role: fields or {} for role, fields in (beside["roles"] or {}).items()}
-                return source.checked(beside)
+                roles = beside["roles"] or {}
+                if isinstance(roles, t.Mapping):  # a name alone is a role without ports and volumes
+                    roles = {role: fields or {} for role, fields in roles.items()}
+                return source.checked({**beside, "roles": roles})
             names = self._nix.evaluate(self._file, "names", arguments, store=True)
         return source.checked({**beside, "roles": {name: {} for name in names}})
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         source = find_source(path, self.option("source"))
         described = self._described(source, parameters)
         chosen = {name: self.option(name) for name in ("nixpkgs", "system")}
@@ -120,23 +124,15 @@ class Nixos(Builder):
             builder=self.name,
             path=os.path.abspath(path),
             digest=hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest(),
-            roles={
-                name: Role(
-                    name=name,
-                    ports=tuple(fields.get("ports", ())),
-                    may_fail=tuple(fields.get("mayFail", ())),
-                    volumes={key: Volume(**volume) for key, volume in fields.get("volumes", {}).items()},
-                )
-                for name, fields in described["roles"].items()
-            },
+            roles=roles_of(described),
             distribution=described.get("rolesDistribution", {}),
-            test_script=described.get("testScript", ""),
+            test_script=str(described.get("testScript", "")),
             revision=git_revision(source.directory, self.progress.say),
             lock=_lock_digest(source),
         )
 
     def _wanted(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> tuple[Source, dict[str, str]]:
         """Arguments for what needs the whole configuration of roles."""
         source = find_source(path, self.option("source"))
@@ -150,14 +146,14 @@ class Nixos(Builder):
         return source, self._arguments(source, parameters, described["roles"], roles, formats)
 
     def identify(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         source, arguments = self._wanted(path, parameters, roles, formats)
         with _about(source.file):
             return t.cast("dict[str, str]", self._nix.evaluate(self._file, "identities", arguments, store=True))
 
     def _bundles(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Derivation, and store path, of the bundle of each role."""
         source, arguments = self._wanted(path, parameters, roles, formats)
@@ -167,7 +163,7 @@ class Nixos(Builder):
         return dict(zip(roles, derivations)), dict(zip(roles, self._nix.outputs(derivations)))
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         derivations, paths = self._bundles(path, parameters, roles, formats)
         todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
@@ -182,13 +178,13 @@ class Nixos(Builder):
         return images
 
     def is_built(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
         _derivations, paths = self._bundles(path, parameters, roles, formats)
         return {role: self._nix.is_valid([paths[role]]) for role in roles}
 
     def check_reproducible(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         source, arguments = self._wanted(path, parameters, roles, formats)
         found = {}

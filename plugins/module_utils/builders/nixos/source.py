@@ -9,8 +9,9 @@ import os
 import typing as t
 from dataclasses import dataclass
 
+from ...describe.attributes import Attributes
 from ...describe.names import is_host_name, label_of
-from ...describe.role_schema import NIXOS_COMPOSITION, check_composition
+from ...describe.role_schema import check_composition
 from ...errors import InputError, nearest
 from ...libraries import missing_library
 
@@ -44,25 +45,25 @@ class Source:
         """How ``nix/nixos`` is told the file."""
         return os.path.dirname(self.file) if self.form == "flake" else self.file
 
-    def beside(self) -> dict[str, t.Any]:
+    def beside(self) -> dict[str, object]:
         """What ``composition.yml`` says; empty if there is none."""
         path = os.path.join(self.directory, BESIDE)
         if self.form == "composition" or not os.path.isfile(path):
             return {}
         return _read_yaml(path)
 
-    def checked(self, attributes: t.Mapping[str, t.Any], names: t.Collection[str] | None = None) -> dict[str, t.Any]:
+    def checked(self, said: t.Mapping[str, object], names: t.Collection[str] | None = None) -> Attributes:
         """Roles, counts and checks, found valid.
 
         :param names: of the configurations that there are, where roles must be some of them.
         :raises InputError: the file, the attribute, what was expected.
         """
         where = self.file if self.form == "composition" else os.path.join(self.directory, BESIDE)
-        check_composition(attributes, where, NIXOS_COMPOSITION)
+        attributes = check_composition(dict(said), where, "nixos")
         for role in attributes["roles"]:
             if names is not None and role not in names:
                 raise InputError(f"{where}: roles.{role}: {self.file} has no such configuration{nearest(role, names)}")
-        return dict(attributes)
+        return attributes
 
 
 def find_source(path: str, given: str) -> Source:
@@ -97,7 +98,7 @@ def _form(name: str) -> str:
     return next((form for end, form in FORMS.items() if name == end or name.endswith(f"-{end}")), "expression")
 
 
-def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.Any]:
+def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, object]:
     """What a composition in the form of NixOS Compose says, as :meth:`Source.checked` takes it.
 
     NixOS Compose passes over attributes that it does not know, and so it is done here.
@@ -119,7 +120,7 @@ def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, t.A
     }
 
 
-def _read_yaml(path: str) -> dict[str, t.Any]:
+def _read_yaml(path: str) -> dict[str, object]:
     try:
         import yaml  # here, because most compositions have none
     except ImportError:

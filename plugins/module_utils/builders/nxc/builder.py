@@ -27,35 +27,24 @@ from ...errors import CommandError, ComposeError, EvaluationError, InputError, n
 from ...files import write_json
 from ...images.bundle import write_bundle
 from ...images.packages import from_store_paths
-from ...model.composition import Composition, Role
+from ...model.composition import Composition, Distribution, Role
+from ...model.free import Parameters
 from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
 from ..base import Builder
 from ..failures import nix_failure, with_failure
 from ..nix.log import BuildLog
 from ..nix.nix import BUILD_TIMEOUT, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
+from .flavours import flavour_for
 from .info import Built, ComposeInfo, read_compose_info
-from .project import Project, container_ports, flat, write_setup
+from .project import Project, container_ports
+from .setup import Setup
 
 #: Name of the one composition of a project, as ``nxc.lib.compose`` has it.
 ONLY = "composition"
 
 #: Characters of a store path's base name before the name.
 HASH = len("5gz8x1k7gqz9ykhrb8wr2qh8kpvy3cwc")
-
-#: Flavour → formats of its images, the one preferred for a platform first.
-FLAVOURS: t.Mapping[str, frozenset[str]] = {
-    "vm": frozenset({"kernel", "initrd"}),
-    "vm-ramdisk": frozenset({"kernel", "initrd"}),
-    "g5k-ramdisk": frozenset({"kernel", "initrd"}),
-    "g5k-nfs-store": frozenset({"kernel", "initrd"}),
-    "g5k-image": frozenset({"tar"}),
-    "docker": frozenset({"oci"}),
-    "nspawn": frozenset({"toplevel"}),
-}
-
-#: Format that a platform asks for → flavour that suits it, the first that is asked for.
-DEFAULTS = {"kexec": "g5k-ramdisk", "kernel": "vm", "oci": "docker", "tar": "g5k-image", "root": "nspawn"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,7 @@ class _Known:
 
     name: str
     roles: t.Sequence[str]
-    distribution: t.Mapping[str, t.Any]
+    distribution: t.Mapping[str, Distribution]
     test_script: str
     docker_ports: t.Mapping[str, t.Sequence[str]]
 
@@ -103,19 +92,19 @@ class Nxc(Builder):
             )
         return tool
 
-    def _ask(self, project: Project, attribute: str, parameters: t.Mapping[str, t.Any], flavour: str = "") -> t.Any:
+    def _ask(self, project: Project, attribute: str, parameters: Parameters, flavour: str = "") -> t.Any:
         """An attribute of nix/nxc/evaluation.nix."""
         arguments = {
             "file": project.file,
             "name": ONLY,
-            "flavour": flavour or self._flavour(project, {}, ()),
+            "flavour": flavour or self._flavour(project, Setup(), ()),
             "parameters": json.dumps(parameters),
             "setupFile": project.setup_file,
             "variant": self.option("variant"),
         }
         return self._nix.evaluate(os.path.join(self.support, "nxc/evaluation.nix"), attribute, arguments)
 
-    def _setup(self, project: Project, parameters: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _setup(self, project: Project, parameters: Parameters) -> Setup:
         """Content of setup.toml as the flake would merge it."""
         if not project.setup_file:
             if parameters or self.option("variant"):
@@ -123,31 +112,18 @@ class Nxc(Builder):
                     f"{project.directory} has no setup.toml, so there is no variant and no parameter that a build "
                     "could change: remove 'setup' and 'variant', or add setup.toml to the project"
                 )
-            return {}
+            return Setup()
         try:
-            setup: dict[str, t.Any] = self._ask(project, "setup", parameters)
+            setup = self._ask(project, "setup", parameters)
         except EvaluationError as error:
             raise InputError(f"{project.setup_file}: {error.message}") from None
-        return setup
+        return Setup.read(setup, project.setup_file)
 
-    def _flavour(self, project: Project, setup: t.Mapping[str, t.Any], formats: t.Sequence[str]) -> str:
-        """The flavour that is asked for, else one that suits the formats, else the project's own default."""
-        given: str = self.option("flavour") or setup.get("options", {}).get("flavour", "")
-        flavour = given or next((suits for format_, suits in DEFAULTS.items() if format_ in formats), "")
-        flavour = flavour or project.default_flavour or "vm"
-        made = FLAVOURS.get(flavour)
-        suiting = {"toplevel" if format_ == "root" else format_ for format_ in formats}
-        if formats and made is not None and not made & suiting:
-            raise InputError(
-                f"flavour {flavour!r} makes images in format {', '.join(sorted(made))}, but the platform wants "
-                f"{', '.join(formats)}"
-            )
-        return flavour
+    def _flavour(self, project: Project, setup: Setup, formats: t.Sequence[str]) -> str:
+        return flavour_for(formats, self.option("flavour") or setup.flavour, project.default_flavour)
 
     @contextmanager
-    def _prepared(
-        self, project: Project, setup: t.Mapping[str, t.Any], parameters: t.Mapping[str, t.Any]
-    ) -> t.Iterator[Project]:
+    def _prepared(self, project: Project, setup: Setup, parameters: Parameters) -> t.Iterator[Project]:
         """The project with its setup in effect: itself, or a copy where that takes another setup.toml."""
         variant, uses_nxc = self.option("variant"), self._tool() == "nxc"
         if not (variant or parameters or uses_nxc):
@@ -156,7 +132,7 @@ class Nxc(Builder):
         with tempfile.TemporaryDirectory(prefix="compose-nxc-") as directory:
             copy = project.copy_to(directory)
             if project.setup_file:
-                write_setup(copy, flat(setup))
+                setup.write(os.path.join(copy.directory, "setup.toml"))
             if uses_nxc:  # what it would put there itself, and so change the source between evaluation and build
                 os.makedirs(os.path.join(copy.directory, "build"), exist_ok=True)
                 config = os.path.join(copy.directory, "nxc.json")
@@ -166,7 +142,7 @@ class Nxc(Builder):
 
     # -- what is known before a build ----------------------------------------------------------------------------
 
-    def _known(self, project: Project, parameters: t.Mapping[str, t.Any]) -> _Known:
+    def _known(self, project: Project, parameters: Parameters) -> _Known:
         self._setup(project, parameters)
         try:
             found = self._ask(project, "compositions", parameters)
@@ -182,7 +158,7 @@ class Nxc(Builder):
                 )
         return _Known(name, known["roles"], known["rolesDistribution"], known["testScript"], known["dockerPorts"])
 
-    def _known_from_flake(self, project: Project, parameters: t.Mapping[str, t.Any], error: EvaluationError) -> _Known:
+    def _known_from_flake(self, project: Project, parameters: Parameters, error: EvaluationError) -> _Known:
         """The same from the flake itself, which needs its inputs, Nixpkgs among them."""
         name = self.option("composition") or ONLY
         setup = self._setup(project, parameters)
@@ -208,7 +184,7 @@ class Nxc(Builder):
             )
         return wanted or next(iter(found))
 
-    def evaluate(self, path: str, parameters: t.Mapping[str, t.Any]) -> Composition:
+    def evaluate(self, path: str, parameters: Parameters) -> Composition:
         project = Project.find(path)
         known = self._known(project, parameters)
         flavour = self._flavour(project, self._setup(project, parameters), ())
@@ -233,11 +209,10 @@ class Nxc(Builder):
 
     # -- compose-info --------------------------------------------------------------------------------------------
 
-    def _derivation(self, prepared: Project, setup: t.Mapping[str, t.Any], name: str, flavour: str) -> str:
+    def _derivation(self, prepared: Project, setup: Setup, name: str, flavour: str) -> str:
         """Path of the derivation of compose-info.json."""
         attribute = f'packages.{platform.machine()}-linux."{name}::{flavour}".drvPath'
-        flags = _flags(setup)
-        command = ("eval", "--raw", f"{prepared.directory}#{attribute}", "--no-write-lock-file", *flags)
+        command = ("eval", "--raw", f"{prepared.directory}#{attribute}", "--no-write-lock-file", *setup.nix_flags)
         try:
             with self.progress.waiting(lambda: f"evaluating {name}::{flavour}"):
                 return self._nix.command(*command).stdout.strip()
@@ -246,9 +221,7 @@ class Nxc(Builder):
             explained.failure = error.failure
             raise explained from None
 
-    def _info(
-        self, prepared: Project, setup: t.Mapping[str, t.Any], name: str, flavour: str
-    ) -> tuple[str, ComposeInfo]:
+    def _info(self, prepared: Project, setup: Setup, name: str, flavour: str) -> tuple[str, ComposeInfo]:
         """Derivation and content of compose-info.json, of which nothing is built if it is plain text."""
         derivation = self._derivation(prepared, setup, name, flavour)
         text = self._nix.text_of(derivation)
@@ -288,8 +261,8 @@ class Nxc(Builder):
 
     @contextmanager
     def _evaluated(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
-    ) -> t.Iterator[tuple[Project, str, ComposeInfo, dict[str, t.Any]]]:
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> t.Iterator[tuple[Project, str, ComposeInfo, Setup]]:
         project = Project.find(path)
         known = self._known(project, parameters)
         setup = self._setup(project, parameters)
@@ -304,7 +277,7 @@ class Nxc(Builder):
             yield prepared, derivation, info, setup
 
     def identify(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         with self._evaluated(path, parameters, roles, formats) as (_project, _derivation, info, _setup):
             return {role: info.roles[role].identity for role in roles}
@@ -312,7 +285,7 @@ class Nxc(Builder):
     # -- builds --------------------------------------------------------------------------------------------------
 
     def build(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str], roots: str
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
         with self._evaluated(path, parameters, roles, formats) as (project, derivation, info, setup):
             what = f"{info.composition}::{info.flavour}"
@@ -323,8 +296,7 @@ class Nxc(Builder):
             else:
                 made = self._realise(derivation, what)
         self._nix.push([made], self.option("push_to"), self.option("signing_key"))
-        kernel_params = setup.get("options", {}).get("kernel-params", "")
-        return {role: self._bundle(role, info, made, kernel_params, roots) for role in roles}
+        return {role: self._bundle(role, info, made, setup.kernel_params, roots) for role in roles}
 
     def _build_by_nxc(self, project: Project, what: str) -> str:
         """Let nxc build in a copy of the project; returns what its link leads to."""
@@ -366,14 +338,14 @@ class Nxc(Builder):
         return bundle
 
     def is_built(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
         with self._evaluated(path, parameters, roles, formats) as (_project, derivation, _info, _setup):
             built = self._nix.is_valid(self._nix.outputs([derivation]))
         return dict.fromkeys(roles, built)
 
     def check_reproducible(
-        self, path: str, parameters: t.Mapping[str, t.Any], roles: t.Sequence[str], formats: t.Sequence[str]
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
         with self._evaluated(path, parameters, roles, formats) as (_project, derivation, info, _setup):
             self._realise(derivation, f"{info.composition}::{info.flavour}")
@@ -395,8 +367,3 @@ class Nxc(Builder):
 def _name(path: str) -> str:
     """Of a derivation, as users know it."""
     return os.path.basename(path)[HASH + 1 :].removesuffix(".drv")
-
-
-def _flags(setup: t.Mapping[str, t.Any]) -> list[str]:
-    """``nix-flags`` of setup.toml, split as nxc does."""
-    return str(setup.get("options", {}).get("nix-flags", "")).split()

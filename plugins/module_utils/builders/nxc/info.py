@@ -24,6 +24,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ...errors import InputError, nearest
+from ...model.composition import Distribution
 
 Read = t.Callable[[str], str]
 
@@ -51,7 +52,7 @@ class ComposeInfo:
     flavour: str
     composition: str
     roles: t.Mapping[str, Built]
-    distribution: t.Mapping[str, t.Any]
+    distribution: t.Mapping[str, Distribution]
     #: Store path; empty: there is none.
     test_script: str
     #: ``all``, as nodes want to be told of it.

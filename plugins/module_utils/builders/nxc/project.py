@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import typing as t
 from dataclasses import dataclass
 
 from ...errors import CommandError, InputError, MissingProgramError
-from ...files import read_json, write_text
+from ...files import read_json
 from ...process import run
 
 #: What `nxc` itself writes next to the flake.
@@ -116,31 +115,6 @@ class Project:
         except (CommandError, MissingProgramError):
             return None
         return done.stdout.strip()
-
-
-def flat(setup: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Content of setup.toml for which nothing is left to merge, from one that is merged."""
-    data = {key: value for key, value in setup.items() if key != "override-params"}
-    if "project" in data:
-        data["project"] = {key: value for key, value in data["project"].items() if key != "selected"}
-    return data
-
-
-def write_setup(project: Project, data: t.Mapping[str, t.Any]) -> None:
-    """Write setup.toml, one key of the top level in a line."""
-    text = "".join(f"{json.dumps(key)} = {_toml(value, key)}\n" for key, value in sorted(data.items()))
-    write_text(os.path.join(project.directory, "setup.toml"), text, 0o644)
-
-
-def _toml(value: t.Any, where: str) -> str:
-    if isinstance(value, t.Mapping):
-        entries = (f"{json.dumps(key)} = {_toml(item, f'{where}.{key}')}" for key, item in value.items())
-        return "{" + ", ".join(entries) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item, where) for item in value) + "]"
-    if value is None:
-        raise InputError(f"setup: {where} is null, which setup.toml cannot hold")
-    return json.dumps(value, ensure_ascii=False)
 
 
 def container_ports(published: t.Iterable[str]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import socket
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ...describe.options import words_of
 from ...errors import InputError
 from ...model.deployment import Node
 
@@ -36,15 +37,16 @@ def expanded(word: str) -> list[str]:
     return names
 
 
-def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str]) -> dict[str, str]:
+def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str], lent: t.Sequence[str] = ()) -> dict[str, str]:
     """Node → its machine; nodes for which there is none are left out.
 
     One that the deployment file names wins; then a node keeps the one it has; then it gets the next that is free.
 
     :param told: node → machine that it was last told to boot on.
+    :param lent: machines of the deployment's reservation: nodes get those that do not say others.
     """
-    bound = {node.name: node.options["machine"] for node in nodes if node.options.get("machine")}
-    offered = {node.name: _offered(node) for node in nodes if node.name not in bound}
+    bound = {node.name: str(node.options["machine"]) for node in nodes if node.options.get("machine")}
+    offered = {node.name: _offered(node) or list(lent) for node in nodes if node.name not in bound}
     taken = set(bound.values())
     for name, machines in offered.items():
         if told.get(name) in machines and told[name] not in taken:
@@ -59,7 +61,7 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str]) -> dict[str, str]:
 
 
 def _offered(node: Node) -> list[str]:
-    return [machine for word in node.options.get("machines", ()) for machine in expanded(word)]
+    return [machine for word in words_of(node.options, "machines") for machine in expanded(word)]
 
 
 def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:

@@ -32,6 +32,7 @@ from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
 from . import machines
 from .deployments import Deployer, Group, name_of
+from .lender import Lender
 from .options import ENVIRONMENT, OPTIONS
 from .outcome import KadeployError, Outcome
 from .rest import Rest
@@ -57,6 +58,7 @@ class Kadeploy(ForgetfulPlatform):
     environment = ENVIRONMENT
     public_credentials = ("user",)
     own_addresses = True
+    borrows = True
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -77,7 +79,7 @@ class Kadeploy(ForgetfulPlatform):
             options = [boot.options for boot in boots if boot is not None]
         given = {each[name] for each in options if each.get(name) is not None}
         if len(given) > 1:
-            raise InputError(f"{name} is {' and '.join(sorted(given))}, expected the same for all nodes")
+            raise InputError(f"{name} is {' and '.join(sorted(map(str, given)))}, expected the same for all nodes")
         return next(iter(given), OPTIONS[name].default)
 
     def _needed(self, name: str) -> str:
@@ -86,11 +88,21 @@ class Kadeploy(ForgetfulPlatform):
             raise InputError(f"platform kadeploy: the option {name!r} is missing in the deployment file")
         return str(value)
 
+    @property
+    def _user(self) -> str:
+        return str(self._setting("user") or self.deployment.credentials.get("user") or getpass.getuser())
+
     @cached_property
     def _rest(self) -> Rest:
-        given = self.deployment.credentials
-        user = self._setting("user") or given.get("user") or getpass.getuser()
-        return Rest(self._needed("url"), user, given.get("password", ""), self._setting("ca_file") or "")
+        password = self.deployment.credentials.get("password", "")
+        return Rest(self._needed("url"), self._user, password, self._setting("ca_file") or "")
+
+    @cached_property
+    def _lender(self) -> Lender | None:
+        """Who has the machines, if they are reserved."""
+        wanted = self.deployment.reservation
+        password = self.deployment.credentials.get("password", "")
+        return Lender(wanted, self.state, self._user, password, self.progress) if wanted else None
 
     @cached_property
     def _store(self) -> Store:
@@ -115,7 +127,8 @@ class Kadeploy(ForgetfulPlatform):
     def _bound(self) -> dict[str, str]:
         """Node → machine, of the nodes of the deployment."""
         told = {name: self._told(name) for name in self._nodes}
-        return machines.bind(self.deployment.nodes, {name: machine for name, machine in told.items() if machine})
+        lent = self._lender.machines if self._lender else ()
+        return machines.bind(self.deployment.nodes, {name: machine for name, machine in told.items() if machine}, lent)
 
     def _told(self, name: str) -> str:
         """The machine that a node was last told to boot on; empty if it never was."""
@@ -132,9 +145,17 @@ class Kadeploy(ForgetfulPlatform):
     def check(self, nodes: t.Sequence[Node]) -> None:
         super().check(nodes)
         need("ssh")
-        machines.require_bound(self.deployment.nodes, self._bound)
+        if not self._lender:
+            machines.require_bound(self.deployment.nodes, self._bound)
         self._store.require()
         known = self._rest.nodes()
+        if self._lender:
+            self._lender.check()
+        # With a reservation, nodes may get their machines later.
+        self._require_machines([node for node in nodes if node.name in self._bound], known)
+
+    def _require_machines(self, nodes: t.Sequence[Node], known: t.Collection[str]) -> None:
+        """:raises InputError: Kadeploy does not have a node's machine, or nobody knows its address."""
         for node in nodes:
             machine = self._bound[node.name]
             if machine not in known:
@@ -148,6 +169,26 @@ class Kadeploy(ForgetfulPlatform):
                     f"node {node.name!r} has no address: the resolver of this host does not know its machine "
                     f"{self._bound[node.name]!r}; 'address' of the node in the deployment file says it"
                 )
+
+    # -- reservations ----------------------------------------------------------------------------------------------
+
+    def acquire(self) -> bool:
+        if not self._lender:
+            return False
+        done = self._lender.acquire()
+        vars(self).pop("_bound", None)
+        nodes = self.deployment.nodes
+        machines.require_bound(nodes, self._bound)
+        found = self.addresses(nodes)
+        placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
+        self._require_machines(placed, self._rest.nodes())
+        return done
+
+    def run_failed(self) -> None:
+        if not self._lender or self._lender.wanted.on_failure != "release":
+            return
+        if not any(Ledger(self.state, name).readable()[1] for name in Ledger.names(self.state)):
+            self._lender.release()
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +229,11 @@ class Kadeploy(ForgetfulPlatform):
         waiting = self.progress.waiting(lambda: f"asking {listed(sorted(known))} what they run")
         with waiting, ThreadPoolExecutor(max_workers=min(ASKED, len(known))) as pool:
             seen = dict(zip(known, pool.map(self._ask, known)))
-        off = self._off([name for name in known if seen[name].state == "silent"])
+        mute = [name for name in known if seen[name].state == "silent"]
+        if mute and self._lender and not self._lender.holds():
+            self.progress.say(f"{listed(mute)}: the job that had their machines is over")
+            return {**seen, **dict.fromkeys(mute, Seen("stopped"))}
+        off = self._off(mute)
         return {**seen, **dict.fromkeys(off, Seen("stopped"))}
 
     def _ask(self, name: str) -> Seen:
@@ -264,6 +309,8 @@ class Kadeploy(ForgetfulPlatform):
     def teardown(self) -> None:
         if self._setting("directory"):
             self._store.remove()
+        if self._lender:
+            self._lender.release()
 
     # -- nodes that boot -----------------------------------------------------------------------------------------
 

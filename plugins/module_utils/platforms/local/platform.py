@@ -21,6 +21,7 @@ from ...describe.state import Mark
 from ...errors import ComposeError, InputError
 from ...model.boot import Boot, Seen, Target
 from ...model.deployment import Deployment, Node
+from ...model.free import Options
 from ...model.image import ARCHITECTURES, Image
 from ...model.result import NodeResult
 from ...progress import TOLD, Progress, listed
@@ -72,7 +73,7 @@ class LocalPlatform(Platform):
         """What a node takes of this host's limits, at least, besides memory of containers."""
         return Needs()
 
-    def effective_options(self, node: Node) -> dict[str, t.Any]:
+    def effective_options(self, node: Node) -> Options:
         """The options that the node is to boot with."""
         return {key: self.option(node, key) for key in self.options}
 

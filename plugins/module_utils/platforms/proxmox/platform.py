@@ -27,6 +27,7 @@ from . import ha
 from .agent import told_address
 from .checks import check
 from .config import Config
+from .going_back import go_back
 from .machines import Making, data_volumes, described, is_leftover, is_shell
 from .networks import bridges, shown
 from .options import OPTIONS
@@ -34,7 +35,7 @@ from .pruning import References, drop_volumes
 from .record import DOCUMENT_SERIAL, Boot, Record
 from .service import ENVIRONMENT, Service
 from .staging import Wanted
-from .switching import NOT_STARTED, Wishes, boot, boot_original, drop_snapshot
+from .switching import NOT_STARTED, Wishes, boot, drop_snapshot
 from .values import differences, power
 from .vm import Vm
 
@@ -309,33 +310,9 @@ class Proxmox(Platform):
             record = self.service.machines.record(vm.config(), vm.vmid) if vm else None
             if vm is None or record is None:
                 return NodeResult(ok=True, message="has no VM")
-            if record.verified is None:
-                return self._take_back(vm, record)
-            if record.current == record.verified and not record.before and self._runs(vm, record.verified):
-                return NodeResult(ok=True, message=f"runs its verified image {record.verified.image}")
-            boot(vm, record.verified, Wishes({}, record.before, back=True))
-            return NodeResult(ok=True, changed=True, message=f"VM {vm.vmid} boots {record.verified.image} again")
+            return go_back(vm, record)
 
         return self._per_node("revert", [node.name for node in nodes], act, tell)
-
-    def _take_back(self, vm: Vm, record: Record) -> NodeResult:
-        """A VM that never had a verified image."""
-        if record.current is None:  # it was never switched
-            return NodeResult(ok=True, message="was left as it was")
-        if record.original is not None:
-            runs = boot_original(vm, *record.original)
-            what = "boots the disk that it had before" if runs else "is off, as it was, with the disk that it had"
-            return NodeResult(ok=True, changed=True, message=f"VM {vm.vmid} {what}")
-        stopped = vm.stop()
-        if vm.config().get("onboot") == "1":  # made by an earlier version
-            vm.record(vm.free(), record, {"onboot": 0})
-        return NodeResult(ok=True, changed=stopped, message="there is no verified image to go back to")
-
-    def _runs(self, vm: Vm, wanted: Boot) -> bool:
-        config = vm.config()
-        drive, key = config.boot_drive, config.with_serial(DOCUMENT_SERIAL)
-        there = drive is not None and drive.volume == wanted.system
-        return there and key is not None and config.drives[key].volume == wanted.drive and vm.is_running()
 
     def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
         vm = self._must_find(node.name)

@@ -16,6 +16,7 @@ from ...errors import ComposeError, InputError
 from ...images import handover as nxc_handover
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
+from ...model.free import Options
 from ...model.image import Image
 from ...nodes.endpoint import Endpoint
 from ...process import need
@@ -104,7 +105,7 @@ class Qemu(ProcessPlatform):
         self._ports = ports
         return ports
 
-    def effective_options(self, node: Node) -> dict[str, t.Any]:
+    def effective_options(self, node: Node) -> Options:
         return {**super().effective_options(node), "ssh_port": self.ports()[node.name]}
 
     def interfaces(self, node: Node) -> list[dict[str, t.Any]]:

@@ -1,0 +1,74 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attributes of compositions, once role_schema.py has found them valid. PRIVATE to the collection.
+
+The names are those that users write. Which of them there may be depends on the builder.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..model.composition import Distribution, Role, Volume
+
+
+class _Mounted(t.TypedDict):
+    mount: str
+
+
+class VolumeAttributes(_Mounted, total=False):
+    """A data volume, as :class:`Volume`."""
+
+    size: int
+    user: str
+    group: str
+    mode: str
+
+
+class RoleAttributes(t.TypedDict, total=False):
+    """Of a role, those that are read here; an evaluation on the builder's side reads the others."""
+
+    file: str
+    kernel: str | None
+    mayFail: t.Sequence[str]
+    packages: t.Sequence[str]
+    ports: t.Sequence[int]
+    volumes: t.Mapping[str, VolumeAttributes]
+
+
+class DebianAttributes(t.TypedDict, total=False):
+    """Of the distribution."""
+
+    suite: str
+
+
+class ScriptFile(t.TypedDict):
+    """A test script in a file beside the composition."""
+
+    file: str
+
+
+class _WithRoles(t.TypedDict):
+    roles: t.Mapping[str, RoleAttributes]
+
+
+class Attributes(_WithRoles, total=False):
+    """Of a composition."""
+
+    debian: DebianAttributes
+    rolesDistribution: t.Mapping[str, Distribution]
+    testScript: str | ScriptFile
+
+
+def roles_of(attributes: Attributes) -> dict[str, Role]:
+    """The roles, as far as they are known without evaluating systems."""
+    return {
+        name: Role(
+            name=name,
+            ports=tuple(role.get("ports", ())),
+            may_fail=tuple(role.get("mayFail", ())),
+            volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
+        )
+        for name, role in attributes["roles"].items()
+    }

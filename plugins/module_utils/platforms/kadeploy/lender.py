@@ -1,0 +1,105 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The job of OAR that has the machines of a deployment. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...model import codec
+from ...model.deployment import Reservation
+from ...oar.access import Access
+from ...oar.base import Reservations
+from ...oar.desk import Desk
+from ...oar.job import Job, moment
+from ...oar.request import Request, request
+from ...progress import Progress, listed
+
+
+@dataclass(frozen=True)
+class Lent:
+    """The machines of a job, in the file ``reservation.json`` of the state directory."""
+
+    job: int
+    machines: tuple[str, ...]
+    schema: t.Literal["immutable.compose/reservation/1"] = "immutable.compose/reservation/1"
+
+
+class Lender:
+    """:param user: with ``password``, for interfaces that want them."""
+
+    def __init__(self, wanted: Reservation, state: str, user: str, password: str, progress: Progress) -> None:
+        self.wanted = wanted
+        self._path = os.path.join(state, "reservation.json")
+        self._user = user if password else ""
+        self._password = password
+        self._progress = progress
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Those of the job, as of when it was last looked at."""
+        with suppress(FileNotFoundError):
+            return codec.read(Lent, self._path).machines
+        return ()
+
+    @cached_property
+    def _request(self) -> Request:
+        wanted = self.wanted
+        return request(
+            name=wanted.name,
+            nodes=wanted.nodes,
+            walltime=wanted.walltime,
+            start=wanted.start or None,
+            types=wanted.types,
+            properties=wanted.properties,
+            queue=wanted.queue,
+            project=wanted.project,
+        )
+
+    @cached_property
+    def _site(self) -> Reservations:
+        wanted = self.wanted
+        logs_in = wanted.interface != "command"
+        return Access(
+            interface=wanted.interface,
+            frontend=wanted.frontend,
+            ssh_config=wanted.ssh_config,
+            url=wanted.url,
+            site=wanted.site,
+            ca_file=wanted.ca_file,
+            username=self._user if logs_in else "",
+            password=self._password if logs_in else "",
+        ).open()
+
+    def check(self) -> None:
+        """Refuse what cannot be reserved, as far as that is known before.
+
+        :raises ComposeError: OAR cannot be asked, or has a job of that name that is another.
+        """
+        Desk(self._site, self._progress, dry=True).reserve(self._request)
+
+    def holds(self) -> bool:
+        """Whether the job still has its machines."""
+        return any(job.state == "Running" for job in self._site.named(self.wanted.name))
+
+    def acquire(self) -> bool:
+        """There is a job that runs; whether it is new."""
+        outcome = Desk(self._site, self._progress).reserve(self._request, wait=self.wanted.timeout)
+        job = t.cast(Job, outcome.job)
+        lent = Lent(job.id, job.nodes)
+        until = f", until {moment(job.end)}" if job.end else ""
+        self._progress.say(f"{job} has {listed(job.nodes)}{until}")
+        if not os.path.exists(self._path) or codec.read(Lent, self._path) != lent:
+            codec.write(self._path, lent)
+        return outcome.changed
+
+    def release(self) -> None:
+        """There is no such job any more. :raises ComposeError: says what still runs."""
+        Desk(self._site, self._progress).release(self.wanted.name)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
