@@ -70,7 +70,6 @@ WORDS = {
     float: "number",
     bool: "boolean",
     type(None): "null",
-    t.Any: "anything",
     Json: "anything",
 }
 
@@ -131,7 +130,7 @@ def in_words(hint: t.Any) -> str:
     if shape.is_list(hint) or shape.is_mapping(hint):
         kind = "list" if shape.is_list(hint) else "object"
         (inner,) = set(shape.inner_types(hint))
-        return kind if inner in (t.Any, Json) else f"{kind} of {plural(inner)}"
+        return kind if inner == Json else f"{kind} of {plural(inner)}"
     return WORDS[hint]
 
 
