@@ -7,7 +7,6 @@ import hashlib
 import json
 import subprocess
 import tarfile
-import typing as t
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,10 @@ from lab import PATIENCE, ROOT, Lab
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import document_digest, node_document
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, connect
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
@@ -52,7 +53,7 @@ class Site:
 
     image: Image
     platform: FromPartition
-    document: dict[str, t.Any]
+    document: NodeDocument
     #: The image as the machine boots it: its files are those on the partition.
     unpacked: Image
     disk: Path
@@ -103,17 +104,15 @@ def site(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     document = node_document(
         deployment,
         node,
-        interfaces=[],  # no machine of a site is known by its MAC addresses: what the site's DHCP says counts
-        host_key=host.private,
-        host_certificate=host.certificate,
-        authorized_keys=[keys.login_public_key()],
+        interfaces=(),  # no machine of a site is known by its MAC addresses: what the site's DHCP says counts
+        access=Access(host.private, host.certificate, (keys.login_public_key(),)),
     )
     tree, old, empty = directory / "tree", directory / "old", directory / "empty"
     tree.mkdir()
     empty.mkdir()
     subprocess.run(["tar", "-xzpf", image.path("installed"), "--numeric-owner", "-C", tree], check=True)
     # As a post-installation does it that thinks of nothing.
-    (tree / "etc/compose/node.json").write_text(json.dumps(document))
+    (tree / "etc/compose/node.json").write_text(json.dumps(codec.encode(document)))
     (tree / "etc/compose/node.json").chmod(0o644)
     # Another image in another partition.
     (old / "usr/lib/compose").mkdir(parents=True)

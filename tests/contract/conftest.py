@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
@@ -56,8 +57,8 @@ def site_of(
         PLATFORMS[name], "shell", lambda self, node: Answers(sites[self.deployment.composition], node.name)
     )
 
-    def push(node: Node, endpoint: Endpoint, keys: Keys, document: t.Mapping[str, t.Any]) -> None:
-        sites[document["deployment"]].told.append(node.name)
+    def push(node: Node, endpoint: Endpoint, keys: Keys, document: NodeDocument) -> None:
+        sites[document.deployment].told.append(node.name)
 
     monkeypatch.setattr(refresh, "push_document", push)
 

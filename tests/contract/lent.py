@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.ownersh
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Lost, Tell
@@ -76,7 +77,7 @@ class Lent(ForgetfulPlatform):
             if node.address is None:
                 raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         return [{"match": {"name": "eth0"}, "address": f"{node.address}/24"}]
 
     def endpoint(self, node: Node) -> Endpoint:

@@ -176,6 +176,19 @@ class Lab:
             check=False,
         )
 
+    def ansible(self, pattern: str, module: str, arguments: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run one task on nodes, as people do."""
+        return subprocess.run(
+            [self.program("ansible"), "-i", str(self.inventory), pattern, "-m", module, "-a", arguments, *more],
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
     def program(self, name: str) -> str:
         """Path of one of Ansible's commands."""
         return str(BIN / name)

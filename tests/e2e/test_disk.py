@@ -14,6 +14,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import document_digest, node_document
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import connect
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
@@ -65,9 +66,7 @@ def test_a_disk_boots_by_itself(image: Image, platform: FromDisk) -> None:
         platform.deployment,
         node,
         interfaces=platform.interfaces(node),
-        host_key=host.private,
-        host_certificate=host.certificate,
-        authorized_keys=[keys.login_public_key()],
+        access=Access(host.private, host.certificate, (keys.login_public_key(),)),
     )
     target = Target(node, image, document, document_digest(document))
     outcomes = platform.switch([target], lambda name, outcome: None)

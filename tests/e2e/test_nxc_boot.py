@@ -20,7 +20,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.documen
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, NixosCompose
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn.platform import Nspawn
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
@@ -88,14 +89,13 @@ def modules(release: Path) -> list[str]:
 
 
 def image(directory: Path, role: str, flavour: str) -> Image:
-    handover = {
-        "kind": "nxc",
-        "flavour": flavour,
-        "composition": "composition",
-        "compositions_info_path": "",
-        "system": SYSTEMS[role],
-        "all": {"kernel": "/nix/store/k/kernel", "initrd": "/nix/store/i/initrd"},
-    }
+    handover = NixosCompose(
+        kind="nxc",
+        flavour=flavour,
+        composition="composition",
+        system=SYSTEMS[role],
+        all={"kernel": "/nix/store/k/kernel", "initrd": "/nix/store/i/initrd"},
+    )
     formats = {name: ImageFile(name, 1, "") for name in ("kernel", "initrd")}
     return Image(role, "nxc", Path(SYSTEMS[role]).name, "amd64", formats, str(directory), handover=handover)
 
@@ -116,8 +116,8 @@ def test_a_stub_image_learns_its_role_and_peers_from_what_nxc_would_tell_it(stub
     targets = []
     for node in nodes:
         document = node_document(
-            deployment, node, interfaces=platform.interfaces(node), host_key="", host_certificate="",
-            authorized_keys=["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"],
+            deployment, node, interfaces=platform.interfaces(node),
+            access=Access("", "", ("ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two")),
         )  # fmt: skip
         targets.append(Target(node, images[node.role], document, "digest"))
     platform.stage(targets)
@@ -153,15 +153,13 @@ def test_a_stub_system_boots_as_a_container_and_finds_its_name_and_peers(tmp_pat
     bundle = image(tmp_path, "server", "nspawn")
     bundle = replace(
         bundle, formats={"toplevel": ImageFile(f"store/{system.name}", 1, "")}, identity=system.name,
-        handover={**bundle.handover, "system": str(system)},
+        handover=replace(bundle.handover, system=str(system)),
     )  # fmt: skip
     document = node_document(
         deployment,
         nodes[0],
         interfaces=platform.interfaces(nodes[0]),
-        host_key="",
-        host_certificate="",
-        authorized_keys=[],
+        access=Access("", "", ()),
     )
     platform.check(nodes)
     assert platform.stage([Target(nodes[0], bundle, document, "digest")])

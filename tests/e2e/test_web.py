@@ -46,6 +46,10 @@ def test_the_first_deploy_ends_with_verified_nodes(lab: Lab) -> None:
     assert all(counts["failed"] == 0 for counts in run.recap.values())
     assert run.said("log in:") and run.said("release 1")
     assert lab.ssh("proxy", "hostname").stdout.strip() == "proxy"
+    refused = lab.ansible("proxy", "raw", "hostname other")
+    assert refused.returncode == 2
+    assert "proxy is sealed: ansible.builtin.raw may change it" in " ".join((refused.stdout + refused.stderr).split())
+    assert lab.ansible("proxy", "raw", "hostname").stdout.splitlines()[1].strip() == "proxy"
     assert visits(lab) > 0
 
 
@@ -147,7 +151,11 @@ def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     assert run.said("nginx.service") and run.said("back on its last verified image")
     assert lab.images() == images
     assert changed(boots, lab.boots()) == {"proxy"}
-    assert lab.play("verify").changed == 0
+    unsealed = lab.ansible("database", "raw", "touch /root/helped", "-e", "immutable_unseal='disk full'")
+    assert unsealed.returncode == 0 and "database is unsealed (disk full)" in unsealed.stderr
+    verified = lab.play("verify")
+    assert verified.changed == 0
+    assert verified.said("verify database: ok; changed by hand until it boots again: 'disk full' by ")
     lab.edit(f"{HEADER}\n        {BROKEN}", HEADER, "nginx.conf")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [guests] [clients] [machines] [boot] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -106,12 +106,17 @@ static() {
         immutable.compose
 }
 
-# What is about other programs than Python and Ansible, and is looked at once.
-elsewhere=(builders kadeploy oar proxmox simulators)
+# What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
+# its own, so it has the others only; and those in which whole playbooks run only if there is no older Ansible for them.
+elsewhere=(tests/unit/{builders,kadeploy,oar,proxmox,simulators})
 unit() {
-    stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml"
+    local once=("${elsewhere[@]}") rest
+    [ ${#environments[@]} -eq 1 ] || once+=(tests/unit/travel)
+    mapfile -t rest < <(git ls-files 'tests/unit/*test_*.py' | grep -vF "$(printf '%s/\n' "${once[@]}")")
+    stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml" "${rest[@]}"
+    tests stage unit-programs "$newest" -n auto "${elsewhere[@]}"
     for environment in "${environments[@]:1}"; do
-        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit "${elsewhere[@]/#/--ignore=tests/unit/}"
+        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit "${elsewhere[@]/#/--ignore=}"
     done
 }
 
@@ -171,6 +176,13 @@ machines() {
     tests stage machines "$newest" tests/machines
 }
 
+# Plays that were there before, on every supported ansible-core.
+sealed() {
+    for environment in "${environments[@]}"; do
+        tests stage "sealed-${environment##*/}" "$environment" tests/sealed tests/e2e/test_sealed.py
+    done
+}
+
 # Machines that boot as a deployer of others leaves them.
 boot() {
     tests stage boot "$newest" tests/boot
@@ -216,6 +228,7 @@ for part in "$@"; do
         guests) guests ;;
         clients) clients ;;
         machines) machines ;;
+        sealed) sealed ;;
         boot) boot ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;

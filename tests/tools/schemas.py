@@ -58,6 +58,7 @@ MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re
 SECTIONS = {
     "Composition": "compositionjson",
     "Image": "imagejson",
+    "NixosCompose": "images-of-nixos-compose",
     "NodeDocument": "node-document",
     "NodeResult": "node-result",
     "Release": "release",
@@ -69,7 +70,6 @@ WORDS = {
     float: "number",
     bool: "boolean",
     type(None): "null",
-    t.Any: "anything",
     Json: "anything",
 }
 
@@ -130,7 +130,7 @@ def in_words(hint: t.Any) -> str:
     if shape.is_list(hint) or shape.is_mapping(hint):
         kind = "list" if shape.is_list(hint) else "object"
         (inner,) = set(shape.inner_types(hint))
-        return kind if inner in (t.Any, Json) else f"{kind} of {plural(inner)}"
+        return kind if inner == Json else f"{kind} of {plural(inner)}"
     return WORDS[hint]
 
 

@@ -13,6 +13,7 @@ from ..describe.document import boot_digest, node_document, peers_of, rest_diges
 from ..errors import InputError
 from ..model.boot import Target
 from ..model.deployment import Deployment, Node
+from ..model.document import Access, NodeDocument, Peer
 from ..model.image import Image
 from ..model.release import Release
 from ..model.result import NodeResult
@@ -33,38 +34,36 @@ class Documents:
         self.platform = platform
         self.keys = keys
 
-    def of(self, node: Node) -> dict[str, t.Any]:
+    def of(self, node: Node) -> NodeDocument:
         """The document of one node. :raises InputError: its secrets cannot be read."""
         host = self.keys.host_key(node.name)
         return self._document(node, host.private, host.certificate)
 
-    def _document(self, node: Node, host_key: str, host_certificate: str) -> dict[str, t.Any]:
+    def _document(self, node: Node, host_key: str, host_certificate: str) -> NodeDocument:
         self.require_secrets(node)
         return node_document(
             self.deployment,
             node,
             peers=self._peers,
             interfaces=self.platform.interfaces(node),
-            host_key=host_key,
-            host_certificate=host_certificate,
-            authorized_keys=self._authorized_keys,
+            access=Access(host_key, host_certificate, self._authorized_keys),
         )
 
     # What all documents share is made once: it grows with the number of nodes.
 
     @cached_property
-    def _peers(self) -> list[dict[str, t.Any]]:
+    def _peers(self) -> tuple[Peer, ...]:
         return peers_of(self.deployment)
 
     @cached_property
-    def _authorized_keys(self) -> list[str]:
-        return [self.keys.login_public_key(), *self.deployment.authorized_keys]
+    def _authorized_keys(self) -> tuple[str, ...]:
+        return (self.keys.login_public_key(), *self.deployment.authorized_keys)
 
     @cached_property
     def _rest_digest(self) -> str:
-        return rest_digest({"peers": self._peers, "ssh": {"authorized_keys": self._authorized_keys}})
+        return rest_digest(self._peers, self._authorized_keys)
 
-    def _digest(self, document: t.Mapping[str, t.Any]) -> str:
+    def _digest(self, document: NodeDocument) -> str:
         return f"{boot_digest(document)}-{self._rest_digest}"
 
     def require_secrets(self, node: Node) -> None:
@@ -75,7 +74,7 @@ class Documents:
     def digests(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         """Digest of each node's document, by name. No certificate counts for it."""
 
-        def without_certificate(node: Node) -> dict[str, t.Any]:
+        def without_certificate(node: Node) -> NodeDocument:
             return self._document(node, self.keys.private_host_key(node.name), "")
 
         return {node.name: self._digest(document) for node, document in self._all(nodes, without_certificate)}
@@ -88,8 +87,8 @@ class Documents:
         ]
 
     def _all(
-        self, nodes: t.Sequence[Node], make: t.Callable[[Node], dict[str, t.Any]]
-    ) -> t.Iterator[tuple[Node, dict[str, t.Any]]]:
+        self, nodes: t.Sequence[Node], make: t.Callable[[Node], NodeDocument]
+    ) -> t.Iterator[tuple[Node, NodeDocument]]:
         done = 0
         with self.platform.progress.waiting(lambda: f"node documents and host keys: {done} of {len(nodes)}"):
             for node in nodes:

@@ -12,8 +12,10 @@ import typing as t
 
 from ..errors import InputError
 from ..files import write_text
+from ..images.handover import is_nxc
 from ..model.deployment import Deployment, Node
-from ..model.image import Image
+from ..model.free import Json
+from ..model.image import Image, NixosCompose
 from ..model.step import Exported
 from ..nodes.endpoint import Endpoint
 from .engine import Engine
@@ -46,9 +48,9 @@ def export(engine: Engine, directory: str, flavour: str, *, write: bool) -> Expo
     deployment = engine.deployment
     flavour = flavour or FLAVOURS.get(deployment.platform, BY_ADDRESS)
     images = _meant(engine) if flavour == "docker" else _images(engine)
-    handovers = [image.handover for image in images.values() if image.handover.get("kind") == "nxc"]
-    common = handovers[0] if handovers else {}
-    composition = common.get("composition", ONLY)
+    handovers = [image.handover for image in images.values() if is_nxc(image)]
+    common = handovers[0] if handovers else NixosCompose()
+    composition = common.composition or ONLY
     # The driver runs `exec` on the file: what the composition says is a file of its own.
     script = os.path.join(directory, "artifact", composition, flavour, "test-script")
     files = {script: engine.desired.evaluate().test_script}
@@ -70,13 +72,13 @@ def export(engine: Engine, directory: str, flavour: str, *, write: bool) -> Expo
         }
         data["composition"] = composition
         data["user"] = getpass.getuser()
-        data["all"] = dict(common.get("all", {}))
+        data["all"] = dict(common.all)
         if flavour in MACHINES and "qemu_script" not in data["all"]:
             # The driver wants it to exist; only `nxc start` would run it.
             data["all"]["qemu_script"] = os.path.join(os.path.dirname(script), "qemu_script")
             files[data["all"]["qemu_script"]] = NO_START
-        if common.get("compositions_info_path"):
-            data["compositions_info_path"] = common["compositions_info_path"]
+        if common.compositions_info_path:
+            data["compositions_info_path"] = common.compositions_info_path
     path = _deployment_file(directory, composition, flavour)
     files[path] = json.dumps(data, indent=2) + "\n"
     distribution = os.path.join(directory, "nodes.json")
@@ -116,9 +118,9 @@ def _compose_file(deployment: Deployment, images: t.Mapping[str, Image], deploym
                 f"the image of role {node.role!r} is not built for the flavour 'docker': build it with "
                 "immutable.compose.build for the platform 'podman' first"
             )
-        service = images[node.name].handover["service"]
+        service = images[node.name].handover.service
         bind = {"type": "bind", "source": deployment_file, "target": "/etc/nxc/deployment.json"}
-        volumes = [*service.get("volumes", ()), bind]
+        volumes = [*t.cast("t.Sequence[Json]", service.get("volumes", ())), bind]
         services[node.name] = {**service, "hostname": node.name, "volumes": volumes}
     return {
         "version": "3.4",
@@ -160,8 +162,8 @@ def _entry(node: Node, flavour: str, endpoint: Endpoint, image: Image | None) ->
                 f"flavour {flavour!r} on 127.0.0.1 at {FIRST_PORT} plus its number: set ssh_port_base of platform "
                 f"'qemu' to {FIRST_PORT} or more, or another flavour"
             )
-    if image is not None and image.handover.get("kind") == "nxc":
-        entry["toplevel"] = image.handover["system"]
+    if image is not None and is_nxc(image):
+        entry["toplevel"] = image.handover.system
     return entry
 
 

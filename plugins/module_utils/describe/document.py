@@ -8,80 +8,63 @@ from __future__ import annotations
 import hashlib
 import json
 import typing as t
+from dataclasses import replace
 
+from ..model.codec import encode
 from ..model.deployment import Deployment, Node
-
-NODE_SCHEMA = "immutable.compose/node/1"
-
-#: Parts that a running node can take over without a reboot.
-REFRESHABLE = ("peers",)
+from ..model.document import Access, Interface, NodeDocument, Peer
 
 
 def node_document(
     deployment: Deployment,
     node: Node,
     *,
-    interfaces: t.Sequence[t.Mapping[str, t.Any]],
-    host_key: str,
-    host_certificate: str,
-    authorized_keys: t.Sequence[str],
-    peers: t.Sequence[t.Mapping[str, t.Any]] | None = None,
-) -> dict[str, t.Any]:
-    """The document of one node; host key in OpenSSH's private key format, certificate as one line.
+    interfaces: tuple[Interface, ...],
+    access: Access,
+    peers: tuple[Peer, ...] | None = None,
+) -> NodeDocument:
+    """The document of one node.
 
     :param peers: what :func:`peers_of` gives, if that was asked already: all nodes have the same.
     """
-    return {
-        "schema": NODE_SCHEMA,
-        "name": node.name,
-        # Left out where there is none: nodes that are up keep the document that they have.
-        **({"domain": deployment.domain} if deployment.domain else {}),
-        "role": node.role,
-        "index": node.index,
-        "deployment": deployment.name,
-        "interfaces": list(interfaces),
-        "peers": peers_of(deployment) if peers is None else peers,
-        "ssh": {
-            "host_key": host_key,
-            "host_certificate": host_certificate,
-            "authorized_keys": list(authorized_keys),
-        },
-        "parameters": dict(node.parameters),
-        "secrets": dict(node.secrets),
-    }
+    return NodeDocument(
+        name=node.name,
+        role=node.role,
+        index=node.index,
+        deployment=deployment.name,
+        interfaces=interfaces,
+        peers=peers_of(deployment) if peers is None else peers,
+        ssh=access,
+        parameters=node.parameters,
+        secrets=node.secrets,
+        domain=deployment.domain,
+    )
 
 
-def peers_of(deployment: Deployment) -> list[dict[str, t.Any]]:
+def peers_of(deployment: Deployment) -> tuple[Peer, ...]:
     """All nodes, as they know each other."""
-    return [{"name": peer.name, "role": peer.role, "address": peer.address} for peer in deployment.nodes]
+    return tuple(Peer(peer.name, peer.role, peer.address) for peer in deployment.nodes)
 
 
-def own_address(document: t.Mapping[str, t.Any]) -> str | None:
-    """The address that the node of a document has."""
-    own = (peer["address"] for peer in document.get("peers", ()) if peer["name"] == document["name"])
-    return next(own, None)
-
-
-def document_digest(document: t.Mapping[str, t.Any]) -> str:
+def document_digest(document: NodeDocument) -> str:
     """``<boot>-<rest>``: the first part changes with what a node reads at boot only, the second with the rest.
 
     Authorized keys and the host certificate count for the second part: they can be renewed on the running node.
     """
-    return f"{boot_digest(document)}-{rest_digest(document)}"
+    return f"{boot_digest(document)}-{rest_digest(document.peers, document.ssh.authorized_keys)}"
 
 
-def boot_digest(document: t.Mapping[str, t.Any]) -> str:
+def boot_digest(document: NodeDocument) -> str:
     """The first part of :func:`document_digest`."""
-    boot = {key: value for key, value in document.items() if key not in (*REFRESHABLE, "ssh")}
-    boot["host_key"] = document["ssh"]["host_key"]
+    boot = encode(replace(document, peers=()))  # peers are many, and do not count
+    del boot["peers"]
+    boot["host_key"] = boot.pop("ssh")["host_key"]
     return _digest(boot)
 
 
-def rest_digest(document: t.Mapping[str, t.Any]) -> str:
+def rest_digest(peers: tuple[Peer, ...], authorized_keys: tuple[str, ...]) -> str:
     """The second part of :func:`document_digest`: the same for all nodes of a deployment."""
-    rest = {key: document[key] for key in REFRESHABLE}
-    rest["authorized_keys"] = document["ssh"]["authorized_keys"]
-    return _digest(rest)
+    return _digest({"peers": encode(peers), "authorized_keys": authorized_keys})
 
 
 def needs_reboot(old: str | None, new: str) -> bool:

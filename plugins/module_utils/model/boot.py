@@ -9,6 +9,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .deployment import SECRET, Node
+from .document import NodeDocument
+from .free import Options
 from .image import Image
 
 
@@ -20,12 +22,12 @@ class Boot:
     platform: str
     #: The content of its ``image.json``, with ``bundle``.
     image: Image
-    #: The node document.
-    document: t.Mapping[str, t.Any] = field(metadata=SECRET)
+    #: What the node reads.
+    document: NodeDocument = field(metadata=SECRET)
     #: ``BOOT-REST``: what is read at boot only, and what a running node takes over.
     document_digest: str
     #: Options of the platform, as they were in effect.
-    options: t.Mapping[str, t.Any]
+    options: Options
     schema: t.Literal["immutable.compose/machine/1"] = "immutable.compose/machine/1"
 
     def boots_like(self, other: Boot) -> bool:
@@ -43,8 +45,7 @@ class Target:
 
     node: Node
     image: Image
-    #: The node document; see docs/formats.md.
-    document: t.Mapping[str, t.Any] = field(metadata=SECRET)
+    document: NodeDocument = field(metadata=SECRET)
     document_digest: str
     #: Boot it even if it runs just that: a fresh start is what is asked for.
     fresh: bool = False

@@ -16,6 +16,8 @@ from .free import Parameters
 class Match:
     """Which of the machine's network interfaces is meant: by one of the two."""
 
+    brief: t.ClassVar[bool] = True
+
     mac: t.Optional[str] = None
     name: t.Optional[str] = None
 
@@ -23,6 +25,8 @@ class Match:
 @dataclass(frozen=True)
 class Interface:
     """How the node configures one of its network interfaces."""
+
+    brief: t.ClassVar[bool] = True
 
     match: Match
     #: With prefix length.
@@ -71,5 +75,12 @@ class NodeDocument:
     secrets: t.Mapping[str, str] = field(metadata=SECRET)
     #: Domain of the nodes whose names have no dots.
     domain: str = ""
-    schema: t.Literal["immutable.compose/node/1"] = "immutable.compose/node/1"
+    schema: t.Literal["immutable.compose/node/1"] = field(default="immutable.compose/node/1", metadata={"always": True})
     ignores_unknown: t.ClassVar[bool] = True
+    #: Nodes that are up keep the document that they have: what is not said changes no digest.
+    brief: t.ClassVar[bool] = True
+
+    @property
+    def address(self) -> t.Optional[str]:
+        """The node's own, as its peers know it."""
+        return next((peer.address for peer in self.peers if peer.name == self.name), None)

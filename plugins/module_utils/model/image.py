@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..errors import InputError
 from .composition import Volume
+from .free import Parameters
 
 #: The formats that an image may have, each one file of the bundle.
 #: ``root``: squashfs of the root file system. ``kernel``, ``initrd``: for direct boot, with ``root`` as first disk.
@@ -70,6 +71,30 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class NixosCompose:
+    """What NixOS Compose says of an image that it built."""
+
+    brief: t.ClassVar[bool] = True
+
+    #: ``nxc``; empty: NixOS Compose did not build the image.
+    kind: t.Literal["", "nxc"] = ""
+    #: Of NixOS Compose.
+    flavour: str = ""
+    #: Name of the composition in its project.
+    composition: str = ""
+    #: Store path in which stage 1 looks up the system of a role; empty: the image has it itself.
+    compositions_info_path: str = ""
+    #: Store path of ``compose-info.json``, which refers to all of the image.
+    compose_info: str = ""
+    #: Store path of the role's system; its base name is the identity.
+    system: str = ""
+    #: ``all`` of ``compose-info.json``.
+    all: Parameters = field(default_factory=dict)
+    #: For the flavour docker: the role's service of the compose file.
+    service: Parameters = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Image:
     """What a bundle says of itself."""
 
@@ -93,8 +118,8 @@ class Image:
     #: How a running node proves the identity: a file whose only line it is, or a link, ``/run/current-system``, to
     #: what is named by it.
     identity_file: str = IDENTITY_FILE
-    #: Where the image reads no node document: ``kind``, which must be ``nxc``, and what NixOS Compose says of it.
-    handover: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Of an image of NixOS Compose, which reads no node document: what it is told in place of one is made from this.
+    handover: NixosCompose = field(default_factory=NixosCompose)
     #: Of an image with the format ``installed``.
     installed: Installed | None = None
     schema: t.Literal["immutable.compose/image/1"] = "immutable.compose/image/1"

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
-import typing as t
 
 from ..errors import CommandError
+from ..model.codec import encode
 from ..model.deployment import Node
+from ..model.document import NodeDocument
 from .connection import HANDSHAKE, connect
 from .endpoint import Endpoint
 from .keys import Keys
@@ -23,14 +24,14 @@ if [ -e /run/compose/node.json.new ]; then
 fi"""
 
 
-def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: t.Mapping[str, t.Any]) -> None:
+def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: NodeDocument) -> None:
     """Replace ``/run/compose/node.json`` and let the node apply it; see docs/formats.md.
 
     :raises ComposeError: the node cannot be reached, or refuses the document.
     """
     connection = connect(node.name, endpoint, keys)
     try:
-        output = connection.feed(_APPLY, json.dumps(document).encode(), HANDSHAKE)
+        output = connection.feed(_APPLY, json.dumps(encode(document)).encode(), HANDSHAKE)
     finally:
         connection.close()
     if output.returncode != 0:

@@ -25,6 +25,7 @@ from ..describe.ownership import DataVolume
 from ..errors import ComposeError
 from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
+from ..model.document import Interface, NodeDocument
 from ..model.image import Image
 from ..model.result import NodeResult
 from ..nodes.endpoint import Endpoint
@@ -103,7 +104,7 @@ class Platform(ABC):
         return {}
 
     @abstractmethod
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """``interfaces`` of the node document: how the node finds and configures its network interfaces.
 
         Called for one node after another: what has to be asked for it is asked once for all of them.
@@ -164,7 +165,7 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+    def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
         """Keep a new document for the node's next boot, and its digest for :meth:`observe`; reboots nothing.
 
         The engine itself gives the document to the running node.

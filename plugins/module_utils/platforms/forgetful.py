@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from ..model.boot import Boot, Seen, Target
 from ..model.deployment import Deployment, Node
+from ..model.document import NodeDocument
 from ..model.result import NodeResult
 from ..progress import Progress
 from .base import Platform, Tell
@@ -98,7 +99,7 @@ class ForgetfulPlatform(Platform):
                 outcomes[name] = replace(outcome, message=outcome.message or why)
         return outcomes
 
-    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+    def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
         Ledger(self.state, node.name).refresh(document, document_digest)
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import typing as t
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,6 +24,7 @@ from ..errors import ComposeError, InputError
 from ..model import codec
 from ..model.boot import Boot
 from ..model.codec import DamagedError
+from ..model.document import NodeDocument
 
 
 class Ledger:
@@ -97,7 +97,7 @@ class Ledger:
         codec.write(self._verified, boot)
         return True
 
-    def refresh(self, document: t.Mapping[str, t.Any], digest: str) -> None:
+    def refresh(self, document: NodeDocument, digest: str) -> None:
         """Keep a new document for the next boot of what runs. What was verified stays what was verified."""
         boot = self.current()
         if boot is None:

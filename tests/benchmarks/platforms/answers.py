@@ -36,7 +36,7 @@ class Answers(Platform):
         pass
 
     def interfaces(self, node):
-        return []
+        return ()
 
     def endpoint(self, node):
         return Endpoint("127.0.0.1")

@@ -262,13 +262,13 @@ def test_builds_of_stub_outputs_in_the_flavour_that_suits_a_platform(
     for role, image in images.items():
         assert image == read_image(str(roots / image.identity))
         assert (image.role, image.builder, image.identity_file) == (role, "nxc", "/run/current-system")
-        assert image.handover["flavour"] == flavour
+        assert image.handover.flavour == flavour
         assert set(image.formats) == formats
-        assert os.path.basename(image.handover["system"]) == image.identity
+        assert os.path.basename(image.handover.system) == image.identity
         assert [package.name for package in image.packages] == [f"nixos-system-{role}"]
     subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
     assert all(os.path.exists(image.path(format_)) for image in images.values() for format_ in formats)
-    assert os.path.exists(images["server"].handover["system"])
+    assert os.path.exists(images["server"].handover.system)
     assert content(project).keys() == {str(project / name) for name in os.listdir(project)}
 
 
@@ -326,7 +326,7 @@ def test_the_real_nxc_builds_stub_outputs_and_leaves_the_project_alone(
     parameters = {"greeting": f"built-by-nxc-{within}"}
     instance = builder(said, tool="nxc", variant="dev")
     images = instance.build(str(project), parameters, ROLES, MACHINE, str(tmp_path / "roots"))
-    greeting = Path(images["server"].handover["system"], "greeting").read_text().strip()
+    greeting = Path(images["server"].handover.system, "greeting").read_text().strip()
     assert greeting == parameters["greeting"]
     assert {role: image.identity for role, image in images.items()} == identities(project, said, parameters, "dev")
     assert content(project) == before

@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes.output imp
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.refresh import push_document
 
+from ..model.samples import document
 from .conftest import IDENTITY, NODE, Lab, Server, _free_port, failures
 
 
@@ -175,6 +176,16 @@ def test_judge_of_a_system_in_an_odd_state() -> None:
     assert [check.message for check in checks] == ["", "the system is 'maintenance', expected 'running'"]
 
 
+def test_judge_of_a_node_that_was_changed_by_hand() -> None:
+    entry = {"time": "2026-01-31T12:00:00Z", "by": "me@desk", "reason": "disk full", "action": "ansible.builtin.raw"}
+    lines = [json.dumps(entry), json.dumps({**entry, "action": "ansible.builtin.copy"}), json.dumps(entry), "garbage"]
+    facts = {"identity": ["x"], "state": ["running"], "unsealed": lines}
+    told = {check.name: check for check in judge("n", Expected("x"), facts, 1.0)}["sealed"]
+    assert told.ok
+    assert "'disk full' by me@desk at 2026-01-31T12:00:00Z (ansible.builtin.raw, ansible.builtin.copy)" in told.message
+    assert "garbage" in told.message
+
+
 def test_evidence_is_limited(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_module, "EVIDENCE_NODES", 1)
     names = ["node1", "node2", "node3"]
@@ -186,7 +197,9 @@ def test_evidence_is_limited(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_push_document_tells_what_the_node_said(server: Server) -> None:
     """No node here, so /run/compose is missing; that it works is tested on real nodes."""
     with pytest.raises(CommandError, match="(?s)apply-node refresh.*/run/compose") as caught:
-        push_document(Node(NODE, "server"), server.endpoint, server.keys, {"secrets": {"k": "hush"}})
+        push_document(
+            Node(NODE, "server"), server.endpoint, server.keys, document(Node(NODE, "server"), secrets={"k": "hush"})
+        )
     assert caught.value.node == NODE
     assert "hush" not in str(caught.value)
 

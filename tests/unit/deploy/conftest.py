@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
@@ -148,8 +149,8 @@ class Rack(Platform):
     def check(self, nodes: t.Sequence[Node]) -> None:
         pass
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
-        return []
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
+        return ()
 
     def endpoint(self, node: Node) -> Endpoint:
         return Endpoint("127.0.0.1")
@@ -210,7 +211,7 @@ class Rack(Platform):
             tell(node.name, outcomes[node.name])
         return outcomes
 
-    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+    def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
         if node.name in self.site.silent:
             raise GivenUp("no answer", node=node.name)
         machine = self.site.machines[node.name]

@@ -17,6 +17,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.documen
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access
 
 NODE = Node("web1", "web")
 OTHER = Node("web2", "web")
@@ -24,10 +25,8 @@ OTHER = Node("web2", "web")
 
 def digest(*nodes: Node, host_key: str = "key", authorized: str = "me", node: Node = NODE) -> str:
     deployment = Deployment("d", "/c", "debian", "nspawn", nodes or (NODE,))
-    document = node_document(
-        deployment, node, interfaces=[], host_key=host_key, host_certificate="cert", authorized_keys=[authorized]
-    )
-    return document_digest(document)
+    access = Access(host_key, "cert", (authorized,))
+    return document_digest(node_document(deployment, node, interfaces=(), access=access))
 
 
 @pytest.mark.parametrize(

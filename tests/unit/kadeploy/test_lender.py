@@ -20,6 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadepl
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ..model.samples import document
 from .conftest import Serve, start_api
 
 
@@ -74,7 +75,13 @@ def test_reserved_once_and_given_back_at_the_end(site: Site) -> None:
 def test_a_job_that_is_over_is_reserved_anew(site: Site) -> None:
     first = site.platform()
     first.acquire()
-    boot = Boot("kadeploy", Image("web", "debian", "v1", "amd64", {}), {}, "a-b", {"machine": first._bound["web1"]})
+    boot = Boot(
+        "kadeploy",
+        Image("web", "debian", "v1", "amd64", {}),
+        document(site.deployment.nodes[0]),
+        "a-b",
+        {"machine": first._bound["web1"]},
+    )
     Ledger(site.deployment.state, "web1").told(boot)
     first._lender.release()  # type: ignore[union-attr]
     seen = site.platform().observe(site.deployment.nodes)
@@ -94,7 +101,9 @@ def test_what_was_verified_once_keeps_its_machines(site: Site) -> None:
     chosen = site.platform(on_failure="release")
     chosen.acquire()
     ledger = Ledger(site.deployment.state, "web1")
-    ledger.told(Boot("kadeploy", Image("web", "debian", "v1", "amd64", {}), {}, "a-b", {}))
+    ledger.told(
+        Boot("kadeploy", Image("web", "debian", "v1", "amd64", {}), document(site.deployment.nodes[0]), "a-b", {})
+    )
     ledger.commit()
     chosen.run_failed()
     assert site.running() == ["compose-lab"]

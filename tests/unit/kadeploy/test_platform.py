@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadepl
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ..model.samples import document
 from .conftest import Serve
 
 INSTALLED = Installed("/boot/vmlinuz", "/boot/initrd.img", "gzip")
@@ -52,7 +53,7 @@ def targets(chosen: Kadeploy, tmp_path: Path) -> list[Target]:
     (tmp_path / "archive").write_bytes(b"archive")
     image = Image("web", "debian", "v1", "amd64", {}, installed=INSTALLED)
     image = write_bundle(str(tmp_path / "bundle"), image, {"installed": str(tmp_path / "archive")})
-    return [Target(node, image, {"name": node.name}, "a-b") for node in chosen.deployment.nodes]
+    return [Target(node, image, document(node), "a-b") for node in chosen.deployment.nodes]
 
 
 def test_good_machines_pass(serve: Serve, tmp_path: Path) -> None:

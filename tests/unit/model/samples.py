@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook, Held
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.errors import Failure
-from ansible_collections.immutable.compose.plugins.module_utils.model import codec, step
+from ansible_collections.immutable.compose.plugins.module_utils.model import step
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit, Node
@@ -21,7 +22,13 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     NodeDocument,
     Peer,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Installed, Package
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import (
+    Image,
+    ImageFile,
+    Installed,
+    NixosCompose,
+    Package,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.model.journal import Journal, Verified
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import Change, Meaning, Plan
@@ -89,7 +96,7 @@ IMAGE = Image(
     packages=(Package("bash", "5.2", "/nix/store/b", "bash"),),
     volumes=VOLUMES,
     identity_file="/run/current-system",
-    handover={"kind": "nxc", "all": {"kernel": "k"}},
+    handover=NixosCompose(kind="nxc", all={"kernel": "k"}),
     installed=Installed("/boot/vmlinuz", "/boot/initrd.img", "gzip"),
 )
 INTERFACES = (
@@ -108,7 +115,7 @@ DOCUMENT = NodeDocument(
     secrets={"password": "hunter2"},
     domain="example",
 )
-BOOT = Boot("nspawn", IMAGE, codec.encode(DOCUMENT), "aa-bb", {"memory": 512})
+BOOT = Boot("nspawn", IMAGE, DOCUMENT, "aa-bb", {"memory": 512})
 MEANING = Meaning("web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
 RELEASE = Release(
     number=3,
@@ -249,3 +256,9 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
     "reservation": Lent(2153572, ("dahu-1.example.org", "dahu-2.example.org")),
 }
+
+
+def document(node: Node, **more: t.Any) -> NodeDocument:
+    """What one node is told; nothing that is not said here."""
+    told = NodeDocument(node.name, node.role, node.index, "lab", (), (), Access("", "", ()), node.parameters, {})
+    return replace(told, **more)

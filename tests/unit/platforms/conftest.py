@@ -12,12 +12,15 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.options
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.processes import ProcessPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+
+from ..model.samples import document
 
 #: Prints what it boots, and stops in good order when told so; or after a minute, should a test leave it behind.
 SCRIPT = 'trap "echo stopped; exit 0" TERM; echo "boots $1"; for n in $(seq 1200); do sleep 0.05; done'
@@ -31,8 +34,8 @@ class Scripts(ProcessPlatform):
     stop_deadline = volatile_stop_deadline = 5
     start_deadline = 5
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
-        return []
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
+        return ()
 
     def endpoint(self, node: Node) -> Endpoint:
         return Endpoint("127.0.0.1")
@@ -90,7 +93,7 @@ class Lab:
         )
 
     def target(self, node: Node, identity: str, digest: str = "d1") -> Target:
-        return Target(node, self.image(identity), {"name": node.name, "digest": digest}, digest)
+        return Target(node, self.image(identity), document(node, parameters={"digest": digest}), digest)
 
     def tell(self, name: str, outcome: NodeResult) -> None:
         self.told.append(name)

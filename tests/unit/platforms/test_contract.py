@@ -95,9 +95,9 @@ def test_nodes_differ_and_stay_as_they_are(platform: type[Platform], tmp_path: P
     assert facts() == [server, node1]
     for _endpoint, interfaces in (server, node1):
         for interface in interfaces:
-            assert set(interface["match"]) in ({"mac"}, {"name"})
-            assert ("address" in interface) != ("dhcp" in interface)
-    assert [entry["address"] for entry in node1[1] if "address" in entry] == ["10.87.1.1/16"]
+            assert bool(interface.match.mac) != bool(interface.match.name)
+            assert bool(interface.address) != interface.dhcp
+    assert [entry.address for entry in node1[1] if entry.address] == ["10.87.1.1/16"]
 
 
 @every_local_platform

@@ -16,6 +16,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.local 
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import platform as local
 
 from ..conftest import AsNobody
+from ..model.samples import document
 from .conftest import Lab, Scripts
 
 
@@ -46,7 +47,7 @@ def test_replace_stops_the_old_and_keeps_data_and_console(lab: Lab) -> None:
     assert observed(platform) == Seen("running", "image-2", "d2")
     assert data.read_text() == "kept"
     assert Path(f"{platform.node_state('node1').console}.1").read_text() == "boots image-1\nstopped\n"
-    assert json.loads(Path(platform.node_state("node1").document).read_text())["digest"] == "d2"
+    assert json.loads(Path(platform.node_state("node1").document).read_text())["parameters"]["digest"] == "d2"
 
 
 def test_revert_returns_to_the_verified_image_and_document(lab: Lab) -> None:
@@ -59,7 +60,7 @@ def test_revert_returns_to_the_verified_image_and_document(lab: Lab) -> None:
     assert outcome.ok
     assert outcome.changed
     assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
-    assert json.loads(Path(platform.node_state("node1").document).read_text())["digest"] == "d1"
+    assert json.loads(Path(platform.node_state("node1").document).read_text())["parameters"]["digest"] == "d1"
     pid = platform.running(["node1"])
     assert not platform.revert(platform.deployment.nodes, lab.tell)["node1"].changed
     assert platform.running(["node1"]) == pid
@@ -94,10 +95,10 @@ def test_refresh_is_kept_for_the_next_boot_and_what_was_verified_stays(lab: Lab)
     lab.switch(platform, "image-1", "d1")
     platform.commit([node], 1)
     pid = platform.running(["node1"])
-    platform.refresh(node, {"name": "node1", "digest": "d2"}, "d2")
+    platform.refresh(node, document(node, parameters={"digest": "d2"}), "d2")
     assert platform.running(["node1"]) == pid
     assert observed(platform).document == "d2"
-    assert json.loads(Path(platform.node_state("node1").document).read_text())["digest"] == "d2"
+    assert json.loads(Path(platform.node_state("node1").document).read_text())["parameters"]["digest"] == "d2"
     assert platform.revert([node], lab.tell)["node1"].changed
     assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
 
@@ -119,7 +120,7 @@ def test_refresh_of_an_unverified_node_leaves_the_verified_one(lab: Lab) -> None
     lab.switch(platform, "image-1", "d1")
     platform.commit([node], 1)
     lab.switch(platform, "image-2", "d2")
-    platform.refresh(node, {"name": "node1", "digest": "d3"}, "d3")
+    platform.refresh(node, document(node, parameters={"digest": "d3"}), "d3")
     platform.revert([node], lab.tell)
     assert observed(platform) == Seen("running", "image-1", "d1", "image-1")
 

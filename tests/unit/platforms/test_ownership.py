@@ -15,12 +15,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Peer
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ..model.samples import document
 from .conftest import Lab, Scripts
 
 LOCAL = {name: platform for name, platform in PLATFORMS.items() if issubclass(platform, LocalPlatform)}
@@ -91,7 +93,7 @@ def test_what_an_earlier_version_left_belongs_to_the_role_that_ran(
 ) -> None:
     data_of(tmp_path, None, "db")
     image = Image("app", "debian", "an-image", "amd64", {})
-    NodeState(str(tmp_path), "x").told(Boot(platform.name, image, {}, "d", {}))
+    NodeState(str(tmp_path), "x").told(Boot(platform.name, image, document(Node("x", "app")), "d", {}))
     instance = platform_of(platform, tmp_path, "aux")
     with pytest.raises(InputError, match=r"of role 'app' of composition 'web' \(node 'x' of deployment 'lab'\)"):
         instance.check(instance.deployment.nodes)
@@ -147,7 +149,7 @@ def test_it_is_written_down_before_the_first_use_and_again_when_going_back(lab: 
     def target(platform: Scripts, role: str) -> Target:
         (node,) = platform.deployment.nodes
         image = replace(lab.image(f"image-{role}", db=Volume("/srv/db")), role=role)
-        return Target(node, image, {"name": node.name}, role)
+        return Target(node, image, document(node), role)
 
     platform = Owned(lab.deployment("node1"), lab.platform().progress)
     os.makedirs(lab.state / "volumes/node1/db")
@@ -224,7 +226,7 @@ class Exclusive(Scripts):
     holds: t.ClassVar[dict[str, str]] = {}
 
     def command(self, name: str, record: Boot) -> list[str]:
-        address = record.document["peers"][0]["address"]
+        address = str(record.document.address)
         taken = [other for other in self.running(self.holds) if other != name and self.holds[other] == address]
         if taken:
             raise ComposeError(f"{address} is that of {taken[0]}")
@@ -237,7 +239,7 @@ def test_no_two_nodes_have_one_address_while_they_swap_and_go_back(lab: Lab) -> 
         return [
             replace(
                 lab.target(node, "image-1", f"d{number}"),
-                document={"name": node.name, "peers": [{"name": node.name, "address": f"10.87.0.{number}"}]},
+                document=document(node, peers=(Peer(node.name, node.role, f"10.87.0.{number}"),)),
             )
             for node, number in zip(platform.deployment.nodes, last, strict=True)
         ]

@@ -22,6 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.process import C
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..conftest import AsNobody
+from ..model.samples import document
 
 IDENTITY = "3hash-lab-web"
 
@@ -85,8 +86,8 @@ class Lab:
     def record(self, platform: Podman, identity: str = IDENTITY, **volumes: Volume) -> Boot:
         (node,) = platform.deployment.nodes
         image = Image("web", "debian", identity, "amd64", {"oci": ImageFile("oci.tar", 1, "")}, "/b", volumes=volumes)
-        document = {"interfaces": platform.interfaces(node)}
-        return Boot("podman", image, document, "digest", platform.effective_options(node))
+        told = document(node, interfaces=platform.interfaces(node))
+        return Boot("podman", image, told, "digest", platform.effective_options(node))
 
 
 @pytest.fixture

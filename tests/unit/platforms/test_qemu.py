@@ -22,6 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.p
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..conftest import AsNobody
+from ..model.samples import document
 
 BASE = 27200
 
@@ -55,7 +56,7 @@ def image(bundle: str, **volumes: Volume) -> Image:
 
 def record(platform: Qemu, name: str, bundle: str = "/bundle", **volumes: Volume) -> Boot:
     (node,) = (node for node in platform.deployment.nodes if node.name == name)
-    return Boot("qemu", image(bundle, **volumes), {}, "digest", platform.effective_options(node))
+    return Boot("qemu", image(bundle, **volumes), document(node), "digest", platform.effective_options(node))
 
 
 def test_ports_follow_from_role_and_index(machines: Machines) -> None:
@@ -112,7 +113,7 @@ def test_images_that_cannot_boot(machines: Machines, tmp_path: Path) -> None:
     platform = machines.platform("node1")
 
     def stage(bootable: Image) -> None:
-        platform.stage([Target(platform.deployment.nodes[0], bootable, {}, "")])
+        platform.stage([Target(platform.deployment.nodes[0], bootable, document(platform.deployment.nodes[0]), "")])
 
     with pytest.raises(ComposeError, match=f"image an-image: its file {tmp_path}/root is missing"):
         stage(image(str(tmp_path)))

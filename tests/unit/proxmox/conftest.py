@@ -22,6 +22,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmo
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ..model.samples import document as told
+
 SIMULATORS = Path(__file__).resolve().parents[2] / "simulators"
 sys.path.insert(0, str(SIMULATORS))
 
@@ -87,7 +89,8 @@ class World:
     def targets(self, platform: Proxmox, identity: str, document: str = "d1", **volumes: Volume) -> list[Target]:
         image = self.image(identity, **volumes)
         return [
-            Target(node, image, {"name": node.name, "what": document}, document) for node in platform.deployment.nodes
+            Target(node, image, told(node, parameters={"what": document}), document)
+            for node in platform.deployment.nodes
         ]
 
     def tell(self, name: str, outcome: NodeResult) -> None:

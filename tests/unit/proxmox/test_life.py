@@ -8,8 +8,10 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Match
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import endpoints
 
+from ..model.samples import document
 from .conftest import World
 
 DATA = {"data": Volume("/data", 16)}
@@ -81,7 +83,7 @@ def test_a_new_document_alone_needs_no_new_image(world: World) -> None:
     system = world.config(world.vmid())["virtio0"]
     platform = world.platform()
     node = platform.deployment.nodes[0]
-    platform.refresh(node, {"name": "web1", "peers": 3}, "d1-b")
+    platform.refresh(node, document(node, parameters={"what": "d1-b"}), "d1-b")
     observed = world.observed(platform)["web1"]
     assert (observed.state, observed.document, observed.verified) == ("running", "d1-b", "one")
     platform.prune(["one"])
@@ -129,7 +131,7 @@ def test_an_existing_vm_is_adopted_and_let_go(world: World) -> None:
     before = existing(world)
     platform = world.platform("web1", vmid=300, adopt=True)
     assert world.observed(platform)["web1"].state == "running"
-    assert platform.interfaces(platform.deployment.nodes[0])[0]["match"] == {"mac": "bc:24:11:00:00:01"}
+    assert platform.interfaces(platform.deployment.nodes[0])[0].match == Match(mac="bc:24:11:00:00:01")
     world.deploy(platform, "one")
     config = world.config(300)
     assert config["boot"] == before["boot"] and config["scsi1"] == before["scsi1"]
@@ -254,13 +256,13 @@ def test_the_guest_agent_tells_an_address(cluster_of: t.Callable[..., World]) ->
     world = cluster_of()
     platform = world.platform("web1", address="agent")
     node = platform.deployment.nodes[0]
-    mac = platform.interfaces(node)[0]["match"]["mac"]
+    mac = platform.interfaces(node)[0].match.mac
     bridge = _interface("docker0", "02:42:00:00:00:01", "172.17.0.1")
     world.server.cluster.options.guest.update(
         agent=20, interfaces=[bridge, _interface("eth0", mac.upper(), "169.254.7.7", "192.0.2.7")]
     )
     assert endpoints(platform) == {}
-    assert platform.interfaces(node)[0]["dhcp"] is True
+    assert platform.interfaces(node)[0].dhcp
     world.deploy(platform, "one")
     assert platform.endpoint(node).host == "192.0.2.7"  # once the guest is up
 

@@ -38,6 +38,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmo
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.vm import Patience, Vm
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ..model.samples import document
+
 TOKEN = {"token_id": "deploy@pve!ci", "token_secret": "0ec1a0e6-46ce-4f6c-9a01-0a4a7b1d2f33"}
 T = t.TypeVar("T")
 
@@ -309,7 +311,7 @@ def test_a_switch_and_the_way_back(fake: Fake, tmp_path: Path) -> None:
 
     assert seen() == Seen("running", "image1", "d1", "image1")
     nodes = platform().deployment.nodes
-    target = Target(nodes[0], Image("web", "debian", "image2", "amd64", {}, str(tmp_path)), {}, "d2")
+    target = Target(nodes[0], Image("web", "debian", "image2", "amd64", {}, str(tmp_path)), document(nodes[0]), "d2")
     outcome = platform().switch([target], lambda name, outcome: None)["web"]
     assert outcome.ok and outcome.changed, outcome
     assert seen() == Seen("running", "image2", "d2", "image1")

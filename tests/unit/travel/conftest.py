@@ -78,8 +78,8 @@ class Sketched(Answers):
         outcomes = super().switch(targets, tell)
         records = self._records()
         for target in targets:
-            records[target.node.name]["said"] = list(target.document["secrets"].values())
-            self.progress.say(f"told {target.node.name}: {target.document['secrets']}")
+            records[target.node.name]["said"] = list(target.document.secrets.values())
+            self.progress.say(f"told {target.node.name}: {target.document.secrets}")
         write_json(self._path, records)
         return outcomes
 

@@ -29,7 +29,7 @@ from ...images.bundle import write_bundle
 from ...images.packages import from_store_paths
 from ...model.composition import Composition, Distribution, Role
 from ...model.free import Parameters
-from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
+from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image, NixosCompose
 from ..base import Builder
 from ..failures import nix_failure, with_failure
 from ..nix.log import BuildLog
@@ -321,20 +321,20 @@ class Nxc(Builder):
             cmdline=cmdline,
             packages=from_store_paths(closure),
             identity_file=SYSTEM_LINK,
-            handover={
-                "kind": "nxc",
-                "flavour": info.flavour,
-                "composition": info.composition,
-                "compositions_info_path": info.compositions_info_path,
-                "compose_info": made,
-                "system": built.system,
-                "all": dict(info.common),
-                "service": dict(built.service),
-            },
+            handover=NixosCompose(
+                kind="nxc",
+                flavour=info.flavour,
+                composition=info.composition,
+                compositions_info_path=info.compositions_info_path,
+                compose_info=made,
+                system=built.system,
+                all=info.common,
+                service=built.service,
+            ),
         )
         bundle = write_bundle(os.path.join(roots, image.identity), image, built.files)
         # Of what is in the bundle, which may be older than what was just built: the same system, another image around.
-        self._nix.add_root(os.path.join(bundle.bundle, "compose-info.json"), bundle.handover["compose_info"])
+        self._nix.add_root(os.path.join(bundle.bundle, "compose-info.json"), bundle.handover.compose_info)
         return bundle
 
     def is_built(

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 from ...errors import InputError, nearest
 from ...model.composition import Distribution
+from ...model.free import Parameters
 
 Read = t.Callable[[str], str]
 
@@ -38,7 +39,7 @@ class Built:
     #: Format of an image → file or directory in the store.
     files: t.Mapping[str, str]
     #: Service of the compose file, for docker.
-    service: t.Mapping[str, t.Any] = field(default_factory=dict)
+    service: Parameters = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -56,7 +57,7 @@ class ComposeInfo:
     #: Store path; empty: there is none.
     test_script: str
     #: ``all``, as nodes want to be told of it.
-    common: t.Mapping[str, t.Any]
+    common: Parameters
     #: Store path of what stage 1 looks systems up in; empty where it is in the image, or not wanted.
     compositions_info_path: str
 

@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...describe.document import own_address
 from ...errors import ComposeError, InputError, nearest
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import Interface
 from ...model.image import Image
 from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
@@ -64,6 +64,10 @@ class Kadeploy(ForgetfulPlatform):
         super().__init__(deployment, progress)
         self._keys = Keys(self.state)
         self._nodes = {node.name: node for node in deployment.nodes}
+        #: Machines that have failed in this step: another one takes their place, if there is one.
+        self._broken: set[str] = set()
+        #: Node → address of the machine that has taken the place of such a one.
+        self._moved: dict[str, str] = {}
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -197,15 +201,16 @@ class Kadeploy(ForgetfulPlatform):
         found = machines.addresses({self._bound[name] for name in asked})
         return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """None that the node would have to be told of: the site's network gives machines their addresses."""
-        return []
+        return ()
 
     def endpoint(self, node: Node) -> Endpoint:
-        if node.address is None:
+        address = self._moved.get(node.name, node.address)
+        if address is None:
             raise ComposeError("the address of its machine is not known", node=node.name)
         proxy = self.option(node, "proxy_command")
-        return Endpoint(node.address, 22, proxy, forwarded=proxy is not None)
+        return Endpoint(address, 22, proxy, forwarded=proxy is not None)
 
     def _known(self, name: str) -> Node:
         """A node, also one that the deployment does not have any more."""
@@ -214,7 +219,7 @@ class Kadeploy(ForgetfulPlatform):
         boot = Ledger(self.state, name).readable()[0]
         if boot is None:
             return Node(name, "")
-        return Node(name, boot.image.role, address=own_address(boot.document), options=boot.options)
+        return Node(name, boot.image.role, address=boot.document.address, options=boot.options)
 
     def _machine(self, name: str) -> str:
         """Where a node is now, or is going to be."""
@@ -330,6 +335,23 @@ class Kadeploy(ForgetfulPlatform):
             groups.append(Group(name, image, part, partition or "", parameters or "", posts, timeout))
         return groups
 
+    def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
+        for target in targets:
+            if self._bound.get(target.node.name) in self._broken:
+                self._take_spare(target.node)
+        return super().switch(targets, tell)
+
+    def _take_spare(self, node: Node) -> None:
+        """Give a node whose machine has failed another one, if there is one. One that the file names stays."""
+        lent = self._lender.machines if self._lender else ()
+        spares = [each for each in machines.offered(node, lent) if each not in {*self._broken, *self._bound.values()}]
+        found = machines.addresses(spares[:1])
+        if node.options.get("machine") or node.address_given or not found:
+            return
+        old = self._bound[node.name]
+        ((self._bound[node.name], self._moved[node.name]),) = found.items()
+        self.progress.say(f"switch: {self._bound[node.name]} takes the place of {old} for {node.name}")
+
     def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         outcomes: dict[str, NodeResult] = {}
         self._leave(targets)
@@ -355,6 +377,8 @@ class Kadeploy(ForgetfulPlatform):
             outcome = self._deployer.deploy(group)
         except ComposeError as error:
             return {name: NodeResult(False, True, f"{machine}: {error.message}") for machine, name in nodes.items()}
+        if outcome.error is None:
+            self._broken.update(outcome.failed)
         return {name: _result(name, machine, group, outcome) for machine, name in nodes.items()}
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:

@@ -22,6 +22,7 @@ from contextlib import suppress
 
 from ...errors import ComposeError
 from ...model.boot import Target
+from ...model.codec import encode
 from ...model.image import Image
 
 #: Puts a node's document to where its system looks for it before services start; Kadeploy's own system runs it on every
@@ -126,7 +127,7 @@ class Store:
         path = os.path.join(self._directory, self._archive(name))
         files = {SCRIPT: (_SCRIPT.encode(), 0o755)}
         for machine, target in targets.items():
-            text = json.dumps(target.document).encode()
+            text = json.dumps(encode(target.document)).encode()
             files[f"compose-nodes/{machine.split('.')[0]}.json"] = (text, 0o600)
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as archive:

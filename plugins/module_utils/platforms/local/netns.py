@@ -9,9 +9,9 @@ import hashlib
 import ipaddress
 import os
 import threading
-import typing as t
 
 from ...describe.addresses import gateway
+from ...model.document import Interface, Match
 from ...nodes.endpoint import Endpoint
 from ...process import run
 
@@ -37,9 +37,9 @@ class Namespace:
         """The command, within the namespace; ``ip netns exec`` would hide the cgroups with a new ``/sys``."""
         return ["nsenter", f"--net={self.path}", *command]
 
-    def interfaces(self, address: str, network: str) -> list[dict[str, t.Any]]:
+    def interfaces(self, address: str, network: str) -> tuple[Interface, ...]:
         """``interfaces`` of the document of a node in the namespace."""
-        return [{"match": {"name": "host0"}, "address": f"{address}/{ipaddress.IPv4Network(network).prefixlen}"}]
+        return (Interface(Match(name="host0"), f"{address}/{ipaddress.IPv4Network(network).prefixlen}"),)
 
     def endpoint(self, address: str) -> Endpoint:
         """How SSH reaches an address within the namespace."""

@@ -15,12 +15,12 @@ from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import replace
 
-from ...describe.document import own_address
 from ...describe.ownership import DataVolume, Owner, require_own_data
 from ...describe.state import Mark
 from ...errors import ComposeError, InputError
 from ...model.boot import Boot, Seen, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import NodeDocument
 from ...model.free import Options
 from ...model.image import ARCHITECTURES, Image
 from ...model.result import NodeResult
@@ -141,7 +141,7 @@ class LocalPlatform(Platform):
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         by_name = {target.node.name: target for target in targets}
-        self._make_way({name: own_address(target.document) for name, target in by_name.items()}, "switch")
+        self._make_way({name: target.document.address for name, target in by_name.items()}, "switch")
 
         def act(name: str) -> NodeResult:
             target = by_name[name]
@@ -169,10 +169,10 @@ class LocalPlatform(Platform):
             return self._boot(name, verified, "revert")
 
         back = {node.name: self.node_state(node.name).readable()[1] for node in nodes}
-        self._make_way({name: own_address(record.document) for name, record in back.items() if record}, "revert")
+        self._make_way({name: record.document.address for name, record in back.items() if record}, "revert")
         return self._per_node("revert", [node.name for node in nodes], act, tell)
 
-    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+    def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
         self.node_state(node.name).refresh(document, document_digest)
 
     def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
@@ -292,7 +292,7 @@ class LocalPlatform(Platform):
         getters = {address: name for name, address in wanted.items() if address is not None}
         for name in wanted:
             record, _verified = self.node_state(name).readable()
-            has = None if record is None else own_address(record.document)
+            has = None if record is None else record.document.address
             if has is not None and getters.get(has, name) != name:
                 self._stop(name, step)
 

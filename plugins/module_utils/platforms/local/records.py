@@ -21,11 +21,11 @@ import typing as t
 
 from ...describe.ownership import DataVolume, Owner
 from ...errors import InputError
-from ...files import write_json
 from ...model import codec
 from ...model.boot import Boot
 from ...model.composition import Volume
 from ...model.deployment import Deployment
+from ...model.document import NodeDocument
 from ..ledger import Ledger
 
 _OWNER = "owner.json"
@@ -46,15 +46,15 @@ class NodeState(Ledger):
 
     def told(self, boot: Boot) -> None:
         """Put everything in place for a start; only while nothing runs. A kill may leave any part of it undone."""
-        write_json(self.document, boot.document)
+        codec.write(self.document, boot.document)
         super().told(boot)
         if os.path.exists(self.console):
             os.replace(self.console, f"{self.console}.1")
 
-    def refresh(self, document: t.Mapping[str, t.Any], digest: str) -> None:
+    def refresh(self, document: NodeDocument, digest: str) -> None:
         """As in the ledger, and where the node finds it."""
         if self.current() is not None:
-            write_json(self.document, document)
+            codec.write(self.document, document)
         super().refresh(document, digest)
 
     def data(self, deployment: Deployment) -> list[DataVolume]:

@@ -13,6 +13,7 @@ from ...errors import ComposeError
 from ...images import handover as nxc_handover
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import Interface
 from ...nodes.endpoint import Endpoint
 from ...process import need
 from ...progress import Progress
@@ -49,7 +50,7 @@ class Nspawn(ProcessPlatform):
     def needs(self, node: Node) -> Needs:
         return CONTAINER
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         return self.namespace.interfaces(str(node.address), self.deployment.network)
 
     def endpoint(self, node: Node) -> Endpoint:
@@ -80,7 +81,7 @@ class Nspawn(ProcessPlatform):
         reads = [(state.document_directory, "/run/compose/in")]
         if nxc_handover.is_nxc(record.image):
             directory = nxc_handover.write_files(record.image, record.document, self.node_state(name).directory)
-            store = os.path.dirname(record.image.handover["system"])
+            store = os.path.dirname(record.image.handover.system)
             reads += [(store, store), (directory, "/etc/nxc")]
         nspawn = [
             "systemd-nspawn",

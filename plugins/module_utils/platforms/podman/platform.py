@@ -21,6 +21,7 @@ from ...errors import CommandError, ComposeError, InputError
 from ...images.handover import is_nxc
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import Interface
 from ...model.image import Image
 from ...nodes.endpoint import Endpoint
 from ...process import Completed, need, run
@@ -87,7 +88,7 @@ class Podman(LocalPlatform):
 
     # -- addresses -----------------------------------------------------------------------------------------------
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         return self.namespace.interfaces(str(node.address), self.deployment.network)
 
     def endpoint(self, node: Node) -> Endpoint:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import json
-import typing as t
 
 from ...libraries import missing_library
+from ...model.codec import encode
+from ...model.document import NodeDocument
 
 #: By which nodes know the disk.
 LABEL = "COMPOSE-NODE"
@@ -28,7 +29,7 @@ _NO_DATES = (b"0" * 16 + b"\0") * 4
 _DATE = bytes((70, 1, 1, 0, 0, 0, 0))
 
 
-def config_drive(document: t.Mapping[str, t.Any]) -> bytes:
+def config_drive(document: NodeDocument) -> bytes:
     """A disk with a read-only file system (ISO 9660) labelled ``COMPOSE-NODE``, which has the file ``node.json``.
 
     The same document is the same bytes, a whole number of MiB.
@@ -39,7 +40,7 @@ def config_drive(document: t.Mapping[str, t.Any]) -> bytes:
         from pycdlib import PyCdlib
     except ImportError:
         raise missing_library("pycdlib", what="the disk with the node document (platform 'proxmox')") from None
-    text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    text = (json.dumps(encode(document), indent=1, sort_keys=True) + "\n").encode()
     drive, output = PyCdlib(), io.BytesIO()
     drive.new(interchange_level=3, vol_ident=LABEL)
     drive.add_fp(io.BytesIO(text), len(text), "/NODE.JSON;1")  # Linux shows names of this kind in lower case

@@ -18,6 +18,7 @@ from ...errors import ComposeError, InputError
 from ...images.handover import is_nxc
 from ...model.boot import Seen, State, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import Interface, Match, NodeDocument
 from ...model.image import Image
 from ...model.result import NodeResult
 from ...nodes.endpoint import Endpoint
@@ -65,13 +66,13 @@ class Proxmox(Platform):
 
     # -- what is there -------------------------------------------------------------------------------------------
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
-        match = {"mac": self.service.mac(node)}
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
+        match = Match(mac=self.service.mac(node))
         if self.option(node, "address") == "agent":
-            return [{"match": match, "dhcp": True}]
+            return (Interface(match, dhcp=True),)
         length = ipaddress.IPv4Network(self.deployment.network).prefixlen
         gateway = self.option(node, "gateway")
-        return [{"match": match, "address": f"{node.address}/{length}", **({"gateway": gateway} if gateway else {})}]
+        return (Interface(match, f"{node.address}/{length}", gateway or None),)
 
     def endpoint(self, node: Node) -> Endpoint:
         if self.option(node, "address") == "given":
@@ -191,7 +192,7 @@ class Proxmox(Platform):
         with self.progress.waiting(lambda: f"stage: {len(left)} of {len(by_name)} VMs left"):
             return any(self._each(act, sorted(by_name)))
 
-    def _wanted(self, node: Node, document: t.Mapping[str, t.Any], digest: str, image: Image | None = None) -> Wanted:
+    def _wanted(self, node: Node, document: NodeDocument, digest: str, image: Image | None = None) -> Wanted:
         return Wanted(
             node=node.name,
             image=image,
@@ -314,7 +315,7 @@ class Proxmox(Platform):
 
         return self._per_node("revert", [node.name for node in nodes], act, tell)
 
-    def refresh(self, node: Node, document: t.Mapping[str, t.Any], document_digest: str) -> None:
+    def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
         vm = self._must_find(node.name)
         self.service.staging.stage(vm, self._wanted(node, document, document_digest))
         config = vm.free()

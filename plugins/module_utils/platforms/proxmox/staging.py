@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from ...errors import ComposeError
 from ...model.composition import Volume
+from ...model.document import NodeDocument
 from ...model.image import Image
 from ...progress import Progress
 from .client import LostAnswer, Refusal
@@ -45,7 +46,7 @@ class Wanted:
     node: str
     #: ``None``: only a document.
     image: Image | None
-    document: t.Mapping[str, t.Any]
+    document: NodeDocument
     document_digest: str
     #: Where its disks are.
     storage: Storage
@@ -88,7 +89,7 @@ class Staging:
         self,
         uploads: Uploads,
         templates: Templates,
-        drive: t.Callable[[t.Mapping[str, t.Any]], bytes],
+        drive: t.Callable[[NodeDocument], bytes],
         progress: Progress,
     ) -> None:
         self.uploads = uploads

@@ -16,6 +16,7 @@ from ...errors import ComposeError, InputError
 from ...images import handover as nxc_handover
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
+from ...model.document import Interface, Match
 from ...model.free import Options
 from ...model.image import Image
 from ...nodes.endpoint import Endpoint
@@ -93,7 +94,7 @@ class Qemu(ProcessPlatform):
             if name in nodes and self.option(nodes[name], "ssh_port") is not None:
                 ports[name] = self.option(nodes[name], "ssh_port")
             elif kept and (name not in nodes or kept["ssh_port_base"] == self.option(nodes[name], "ssh_port_base")):
-                ports[name] = kept["ssh_port"]
+                ports[name] = int(str(kept["ssh_port"]))
             taken.add(ports.get(name))
         for node in self.deployment.nodes:
             if node.name not in ports:
@@ -108,12 +109,12 @@ class Qemu(ProcessPlatform):
     def effective_options(self, node: Node) -> Options:
         return {**super().effective_options(node), "ssh_port": self.ports()[node.name]}
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         length = ipaddress.IPv4Network(self.deployment.network).prefixlen
-        return [
-            {"match": {"mac": self._mac(node.name, "ssh")}, "dhcp": True},
-            {"match": {"mac": self._mac(node.name, "nodes")}, "address": f"{node.address}/{length}"},
-        ]
+        return (
+            Interface(Match(mac=self._mac(node.name, "ssh")), dhcp=True),
+            Interface(Match(mac=self._mac(node.name, "nodes")), f"{node.address}/{length}"),
+        )
 
     def endpoint(self, node: Node) -> Endpoint:
         return Endpoint("127.0.0.1", self.ports()[node.name], forwarded=True)
