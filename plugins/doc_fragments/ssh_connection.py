@@ -13,7 +13,9 @@ def _options() -> str:
     """The options of ``ssh`` in the ansible-core that runs: a copy would be that of one version."""
     options = yaml_load(SSH)["options"]
     for option in options.values():
-        option.pop("version_added", None)  # would count as a version of this collection
+        # They would count as versions of this collection.
+        for dated in (option, *(place for kind in ("env", "ini", "vars") for place in option.get(kind, ()))):
+            dated.pop("version_added", None)
     return str(yaml_dump({"options": options}, sort_keys=False))
 
 

@@ -73,7 +73,7 @@ class Site:
 
     def play_table(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the tasks of legacy playbooks, and judge what came of each: it goes through, or is refused."""
-        played = self.run("ansible-playbook", HERE / "table.yml", *arguments)
+        played = self.run("ansible-playbook", HERE / "table.play", *arguments)
         assert "Traceback" not in played.stdout + played.stderr and played.returncode == 0, played.stdout
         lines = (self.directory / "collected").read_text().splitlines()
         results = [Result(**json.loads(line)) for line in lines]

@@ -142,7 +142,8 @@ def test_playbooks_can_be_called_by_name() -> None:
 
 
 def test_playbooks_fail_without_nodes_and_pin_their_strategy() -> None:
-    plays = [play for path in (ROOT / "playbooks").glob("*.yml") for play in yaml.safe_load(path.read_text())]
+    paths = [path for path in (ROOT / "playbooks").glob("*.yml") if path.stem != "lint_legacy"]  # is about files
+    plays = [play for path in paths for play in yaml.safe_load(path.read_text())]
     assert {play["hosts"] for play in plays} == {"{{ lookup('immutable.compose.nodes') }}"}
     assert {play["strategy"] for play in plays} == {"linear"}
 
@@ -167,7 +168,7 @@ def test_every_fleet_module_has_the_one_action() -> None:
     from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
 
     actions = {path.stem: path.resolve().name for path in (ROOT / "plugins/action").glob("*.py")}
-    alone = {name: f"{name}.py" for name in ("deployment_report", "oar_job")}
+    alone = {name: f"{name}.py" for name in ("deployment_report", "oar_job", "play_info")}
     assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), **alone}
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"
