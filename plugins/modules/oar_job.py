@@ -216,7 +216,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.oar.desk import Desk, Outcome
 from ansible_collections.immutable.compose.plugins.module_utils.oar.request import COMMAND, Request, hms, request
-from ansible_collections.immutable.compose.plugins.module_utils.oar.task import ACCESS_SPEC, access, run, shown
+from ansible_collections.immutable.compose.plugins.module_utils.oar.results import Reserved, ShownJob
+from ansible_collections.immutable.compose.plugins.module_utils.oar.task import ACCESS_SPEC, access, run
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 
@@ -242,7 +243,7 @@ def wish(params: t.Mapping[str, t.Any]) -> Request | None:
     )
 
 
-def differing(outcome: Outcome, asked: Request | None) -> list[dict[str, t.Any]]:
+def differing(outcome: Outcome, asked: Request | None) -> list[dict[str, str]]:
     """What has changed, as Ansible shows it."""
     if not outcome.changed:
         return []
@@ -254,7 +255,7 @@ def differing(outcome: Outcome, asked: Request | None) -> list[dict[str, t.Any]]
     return [{"before_header": "job", "after_header": "job", "before": old, "after": new}]
 
 
-def act(module: AnsibleModule, progress: Progress) -> dict[str, t.Any]:
+def act(module: AnsibleModule, progress: Progress) -> Reserved:
     """The module's result."""
     params = module.params
     asked = wish(params)
@@ -264,11 +265,8 @@ def act(module: AnsibleModule, progress: Progress) -> dict[str, t.Any]:
     else:
         wait = float(params["timeout"]) if params["wait"] else None
         outcome = desk.reserve(asked, extend=params["extend"], wait=wait)
-    return {
-        "changed": outcome.changed,
-        "job": shown(outcome.job) if outcome.job else None,
-        "diff": differing(outcome, asked),
-    }
+    job = ShownJob.of(outcome.job) if outcome.job else None
+    return Reserved(outcome.changed, job, differing(outcome, asked))
 
 
 def main() -> None:

@@ -54,17 +54,18 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.immutable.compose.plugins.module_utils.oar.task import ACCESS_SPEC, access, run, shown
+from ansible_collections.immutable.compose.plugins.module_utils.oar.results import Listed, ShownJob
+from ansible_collections.immutable.compose.plugins.module_utils.oar.task import ACCESS_SPEC, access, run
 
 
-def read(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def read(params: t.Mapping[str, t.Any]) -> Listed:
     """The module's result."""
     site = access(params).open()
     if params["job_id"] is not None:
         job = site.job(params["job_id"])
-        return {"changed": False, "jobs": [shown(job)] if job else []}
+        return Listed([ShownJob.of(job)] if job else [])
     jobs = [job for job in site.jobs(params["user"]) if params["name"] in (None, job.name)]
-    return {"changed": False, "jobs": [shown(job) for job in jobs]}
+    return Listed([ShownJob.of(job) for job in jobs])
 
 
 def main() -> None:

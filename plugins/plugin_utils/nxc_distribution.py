@@ -14,6 +14,7 @@ import typing as t
 import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Distribution
@@ -74,13 +75,12 @@ def with_distribution(options: Unchecked, roles: t.Collection[str], path: str) -
         entry = own.get(role)
         if entry is None:
             merged[role] = nodes
-        elif isinstance(entry, t.Mapping) and not any(
-            entry.get(key) is not None for key in ("count", "names", "hosts")
-        ):
+        elif isinstance(entry, t.Mapping) and not RoleEntry.read(entry, f"{path}: roles.{role}").says_which:
             merged[role] = {**entry, "names" if isinstance(nodes, list) else "count": nodes}
     found = values.mapping(options.get("nodes"), f"{path}: nodes")
+    named = _all_names(merged, path)
     for name, address in addresses.items():
-        if name in _all_names(merged):
+        if name in named:
             found[name] = {"address": address, **values.mapping(found.get(name), f"{path}: nodes.{name}")}
     return {**options, "roles": merged, "nodes": found}
 
@@ -123,6 +123,6 @@ def _from_deployment(entries: Unchecked, where: str) -> tuple[dict[str, list[str
     return names, addresses
 
 
-def _all_names(roles: Unchecked) -> set[str]:
-    lists = [entry.get("names") if isinstance(entry, t.Mapping) else entry for entry in roles.values()]
-    return {name for each in lists if isinstance(each, list) for name in each}
+def _all_names(roles: Unchecked, path: str) -> set[str]:
+    entries = (RoleEntry.read(entry, f"{path}: roles.{role}") for role, entry in roles.items())
+    return {name for entry in entries for name in entry.names or ()}

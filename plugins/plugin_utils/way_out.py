@@ -18,18 +18,15 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
     chosen,
     name_of,
     parse,
-    role_entry,
     state_directory,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry
 from ansible_collections.immutable.compose.plugins.module_utils.describe.names import label_of
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Located, Release
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
-
-#: What says which nodes a role has, rather than what holds for them.
-WHICH = ("count", "names", "hosts")
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ def from_counts(options: Unchecked, others: Others, path: str, where: str, cause
     :raises InputError: it leaves that to the composition; or it is wrong itself.
     """
     roles = values.mapping(options.get("roles"), f"{path}: roles")
-    entries = {role: role_entry(entry, f"{path}: roles.{role}") for role, entry in roles.items()}
-    if not roles or any(all(entry.get(key) is None for key in WHICH) for entry in entries.values()):
+    entries = {role: RoleEntry.read(entry, f"{path}: roles.{role}") for role, entry in roles.items()}
+    if not roles or not all(entry.says_which for entry in entries.values()):
         raise InputError(
             f"{cause}\nNor do its nodes follow from {path} alone: roles must say the count or the names for each role"
         )
@@ -136,10 +133,9 @@ def _narrowed(options: Unchecked, release: Release, others: Others, path: str) -
     given = values.mapping(options.get("roles"), f"{path}: roles")
     roles = {}
     for role, names in {**dict.fromkeys(release.ports, ()), **_by_role(release)}.items():
-        entry = role_entry(given.get(role), f"{path}: roles.{role}")
-        settings = {key: value for key, value in entry.items() if key not in WHICH}
+        entry = RoleEntry.read(given.get(role), f"{path}: roles.{role}")
         placed = [name for name in names if name in others.hosts]
-        roles[role] = {**settings, "hosts": placed} if entry.get("hosts") is not None else {**settings, "names": names}
+        roles[role] = {**entry.rest, **({"names": names} if entry.hosts is None else {"hosts": placed})}
     nodes = {
         name: {key: value for key, value in values.mapping(entry, f"{path}: nodes.{name}").items() if key != "address"}
         for name, entry in values.mapping(options.get("nodes"), f"{path}: nodes").items()

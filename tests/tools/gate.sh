@@ -106,12 +106,17 @@ static() {
         immutable.compose
 }
 
-# What is about other programs than Python and Ansible, and is looked at once.
-elsewhere=(builders kadeploy oar proxmox simulators)
+# What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
+# its own, so it has the others only; and those in which whole playbooks run only if there is no older Ansible for them.
+elsewhere=(tests/unit/{builders,kadeploy,oar,proxmox,simulators})
 unit() {
-    stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml"
+    local once=("${elsewhere[@]}") rest
+    [ ${#environments[@]} -eq 1 ] || once+=(tests/unit/travel)
+    mapfile -t rest < <(git ls-files 'tests/unit/*test_*.py' | grep -vF "$(printf '%s/\n' "${once[@]}")")
+    stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml" "${rest[@]}"
+    tests stage unit-programs "$newest" -n auto "${elsewhere[@]}"
     for environment in "${environments[@]:1}"; do
-        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit "${elsewhere[@]/#/--ignore=tests/unit/}"
+        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit "${elsewhere[@]/#/--ignore=}"
     done
 }
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from ..errors import InputError, nearest
 from ..model.composition import Composition, Distribution
 from ..model.deployment import Deployment, Node, Reservation
-from ..model.free import Options, OptionValue, Parameters
+from ..model.free import Options, OptionValue
 from ..model.shape import plain
 from . import values
 from .addresses import Addresses, parse_network
+from .entries import NODE_KEYS, RoleEntry, Settings
 from .limits import parse_limits, parse_quorum
 from .names import is_host_name, is_node_name, label_of
 from .options import HasOptions, PlatformFacts, validate_options
@@ -31,8 +32,6 @@ from .values import Unchecked
 
 #: What may happen to a node that does not answer.
 SILENT = ("refuse", "replace")
-ROLE_KEYS = ("count", "names", "hosts", "take_over", "variables", "parameters", "secrets", "options")
-NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
 
 Chosen = t.TypeVar("Chosen", bound=HasOptions)
 
@@ -61,41 +60,13 @@ class Parsed:
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """What can be set for a whole deployment, a role and a node; the narrower one wins."""
-
-    variables: Unchecked
-    parameters: Parameters
-    secrets: t.Mapping[str, str]
-    options: Options
-
-    @classmethod
-    def read(cls, entry: Unchecked, platform: type[PlatformFacts], where: str) -> _Settings:
-        options = values.mapping(entry.get("options"), f"{where}.options")
-        return cls(
-            values.variables(entry.get("variables"), f"{where}.variables"),
-            values.parameters(entry.get("parameters"), f"{where}.parameters"),
-            values.secrets(entry.get("secrets"), f"{where}.secrets"),
-            validate_options(platform, options, f"{where}.options", "platform"),
-        )
-
-    def over(self, wider: _Settings) -> _Settings:
-        return _Settings(
-            {**wider.variables, **self.variables},
-            {**wider.parameters, **self.parameters},
-            {**wider.secrets, **self.secrets},
-            {**wider.options, **self.options},
-        )
-
-
-@dataclass(frozen=True)
 class _Wanted:
     """A node before it has its address."""
 
     name: str
     role: str
     index: int
-    settings: _Settings
+    settings: Settings
     #: As given in the file.
     address: object = None
     #: How Ansible reaches the existing host that it is placed on.
@@ -147,7 +118,7 @@ def parse(
     platform, options = chosen(data["platform"], platforms, path, "platform")
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
-    wanted = _nodes(data, composition, platform, _Settings({}, parameters, {}, options), path, others)
+    wanted = _nodes(data, composition, platform, Settings({}, parameters, {}, options), path, others)
     addresses = Addresses(network, composition.roles)
     nodes = _with_addresses(wanted, addresses, path, propose=not platform.own_addresses)
     for want, node in zip(wanted, nodes):
@@ -228,7 +199,7 @@ def _nodes(
     data: Unchecked,
     composition: Composition,
     platform: type[PlatformFacts],
-    every: _Settings,
+    every: Settings,
     path: str,
     others: Others,
 ) -> list[_Wanted]:
@@ -239,15 +210,12 @@ def _nodes(
     wanted: dict[str, _Wanted] = {}
     for role in sorted(composition.roles):
         where = f"{path}: roles.{role}"
-        entry = role_entry(roles.get(role), where)
-        placed = entry.get("hosts") is not None
-        takes_over = values.truth(entry.get("take_over", False), f"{where}.take_over")
-        if takes_over and not placed:
-            raise InputError(f"{where}: take_over is for a role on existing hosts, expected 'hosts' beside it")
+        entry = RoleEntry.read(roles.get(role), where)
+        placed = entry.hosts is not None
         names = _placed(entry, where, others) if placed else _names(role, entry, composition, where)
         if names and platform.boots_kernel and not composition.roles[role].bootable:
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
-        settings = _Settings.read(entry, platform, where)
+        settings = Settings.read(entry.rest, platform, where)
         common = settings.over(every)
         for index, name in enumerate(names, 1):
             if name in wanted:
@@ -259,34 +227,23 @@ def _nodes(
                 wanted[name] = _Wanted(name, role, index, common)
                 continue
             known = _known(name, platform, others, where)
-            own = settings.over(_Settings({}, {}, {}, known).over(every)) if known else common
-            wanted[name] = _Wanted(name, role, index, own, None, others.reached(name), known, takes_over)
+            own = settings.over(Settings({}, {}, {}, known).over(every)) if known else common
+            wanted[name] = _Wanted(name, role, index, own, None, others.reached(name), known, entry.take_over)
     values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
     for name, value in entries.items():
         where = f"{path}: nodes.{name}"
-        entry = values.mapping(value, where)
-        values.known(entry, NODE_KEYS, where, "key of a node")
-        settings = _Settings.read(entry, platform, where).over(wanted[name].settings)
-        wanted[name] = replace(wanted[name], settings=settings, address=entry.get("address"))
+        given = values.mapping(value, where)
+        values.known(given, NODE_KEYS, where, "key of a node")
+        settings = Settings.read(given, platform, where).over(wanted[name].settings)
+        wanted[name] = replace(wanted[name], settings=settings, address=given.get("address"))
     return list(wanted.values())
 
 
-def role_entry(value: object, where: str) -> dict[str, object]:
-    """A role's entry in its long form."""
-    if not isinstance(value, t.Mapping):
-        return {"names" if isinstance(value, (list, tuple)) else "count": value}
-    entry = values.mapping(value, where)
-    values.known(entry, ROLE_KEYS, where, "key of a role")
-    if entry.get("names") is not None and (entry.get("count") is not None or entry.get("hosts") is not None):
-        raise InputError(f"{where}: names is {entry['names']!r}, expected no count and no hosts beside it")
-    return entry
-
-
-def _names(role: str, entry: Unchecked, composition: Composition, where: str) -> list[str]:
+def _names(role: str, entry: RoleEntry, composition: Composition, where: str) -> list[str]:
     """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
-    if entry.get("names") is not None:
-        return values.host_names(entry["names"], f"{where}.names")
-    wanted: Distribution = values.count(entry.get("count"), f"{where}.count")
+    if entry.names is not None:
+        return list(entry.names)
+    wanted: Distribution = entry.count
     if wanted is None:
         where = f"{composition.path}: rolesDistribution.{role}"
         wanted = values.distribution(composition.distribution.get(role), where)
@@ -302,13 +259,11 @@ def _names(role: str, entry: Unchecked, composition: Composition, where: str) ->
     return names
 
 
-def _placed(entry: Unchecked, where: str, others: Others) -> list[str]:
+def _placed(entry: RoleEntry, where: str, others: Others) -> list[str]:
     """The existing hosts that a role is placed on: all, or the first ``count``."""
-    words, count = entry["hosts"], values.count(entry.get("count"), f"{where}.count")
+    words, count = entry.hosts or (), entry.count
     pool: dict[str, None] = {}
-    for word in words if isinstance(words, list) else [words]:
-        if not isinstance(word, str):
-            raise InputError(f"{where}.hosts has {word!r}, expected names of hosts or groups")
+    for word in words:
         if word not in others.groups and word not in others.hosts:
             near = nearest(word, [*others.groups, *others.hosts])
             raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
@@ -322,7 +277,9 @@ def _placed(entry: Unchecked, where: str, others: Others) -> list[str]:
                 raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
             pool[host] = None
     if count is not None and count > len(pool):
-        raise InputError(f"{where}.count is {count}, expected at most {len(pool)}: so many hosts has {words!r}")
+        raise InputError(
+            f"{where}.count is {count}, expected at most {len(pool)}: so many hosts have {' and '.join(words)}"
+        )
     return list(pool)[:count]
 
 

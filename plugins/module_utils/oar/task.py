@@ -9,13 +9,14 @@ import os
 import signal
 import types
 import typing as t
+from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..errors import ComposeError
 from .access import INTERFACES, Access
 from .desk import Interrupted
-from .job import Job, moment
+from .results import Listed, Reserved
 
 #: Options that say where OAR is.
 ACCESS_SPEC: dict[str, t.Any] = {
@@ -30,7 +31,7 @@ ACCESS_SPEC: dict[str, t.Any] = {
 }
 
 
-def run(module: AnsibleModule, act: t.Callable[[], dict[str, t.Any]]) -> None:
+def run(module: AnsibleModule, act: t.Callable[[], Reserved | Listed]) -> None:
     """The body of a module: its result, or why there is none.
 
     Whoever ends the process lets it say what it leaves.
@@ -43,33 +44,12 @@ def run(module: AnsibleModule, act: t.Callable[[], dict[str, t.Any]]) -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{type(error).__name__}: {error}")
-    module.exit_json(**result)
+    module.exit_json(**asdict(result))
 
 
-def access(params: t.Mapping[str, t.Any]) -> Access:
+def access(params: t.Mapping[str, object]) -> Access:
     """Where OAR is, by the module's options."""
-    return Access(**{name: params[name] or "" for name in ACCESS_SPEC})
-
-
-def shown(job: Job) -> dict[str, t.Any]:
-    """A job as results have it."""
-    return {
-        "id": job.id,
-        "name": job.name,
-        "user": job.user,
-        "state": job.state,
-        "ended": job.ended,
-        "nodes": list(job.nodes),
-        "walltime": job.walltime,
-        "start": moment(job.start) if job.start else None,
-        "end": moment(job.end) if job.end else None,
-        "queue": job.queue,
-        "types": list(job.types),
-        "properties": job.properties,
-        "project": job.project,
-        "message": job.message,
-        "events": [{"type": event.kind, "description": event.words} for event in job.events],
-    }
+    return Access(**{name: str(params[name] or "") for name in ACCESS_SPEC})
 
 
 def _interrupted(number: int, frame: types.FrameType | None) -> None:

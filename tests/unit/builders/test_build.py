@@ -243,7 +243,7 @@ def failing(tmp_path: Path, commands: str) -> ComposeError:
     log = BuildLog(Progress(), str)
     with pytest.raises(NixBuildError) as failed:
         nix.realise(nix.instantiate(file, ["a"], {}), log, log.describe)
-    return explain_failure(failed.value, {"packages": {}}, {})
+    return explain_failure(failed.value, {}, {})
 
 
 @pytest.mark.usefixtures("own_store")
@@ -286,7 +286,7 @@ def test_builds_that_end_are_counted_whatever_they_are_called() -> None:
 
 def test_a_fetch_that_fails_without_a_word() -> None:
     text = f"builder for '/nix/store/{'a' * 32}-adduser_3.134_all.deb.drv' failed with exit code 1\nbuild of … failed"
-    error = explain_failure(NixBuildError("nix-store", 1, text), {"packages": {}}, {"debian": "http://m"})
+    error = explain_failure(NixBuildError("nix-store", 1, text), {}, {"debian": "http://m"})
     assert (
         "cannot fetch adduser_3.134_all.deb, and Nix does not say why; run again (configured mirrors: http://m)"
         in str(error)

@@ -163,7 +163,7 @@ def test_a_daemon_that_is_killed_in_the_middle(daemon: Daemon, tmp_path: Path) -
         nix.realise(derivations, log, log.describe)
     killer.join()
     assert "the Nix daemon was killed or does not run; start it and run again" in str(
-        explain_failure(failed.value, {"packages": {}}, {})
+        explain_failure(failed.value, {}, {})
     )
     gone = "the Nix store cannot be used: .*; see that the Nix daemon runs, and run again"
     for step in (

@@ -172,10 +172,11 @@ def test_a_missing_package_writes_nothing(debian: Debian, compose: Compose, role
 
 
 def test_a_lock_names_the_kernel_itself() -> None:
-    lock = read_lock(str(REPOSITORY / "compositions/nfs"))
-    assert lock is not None
-    assert lock["roles"]["server"]["requested_kernel"] == "linux-image-cloud-amd64"
-    assert lock["roles"]["server"]["kernel"][len("linux-image-")].isdigit()
+    locked = read_lock(str(REPOSITORY / "compositions/nfs"))
+    assert locked is not None
+    server = locked.lock.roles["server"]
+    assert server.requested_kernel == "linux-image-cloud-amd64"
+    assert str(server.kernel)[len("linux-image-")].isdigit()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ DOCKER = {
 ROLES = ("node", "server")
 
 
-def read(directory: Path, text: t.Any, extension: str = ".yaml", **options: t.Any) -> dict[str, t.Any]:
+def read(directory: Path, text: t.Any, extension: str = ".yaml", **options: t.Any) -> t.Any:
     """``roles`` and ``nodes`` of a deployment file that names a file with this content."""
     (directory / f"given{extension}").write_text(text if isinstance(text, str) else json.dumps(text))
     path = str(directory / "demo.compose.yml")
@@ -111,6 +111,11 @@ def test_refusals_name_file_key_and_value(tmp_path: Path, text: str, message: st
     with pytest.raises(InputError) as error:
         read(tmp_path, text)
     assert message in str(error.value) and "given.yaml" in str(error.value)
+
+
+def test_names_beside_it_are_looked_at_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"demo.compose.yml: roles.server.names: invalid name \['a'\], expected"):
+        read(tmp_path, VM, ".json", roles={"server": [["a"]]})
 
 
 def test_an_address_outside_of_the_network_is_refused(site: Site) -> None:

@@ -163,3 +163,17 @@ def test_a_module_that_crashes_is_a_failure_with_its_reason(site: Site) -> None:
     run = site.play("build", expect=2)
     assert run.result("Build")["msg"] == "the module has crashed: division by zero"
     assert run.said("Module failed: division by zero")
+
+
+def test_one_refusal_beside_many_hosts_ends_check_mode_badly(site: Site) -> None:
+    site.write(roles={"app": 101, "postgres": 0})
+    text = (site.directory / "inventory/site.compose.yml").read_text()
+    (site.directory / "inventory/other.compose.yml").write_text(text.replace("name: site", "name: other"))
+    foreign = site.directory / "state/other/images/mine"
+    foreign.parent.mkdir(parents=True)
+    foreign.touch()
+    other = site.directory / "inventory/other.compose.yml"
+    other.write_text(other.read_text().replace("app: 101", "app: {names: [stranger]}"))
+    refused = site.play("deploy", "--check", expect=2)
+    assert refused.said("state/other")
+    assert foreign.exists()

@@ -27,6 +27,7 @@ from ...images.image import read_image
 from ...model.composition import Composition
 from ...model.free import Parameters
 from ...model.image import ARCHITECTURES, Image
+from ...model.lock import Lock
 from ...process import need
 from ..base import Builder
 from ..nix.log import BuildLog
@@ -34,7 +35,7 @@ from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
 from .apt import configured_mirrors
 from .failures import explain_failure, failed_without_a_word
-from .lock import HOW_TO_LOCK, Wanted, differences, lock_path, make_lock, read_lock
+from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
 
 DEFAULT_SUITE = "bookworm"
 
@@ -67,7 +68,7 @@ class _Evaluated:
     attributes: Attributes
     #: Role → identity of its image.
     identities: t.Mapping[str, str]
-    lock: t.Mapping[str, t.Any] | None
+    locked: Locked | None
 
     @property
     def suite(self) -> str:
@@ -79,29 +80,27 @@ class _Evaluated:
 
     def stale(self, role: str) -> list[str]:
         """Why the role cannot be built from the lock."""
-        if self.lock is None:
+        if self.locked is None:
             return [f"{lock_path(self.path)} is missing"]
-        return differences(self.lock, self.suite, role, self.wanted(role))
+        return differences(self.locked.lock, self.suite, role, self.wanted(role))
 
-    def check_lock(self, roles: t.Iterable[str]) -> t.Mapping[str, t.Any]:
+    def check_lock(self, roles: t.Iterable[str]) -> Lock:
         """The lock. :raises InputError: missing, or does not fit one of the roles."""
-        if self.lock is None:
+        if self.locked is None:
             raise InputError(f"{lock_path(self.path)} is missing: {HOW_TO_LOCK}")
         found = {difference: None for role in roles for difference in self.stale(role)}
         if found:
             raise InputError(
                 f"{lock_path(self.path)} does not match the composition: {'; '.join(found)}; {HOW_TO_LOCK}"
             )
-        return self.lock
+        return self.locked.lock
 
     def packages(self, role: str) -> list[str]:
         """All packages in the image of a role that is locked."""
-        lock = t.cast(t.Mapping[str, t.Any], self.lock)
-        locked = lock["roles"][role]
-        layers = [lock["sets"][layer]["packages"] for layer in ("essential", "base")]
-        return sorted(
-            [*layers[0], *layers[1], *locked["packages"], *([locked["kernel"]] if "kernel" in locked else [])]
-        )
+        lock = t.cast(Locked, self.locked).lock
+        layers = [lock.sets["essential"], lock.sets["base"], lock.roles[role]]
+        kernel = lock.roles[role].kernel
+        return sorted([*(name for layer in layers for name in layer.packages), *([kernel] if kernel else [])])
 
 
 class Debian(Builder):
@@ -165,18 +164,15 @@ class Debian(Builder):
         roles = {}
         for name, role in roles_of(attributes).items():
             locked = not evaluated.stale(name)
-            versions = (evaluated.lock or {}).get("packages", {})
+            versions = evaluated.locked.lock.packages if evaluated.locked else {}
             roles[name] = replace(
                 role,
                 identity=evaluated.identities[name] if locked else None,
                 bootable=attributes["roles"][name].get("kernel") is not None,
-                packages={key: versions[key]["version"] for key in evaluated.packages(name)} if locked else {},
+                packages={key: versions[key].version for key in evaluated.packages(name)} if locked else {},
             )
         meaning = {**attributes, "identities": evaluated.identities}
         digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
-        lock_digest = None
-        if evaluated.lock is not None:
-            lock_digest = hashlib.sha256(json.dumps(evaluated.lock, sort_keys=True).encode()).hexdigest()
         return Composition(
             name=evaluated.name,
             builder=self.name,
@@ -186,7 +182,7 @@ class Debian(Builder):
             distribution=attributes.get("rolesDistribution", {}),
             test_script=str(attributes.get("testScript", "")),
             revision=git_revision(evaluated.path, self.progress.say),
-            lock=lock_digest,
+            lock=evaluated.locked.digest if evaluated.locked else None,
         )
 
     def identify(
@@ -214,7 +210,7 @@ class Debian(Builder):
             try:
                 self._realise(evaluated, lock, derivations, todo)
             except NixBuildError as error:
-                raise explain_failure(error, lock, mirrors) from None
+                raise explain_failure(error, lock.packages, mirrors) from None
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
@@ -231,9 +227,7 @@ class Debian(Builder):
             )
         return configured_mirrors()
 
-    def _realise(
-        self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], derivations: t.Sequence[str], roles: t.Sequence[str]
-    ) -> None:
+    def _realise(self, evaluated: _Evaluated, lock: Lock, derivations: t.Sequence[str], roles: t.Sequence[str]) -> None:
         """Fetch the packages, many at once, then build."""
         missing = self._nix.missing(derivations)
         packages = [path for path in missing if path.endswith(".deb.drv")]
@@ -262,10 +256,8 @@ class Debian(Builder):
             self._nix.realise([package], log, lambda: f"{what}, again {os.path.basename(package)}")
             self._nix.realise(packages, log, lambda: what)
 
-    def _check_space(
-        self, evaluated: _Evaluated, lock: t.Mapping[str, t.Any], missing: int, roles: t.Sequence[str]
-    ) -> None:
-        sizes = {role: sum(lock["packages"][name]["size"] for name in evaluated.packages(role)) for role in roles}
+    def _check_space(self, evaluated: _Evaluated, lock: Lock, missing: int, roles: t.Sequence[str]) -> None:
+        sizes = {role: sum(lock.packages[name].size for name in evaluated.packages(role)) for role in roles}
         fetched = max(sizes.values()) if missing else 0
         store = os.environ.get("NIX_STORE_DIR", "/nix/store")
         for directory, needed in (
@@ -320,7 +312,7 @@ class Debian(Builder):
                 found[role] = ""
             except NixBuildError as error:
                 if "may not be deterministic" not in error.output:
-                    raise explain_failure(error, lock, mirrors) from None
+                    raise explain_failure(error, lock.packages, mirrors) from None
                 found[role] = "; ".join(
                     line for line in error.output.splitlines() if "may not be deterministic" in line
                 )

@@ -11,6 +11,7 @@ import typing as t
 from urllib.parse import unquote
 
 from ...errors import ComposeError, InputError
+from ...model.lock import LockedPackage
 from ..nix.nix import NixBuildError
 from .lock import HOW_TO_LOCK
 
@@ -23,23 +24,25 @@ _HASH_MISMATCH = re.compile(
 )
 
 
-def explain_failure(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: t.Mapping[str, str]) -> ComposeError:
+def explain_failure(
+    error: NixBuildError, packages: t.Mapping[str, LockedPackage], mirrors: t.Mapping[str, str]
+) -> ComposeError:
     """The error to raise instead of ``error``: itself, where Nix's words are all there is to say."""
-    explained = _explain(error, lock, mirrors)
+    explained = _explain(error, packages, mirrors)
     explained.failure = error.failure
     return explained
 
 
-def _explain(error: NixBuildError, lock: t.Mapping[str, t.Any], mirrors: t.Mapping[str, str]) -> ComposeError:
+def _explain(
+    error: NixBuildError, packages: t.Mapping[str, LockedPackage], mirrors: t.Mapping[str, str]
+) -> ComposeError:
     text = error.output
     kind = error.failure.kind if error.failure else None
-    files = {os.path.basename(entry["filename"]): name for name, entry in lock["packages"].items()}
+    files = {os.path.basename(package.filename): name for name, package in packages.items()}
 
     def versions(paths: t.Iterable[str]) -> str:
         names = sorted({files.get(unquote(os.path.basename(path)), path) for path in paths})
-        return ", ".join(
-            f"{name} {lock['packages'][name]['version']}" if name in lock["packages"] else name for name in names
-        )
+        return ", ".join(f"{name} {packages[name].version}" if name in packages else name for name in names)
 
     gone = re.findall(r"unable to download '([^']+)': HTTP error 404", text)
     gone += re.findall(r"unable to download '([^']+)': Couldn't read a file://", text, re.IGNORECASE)

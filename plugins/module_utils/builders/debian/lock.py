@@ -9,6 +9,7 @@ was requested and the packages that this layer adds. The host of the mirror is n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -59,40 +60,49 @@ def lock_path(composition: str) -> str:
     return os.path.join(composition, LOCK_FILE)
 
 
-def read_lock(composition: str) -> dict[str, t.Any] | None:
+@dataclass(frozen=True)
+class Locked:
+    """The lock of a composition, and the digest of all that it says."""
+
+    lock: Lock
+    digest: str
+
+
+def read_lock(composition: str) -> Locked | None:
     """The lock of a composition, ``None`` where there is none. :raises InputError: not a lock."""
     path = lock_path(composition)
     try:
         with open(path, encoding="utf-8") as stream:
-            lock = json.load(stream)
+            data = json.load(stream)
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
     try:
-        codec.decode(Lock, lock, "lock")
+        lock = codec.decode(Lock, data, "lock")
     except InputError as error:
         raise InputError(f"{path}: {error.message}; {HOW_TO_LOCK}") from None
-    return {key: value for key, value in lock.items() if key != "schema"}
+    said = {key: value for key, value in data.items() if key != "schema"}
+    return Locked(lock, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest())
 
 
-def differences(lock: t.Mapping[str, t.Any], suite: str, name: str, wanted: Wanted) -> list[str]:
+def differences(lock: Lock, suite: str, name: str, wanted: Wanted) -> list[str]:
     """What of a lock does not fit a role, each in words; empty if the role can be built from it."""
     found = []
-    if lock["suite"] != suite:
-        found.append(f"the suite is {suite!r}, locked is {lock['suite']!r}")
+    if lock.suite != suite:
+        found.append(f"the suite is {suite!r}, locked is {lock.suite!r}")
     for layer, (_dummy, requested) in LAYERS.items():
-        if lock["sets"].get(layer, {}).get("requested") != sorted(requested):
+        if layer not in lock.sets or lock.sets[layer].requested != sorted(requested):
             found.append(f"the collection's own package list {layer!r} has changed")
-    locked = lock["roles"].get(name)
+    locked = lock.roles.get(name)
     if locked is None:
         return [*found, f"role {name!r} is not in it"]
-    before, now = set(locked["requested"]), set(wanted.requested)
+    before, now = set(locked.requested), set(wanted.requested)
     where = f"roles.{name}"
     found += [f"{where}.packages: {package!r} is not locked" for package in sorted(now - before)]
     found += [f"{where}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
-    if locked.get("requested_kernel") != wanted.kernel:
-        found.append(f"{where}.kernel is {wanted.kernel!r}, locked is {locked.get('requested_kernel')!r}")
+    if locked.requested_kernel != wanted.kernel:
+        found.append(f"{where}.kernel is {wanted.kernel!r}, locked is {locked.requested_kernel!r}")
     return found
 
 

@@ -1,0 +1,99 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Entries of roles and nodes in a deployment file. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import InputError
+from ..model.free import Options, Parameters
+from . import values
+from .options import PlatformFacts, validate_options
+from .values import Unchecked
+
+#: What says which nodes a role has, rather than what holds for them.
+WHICH = ("count", "names", "hosts")
+ROLE_KEYS = (*WHICH, "take_over", "variables", "parameters", "secrets", "options")
+NODE_KEYS = ("address", "variables", "parameters", "secrets", "options")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set for a whole deployment, a role and a node; the narrower one wins."""
+
+    variables: Unchecked
+    parameters: Parameters
+    secrets: t.Mapping[str, str]
+    options: Options
+
+    @classmethod
+    def read(cls, entry: Unchecked, platform: type[PlatformFacts], where: str) -> Settings:
+        """Those of an entry."""
+        options = values.mapping(entry.get("options"), f"{where}.options")
+        return cls(
+            values.variables(entry.get("variables"), f"{where}.variables"),
+            values.parameters(entry.get("parameters"), f"{where}.parameters"),
+            values.secrets(entry.get("secrets"), f"{where}.secrets"),
+            validate_options(platform, options, f"{where}.options", "platform"),
+        )
+
+    def over(self, wider: Settings) -> Settings:
+        """These, where they say something."""
+        return Settings(
+            {**wider.variables, **self.variables},
+            {**wider.parameters, **self.parameters},
+            {**wider.secrets, **self.secrets},
+            {**wider.options, **self.options},
+        )
+
+
+@dataclass(frozen=True)
+class RoleEntry:
+    """Which nodes a role has: a count, names, or the first ``count`` of existing hosts."""
+
+    count: int | None
+    names: t.Sequence[str] | None
+    #: Names of hosts and groups.
+    hosts: t.Sequence[str] | None
+    #: Nodes on existing hosts take the names of these over.
+    take_over: bool
+    #: What the entry says besides; see :class:`Settings`.
+    rest: Unchecked
+
+    @classmethod
+    def read(cls, value: object, where: str) -> RoleEntry:
+        """In its long form, or only a count or names. :raises InputError: key, value, what was expected."""
+        if not isinstance(value, t.Mapping):
+            value = {"names" if isinstance(value, (list, tuple)) else "count": value}
+        given = values.mapping(value, where)
+        values.known(given, ROLE_KEYS, where, "key of a role")
+        names, hosts = given.get("names"), given.get("hosts")
+        if names is not None and (given.get("count") is not None or hosts is not None):
+            raise InputError(f"{where}: names is {names!r}, expected no count and no hosts beside it")
+        entry = cls(
+            count=values.count(given.get("count"), f"{where}.count"),
+            names=None if names is None else values.host_names(names, f"{where}.names"),
+            hosts=None if hosts is None else _hosts(hosts, f"{where}.hosts"),
+            take_over=values.truth(given.get("take_over", False), f"{where}.take_over"),
+            rest={key: value for key, value in given.items() if key not in WHICH},
+        )
+        if entry.take_over and hosts is None:
+            raise InputError(f"{where}: take_over is for a role on existing hosts, expected 'hosts' beside it")
+        return entry
+
+    @property
+    def says_which(self) -> bool:
+        """Whether the nodes follow from the entry, and not from the composition."""
+        return any(each is not None for each in (self.count, self.names, self.hosts))
+
+
+def _hosts(value: object, where: str) -> list[str]:
+    words = []
+    for word in value if isinstance(value, list) else [value]:
+        if not isinstance(word, str):
+            raise InputError(f"{where} has {word!r}, expected names of hosts or groups")
+        words.append(word)
+    return words
