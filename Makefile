@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-guests test-clients test-machines test-boot test-tools test-nixpkgs test-oar clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -70,6 +70,9 @@ test-clients: ## python-grid5000, execo and EnOSlib, as they are, on the stand-i
 
 test-machines: ## as root: machines of the stand-in for Kadeploy that boot what is deployed; not part of `test`
 	@tests/tools/gate.sh machines
+
+test-sealed: ## what plays that were there before can do to nodes that are sealed, warned of, and open, on every ansible-core; not part of `test`
+	@tests/tools/gate.sh sealed
 
 test-boot: ## as root: that what is unpacked to a partition boots from it; not part of `test`
 	@tests/tools/gate.sh boot

@@ -134,6 +134,13 @@ options:
         is not wrong; V(replace) boots it again.
     type: str
     default: refuse
+  sealed:
+    description:
+      - What happens to tasks of your plays that may change a node which the deployment makes. V(refuse) fails them,
+        V(warn) only warns, V(off) lets everything through, as P(ansible.builtin.ssh#connection) does.
+      - See P(immutable.compose.sealed_ssh#connection).
+    type: str
+    default: refuse
   adopt_data:
     description:
       - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this
@@ -237,7 +244,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.shape impo
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
-from ansible_collections.immutable.compose.plugins.plugin_utils.connections import reached
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import prepare, reached, sealed
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
 from ansible_collections.immutable.compose.plugins.plugin_utils.placement import others_of
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
@@ -337,6 +344,9 @@ class InventoryModule(BaseInventoryPlugin):
         values.known(config, self.option_definitions, path, "key of a deployment file")
         for key, value in config.items():
             kinds, expected = KINDS[self.option_definitions[key].get("type", "str")]
+            if key == "sealed" and value is False:
+                config = {**config, key: "off"}
+                continue
             if isinstance(value, bool):  # which would pass for a number or a string
                 raise InputError(f"{path}: {key} is {value!r}, as YAML reads yes, no, on and off; expected {expected}")
             if isinstance(value, str) and value.isdigit() and int in kinds:
@@ -355,24 +365,27 @@ class InventoryModule(BaseInventoryPlugin):
         inventory.add_group(group)
         for parent in ("immutable", f"composition_{composition.name}", f"platform_{deployment.platform}"):
             inventory.add_child(inventory.add_group(self._sanitize_group_name(parent)), group)
-        # Hosts of other sources are in `group` only, and so keep their own way of being reached, unless they are taken
-        # over.
+        # Hosts of other sources are in `group` only, and so keep their own way of being reached.
         machines = inventory.add_group(self._sanitize_group_name(f"machines_{deployment.name}"))
         inventory.add_child(group, machines)
         for key, value in shared.items():
             inventory.set_variable(group, key, _constant(value))
-        connection = {key: _constant(value) for key, value in reached(deployment.state).items()}
+        prepare()
+        seal = {key: _constant(value) for key, value in sealed(parsed.sealed).items()}
+        connection = {key: _constant(value) for key, value in reached(deployment.state, parsed.sealed).items()}
         roles = {role: inventory.add_group(self._sanitize_group_name(f"role_{role}")) for role in composition.roles}
         for role_group in roles.values():
             inventory.add_child("immutable", role_group)
         for node in deployment.nodes:
-            placed = node.name in parsed.placed
+            placed = parsed.placed.get(node.name)
             inventory.add_host(node.name, group=group if placed else machines)
             inventory.add_child(roles[node.role], node.name)
             host = inventory.hosts[node.name]
             if not placed:
                 host.vars.update(connection)
                 host.vars["ansible_host"] = _constant(node.name)
+            elif placed.by_ssh:
+                host.vars.update(seal)
             for key, value in own[node.name].items():
                 # Plain data of our own: nothing is left to do for the visitor behind inventory.set_variable.
                 host.set_variable(key, _constant(value))

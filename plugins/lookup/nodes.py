@@ -38,6 +38,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import prepare
 from ansible_collections.immutable.compose.plugins.plugin_utils.sources import why_no_nodes
 
 GROUP = "immutable"
@@ -51,4 +52,5 @@ class LookupModule(LookupBase):
         if not (variables or {}).get("groups", {}).get(GROUP) and not context.CLIARGS.get("syntax"):
             why = why_no_nodes(list(context.CLIARGS.get("inventory") or ()))
             raise AnsibleError(f"The inventory has no node of any deployment. {why}")
+        prepare()  # in a controller's job, the inventory was read long ago
         return [GROUP]

@@ -1,9 +1,9 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How Ansible's own connection plugin reaches nodes. PRIVATE to the collection.
+"""How Ansible's connection plugins reach nodes. PRIVATE to the collection.
 
-It keeps connections open (ControlPersist of OpenSSH) and names their sockets by host name, port and user. Nodes of two
+They keep connections open (ControlPersist of OpenSSH) and names their sockets by host name, port and user. Nodes of two
 deployments may have the same, and a connection to a machine that was replaced leads nowhere, for as long as nobody
 notices.
 """
@@ -13,6 +13,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+
+from ansible.plugins.loader import connection_loader
+
+#: What lets only those tasks through that do not change a node.
+SEALED = "immutable.compose.sealed_ssh"
 
 #: What ``group_vars/all`` may say about other machines. All names count that the connection plugin ssh reads, and the
 #: last one wins; null is as good as not set.
@@ -27,16 +32,23 @@ _OF_OTHERS = (
     "ansible_ssh_private_key_file",
     "ansible_ssh_args",
     "ansible_ssh_extra_args",
+    "ansible_ssh_pipelining",
 )
 
 
-def reached(state: str) -> dict[str, str | bool | None]:
-    """Variables of a node that say how it is reached, by the state directory of its deployment.
+def reached(state: str, seal: str) -> dict[str, str | bool | None]:
+    """Variables of a node that say how it is reached, but for its name.
 
     They belong to hosts: variables that an inventory plugin gives to a group lose against ``group_vars/all``.
+
+    :param state: directory of its deployment.
+    :param seal: what happens to tasks that may change it: ``refuse``, ``warn`` or ``off``.
     """
     return {
         "ansible_connection": "ssh",
+        **sealed(seal),
+        # In memory. Tasks in check mode leave directories, too.
+        **({} if seal == "off" else {"ansible_remote_tmp": "/run/ansible"}),
         "ansible_user": "root",
         "ansible_ssh_user": "root",
         "ansible_become": False,
@@ -44,6 +56,14 @@ def reached(state: str) -> dict[str, str | bool | None]:
         "ansible_ssh_common_args": f"-F {shlex.quote(os.path.join(state, 'ssh_config'))}",
         **dict.fromkeys(_OF_OTHERS),
     }
+
+
+def sealed(seal: str) -> dict[str, str | bool]:
+    """Variables of a node by which tasks that may change it are refused, or warned of."""
+    if seal == "off":
+        return {}
+    # With pipelining, modules that only read leave no files.
+    return {"ansible_connection": SEALED, "compose_sealed": seal, "ansible_pipelining": True}
 
 
 def control_directory(state: str) -> str:
@@ -57,3 +77,8 @@ def forget(state: str) -> None:
     if os.path.isdir(directory):
         for entry in os.listdir(directory):
             os.unlink(os.path.join(directory, entry))
+
+
+def prepare() -> None:
+    """Load the connection plugin before Ansible forks: else each task of each host reads its long documentation."""
+    connection_loader.get(SEALED, class_only=True)

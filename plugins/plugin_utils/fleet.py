@@ -17,7 +17,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.run impor
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
@@ -81,6 +84,11 @@ class FleetAction(ActionBase):
         refusal = self._refusal()
         if refusal:
             return {**result, "failed": True, "msg": refusal}
+        given = self._task.args.get("plan")
+        try:
+            self._plan = None if given is None else codec.decode(TaskResult, given, "plan")
+        except InputError as error:
+            return {**result, "failed": True, "msg": f"{error}: it is what deployment_plan returned, registered"}
         deployments: dict[str, dict[str, t.Any]] = {}
         found = self._deployments(task_vars)
         self.several = len(found) > 1
@@ -92,7 +100,7 @@ class FleetAction(ActionBase):
                 "failed": True,
                 "msg": "no host of this batch belongs to a deployment of immutable.compose",
             }
-        return {**result, **_summed(deployments, goes_on="plan" in self._task.args)}
+        return {**result, **_summed(deployments, goes_on=self._plan is not None)}
 
     def _refusal(self) -> str:
         """Why the task would act more than once on each node; empty if it would not."""
@@ -109,9 +117,8 @@ class FleetAction(ActionBase):
 
     def _deployments(self, task_vars: dict[str, t.Any]) -> dict[str, list[str]]:
         """Deployment → its hosts in this batch."""
-        plan = self._task.args.get("plan")
-        if plan is not None:
-            return {name: list(planned["hosts"]) for name, planned in plan["deployments"].items()}
+        if self._plan is not None:
+            return {name: list(part.hosts) for name, part in self._plan.deployments.items()}
         found: dict[str, list[str]] = {}
         for host in task_vars["ansible_play_batch"]:
             deployment = self._views[host].get("compose_deployment")
@@ -121,9 +128,9 @@ class FleetAction(ActionBase):
 
     def _for(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """The result for one deployment; what fails as a whole is the result of each of its hosts."""
-        plan = self._task.args.get("plan")
-        if plan is not None and plan["deployments"][name].get("failed"):
-            return {**plan["deployments"][name], **_failed(batch, plan["deployments"][name]["msg"])}
+        planned = self._plan.deployments[name] if self._plan else None
+        if planned and planned.failed:
+            return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
         try:
             hosts = self._hosts(name, batch, task_vars)
             deployment = self._deployment(name, hosts)
@@ -143,7 +150,7 @@ class FleetAction(ActionBase):
             done.setdefault("msg", _why_crashed(done))
             done.update(_failed(batch, str(done["msg"])))
         # Those that the steps which go on with a plan act on; they need not say it again.
-        return done if plan is not None else {**done, "hosts": batch}
+        return done if planned else {**done, "hosts": batch}
 
     def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
         """The hosts of a deployment that the inventory of this run has."""
@@ -202,10 +209,8 @@ def _why_crashed(result: t.Mapping[str, t.Any]) -> str:
 
 def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:
     """What failed as a whole, as the result of each host."""
-    return {
-        "nodes": {host: {"ok": False, "changed": False, "message": message} for host in hosts},
-        "failed_nodes": list(hosts),
-    }
+    result = codec.encode(NodeResult(ok=False, message=message))
+    return {"nodes": {host: dict(result) for host in hosts}, "failed_nodes": list(hosts)}
 
 
 def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[str, t.Any]:

@@ -17,7 +17,7 @@ from ansible.template import Templar
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others
-from ansible_collections.immutable.compose.plugins.module_utils.describe.placement import Reached, by_name
+from ansible_collections.immutable.compose.plugins.module_utils.describe.placement import Reached
 
 #: What connection plugins read; the last one that is set wins.
 VARIABLES = ("ansible_host", "ansible_ssh_host")
@@ -50,10 +50,11 @@ class _Ways:
         of_host = self._of_files([host])
         held = {**get_group_vars(ordered), **self._of_files(ordered), **host.vars, **of_host}
         variable = next((variable for variable in reversed(VARIABLES) if held.get(variable) is not None), None)
+        by_ssh = held.get("ansible_connection") in (None, "ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
         if variable is None:
-            return by_name(name)
+            return Reached(name, by_ssh=by_ssh)
         at = self._resolved(held[variable], {**held, "inventory_hostname": name})
-        return Reached(at, variable, in_host_vars=of_host.get(variable) is not None)
+        return Reached(at, variable, in_host_vars=of_host.get(variable) is not None, by_ssh=by_ssh)
 
     def _of_files(self, entities: t.Sequence[Host | Group]) -> dict[str, t.Any]:
         try:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [guests] [clients] [machines] [boot] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -176,6 +176,13 @@ machines() {
     tests stage machines "$newest" tests/machines
 }
 
+# Plays that were there before, on every supported ansible-core.
+sealed() {
+    for environment in "${environments[@]}"; do
+        tests stage "sealed-${environment##*/}" "$environment" tests/sealed tests/e2e/test_sealed.py
+    done
+}
+
 # Machines that boot as a deployer of others leaves them.
 boot() {
     tests stage boot "$newest" tests/boot
@@ -221,6 +228,7 @@ for part in "$@"; do
         guests) guests ;;
         clients) clients ;;
         machines) machines ;;
+        sealed) sealed ;;
         boot) boot ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;

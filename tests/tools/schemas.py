@@ -35,7 +35,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.journal im
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import ReportDocument  # noqa: E402
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS, StepFailure, TaskResult  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried  # noqa: E402
 
@@ -48,8 +48,10 @@ DOCUMENTS: dict[str, t.Any] = {
             *(Run, Journal, ReportDocument, Tried, Lent),
         )
     },
-    # What modules return of one deployment, by their names.
+    # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.
     **RESULTS,
+    "failure": StepFailure,
+    "task": TaskResult,
 }
 MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 #: Types that have a section of their own.
@@ -68,7 +70,6 @@ WORDS = {
     float: "number",
     bool: "boolean",
     type(None): "null",
-    t.Any: "anything",
     Json: "anything",
 }
 
@@ -129,7 +130,7 @@ def in_words(hint: t.Any) -> str:
     if shape.is_list(hint) or shape.is_mapping(hint):
         kind = "list" if shape.is_list(hint) else "object"
         (inner,) = set(shape.inner_types(hint))
-        return kind if inner in (t.Any, Json) else f"{kind} of {plural(inner)}"
+        return kind if inner == Json else f"{kind} of {plural(inner)}"
     return WORDS[hint]
 
 
@@ -189,11 +190,21 @@ def json_schema(type_: t.Any) -> dict[str, t.Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
 
 
+#: ``releases/current`` is nothing but a number.
+CURRENT: dict[str, t.Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "description": "Number of the current release",
+    "type": "integer",
+    "minimum": 1,
+}
+
+
 def generated() -> dict[Path, str]:
     """Path → content."""
+    schemas = {**{name: json_schema(type_) for name, type_ in DOCUMENTS.items()}, "current": CURRENT}
     files = {
-        ROOT / f"docs/schemas/{name}.json": json.dumps(json_schema(type_), indent=2, ensure_ascii=False) + "\n"
-        for name, type_ in DOCUMENTS.items()
+        ROOT / f"docs/schemas/{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
     }
     formats = ROOT / "docs/formats.md"
     known = types()

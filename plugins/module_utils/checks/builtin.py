@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import typing as t
@@ -131,7 +132,8 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
     """The results for one node.
 
     :param facts: what the probe printed: ``identity``, ``state`` (missing: the node did not come up in time),
-        ``failed`` units, ``why`` and what they ``said`` last, ``closed`` ports; and ``jobs`` that systemd waits for.
+        ``failed`` units, ``why`` and what they ``said`` last, ``closed`` ports; what it was ``unsealed`` for; and
+        ``jobs`` that systemd waits for.
     """
     identity = clean(" ".join(facts.get("identity", [])))
     right = identity == expected.identity
@@ -155,11 +157,26 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
     if ok and excused:
         message = f"failed, as they may: {', '.join(_explained(unit, facts) for unit in excused)}"
     checks.append(Check("units", ok, name, message, seconds))
+    if facts.get("unsealed"):
+        checks.append(Check("sealed", True, name, _unsealed(facts["unsealed"])))
     if right and state != "starting":
         for port in expected.ports:
             is_open = str(port) not in facts.get("closed", [])
             checks.append(Check(f"port {port}", is_open, name, "" if is_open else "accepts no connection"))
     return checks
+
+
+def _unsealed(lines: t.Sequence[str]) -> str:
+    """What was changed on a node though it was sealed, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            reasons.setdefault(f"{entry['reason']!r} by {entry['by']} at {entry['time']}", []).append(entry["action"])
+        except (KeyError, TypeError, ValueError):
+            reasons.setdefault("unknown", []).append(line)
+    told = "; ".join(f"{reason} ({', '.join(dict.fromkeys(actions))})" for reason, actions in reasons.items())
+    return clean(f"changed by hand until it boots again: {told}")
 
 
 def _explained(unit: str, facts: Facts) -> str:

@@ -87,6 +87,17 @@ class Engine:
         self.addresses = HeldAddresses.read(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
 
+    def follow_machines(self) -> bool:
+        """Whether nodes have other machines than before the switch, whose addresses their peers have to know."""
+        addresses = self.platform.addresses(self.deployment.nodes)
+        nodes = tuple(replace(node, address=addresses.get(node.name, node.address)) for node in self.deployment.nodes)
+        if nodes == self.deployment.nodes:
+            return False
+        self.deployment = replace(self.deployment, nodes=nodes)
+        self.act_on([node.name for node in self.nodes])
+        self.documents = Documents(self.deployment, self.platform, self.keys)
+        return True
+
     def act_on(self, batch: t.Collection[str]) -> None:
         """Another batch, which the run has planned for."""
         names = set(batch)

@@ -246,8 +246,13 @@ class Transaction:
         engine.addresses.start(target.node for target in targets.values())
         waves = [[targets[name] for name in wave if name in targets] for wave in plan.waves]
         outcomes = engine.rollout(plan.composition).switch([wave for wave in waves if wave])
-        refresh = [engine.deployment.node(name) for name in plan.names("refresh") if name not in done]
-        outcomes.update(engine.documents.refresh(refresh))
+        told = [name for name in plan.names("refresh") if name not in done]
+        if engine.follow_machines():
+            told += plan.names("keep")
+            told += [name for name, outcome in {**done, **outcomes}.items() if outcome.ok and name not in told]
+            engine.addresses.start(engine.nodes)
+        refreshed = engine.documents.refresh([engine.deployment.node(name) for name in told])
+        outcomes.update({name: refreshed[name] for name in told if name not in outcomes or not refreshed[name].ok})
         engine.write_access()  # some platforms know an address only now
         results = {**done, **outcomes}
         self.journal.write(replace(journal, switched=results))

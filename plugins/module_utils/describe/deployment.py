@@ -32,6 +32,8 @@ from .values import Unchecked
 
 #: What may happen to a node that does not answer.
 SILENT = ("refuse", "replace")
+#: What may happen to tasks that may change a node.
+SEALED = ("refuse", "warn", "off")
 
 Chosen = t.TypeVar("Chosen", bound=HasOptions)
 
@@ -56,7 +58,9 @@ class Parsed:
     #: The user's variables by node, of those that have some.
     variables: t.Mapping[str, Unchecked]
     #: Nodes that are hosts of other inventory sources, and are reached as these say.
-    placed: frozenset[str]
+    placed: t.Mapping[str, Reached]
+    #: One of :data:`SEALED`.
+    sealed: str
 
 
 @dataclass(frozen=True)
@@ -151,9 +155,8 @@ def parse(
         adopt_data=parse_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
     )
     variables = {node.name: node.settings.variables for node in wanted if node.settings.variables}
-    return Parsed(
-        deployment, variables, frozenset(node.name for node in wanted if node.reached and not node.takes_over)
-    )
+    placed = {node.name: node.reached for node in wanted if node.reached and not node.takes_over}
+    return Parsed(deployment, variables, placed, values.one_of(data.get("sealed", "refuse"), SEALED, f"{path}: sealed"))
 
 
 def _reservation(

@@ -21,6 +21,8 @@ class Reached:
     variable: str = ""
     #: It is said in host_vars, which win over what an inventory plugin says.
     in_host_vars: bool = False
+    #: By Ansible's connection plugin ``ssh``.
+    by_ssh: bool = True
 
 
 def by_name(host: str) -> Reached:

@@ -142,7 +142,6 @@ _WORDS: t.Mapping[t.Any, str] = {
     float: "a number",
     bool: "true or false",
     type(None): "null",
-    t.Any: "any value",
     Json: "plain data",
 }
-_PLURALS: t.Mapping[t.Any, str] = {str: "strings", int: "numbers", float: "numbers", t.Any: "values", Json: "values"}
+_PLURALS: t.Mapping[t.Any, str] = {str: "strings", int: "numbers", float: "numbers", Json: "values"}

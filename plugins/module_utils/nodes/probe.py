@@ -17,6 +17,9 @@ PORT_GRACE = 30
 #: Failed units that are listed, and explained; last lines of each, and bytes of a line.
 LISTED, EXPLAINED, LINES, WIDTH = 200, 10, 3, 300
 
+#: Where a node has a line for each task that changed it though it was sealed. Gone when it boots again.
+UNSEALED = "/run/compose/unsealed"
+
 #: What is known of a node, by key: one fact per line, ``KEY VALUE``.
 Facts = t.Mapping[str, t.Sequence[str]]
 
@@ -52,6 +55,7 @@ for port in $ports; do
     sleep 0.1
   done
 done
+if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
 echo "state $state"
 """
 
@@ -76,6 +80,7 @@ def probe(expected: Expected, *, wait: bool) -> str:
     values = {
         "identity_file": shlex.quote(IDENTITY_FILE),
         "system_link": SYSTEM_LINK,
+        "unsealed": UNSEALED,
         "identity": shlex.quote(expected.identity),
         "wait": "1" if wait else "0",
         "grace": str(PORT_GRACE if wait else 0),

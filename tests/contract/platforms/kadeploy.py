@@ -104,6 +104,10 @@ class Site(Ground):
         patch.setattr("kadeploy.main.Machine", Real)
         self._server, self._kadeploy = serve(directory / "site", options=options)
 
+    def break_down(self, machine: str) -> None:
+        """It does not even switch itself on any more."""
+        (self.directory / "site/faults.json").write_text(json.dumps([{"kind": "bmc_silent", "machine": machine}]))
+
     def close(self) -> None:
         self._server.shutdown()
         self._kadeploy.stop()

@@ -176,6 +176,16 @@ def test_judge_of_a_system_in_an_odd_state() -> None:
     assert [check.message for check in checks] == ["", "the system is 'maintenance', expected 'running'"]
 
 
+def test_judge_of_a_node_that_was_changed_by_hand() -> None:
+    entry = {"time": "2026-01-31T12:00:00Z", "by": "me@desk", "reason": "disk full", "action": "ansible.builtin.raw"}
+    lines = [json.dumps(entry), json.dumps({**entry, "action": "ansible.builtin.copy"}), json.dumps(entry), "garbage"]
+    facts = {"identity": ["x"], "state": ["running"], "unsealed": lines}
+    told = {check.name: check for check in judge("n", Expected("x"), facts, 1.0)}["sealed"]
+    assert told.ok
+    assert "'disk full' by me@desk at 2026-01-31T12:00:00Z (ansible.builtin.raw, ansible.builtin.copy)" in told.message
+    assert "garbage" in told.message
+
+
 def test_evidence_is_limited(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_module, "EVIDENCE_NODES", 1)
     names = ["node1", "node2", "node3"]

@@ -23,7 +23,7 @@ roles:
 """
     )
     data = site.list(source).data
-    connection = reached(str(site.directory / "state" / "demo-1"))
+    connection = reached(str(site.directory / "state" / "demo-1"), "refuse")
     assert data.pop("_meta")["hostvars"] == {
         "node1": {
             **connection,
@@ -240,7 +240,7 @@ def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> No
     shown = site.run("ansible-inventory", "-i", site.directory, "--host", "server").data
     assert {key: shown[key] for key in others} == {
         **dict.fromkeys(others),
-        "ansible_connection": "ssh",
+        "ansible_connection": "immutable.compose.sealed_ssh",
         "ansible_host": "server",
         "ansible_user": "root",
         "ansible_ssh_user": "root",
@@ -248,6 +248,35 @@ def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> No
         "ansible_ssh_common_args": f"-F {site.directory}/state/demo/ssh_config",
     }
     assert shown["ansible_control_path_dir"] == control_directory(f"{site.directory}/state/demo")
+
+
+@pytest.mark.parametrize(
+    ("word", "connection", "sealed"),
+    [
+        ("", "immutable.compose.sealed_ssh", "refuse"),
+        ("sealed: warn\n", "immutable.compose.sealed_ssh", "warn"),
+        ("sealed: off\n", "ssh", None),  # which YAML reads as false
+        ("sealed: 'off'\n", "ssh", None),
+    ],
+)
+def test_nodes_are_sealed_as_the_file_says(site: Site, word: str, connection: str, sealed: str | None) -> None:
+    (site.directory / "10-legacy.ini").write_text(
+        "[web]\nweb1 ansible_host=10.87.7.1\nweb2 ansible_host=10.87.7.2 ansible_connection=ssh\n"
+        "[other]\nweb3 ansible_host=10.87.7.3 ansible_connection=local\n"
+    )
+    site.write(f"\nname: demo\nroles: {{server: 1, node: {{hosts: [web, other]}}}}\n{word}", file="20-demo.compose.yml")
+    hostvars = site.list(site.directory).data["_meta"]["hostvars"]
+    assert [hostvars[name].get("compose_sealed") for name in ("server1", "web1", "web2", "web3")] == [sealed] * 3 + [
+        None
+    ]
+    assert {hostvars[name].get("ansible_connection", "ssh") for name in ("server1", "web1", "web2")} == {connection}
+    assert hostvars["web3"]["ansible_connection"] == "local"  # not ours to say
+
+
+@pytest.mark.parametrize("word", ["on", "maybe", "[off]"])
+def test_other_words_for_sealed_are_refused(site: Site, word: str) -> None:
+    message = " ".join(site.list(site.write(f"\nsealed: {word}\n")).message.split())
+    assert ": sealed is " in message and "expected" in message
 
 
 def test_two_deployments_in_one_inventory(site: Site) -> None:

@@ -227,6 +227,16 @@ RESULTS: t.Mapping[str, step.StepResult] = {
 SAMPLES: t.Mapping[str, t.Any] = {
     **RESULTS,
     "failure": step.StepFailure("no", Failure("build", "nix", "no", "/c/web/x.nix", 3), "Traceback"),
+    "task": step.TaskResult(
+        changed=True,
+        pending=True,
+        nodes={"db1": step.NodeWord(False, "no")},
+        failed_nodes=["db1"],
+        deployments={"site": step.Part(["db1"], True, "no")},
+        diff=[DIFF],
+        failed=True,
+        msg="no",
+    ),
     "journal": Journal(PLAN, "no space left", {"db2": "no answer"}, {"db1": RESULT}, VERIFIED),
     "kvm": Tried("boot", 0, "no permission"),
     "lease": Run("root@here, process 1", "boot", 1, "99", "2026-01-31T12:00:00Z"),

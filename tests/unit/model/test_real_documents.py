@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from schemas import check_documents, complaints
+from schemas import check_state, complaints
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import described
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
@@ -30,7 +30,8 @@ def test_a_run(rack: Site, tmp_path: Path) -> None:
     rack.means["web"] = "v2"
     rack.deploy()
     rack.engine().evaluated(write=True)
-    assert check_documents(tmp_path, without_schema=("report",)) >= {"composition", "image", "release"}
+    assert check_state(rack.deployment.state) >= {"addresses", "current", "image", "release", "report"}
+    assert complaints(json.loads((tmp_path / "composition.json").read_text()), "composition") == []
     assert complaints(codec.encode(rack.deployment), "deployment") == []
     assert complaints(json.loads(described(rack.deployment)), "deployment") == []
     for machine in rack.machines.values():
@@ -41,7 +42,10 @@ def test_machines(lab: Lab) -> None:
     platform = lab.platform()
     lab.switch(platform, "image-1")
     platform.commit(platform.deployment.nodes, 1)
-    assert "machine" in check_documents(lab.state)
+    records = [*Path(lab.state).glob("nodes/*/current.json"), *Path(lab.state).glob("nodes/*/verified.json")]
+    assert len(records) == 2 * len(platform.deployment.nodes)
+    for path in records:
+        assert complaints(json.loads(path.read_text()), "machine") == []
 
 
 @pytest.mark.parametrize(

@@ -46,13 +46,13 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str], lent: t.Sequence[st
     :param lent: machines of the deployment's reservation: nodes get those that do not say others.
     """
     bound = {node.name: str(node.options["machine"]) for node in nodes if node.options.get("machine")}
-    offered = {node.name: _offered(node) or list(lent) for node in nodes if node.name not in bound}
+    rest = {node.name: offered(node, lent) for node in nodes if node.name not in bound}
     taken = set(bound.values())
-    for name, machines in offered.items():
+    for name, machines in rest.items():
         if told.get(name) in machines and told[name] not in taken:
             bound[name] = told[name]
             taken.add(told[name])
-    for name, machines in offered.items():
+    for name, machines in rest.items():
         free = next((machine for machine in machines if machine not in taken), None)
         if name not in bound and free is not None:
             bound[name] = free
@@ -60,8 +60,10 @@ def bind(nodes: t.Sequence[Node], told: t.Mapping[str, str], lent: t.Sequence[st
     return bound
 
 
-def _offered(node: Node) -> list[str]:
-    return [machine for word in words_of(node.options, "machines") for machine in expanded(word)]
+def offered(node: Node, lent: t.Sequence[str] = ()) -> list[str]:
+    """The machines that a node may have: of its list, else of the reservation."""
+    words = words_of(node.options, "machines")
+    return [machine for word in words for machine in expanded(word)] or list(lent)
 
 
 def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
@@ -69,8 +71,8 @@ def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
     users: dict[str, str] = {}
     for node in nodes:
         if node.name not in bound:
-            offered = _offered(node)
-            has = f"machines has {len(offered)} only, and other nodes have them" if offered else "it has no machine"
+            there = offered(node)
+            has = f"machines has {len(there)} only, and other nodes have them" if there else "it has no machine"
             raise InputError(
                 f"node {node.name!r}: {has}; 'machine' in its options in the deployment file, or 'machines' for all, "
                 "says which ones there are"

@@ -1,0 +1,183 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connection plugin: Ansible's ``ssh``, for nodes that are not to be changed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: sealed_ssh
+short_description: SSH to nodes that are replaced, not changed
+version_added: 0.1.0
+author:
+  - immutable.compose contributors (@immutable-compose)
+description:
+  - The connection plugin P(ansible.builtin.ssh#connection), which lets a task through only if it does not change the
+    node. What is changed on a node of a composition is gone when it boots again.
+  - Facts, actions that only read, command lines that only look, and tasks in check mode are let through. All else is
+    refused before anything is sent to the node, with the composition, the role and the file to edit.
+  - The inventory plugin P(immutable.compose.composition#inventory) sets it for the nodes that a deployment makes.
+options:
+  sealed:
+    description:
+      - What happens to a task that may change the node. V(refuse) fails it, V(warn) only warns.
+      - C(sealed) in the deployment file.
+    type: str
+    choices: [refuse, warn]
+    default: refuse
+    vars:
+      - name: compose_sealed
+  read_only:
+    description:
+      - Actions of which you know that they only read, besides those that the plugin knows. Names with their collection,
+        or patterns such as V(my.own.show_*).
+    type: list
+    elements: str
+    default: []
+    vars:
+      - name: immutable_read_only
+  unseal:
+    description:
+      - Why the node has to be changed nevertheless. Tasks are let through, and the node keeps a record of each until it
+        boots again, which P(immutable.compose.deployment_verify#module) tells.
+    type: str
+    vars:
+      - name: immutable_unseal
+  node:
+    description: Name of the node.
+    type: str
+    vars:
+      - name: inventory_hostname
+  role:
+    description: Role of the node.
+    type: str
+    vars:
+      - name: compose_role
+  composition:
+    description: Directory of the composition.
+    type: str
+    vars:
+      - name: compose_composition
+  composition_name:
+    description: Name of the composition.
+    type: str
+    vars:
+      - name: compose_composition_name
+  task_action:
+    description: The task's action.
+    type: str
+    keyword:
+      - name: action
+  task_arguments:
+    description: The action's arguments.
+    type: raw
+    keyword:
+      - name: args
+  task_collections:
+    description: Where the task looks for actions.
+    type: raw
+    keyword:
+      - name: collections
+  task_in_check_mode:
+    description: Whether the task only shows what it would do.
+    type: bool
+    keyword:
+      - name: check_mode
+  task_seconds_in_background:
+    description: How long the task may go on in the background.
+    type: int
+    keyword:
+      - name: async_val
+extends_documentation_fragment:
+  - connection_pipelining
+  - immutable.compose.ssh_connection
+"""
+
+import getpass
+import json
+import os
+import shlex
+import socket
+import time
+
+from ansible.errors import AnsibleError
+from ansible.plugins.connection.ssh import Connection as SSH
+from ansible.utils.display import Display
+
+from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import UNSEALED
+from ansible_collections.immutable.compose.plugins.plugin_utils.sealing import Act
+
+display = Display()
+
+#: What a composition may be written in, see the pages of the builders.
+SOURCES = ("composition.nix", "compositions.nix", "composition.yml", "composition.scm", "hive.nix", "flake.nix")
+
+
+class Connection(SSH):
+    """Everything goes through two methods: commands and modules through one, files through the other."""
+
+    transport = "immutable.compose.sealed_ssh"
+
+    #: Name of the action that was let through last.
+    _passed = ""
+
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        """Run a command on the node, if the task may."""
+        self._guard()
+        result: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+        return result
+
+    def put_file(self, in_path: str, out_path: str) -> tuple[int, bytes, bytes]:  # type: ignore[override]  # as SSH
+        """Copy a file to the node, if the task may."""
+        self._guard()
+        result: tuple[int, bytes, bytes] = super().put_file(in_path, out_path)
+        return result
+
+    def _guard(self) -> None:
+        """:raises AnsibleError: a failed task. It is no failed connection, which would drop the host from the play."""
+        act = Act(
+            str(self.get_option("task_action")),
+            self.get_option("task_arguments") or {},
+            self.get_option("task_collections") or (),
+            bool(self.get_option("task_in_check_mode")),
+            bool(self.get_option("task_seconds_in_background")),
+        )
+        if not act.may_change(self.get_option("read_only")):
+            return
+        reason = (self.get_option("unseal") or "").strip()
+        node, action = self.get_option("node"), act.name
+        if reason:
+            display.warning(f"{node} is unsealed ({reason}): what tasks change on it is gone when it boots again")
+            self._record(action, reason)
+        elif self.get_option("sealed") == "warn":
+            display.warning(f"{node}: {action} may change it, and that is gone when it boots again. {self._instead()}")
+        else:
+            raise AnsibleError(
+                f"{node} is sealed: {action} may change it, and that would be gone when it boots again."
+                f" {self._instead()} A play that is not meant for it has 'hosts: all:!immutable'. If the node must be"
+                " changed as it is: immutable_unseal='the reason'"
+            )
+
+    def _instead(self) -> str:
+        directory = self.get_option("composition") or ""
+        files = [os.path.join(directory, name) for name in SOURCES]
+        where = next((file for file in files if os.path.isfile(file)), directory)
+        role, composition = self.get_option("role"), self.get_option("composition_name")
+        return f"Edit role {role!r} of composition {composition!r} in {where}, and deploy."
+
+    def _record(self, action: str, reason: str) -> None:
+        """Leave word on the node, where it is gone with what it is about. Not without it: somebody may need to help."""
+        if action == self._passed:
+            return
+        self._passed = action
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "by": f"{getpass.getuser()}@{socket.gethostname()}",
+            "action": action,
+            "reason": reason,
+        }
+        line = shlex.quote(json.dumps(entry))
+        command = f"mkdir -p {os.path.dirname(UNSEALED)} && echo {line} >> {UNSEALED}"
+        code, _said, error = super().exec_command(f"/bin/sh -c {shlex.quote(command)}", sudoable=False)
+        if code:
+            display.warning(f"{self.get_option('node')}: that it is unsealed cannot be recorded there: {error!r}")
