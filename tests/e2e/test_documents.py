@@ -57,12 +57,12 @@ class Playbook:
         results = self.lab.directory / "results.json"
         words = ", ".join(f"'{module}': {module}" for module in modules)
         keep = {"dest": str(results), "content": f"{{{{ {{ {words} }} | to_json }}}}", "mode": "0600"}
-        tasks.append({"ansible.builtin.copy": keep})
+        tasks.append({"ansible.builtin.copy": keep, "diff": False})
         for task in tasks:
             task.update(name="A step", run_once=True, delegate_to="localhost")
         play = {"name": "All steps", "hosts": hosts, "gather_facts": False, "tasks": tasks}
         self.file.write_text(yaml.safe_dump([play]))
-        self.lab.play(self.file)
+        self.lab.play(self.file, "--diff")
         returned: dict[str, t.Any] = json.loads(results.read_text())
         for module, result in returned.items():
             check_results(module, result)

@@ -34,7 +34,8 @@ from . import machines
 from .deployments import Deployer, Group, name_of
 from .lender import Lender
 from .options import ENVIRONMENT, OPTIONS
-from .outcome import KadeployError, Outcome
+from .outcome import Outcome
+from .power import Power
 from .rest import Rest
 from .store import Store
 
@@ -43,10 +44,8 @@ if t.TYPE_CHECKING:
 
 #: Deployments that go on at the same time, and nodes that are asked at the same time.
 DEPLOYMENTS, ASKED = 8, 32
-#: Seconds for a node to answer that is asked what it runs, and for machines to say whether they are on, or to end.
-REACH, POWER = 10.0, 120.0
-#: Kadeploy's number where machines are not the user's any more.
-_NO_RIGHTS = 6
+#: Seconds for a node to answer that is asked what it runs.
+REACH = 10.0
 
 
 class Kadeploy(ForgetfulPlatform):
@@ -113,6 +112,10 @@ class Kadeploy(ForgetfulPlatform):
         mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
         owner = f"{self.deployment.name}-{mark}"
         return Store(self._needed("directory"), self._setting("directory_url"), owner, self._secret)
+
+    @cached_property
+    def _power(self) -> Power:
+        return Power(self._rest, self.progress)
 
     def _secret(self) -> str:
         self._keys.login_public_key()
@@ -266,14 +269,7 @@ class Kadeploy(ForgetfulPlatform):
 
     def _off(self, names: t.Sequence[str]) -> set[str]:
         """Those of the nodes whose machines are switched off, as far as that can be told."""
-        of = {self._machine(name): name for name in names}
-        if not of:
-            return set()
-        try:
-            return {of[machine] for machine in self._rest.are_off(list(of), POWER)}
-        except ComposeError as error:
-            self.progress.say(f"whether {listed(of)} are switched on cannot be told: {error.message}")
-            return set()
+        return self._power.are_off({self._machine(name): name for name in names})
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         seen = super().observe(nodes)
@@ -367,7 +363,7 @@ class Kadeploy(ForgetfulPlatform):
         """Switch off machines that nodes move away from: at no time may two be the same node."""
         taken = {str(self.option(target.node, "machine")) for target in targets} | set(self._bound.values())
         left = {self._told(target.node.name) for target in targets} - taken - {""}
-        for machine, why in self._switch_off({machine: machine for machine in left}).items():
+        for machine, why in self._power.switch_off({machine: machine for machine in left}).items():
             self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
 
     def _deploy(self, group: Group) -> dict[str, NodeResult]:
@@ -383,35 +379,13 @@ class Kadeploy(ForgetfulPlatform):
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         known = {name: self._machine(name) for name in names if Ledger(self.state, name).exists()}
-        wrong = self._switch_off({machine: name for name, machine in known.items() if machine})
+        wrong = self._power.switch_off({machine: name for name, machine in known.items() if machine})
         outcomes = {}
         for name in names:
             why = wrong.get(known.get(name, ""), "")
             outcomes[name] = NodeResult(not why, name in known, f"{known[name]}: {why}" if why else "")
             tell(name, outcomes[name])
         return outcomes
-
-    def _switch_off(self, which: t.Mapping[str, str]) -> dict[str, str]:
-        """Switch machines off; those that did not, and why.
-
-        :param which: machine → how to call it.
-        """
-        if not which:
-            return {}
-        try:
-            self._rest.await_power(which, POWER)
-            identifier = self._rest.switch_off(list(which))
-            with self.progress.waiting(lambda: f"switching off {listed(which.values())}"):
-                outcome = self._rest.wait(identifier, list(which), POWER)
-            self._rest.forget(identifier)
-        except KadeployError as error:
-            if error.code != _NO_RIGHTS:
-                return dict.fromkeys(which, error.message)
-            self.progress.say(f"{listed(which)}: not this user's any more, and left to whoever has them now")
-            return {}
-        except ComposeError as error:
-            return dict.fromkeys(which, error.message)
-        return outcome.reasons()
 
 
 def _result(name: str, machine: str, group: Group, outcome: Outcome) -> NodeResult:
