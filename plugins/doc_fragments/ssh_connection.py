@@ -22,4 +22,4 @@ def _options() -> str:
 class ModuleDocFragment:
     """Documentation fragment ``immutable.compose.ssh_connection``."""
 
-    DOCUMENTATION = _options()
+    DOCUMENTATION: str = _options()  # with its type, for ansible-test reads plain assignments as YAML

@@ -120,7 +120,7 @@ def _compose_file(deployment: Deployment, images: t.Mapping[str, Image], deploym
             )
         service = images[node.name].handover.service
         bind = {"type": "bind", "source": deployment_file, "target": "/etc/nxc/deployment.json"}
-        volumes = [*t.cast("t.Sequence[Json]", service.get("volumes", ())), bind]
+        volumes = [*t.cast(t.Sequence[Json], service.get("volumes", ())), bind]
         services[node.name] = {**service, "hostname": node.name, "volumes": volumes}
     return {
         "version": "3.4",

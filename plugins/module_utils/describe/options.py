@@ -54,7 +54,6 @@ class PlatformFacts(HasOptions, t.Protocol):
 
         :param known: options that come from the variables of the host, see ``host_variables``.
         """
-        ...
 
 
 def validate_options(owner: type[HasOptions], given: t.Mapping[str, object], where: str, what: str) -> Options:
