@@ -58,6 +58,7 @@ def platform(tmp_path: Path) -> t.Iterator[FromDisk]:
     platform.remove(["server"], data=True, tell=lambda name, outcome: None)
 
 
+@pytest.mark.guests
 def test_a_disk_boots_by_itself(image: Image, platform: FromDisk) -> None:
     (node,) = platform.deployment.nodes
     keys = Keys(platform.state)

@@ -161,7 +161,7 @@ damage() {
 
 # Virtual machines that boot whole systems: a command of its own, for time.
 guests() {
-    e2e_tests guests tests/e2e/test_{demo,proxmox}.py
+    e2e_tests guests tests/e2e/test_{demo,disk,proxmox}.py
 }
 
 # What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
