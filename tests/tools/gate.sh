@@ -114,9 +114,9 @@ unit() {
     [ ${#environments[@]} -eq 1 ] || once+=(tests/unit/travel)
     mapfile -t rest < <(git ls-files 'tests/unit/*test_*.py' | grep -vF "$(printf '%s/\n' "${once[@]}")")
     stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml" "${rest[@]}"
-    tests stage unit-programs "$newest" -n auto "${elsewhere[@]}"
+    tests stage unit-programs "$newest" -n 3 "${elsewhere[@]}"
     for environment in "${environments[@]:1}"; do
-        tests stage "unit-${environment##*/}" "$environment" -n auto tests/unit "${elsewhere[@]/#/--ignore=}"
+        tests stage "unit-${environment##*/}" "$environment" -n 3 tests/unit "${elsewhere[@]/#/--ignore=}"
     done
 }
 
