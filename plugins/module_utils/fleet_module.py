@@ -25,6 +25,9 @@ FLEET_SPEC: dict[str, t.Any] = {
     "parcel": {"type": "path", "required": True},
 }
 
+#: What only the memory of the controller has: nothing to remove.
+_MEMORY = "/proc/"
+
 
 def run_step(step: str, extra: t.Mapping[str, t.Any] | None = None, **rules: t.Any) -> None:
     """Take the step, and end as a module.
@@ -35,11 +38,12 @@ def run_step(step: str, extra: t.Mapping[str, t.Any] | None = None, **rules: t.A
     """
     module = AnsibleModule({**FLEET_SPEC, **(extra or {})}, supports_check_mode=True, **rules)
     try:
-        _find_code(module.params["parcel"])
+        place, parcel = _opened(module.params["parcel"])
+        _find_code(place)
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"{step}: what the controller sent cannot be read: {error}")
     ended = importlib.import_module(f"{__package__}.deploy.step").take(
-        step, module.params, check_mode=bool(module.check_mode)
+        step, parcel, module.params, check_mode=bool(module.check_mode)
     )
     for warning in ended.warnings:
         module.warn(warning)
@@ -48,10 +52,18 @@ def run_step(step: str, extra: t.Mapping[str, t.Any] | None = None, **rules: t.A
     module.exit_json(**ended.result)
 
 
-def _find_code(parcel: str) -> None:
+def _opened(path: str) -> tuple[Place, str]:
+    """Where the code is, and what the step is told. The file, which may hold secrets, is removed before all else."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return Place(*json.loads(stream.readline())), stream.readline()
+    finally:
+        if not path.startswith(_MEMORY) and os.path.exists(path):
+            os.unlink(path)
+
+
+def _find_code(place: Place) -> None:
     """Let Python find the rooms of this package where the controller says that they are."""
-    with open(parcel, encoding="utf-8") as stream:
-        place = Place(*json.loads(stream.readline()))
     # What is compiled is kept for the next step: beside what was sent, which is removed with it; else apart from the
     # collection, which may be read-only, or another user's. PYTHONDONTWRITEBYTECODE, which containers like to set, is
     # about directories of sources.

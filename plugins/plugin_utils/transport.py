@@ -98,8 +98,7 @@ class Transport:
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
         progress = self._progress_file()
-        here = Place(str(NIX)), Place(str(CODE))
-        parcel = Parcel(deployment, tuple(batch), *here, run, tuple(absent), progress_file=progress)
+        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), progress_file=progress)
         with self._delivered(parcel) as path:
             return self._result({**args, "parcel": path}, progress)
 
@@ -126,10 +125,10 @@ class Transport:
     def _delivered(self, parcel: Parcel) -> t.Iterator[str]:
         """Path at which the module finds its parcel."""
         if self._near:
-            with _in_memory(parcel.to_text()) as path:
+            with _in_memory(parcel.to_text(Place(str(CODE)))) as path:
                 yield path
         elif self._local:
-            yield self._put(parcel.to_text(), None, [])
+            yield self._put(parcel.to_text(Place(str(CODE))), None, [])
         else:
             content = _content(parcel.deployment)
             shipped = os.path.join(parcel.deployment.state, "shipped")
@@ -139,12 +138,12 @@ class Transport:
 
             parcel = replace(
                 parcel,
-                code=place(content.code),
                 support=place(content.support),
                 composition=place(content.composition) if content.composition else None,
                 revision=content.revision,
             )
-            yield self._put(parcel.to_text(place(content.deployment).path), shipped, content.all())
+            text = parcel.to_text(place(content.code), place(content.deployment).path)
+            yield self._put(text, shipped, content.all())
 
     def _put(self, parcel: str, shipped: str | None, parts: t.Sequence[Packed]) -> str:
         """Bring a parcel to the host, after all parts that it does not have yet."""

@@ -21,7 +21,7 @@ def test_what_may_change_a_node_is_refused_and_all_else_goes_through(site: Site)
 
 
 def test_a_refusal_says_what_to_do_instead(site: Site) -> None:
-    done = site.run("ansible", "sealed1", "-m", "copy", "-a", "content=x dest=/root/x")
+    done = site.run("ansible", "sealed1", "-m", "copy", "-a", "content=x dest=/srv/x")
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2
     assert "sealed1 is sealed: ansible.builtin.copy may change it" in said
@@ -31,16 +31,16 @@ def test_a_refusal_says_what_to_do_instead(site: Site) -> None:
     assert "'hosts: all:!immutable'" in said and "interpreter" not in said
     # With what a module of Python needs, or without.
     done = site.run(
-        "ansible", "sealed1", "-m", "copy", "-a", "content=x dest=/x", "-e", "ansible_python_interpreter=/no"
+        "ansible", "sealed1", "-m", "copy", "-a", "content=x dest=/srv/x", "-e", "ansible_python_interpreter=/no"
     )
     assert "sealed1 is sealed: ansible.builtin.copy may change it" in done.stdout + done.stderr
 
 
 def test_a_node_that_is_unsealed_keeps_a_record(site: Site) -> None:
-    done = site.run("ansible", "sealed1", "-m", "raw", "-a", "touch /root/helped", "-e", "immutable_unseal='disk full'")
+    done = site.run("ansible", "sealed1", "-m", "raw", "-a", "touch /srv/helped", "-e", "immutable_unseal='disk full'")
     assert done.returncode == 0, done.stdout
     assert "sealed1 is unsealed (disk full): what tasks change on it is gone when it boots again" in done.stderr
     record = site.run("ansible", "sealed1", "-m", "raw", "-a", "cat /run/compose/unsealed").stdout
     entry = json.loads(next(line for line in record.splitlines() if line.startswith("{")))
     assert (entry["reason"], entry["action"]) == ("disk full", "ansible.builtin.raw")
-    assert site.hosts["sealed1"].written() == ["root", "root/helped"]
+    assert site.hosts["sealed1"].written() == ["srv", "srv/helped"]

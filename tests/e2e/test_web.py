@@ -151,7 +151,7 @@ def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     assert run.said("nginx.service") and run.said("back on its last verified image")
     assert lab.images() == images
     assert changed(boots, lab.boots()) == {"proxy"}
-    unsealed = lab.ansible("database", "raw", "touch /root/helped", "-e", "immutable_unseal='disk full'")
+    unsealed = lab.ansible("database", "raw", "touch /srv/helped", "-e", "immutable_unseal='disk full'")
     assert unsealed.returncode == 0 and "database is unsealed (disk full)" in unsealed.stderr
     verified = lab.play("verify")
     assert verified.changed == 0

@@ -13,9 +13,7 @@ def test_tasks_on_nodes_that_are_sealed_warned_of_and_open(tmp_path: Path) -> No
         played = site.play_table()
         for node in ("warned1", "open1"):
             written = site.hosts[node].written()
-            assert {"root/copy", "root/script", "root/handler", "root/raw", "root/background", "root/two"} <= set(
-                written
-            )
-            assert "root/check" not in written
+            assert {"srv/copy", "srv/script", "srv/handler", "srv/raw", "srv/background", "srv/two"} <= set(written)
+            assert "srv/check" not in written
         warned = [line for line in played.stderr.splitlines() if "may change it" in line and "[WARNING]" in line]
         assert warned and all("warned1: " in line for line in warned)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils import fleet_module
 from ansible_collections.immutable.compose.plugins.module_utils.deploy import steps
 from ansible_collections.immutable.compose.plugins.plugin_utils import fleet
 
@@ -46,3 +47,14 @@ def test_each_module_has_a_step(module: str) -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_step"
     ]
     assert ast.literal_eval(call.args[0]) in steps.STEPS
+
+
+def test_what_a_step_is_told_is_gone_before_its_code_is_looked_for(tmp_path: Path) -> None:
+    parcel = tmp_path / "parcel"
+    parcel.write_text('["/usr/share/compose", ""]\n{"secrets": {}}\n', encoding="utf-8")
+    place, told = fleet_module._opened(str(parcel))
+    assert (place.directory(), told, parcel.exists()) == ("/usr/share/compose", '{"secrets": {}}\n', False)
+    parcel.write_text("no parcel", encoding="utf-8")
+    with pytest.raises(ValueError):
+        fleet_module._opened(str(parcel))
+    assert not parcel.exists()

@@ -10,7 +10,6 @@ a secret among them would be masked wherever the same word is found in the resul
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 
 from ..builders.revision import Source
@@ -19,9 +18,6 @@ from ..model.codec import decode, encode
 from ..model.deployment import Deployment
 from ..shipped import Place
 from .run import Run
-
-#: What only the memory of the controller has: nothing to remove.
-_MEMORY = "/proc/"
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,6 @@ class Parcel:
     batch: tuple[str, ...]
     #: Data files of the collection (``nix/``).
     support: Place
-    #: The collection's ``plugins/module_utils``.
-    code: Place
     #: The run that the step is part of.
     run: Run
     #: Members of the deployment whose hosts the inventory of the run lacks.
@@ -50,9 +44,10 @@ class Parcel:
         """The composition, if it came along."""
         return Source(self.composition.directory(), self.revision) if self.composition else None
 
-    def to_text(self, packed: str = "") -> str:
-        """For :meth:`take`, and in the first line where the code is that does it.
+    def to_text(self, code: Place, packed: str = "") -> str:
+        """For fleet_module.py a line that says where the code is, and a line for :meth:`from_text`.
 
+        :param code: the collection's ``plugins/module_utils``.
         :param packed: file on the module's host that has :meth:`described`, so that it need not be said again.
         """
         place = self.composition
@@ -71,23 +66,19 @@ class Parcel:
                 "progress_file": self.progress_file,
             }
         )
-        return f"{json.dumps([self.code.path, self.code.name])}\n{data}\n"
+        return f"{json.dumps([code.path, code.name])}\n{data}\n"
 
     @classmethod
-    def take(cls, path: str) -> Parcel:
-        """Read what :meth:`to_text` said, and remove the file at once. :raises ComposeError: it is not there."""
-        try:
-            with open(path, encoding="utf-8") as stream:
-                code, data = (json.loads(line) for line in stream)
-        except (OSError, ValueError) as error:
-            raise ComposeError(f"what the controller sent cannot be read: {error}") from None
-        finally:
-            if not path.startswith(_MEMORY) and os.path.exists(path):
-                os.unlink(path)
+    def from_text(cls, text: str) -> Parcel:
+        """What :meth:`to_text` said. :raises ComposeError: the deployment, which was sent before, cannot be read."""
+        data = json.loads(text)
         deployment = data["deployment"]
         if isinstance(deployment, str):
-            with open(deployment, encoding="utf-8") as stream:
-                deployment = json.load(stream)
+            try:
+                with open(deployment, encoding="utf-8") as stream:
+                    deployment = json.load(stream)
+            except (OSError, ValueError) as error:
+                raise ComposeError(f"what the controller sent cannot be read: {error}") from None
         for node in deployment["nodes"]:
             node["secrets"] = data["secrets"].get(node["name"], {})
         deployment.update(credentials=data["credentials"], unreadable=data["unreadable"])
@@ -95,7 +86,6 @@ class Parcel:
             deployment=decode(Deployment, deployment, "deployment"),
             batch=tuple(data["batch"]),
             support=Place(*data["support"]),
-            code=Place(*code),
             run=Run(**data["run"]),
             absent=tuple(data["absent"]),
             composition=Place(*data["composition"]) if data["composition"] else None,

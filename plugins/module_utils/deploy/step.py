@@ -39,14 +39,15 @@ class Ended:
     warnings: t.Sequence[str] = ()
 
 
-def take(name: str, params: t.Mapping[str, t.Any], *, check_mode: bool) -> Ended:
+def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: bool) -> Ended:
     """Take a step of :data:`STEPS`.
 
-    :param params: arguments of the module; ``parcel`` is the file with all else.
+    :param told: the parcel.
+    :param params: arguments of the module.
     """
     step, call = STEPS[name], Call(params, check_mode)
     try:
-        parcel = Parcel.take(params["parcel"])
+        parcel = Parcel.from_text(told)
     except ComposeError as error:
         return Ended(True, {"msg": f"{name}: {error}"})
     mask = Mask.of(parcel.deployment, _secret_credentials(parcel.deployment))
