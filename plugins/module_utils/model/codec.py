@@ -22,6 +22,7 @@ A type is a frozen dataclass. What it may say besides its fields:
 from __future__ import annotations
 
 import os
+import threading
 import typing as t
 from functools import cache
 
@@ -32,6 +33,8 @@ from . import shape
 from .explain import Search
 
 T = t.TypeVar("T")
+
+_learning = threading.Lock()
 
 
 class DamagedError(InputError):
@@ -45,18 +48,17 @@ def decode(type_: type[T], data: t.Any, where: str) -> T:
     :param where: the word that error messages begin the path with, such as ``deployment``.
     :raises InputError: ``deployment.nodes[3].index is "x", expected a number``.
     """
-    convert, invalid = _converter()
     try:
         if _is_known(t.cast(t.Hashable, type_))(data):
             try:
-                return t.cast(T, convert(data, type_))
-            except (invalid, UnicodeError):
+                return t.cast(T, _convert(data, type_))
+            except (_invalid(), UnicodeError):
                 pass  # why is asked below, where it may take time
         current = shape.upgraded(type_, shape.plain(data))
         problem = Search(_fault).problem(type_, current, where)
         if problem:
             raise InputError(problem)
-        return t.cast(T, convert(current, type_))
+        return t.cast(T, _convert(current, type_))
     except RecursionError:
         raise InputError(f"{where} is nested too deeply") from None
 
@@ -110,10 +112,9 @@ def _fault(type_: t.Any, data: t.Any) -> str | None:
     """What there is against it; ``None`` if nothing."""
     if not _is_known(type_)(data):
         return "has a key that is no string" if shape.is_free(type_) else "has keys that are not known"
-    convert, invalid = _converter()
     try:
-        convert(data, type_)
-    except invalid as error:
+        _convert(data, type_)
+    except _invalid() as error:
         return str(error)
     except UnicodeError:  # half a character, compared with a word
         return "no text"
@@ -125,10 +126,24 @@ def _is_known(type_: t.Any) -> t.Callable[[t.Any], bool]:
     return shape.recogniser(type_) or (lambda data: True)
 
 
+def _convert(data: t.Any, type_: t.Any) -> t.Any:
+    _learn(type_)
+    return library().convert(data, type_)
+
+
 @cache
-def _converter() -> tuple[t.Callable[[t.Any, t.Any], t.Any], type[Exception]]:
-    found = library()
-    return found.convert, found.ValidationError
+def _invalid() -> type[Exception]:
+    return t.cast("type[Exception]", library().ValidationError)
+
+
+@cache
+def _learn(type_: t.Any) -> None:
+    """Have the library look at a type before it is used: what it knows of it, and of those in it, it keeps.
+
+    One at a time: a thread that finds what another one is still at work on crashes, and takes the process with it.
+    """
+    with _learning:
+        library().json.Decoder(type_)
 
 
 def library() -> t.Any:

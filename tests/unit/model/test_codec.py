@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import subprocess
 import sys
 import time
 import typing as t
@@ -293,10 +295,10 @@ def test_what_is_no_text_is_written_nevertheless() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec._converter.cache_clear()
+    data = codec.encode(WHOLE)
     monkeypatch.setitem(sys.modules, "msgspec", None)
     with pytest.raises(ComposeError) as caught:
-        codec.decode(Whole, {}, "whole")
+        codec.decode(Whole, data, "whole")
     assert sys.executable in str(caught.value)
     assert "pip install 'msgspec>=" in str(caught.value)
 
@@ -309,3 +311,35 @@ def test_ten_thousand_nodes_are_quick() -> None:
     assert codec.decode(Whole, data, "whole") == whole
     # Measured: 0.02 s. The limit tells a quadratic walk from a slow machine.
     assert time.process_time() - start < 0.5
+
+
+#: One round for each type that is new to the library: only then is there anything to be in each other's way about.
+THREADS = """
+import dataclasses, sys, threading, typing
+from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+
+sys.setswitchinterval(1e-6)
+for dummy in range(200):
+    part = dataclasses.make_dataclass("Part", [("a", int), ("b", typing.Optional[str], None)], frozen=True)
+    whole = dataclasses.make_dataclass("Whole", [("x", part), ("y", typing.List[part])], frozen=True)
+    together = threading.Barrier(8)
+
+    def read():
+        together.wait()
+        assert codec.decode(whole, {"x": {"a": 1}, "y": [{"a": 2, "b": "c"}]}, "whole").y[0].b == "c"
+
+    threads = [threading.Thread(target=read) for dummy in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("fine")
+"""
+
+
+def test_threads_may_read_the_first_document_of_a_type_at_once() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
