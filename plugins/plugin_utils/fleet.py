@@ -23,6 +23,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.result imp
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+from ansible_collections.immutable.compose.plugins.plugin_utils import given_up
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
@@ -62,6 +63,8 @@ STEPS: t.Mapping[str, Step] = {
 
 #: What a result says of all deployments together, and not once more for each.
 _TOLD_ONCE = ("nodes", "failed_nodes", "diff", "exception")
+#: Lines that are shown of what a crashed module left.
+_LAST = 20
 #: Strategies under which a task runs for each host, whatever it says.
 _NOT_ONCE = ("free", "host_pinned")
 
@@ -131,6 +134,8 @@ class FleetAction(ActionBase):
         planned = self._plan.deployments[name] if self._plan else None
         if planned and planned.failed:
             return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
+        if not planned:
+            given_up.forget(name)
         try:
             hosts = self._hosts(name, batch, task_vars)
             deployment = self._deployment(name, hosts)
@@ -140,17 +145,30 @@ class FleetAction(ActionBase):
             args = self._arguments(hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
-                deployment, batch, args, run=run, absent=absent
+                deployment, batch, args, run=run, absent=absent, problem=given_up.recall(name)
             )
             if self.step.boots_nodes:
                 forget(deployment.state)
         except ComposeError as error:
             done = {"failed": True, "msg": str(error)}
         if done.get("failed"):
-            done.setdefault("msg", _why_crashed(done))
-            done.update(_failed(batch, str(done["msg"])))
+            why = self._why(done)
+            done.update(msg=why, **_failed(batch, why))
+            if planned:
+                given_up.remember(name, why)
         # Those that the steps which go on with a plan act on; they need not say it again.
         return done if planned else {**done, "hosts": batch}
+
+    def _why(self, result: t.Mapping[str, t.Any]) -> str:
+        """What there is to say of a module that failed: its own words, or what is left of one that was ended."""
+        ended = "module_stdout" in result  # it could give no result
+        if "msg" in result and not ended:
+            return str(result["msg"])
+        error = result.get("exception")
+        words = result.get("module_stderr") if ended else getattr(getattr(error, "event", None), "msg", error)
+        code = f" (exit code {result['rc']})" if result.get("rc") else ""
+        last = "\n".join(str(words or "it left no words").strip().splitlines()[-_LAST:])
+        return f"{self.name}: the module has crashed{code}: {last}"
 
     def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
         """The hosts of a deployment that the inventory of this run has."""
@@ -198,13 +216,6 @@ class FleetAction(ActionBase):
         if isinstance(args.get("advisories"), str):
             args["advisories"] = _advisories(args["advisories"])
         return args
-
-
-def _why_crashed(result: t.Mapping[str, t.Any]) -> str:
-    """What there is to say of a module that ended without a message of its own."""
-    error = result.get("exception")
-    words = getattr(getattr(error, "event", None), "msg", error)
-    return f"the module has crashed: {words or result.get('module_stderr') or 'it left no words'}"
 
 
 def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:

@@ -89,16 +89,18 @@ class Transport:
         *,
         run: Run,
         absent: t.Sequence[str] = (),
+        problem: str = "",
     ) -> dict[str, object]:
         """The module's result for one deployment.
 
         :param deployment: with secrets and credentials as far as the step needs them.
         :param absent: members of the deployment whose hosts the inventory of the run lacks.
+        :param problem: why the run has given up the deployment.
         :param args: arguments that the task gives to the module.
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
         progress = self._progress_file()
-        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), progress_file=progress)
+        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), problem, progress_file=progress)
         with self._delivered(parcel) as path:
             return self._result({**args, "parcel": path}, progress)
 

@@ -34,6 +34,8 @@ class Parcel:
     run: Run
     #: Members of the deployment whose hosts the inventory of the run lacks.
     absent: tuple[str, ...] = ()
+    #: Why an earlier step of the run came to nothing; empty if none did.
+    problem: str = ""
     #: The composition, where this host does not have it, and the revision that it was taken from.
     composition: Place | None = None
     revision: str | None = None
@@ -60,6 +62,7 @@ class Parcel:
                 "batch": list(self.batch),
                 "run": asdict(self.run),
                 "absent": list(self.absent),
+                "problem": self.problem,
                 "support": [self.support.path, self.support.name],
                 "composition": [place.path, place.name] if place else None,
                 "revision": self.revision,
@@ -88,6 +91,7 @@ class Parcel:
             support=Place(*data["support"]),
             run=Run(**data["run"]),
             absent=tuple(data["absent"]),
+            problem=data["problem"],
             composition=Place(*data["composition"]) if data["composition"] else None,
             revision=data["revision"],
             progress_file=data["progress_file"],

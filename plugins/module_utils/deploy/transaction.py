@@ -10,7 +10,6 @@ each other lies in the journal. Knows no platform and no builder, only their int
 from __future__ import annotations
 
 import typing as t
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ..errors import ComposeError, InputError, nearest
@@ -354,10 +353,8 @@ class Transaction:
         return result
 
     def give_up(self, problem: str) -> None:
-        """A step came to nothing: the run settles for that. Says nothing where there is no plan to be given up."""
-        with suppress(ComposeError):
-            journal = self.journal.read()
-            self.journal.write(replace(journal, problem=journal.problem or problem))
+        """An earlier step came to nothing, in whatever way: the run settles for that."""
+        self.journal.write(replace(self.journal.read(), problem=problem))
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:

@@ -161,8 +161,23 @@ def test_a_module_that_crashes_is_a_failure_with_its_reason(site: Site) -> None:
     )
     site.write(roles={"app": 1, "postgres": 0})
     run = site.play("build", expect=2)
-    assert run.result("Build")["msg"] == "the module has crashed: division by zero"
+    assert run.result("Build")["msg"] == "image_build: the module has crashed: division by zero"
     assert run.said("Module failed: division by zero")
+
+
+@pytest.mark.parametrize("host", ["localhost", "builder"])
+@pytest.mark.parametrize("module", ["image_build", "image_stage", "deployment_switch", "deployment_verify"])
+def test_a_step_that_is_killed_is_no_success(site: Site, module: str, host: str) -> None:
+    site.elsewhere()
+    site.write(roles={"app": 2, "postgres": 0})
+    run = site.play("deploy", "-e", f"compose_host={host}", DIES=module, expect=2)
+    settled = run.result("Settle")
+    assert settled["failed_nodes"] == ["app1", "app2"] and not settled["deployments"]["site"].get("release")
+    code = " (exit code 137)" if host == "localhost" else ""  # what stands in for ssh hides it
+    assert run.said(f"{module}: the module has crashed{code}: ")
+    assert site.releases() == []
+    # What one run has given up is nothing to the next.
+    assert site.play("deploy", "-e", f"compose_host={host}").result("Settle")["deployments"]["site"]["release"] == 1
 
 
 def test_one_refusal_beside_many_hosts_ends_check_mode_badly(site: Site) -> None:
