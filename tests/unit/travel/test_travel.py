@@ -180,6 +180,37 @@ def test_a_step_that_is_killed_is_no_success(site: Site, module: str, host: str)
     assert site.play("deploy", "-e", f"compose_host={host}").result("Settle")["deployments"]["site"]["release"] == 1
 
 
+@pytest.mark.parametrize("module", ["deployment_plan", "deployment_settle"])
+def test_a_run_whose_first_or_last_step_is_killed_has_failed(site: Site, module: str) -> None:
+    site.write(roles={"app": 2, "postgres": 0})
+    run = site.play("deploy", DIES=module, expect=2)
+    assert run.said(f"{module}: the module has crashed (exit code 137)")
+    assert site.play("deploy").result("Settle")["deployments"]["site"]["release"] == 1
+    assert site.play("deploy").result("Plan")["deployments"]["site"]["settled"]
+
+
+@pytest.mark.parametrize(
+    ("what", "passed"),
+    [("AnsiballZ_deployment_verify", 0), ("AnsiballZ_deployment_switch", 1), ("cat >$p/compose-parcel-", 5)],
+    ids=["module", "module-there", "parcel"],
+)
+def test_a_host_that_cannot_be_reached_for_a_step_is_no_success(site: Site, what: str, passed: int) -> None:
+    site.elsewhere()
+    site.write(roles={"app": 2, "postgres": 0})
+    arguments = ("-e", "compose_host=builder")
+    run = site.play("deploy", *arguments, AWAY=what, AWAY_AFTER=str(passed), expect=2)
+    assert run.result("Settle")["failed_nodes"] == ["app1", "app2"]
+    assert run.said("no route to host") and site.releases() == []
+    assert site.play("deploy", *arguments).result("Settle")["deployments"]["site"]["release"] == 1
+
+
+def test_progress_that_cannot_be_read_is_no_failure(site: Site) -> None:
+    site.elsewhere()
+    site.write(roles={"app": 2, "postgres": 0})
+    run = site.play("deploy", "-e", "compose_host=builder", AWAY="/tmp/compose-progress-", AWAY_AFTER="3")
+    assert run.result("Settle")["deployments"]["site"]["release"] == 1
+
+
 def test_one_refusal_beside_many_hosts_ends_check_mode_badly(site: Site) -> None:
     site.write(roles={"app": 101, "postgres": 0})
     text = (site.directory / "inventory/site.compose.yml").read_text()
