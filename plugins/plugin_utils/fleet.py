@@ -23,8 +23,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.result imp
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
-from ansible_collections.immutable.compose.plugins.plugin_utils import given_up
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
+from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Known, Memory
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
 from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
@@ -134,18 +134,22 @@ class FleetAction(ActionBase):
         planned = self._plan.deployments[name] if self._plan else None
         if planned and planned.failed:
             return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
+        memory = Memory(name)
         if not planned:
-            given_up.forget(name)
+            memory.begin()
         try:
-            hosts = self._hosts(name, batch, task_vars)
-            deployment = self._deployment(name, hosts)
+            known = (memory.recall() if planned else None) or self._known(name, task_vars)
+            deployment = self._with_secrets(known)
+            if self.name == "deployment_plan":
+                secretive = [node.name for node in deployment.nodes if node.secrets]
+                memory.keep(replace(known, secretive=(*secretive, *deployment.unreadable)))
             members = [node.name for node in deployment.nodes]
-            known = set(hosts)
-            absent = [member for member in members if member not in known]
-            args = self._arguments(hosts, batch, members, absent, task_vars)
+            here = set(known.hosts)
+            absent = [member for member in members if member not in here]
+            args = self._arguments(known.hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
-                deployment, batch, args, run=run, absent=absent, problem=given_up.recall(name)
+                deployment, batch, args, run=run, absent=absent, problem=memory.given_up
             )
             if self.step.boots_nodes:
                 forget(deployment.state)
@@ -155,7 +159,7 @@ class FleetAction(ActionBase):
             why = self._why(done)
             done.update(msg=why, **_failed(batch, why))
             if planned:
-                given_up.remember(name, why)
+                memory.give_up(why)
         # Those that the steps which go on with a plan act on; they need not say it again.
         return done if planned else {**done, "hosts": batch}
 
@@ -170,26 +174,31 @@ class FleetAction(ActionBase):
         last = "\n".join(str(words or "it left no words").strip().splitlines()[-_LAST:])
         return f"{self.name}: the module has crashed{code}: {last}"
 
-    def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
+    def _hosts(self, name: str, task_vars: dict[str, t.Any]) -> list[str]:
         """The hosts of a deployment that the inventory of this run has."""
         group = task_vars["groups"].get(group_of(name))
         if group is not None:
             return list(group)
         return [host for host in task_vars["groups"]["all"] if self._views[host].get("compose_deployment") == name]
 
-    def _deployment(self, name: str, hosts: list[str]) -> Deployment:
-        """With what only some steps need if this is one of them."""
-        deployment = from_hostvars(name, {host: self._views[host] for host in hosts})
+    def _known(self, name: str, task_vars: dict[str, t.Any]) -> Known:
+        """The deployment as the variables of its hosts have it."""
+        hosts = self._hosts(name, task_vars)
+        return Known(from_hostvars(name, {host: self._views[host] for host in hosts}), tuple(hosts), tuple(hosts))
+
+    def _with_secrets(self, known: Known) -> Deployment:
+        """The deployment, with secrets and credentials as far as this step needs them."""
+        deployment = known.deployment
         if self.step.secrets:
-            deployment = with_secrets(deployment, hosts, self._views, self._templar)
+            deployment = with_secrets(deployment, known.secretive, self._views, self._templar)
         if self.step.credentials:
-            variable = read(hosts[0], "compose_credentials", self._views, self._templar)
+            variable = read(known.hosts[0], "compose_credentials", self._views, self._templar)
             deployment = replace(deployment, credentials=credentials_of(deployment.platform, os.environ, variable))
         return deployment
 
     def _arguments(
         self,
-        hosts: list[str],
+        hosts: t.Sequence[str],
         batch: list[str],
         members: list[str],
         absent: list[str],
