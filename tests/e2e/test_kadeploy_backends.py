@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
 import typing as t
 from functools import partial
@@ -25,20 +26,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
         yield site
 
 
-@pytest.fixture
-def ssh_config(site: Site, tmp_path: Path) -> t.Iterator[Path]:
+@pytest.fixture(scope="module")
+def ssh_config(site: Site, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Path]:
     """A frontend, ``fe``: an SSH server of this host, where Kadeploy's commands are."""
+    tmp_path = tmp_path_factory.mktemp("frontend")
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)], check=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     Path("/run/sshd").mkdir(exist_ok=True)
     (tmp_path / "home").mkdir()
-    path = f"{SIMULATORS / 'kadeploy/bin'}:/usr/local/bin:/usr/bin:/bin"
-    python = Path(
-        subprocess.run(["which", "python3"], capture_output=True, text=True, check=True).stdout.strip()
-    ).parent
-    settings = f"PATH={python}:{path} USER=alice HOME={tmp_path}/home KADEPLOY3_CONFIG_DIR={site.state}"
+    path = f"{SIMULATORS / 'kadeploy/bin'}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    settings = f"PATH={path} USER=alice HOME={tmp_path}/home KADEPLOY3_CONFIG_DIR={site.state}"
     options = {
         "ListenAddress": "127.0.0.1",
         "Port": port,
@@ -86,7 +85,7 @@ def lab_on(lab_of: t.Callable[..., Lab], name: str, site: Site, platform: dict[s
     return lab
 
 
-def test_commands_on_a_frontend(lab_of: t.Callable[..., Lab], site: Site, ssh_config: Path) -> None:
+def test_commands_on_a_frontend(site: Site, ssh_config: Path, lab_of: t.Callable[..., Lab]) -> None:
     where = {"backend": "command", "frontend": "fe", "ssh_config": str(ssh_config), "machines": ["sim-1"]}
     nodes = {"backend1": {"address": site.machines["sim-1"]["address"]}}
     lab = lab_on(lab_of, "commands", site, where, nodes=nodes)
