@@ -13,9 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from ...describe.options import words_of
 from ...errors import InputError
 from ...model.deployment import Node
+from ...nodes.frontend import Frontend
 
 #: Machines whose addresses are looked up at the same time.
 _PARALLEL = 32
+#: The same on a frontend; seconds for all of them.
+_RESOLVES = 'for m; do getent ahostsv4 "$m" | { read -r a rest && echo "$m $a"; } || true; done'
+_RESOLVED = 60.0
 _RANGE = re.compile(r"^(.*?)\[([\d,-]+)\](.*)$")
 
 
@@ -87,13 +91,21 @@ def cluster_of(machine: str) -> str:
     return re.sub(r"-?\d+$", "", machine.split(".")[0])
 
 
-def addresses(machines: t.Collection[str]) -> dict[str, str]:
-    """Machine → its IPv4 address, as this host's resolver has it; those that it does not know are left out."""
+def addresses(machines: t.Collection[str], frontend: Frontend | None = None) -> dict[str, str]:
+    """Machine → its IPv4 address; those that nobody knows are left out.
+
+    :param frontend: is asked for what this host's resolver does not know.
+    """
     if not machines:
         return {}
     with ThreadPoolExecutor(max_workers=min(_PARALLEL, len(machines))) as pool:
         found = dict(zip(machines, pool.map(_resolve, machines)))
-    return {machine: address for machine, address in found.items() if address}
+    known = {machine: address for machine, address in found.items() if address}
+    rest = [machine for machine in found if machine not in known]
+    if frontend is not None and rest:
+        lines = frontend.run(["sh", "-c", _RESOLVES, "sh", *rest], _RESOLVED).stdout.splitlines()
+        known |= dict(t.cast("tuple[str, str]", tuple(line.split())) for line in lines)
+    return known
 
 
 def _resolve(machine: str) -> str:
