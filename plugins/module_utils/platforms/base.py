@@ -45,6 +45,14 @@ class Lost:
     certain: bool
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """The platform of another deployment on the same host, and what the run is about to start there."""
+
+    platform: Platform
+    starts: t.Collection[str]
+
+
 Tell = t.Callable[[str, NodeResult], None]
 
 
@@ -79,6 +87,8 @@ class Platform(ABC):
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.deployment = deployment
         self.progress = progress
+        #: What :meth:`check` has to count in, though it does not run yet.
+        self.neighbours: t.Sequence[Neighbour] = ()
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
