@@ -13,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from ...describe.options import words_of
 from ...errors import InputError
 from ...model.deployment import Node
+from ...model.result import Problem
+from ..problems import noting
 
 #: Machines whose addresses are looked up at the same time.
 _PARALLEL = 32
+_WHICH = "'machine' in its options in the deployment file, or 'machines' for all, says which ones there are"
 _RANGE = re.compile(r"^(.*?)\[([\d,-]+)\](.*)$")
 
 
@@ -66,20 +69,23 @@ def offered(node: Node, lent: t.Sequence[str] = ()) -> list[str]:
     return [machine for word in words for machine in expanded(word)] or list(lent)
 
 
-def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
-    """Refuse nodes without a machine of their own. :raises InputError: names them."""
-    users: dict[str, str] = {}
+def unbound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> list[Problem]:
+    """The nodes without a machine of their own."""
+    users: dict[str, list[str]] = {}
+    for name, machine in bound.items():
+        users.setdefault(machine, []).append(name)
+    problems: list[Problem] = []
     for node in nodes:
-        if node.name not in bound:
-            there = offered(node)
-            has = f"machines has {len(there)} only, and other nodes have them" if there else "it has no machine"
-            raise InputError(
-                f"node {node.name!r}: {has}; 'machine' in its options in the deployment file, or 'machines' for all, "
-                "says which ones there are"
-            )
-        machine = bound[node.name]
-        if users.setdefault(machine, node.name) != node.name:
-            raise InputError(f"nodes {users[machine]!r} and {node.name!r} have the same machine, {machine}")
+        with noting(problems, node.name, key="machine", remedy=_WHICH):
+            if node.name not in bound:
+                there = offered(node)
+                many = f"machines has {len(there)} only, and other nodes have them"
+                raise InputError(many if there else "it has no machine")
+            names = users[bound[node.name]]
+            if len(names) > 1:
+                shown = " and ".join(map(repr, names))
+                raise InputError(f"nodes {shown} have the same machine, {bound[node.name]}")
+    return problems
 
 
 def cluster_of(machine: str) -> str:
