@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 import yaml
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -155,6 +156,11 @@ class FleetAction(ActionBase):
                 forget(deployment.state)
         except ComposeError as error:
             done = {"failed": True, "msg": str(error)}
+        except AnsibleConnectionFailure as error:
+            if not planned:
+                raise
+            # Ansible would drop the host that the task runs for, and take the next step for another one.
+            done = {"failed": True, "msg": f"{self.name}: {error}"}
         if done.get("failed"):
             why = self._why(done)
             done.update(msg=why, **_failed(batch, why))

@@ -17,10 +17,11 @@ import tempfile
 import threading
 import typing as t
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -289,19 +290,22 @@ class _There:
     def read(self, offset: int, *, wait: bool) -> bytes:
         path = shlex.quote(self._path)
         looks = 2 * REMOTE_POLL if wait else 0
-        # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all.
-        shown = self._action._low_level_execute_command(
-            f": >{shlex.quote(self._path + SEEN)}; n=0;"
-            f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
-            f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
-        )
+        # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all. How the
+        # step ends is heard over the module's own connection.
         try:
+            shown = self._action._low_level_execute_command(
+                f": >{shlex.quote(self._path + SEEN)}; n=0;"
+                f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
+                f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
+            )
             return base64.b64decode("".join(str(shown["stdout"]).split()), validate=True)
-        except binascii.Error:
+        except (AnsibleConnectionFailure, binascii.Error):
             return b""
 
     def remove(self) -> None:
-        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)} {shlex.quote(self._path + SEEN)}")
+        command = f"rm -f {shlex.quote(self._path)} {shlex.quote(self._path + SEEN)}"
+        with suppress(AnsibleConnectionFailure):  # the next run removes it
+            self._action._low_level_execute_command(command)
 
 
 @contextmanager

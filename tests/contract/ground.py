@@ -40,6 +40,8 @@ class Ground(ABC):
     has_console: t.ClassVar[bool] = True
     #: Whether nodes may have data volumes; else the roles that have some are refused.
     keeps_data: t.ClassVar[bool] = True
+    #: Whether a machine that has ended can be told from one that does not answer.
+    sees_ends: t.ClassVar[bool] = True
 
     def __init__(self, directory: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
         self.directory = directory

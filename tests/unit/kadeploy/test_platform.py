@@ -85,8 +85,8 @@ def test_all_that_is_wrong_is_told_at_once(serve: Serve, tmp_path: Path) -> None
         ("web2", "machine"),
         ("web3", "machine"),
         ("web4", "machine"),
-        (None, "directory"),
         ("web3", "address"),
+        (None, "directory"),
         ("web1", "machine"),
     ]
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...errors import ComposeError, InputError, nearest
+from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
@@ -31,12 +31,13 @@ from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
 from ..problems import missing, noting, refuse
 from . import machines
+from .access import Access
+from .backend import Backend
 from .deployments import Deployer, Group, name_of
 from .lender import Lender
 from .options import ENVIRONMENT, OPTIONS
 from .outcome import Outcome
-from .power import Power
-from .rest import Rest
+from .power import Logins, Management, Power
 from .store import Store
 
 if t.TYPE_CHECKING:
@@ -85,20 +86,24 @@ class Kadeploy(ForgetfulPlatform):
             raise InputError(f"{name} is {' and '.join(sorted(map(str, given)))}, expected the same for all nodes")
         return next(iter(given), OPTIONS[name].default)
 
-    def _needed(self, name: str) -> str:
-        value = self._setting(name)
-        if not value:
-            raise InputError(f"platform kadeploy: the option {name!r} is missing in the deployment file")
-        return str(value)
-
     @property
     def _user(self) -> str:
         return str(self._setting("user") or self.deployment.credentials.get("user") or getpass.getuser())
 
     @cached_property
-    def _rest(self) -> Rest:
-        password = self.deployment.credentials.get("password", "")
-        return Rest(self._needed("url"), self._user, password, self._setting("ca_file") or "")
+    def _access(self) -> Access:
+        mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
+        names = ("backend", "url", "site", "ca_file", "frontend", "ssh_config", "directory", "directory_url")
+        return Access(
+            **{name: str(self._setting(name) or "") for name in names},
+            user=self._user,
+            password=self.deployment.credentials.get("password", ""),
+            owner=f"{self.deployment.name}-{mark}",
+        )
+
+    @cached_property
+    def _backend(self) -> Backend:
+        return self._access.open(self._store)
 
     @cached_property
     def _lender(self) -> Lender | None:
@@ -109,13 +114,13 @@ class Kadeploy(ForgetfulPlatform):
 
     @cached_property
     def _store(self) -> Store:
-        mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
-        owner = f"{self.deployment.name}-{mark}"
-        return Store(self._needed("directory"), self._setting("directory_url"), owner, self._secret)
+        return self._access.store(self._secret)
 
     @cached_property
     def _power(self) -> Power:
-        return Power(self._rest, self.progress)
+        if self._backend.has_power:
+            return Management(self._backend, self.progress)
+        return Logins(lambda name: self._connection(self._as_told(name)), self.progress)
 
     def _secret(self) -> str:
         self._keys.login_public_key()
@@ -128,7 +133,7 @@ class Kadeploy(ForgetfulPlatform):
 
     @cached_property
     def _deployer(self) -> Deployer:
-        return Deployer(self._rest, self._store, self._prefix, self.progress)
+        return Deployer(self._backend, self._store, self._prefix, self.progress)
 
     @cached_property
     def _bound(self) -> dict[str, str]:
@@ -153,40 +158,23 @@ class Kadeploy(ForgetfulPlatform):
         problems = super().check(nodes) + missing("ssh")
         if not self._lender:
             problems += machines.unbound(self.deployment.nodes, self._bound)
-        with noting(problems, key="directory"):
-            self._store.require()
-        if self._lender:
-            with noting(problems, key="reservation"):
-                self._lender.check()
         # With a reservation, nodes may get their machines later.
         placed = [node for node in nodes if node.name in self._bound]
-        problems += self._without_address(placed)
-        with noting(problems, key="url"):
-            problems += self._unknown(placed, self._rest.nodes())
+        problems += machines.homeless(placed, self._bound)
+        with noting(problems):  # without this, nobody can be asked
+            self._access.require({option for node in nodes for option, value in node.options.items() if value})
+            with noting(problems, key="directory"):
+                self._store.require()
+            if self._lender:
+                with noting(problems, key="reservation"):
+                    self._lender.check()
+            problems += self._unknown(placed)
         return problems
 
-    def _unknown(self, nodes: t.Sequence[Node], known: t.Collection[str]) -> list[Problem]:
+    def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
         """The nodes whose machine Kadeploy does not have."""
-        where = f"Kadeploy at {self._rest.url} has no machine"
-        return [
-            Problem(f"{where} {machine!r}{nearest(machine, known)}", key="machine", node=node.name)
-            for node in nodes
-            if (machine := self._bound[node.name]) not in known
-        ]
-
-    def _without_address(self, nodes: t.Sequence[Node]) -> list[Problem]:
-        """The nodes of whose machine nobody knows the address."""
-        return [
-            Problem(
-                f"node {node.name!r} has no address: the resolver of this host does not know its machine "
-                f"{self._bound[node.name]!r}",
-                key="address",
-                node=node.name,
-                remedy="'address' of the node in the deployment file says it",
-            )
-            for node in nodes
-            if node.address is None
-        ]
+        known = self._backend.nodes()
+        return machines.unknown(nodes, self._bound, known, f"{self._backend.where} has no machine")
 
     # -- reservations ----------------------------------------------------------------------------------------------
 
@@ -199,7 +187,7 @@ class Kadeploy(ForgetfulPlatform):
         refuse(machines.unbound(nodes, self._bound))
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
-        refuse([*self._unknown(placed, self._rest.nodes()), *self._without_address(placed)])
+        refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
         return done
 
     def run_failed(self) -> None:
@@ -212,7 +200,7 @@ class Kadeploy(ForgetfulPlatform):
 
     def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         asked = [node.name for node in nodes if not node.address_given and node.name in self._bound]
-        found = machines.addresses({self._bound[name] for name in asked})
+        found = machines.addresses({self._bound[name] for name in asked}, self._access.frontend_host)
         return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
@@ -228,8 +216,10 @@ class Kadeploy(ForgetfulPlatform):
 
     def _known(self, name: str) -> Node:
         """A node, also one that the deployment does not have any more."""
-        if name in self._nodes:
-            return self._nodes[name]
+        return self._nodes[name] if name in self._nodes else self._as_told(name)
+
+    def _as_told(self, name: str) -> Node:
+        """A node as it was when it was last told to boot."""
         boot = Ledger(self.state, name).readable()[0]
         if boot is None:
             return Node(name, "")
@@ -319,7 +309,7 @@ class Kadeploy(ForgetfulPlatform):
         self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
 
     def teardown(self) -> None:
-        if self._setting("directory"):
+        if self._access.directory:
             self._store.remove()
         if self._lender:
             self._lender.release()
@@ -352,7 +342,7 @@ class Kadeploy(ForgetfulPlatform):
         """Give a node whose machine has failed another one, if there is one. One that the file names stays."""
         lent = self._lender.machines if self._lender else ()
         spares = [each for each in machines.offered(node, lent) if each not in {*self._broken, *self._bound.values()}]
-        found = machines.addresses(spares[:1])
+        found = machines.addresses(spares[:1], self._access.frontend_host)
         if node.options.get("machine") or node.address_given or not found:
             return
         old = self._bound[node.name]
@@ -373,8 +363,9 @@ class Kadeploy(ForgetfulPlatform):
     def _leave(self, targets: t.Sequence[Target]) -> None:
         """Switch off machines that nodes move away from: at no time may two be the same node."""
         taken = {str(self.option(target.node, "machine")) for target in targets} | set(self._bound.values())
-        left = {self._told(target.node.name) for target in targets} - taken - {""}
-        for machine, why in self._power.switch_off({machine: machine for machine in left}).items():
+        told = {self._told(target.node.name): target.node.name for target in targets}
+        left = {machine: name for machine, name in told.items() if machine and machine not in taken}
+        for machine, why in self._power.switch_off(left).items():
             self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
 
     def _deploy(self, group: Group) -> dict[str, NodeResult]:
@@ -387,6 +378,14 @@ class Kadeploy(ForgetfulPlatform):
         if outcome.error is None:
             self._broken.update(outcome.failed)
         return {name: _result(name, machine, group, outcome) for machine, name in nodes.items()}
+
+    def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
+        outcomes = super().stop(names, tell)
+        for name in names if not self._backend.has_power else ():
+            boot = Ledger(self.state, name).readable()[0]
+            if boot is not None:  # nobody can tell later that it is off: what it boots next is what matters
+                Ledger(self.state, name).intend(boot)
+        return outcomes
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         known = {name: self._machine(name) for name in names if Ledger(self.state, name).exists()}
