@@ -16,20 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...errors import ComposeError, InputError, nearest
+from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
 from ...model.image import Image
-from ...model.result import NodeResult
+from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
 from ...nodes.probe import Expected, facts_of, probe
-from ...process import need
 from ...progress import Progress, listed
 from ..base import Lost, Tell, distinct_images
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
+from ..problems import missing, noting, refuse
 from . import machines
 from .access import Access
 from .backend import Backend
@@ -154,33 +154,27 @@ class Kadeploy(ForgetfulPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        super().check(nodes)
-        need("ssh")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = super().check(nodes) + missing("ssh")
         if not self._lender:
-            machines.require_bound(self.deployment.nodes, self._bound)
-        self._access.require({option for node in nodes for option, value in node.options.items() if value})
-        self._store.require()
-        known = self._backend.nodes()
-        if self._lender:
-            self._lender.check()
+            problems += machines.unbound(self.deployment.nodes, self._bound)
         # With a reservation, nodes may get their machines later.
-        self._require_machines([node for node in nodes if node.name in self._bound], known)
+        placed = [node for node in nodes if node.name in self._bound]
+        problems += machines.homeless(placed, self._bound)
+        with noting(problems):  # without this, nobody can be asked
+            self._access.require({option for node in nodes for option, value in node.options.items() if value})
+            with noting(problems, key="directory"):
+                self._store.require()
+            if self._lender:
+                with noting(problems, key="reservation"):
+                    self._lender.check()
+            problems += self._unknown(placed)
+        return problems
 
-    def _require_machines(self, nodes: t.Sequence[Node], known: t.Collection[str]) -> None:
-        """:raises InputError: Kadeploy does not have a node's machine, or nobody knows its address."""
-        for node in nodes:
-            machine = self._bound[node.name]
-            if machine not in known:
-                raise InputError(
-                    f"node {node.name!r}: {self._backend.where} has no machine {machine!r}{nearest(machine, known)}"
-                )
-        for node in nodes:
-            if node.address is None:
-                raise InputError(
-                    f"node {node.name!r} has no address: the resolver of this host does not know its machine "
-                    f"{self._bound[node.name]!r}; 'address' of the node in the deployment file says it"
-                )
+    def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """The nodes whose machine Kadeploy does not have."""
+        known = self._backend.nodes()
+        return machines.unknown(nodes, self._bound, known, f"{self._backend.where} has no machine")
 
     # -- reservations ----------------------------------------------------------------------------------------------
 
@@ -190,10 +184,10 @@ class Kadeploy(ForgetfulPlatform):
         done = self._lender.acquire()
         vars(self).pop("_bound", None)
         nodes = self.deployment.nodes
-        machines.require_bound(nodes, self._bound)
+        refuse(machines.unbound(nodes, self._bound))
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
-        self._require_machines(placed, self._backend.nodes())
+        refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
         return done
 
     def run_failed(self) -> None:
