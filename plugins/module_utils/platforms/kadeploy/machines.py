@@ -11,7 +11,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ...describe.options import words_of
-from ...errors import InputError
+from ...errors import InputError, nearest
 from ...model.deployment import Node
 from ...nodes.frontend import Frontend
 
@@ -84,6 +84,24 @@ def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
         machine = bound[node.name]
         if users.setdefault(machine, node.name) != node.name:
             raise InputError(f"nodes {users[machine]!r} and {node.name!r} have the same machine, {machine}")
+
+
+def require_known(nodes: t.Sequence[Node], bound: t.Mapping[str, str], known: t.Collection[str], where: str) -> None:
+    """Refuse machines that Kadeploy does not have, or whose address nobody knows.
+
+    :param known: all machines that it has; :param where: what it is called.
+    :raises InputError: names node and machine.
+    """
+    for node in nodes:
+        machine = bound[node.name]
+        if machine not in known:
+            raise InputError(f"node {node.name!r}: {where} has no machine {machine!r}{nearest(machine, known)}")
+    for node in nodes:
+        if node.address is None:
+            raise InputError(
+                f"node {node.name!r} has no address: the resolver of this host does not know its machine "
+                f"{bound[node.name]!r}; 'address' of the node in the deployment file says it"
+            )
 
 
 def cluster_of(machine: str) -> str:
