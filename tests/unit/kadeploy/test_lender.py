@@ -20,6 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.oar import desk
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import lender, machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ...contract.killing import until_done
@@ -64,14 +65,14 @@ def site(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Ite
 
 
 def test_reserved_once_and_given_back_at_the_end(site: Site) -> None:
-    site.platform().check(site.deployment.nodes)
+    refuse(site.platform().check(site.deployment.nodes))
     assert site.running() == []
     assert site.platform().acquire() is True
     again = site.platform()
     assert again.acquire() is False and site.running() == ["compose-lab"]
     found = again.addresses(site.deployment.nodes)
     assert found == {name: f"192.0.2.{machine[-1]}" for name, machine in again._bound.items()} and len(found) == 2
-    again.check([replace(node, address=found[node.name]) for node in site.deployment.nodes])
+    refuse(again.check([replace(node, address=found[node.name]) for node in site.deployment.nodes]))
     again.teardown()
     again.teardown()
     assert site.running() == [] and not list(Path(site.deployment.state).glob("*"))
@@ -130,7 +131,7 @@ def test_refused_before_anything_is_reserved(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with pytest.raises(ComposeError, match=says):
-        site.platform(**changes).check(site.deployment.nodes)
+        refuse(site.platform(**changes).check(site.deployment.nodes))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_refused_by_oar(site: Site, changes: dict[str, t.Any], says: str) -> Non
 def test_another_job_of_that_name(site: Site) -> None:
     site.platform().acquire()
     with pytest.raises(InputError, match=r"Asked for: walltime 2:0:0\. It has: walltime 1:0:0"):
-        site.platform(walltime="2:0:0").check(site.deployment.nodes)
+        refuse(site.platform(walltime="2:0:0").check(site.deployment.nodes))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_without_a_reservation_nothing_bounds_it(serve: Serve, tmp_path: Path) -
 def test_a_reservation_that_the_file_lost_is_not_forgotten(site: Site) -> None:
     site.platform().acquire()
     without = Kadeploy(replace(site.deployment, reservation=None), Progress())
-    for refused in (lambda: without.check(site.deployment.nodes), without.teardown):
+    for refused in (lambda: refuse(without.check(site.deployment.nodes)), without.teardown):
         with pytest.raises(InputError, match="the deployment has job 1 for its machines, but its file has no"):
             refused()
     site.platform().teardown()

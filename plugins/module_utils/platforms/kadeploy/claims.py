@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import typing as t
-from contextlib import suppress
 from dataclasses import dataclass
 
 from ...errors import InputError
 from ...model import codec
+from ...model.result import Problem
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,31 @@ class Claims:
         claimed = _read(self._state)
         return claimed.nodes if claimed else {}
 
-    def require_free(self, site: str, wanted: t.Mapping[str, str]) -> None:
-        """Refuse machines that nodes of other deployments have.
+    def elsewhere(self, site: str, wanted: t.Mapping[str, str]) -> list[Problem]:
+        """The nodes whose machines nodes of other deployments have.
 
         :param wanted: node → machine.
-        :raises InputError: names both nodes.
         """
-        beside = os.path.dirname(self._state)
-        with suppress(FileNotFoundError):
-            for entry in sorted(os.listdir(beside)):
-                other = _read(os.path.join(beside, entry)) if entry != os.path.basename(self._state) else None
-                if other is None or not _may_be_same(other.site, site):
-                    continue
-                owners = {machine: node for node, machine in other.nodes.items()}
-                for node, machine in wanted.items():
-                    if machine in owners:
-                        raise InputError(
-                            f"node {node!r} is to have the machine {machine}, which node {owners[machine]!r} of the "
-                            f"deployment {entry!r} has: give it another one, or destroy that deployment first"
-                        )
+        beside, own = os.path.split(self._state)
+        entries = sorted(os.listdir(beside)) if os.path.isdir(beside) else []
+        problems = []
+        for deployment in entries:
+            other = _read(os.path.join(beside, deployment)) if deployment != own else None
+            if other is None or not _may_be_same(other.site, site):
+                continue
+            owners = {machine: node for node, machine in other.nodes.items()}
+            problems += [
+                Problem(
+                    f"node {node!r} is to have the machine {machine}, which node {owners[machine]!r} of the deployment "
+                    f"{deployment!r} has",
+                    key="machine",
+                    node=node,
+                    remedy="give it another one, or destroy that deployment first",
+                )
+                for node, machine in wanted.items()
+                if machine in owners
+            ]
+        return problems
 
     def write(self, site: str, nodes: t.Mapping[str, str]) -> None:
         """These nodes have these machines; others keep theirs."""

@@ -22,15 +22,15 @@ from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
 from ...model.image import Image
-from ...model.result import NodeResult
+from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
 from ...nodes.probe import Expected, facts_of, probe
-from ...process import need
 from ...progress import Progress, listed
 from ..base import Lost, Tell, distinct_images
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
+from ..problems import missing, noting, refuse
 from . import machines
 from .access import Access
 from .backend import Backend
@@ -167,22 +167,30 @@ class Kadeploy(ForgetfulPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        super().check(nodes)
-        need("ssh")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = super().check(nodes) + missing("ssh")
         if not self._lender:
-            require_none(self.state)
-            machines.require_bound(self.deployment.nodes, self._bound)
-            self._claims.require_free(self._access.place, self._bound)
-        self._access.require({option for node in nodes for option, value in node.options.items() if value})
-        self._store.require()
-        known = self._backend.nodes()
-        if self._lender:
-            self._lender.check()
+            problems += machines.unbound(self.deployment.nodes, self._bound)
+            problems += self._claims.elsewhere(self._access.place, self._bound)
+            with noting(problems, key="reservation"):
+                require_none(self.state)
         # With a reservation, nodes may get their machines later.
-        machines.require_known(
-            [node for node in nodes if node.name in self._bound], self._bound, known, self._backend.where
-        )
+        placed = [node for node in nodes if node.name in self._bound]
+        problems += machines.homeless(placed, self._bound)
+        with noting(problems):  # without this, nobody can be asked
+            self._access.require({option for node in nodes for option, value in node.options.items() if value})
+            with noting(problems, key="directory"):
+                self._store.require()
+            if self._lender:
+                with noting(problems, key="reservation"):
+                    self._lender.check()
+            problems += self._unknown(placed)
+        return problems
+
+    def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """The nodes whose machine Kadeploy does not have."""
+        known = self._backend.nodes()
+        return machines.unknown(nodes, self._bound, known, f"{self._backend.where} has no machine")
 
     # -- reservations ----------------------------------------------------------------------------------------------
 
@@ -192,10 +200,10 @@ class Kadeploy(ForgetfulPlatform):
         done = self._lender.acquire()
         vars(self).pop("_bound", None)
         nodes = self.deployment.nodes
-        machines.require_bound(nodes, self._bound)
+        refuse(machines.unbound(nodes, self._bound))
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
-        machines.require_known(placed, self._bound, self._backend.nodes(), self._backend.where)
+        refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
         return done
 
     def run_failed(self) -> None:
@@ -304,7 +312,7 @@ class Kadeploy(ForgetfulPlatform):
                 volumes = ", ".join(image.volumes)
                 raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kadeploy lacks")
         if not self._lender:
-            self._claims.require_free(self._access.place, self._bound)
+            refuse(self._claims.elsewhere(self._access.place, self._bound))
         self._claims.write(self._access.place, self._bound)
         copied = [self._stage(image) for image in images]
         for group in self._groups(targets):

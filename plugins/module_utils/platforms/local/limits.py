@@ -12,7 +12,7 @@ import os
 import typing as t
 from dataclasses import dataclass, fields
 
-from ...errors import ComposeError
+from ...model.result import Problem
 
 _UNLIMITED = 1 << 62
 
@@ -149,11 +149,10 @@ class Host:
             return []
 
 
-def require(needs: t.Sequence[Needs], host: Host | None = None) -> None:
-    """Refuse nodes that this host cannot run together with what it runs already.
+def lacking(needs: t.Sequence[Needs], host: Host | None = None) -> list[Problem]:
+    """What this host lacks to run nodes together with what it runs already: every limit, and how to raise it.
 
     :param needs: of each node that is to be started.
-    :raises ComposeError: names every limit, and how to raise it.
     """
     host = host or Host()
     total = sum(needs, Needs())
@@ -163,5 +162,4 @@ def require(needs: t.Sequence[Needs], host: Host | None = None) -> None:
         count = sum(bool(getattr(need, each.name)) for need in needs)
         limits = getattr(host, each.name)() if needed else []  # counting takes a while
         lacks += [lack for lack in (limit.lack(count, needed) for limit in limits) if lack]
-    if lacks:
-        raise ComposeError("; ".join(lacks))
+    return [Problem(lack) for lack in lacks]
