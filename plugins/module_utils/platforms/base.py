@@ -102,6 +102,11 @@ class Platform(ABC):
         """
         return True
 
+    @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        """Node → the name of its machine, where it has one that is not its own, and that is known to this host."""
+        return {}
+
     def option(self, node: Node, name: str) -> t.Any:
         """Value of an option for a node, or its default."""
         return node.options.get(name, self.options[name].default)
