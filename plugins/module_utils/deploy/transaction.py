@@ -19,8 +19,9 @@ from ..model.deployment import Node
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
-from ..model.result import NodeResult
+from ..model.result import NodeResult, Problem
 from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, StepResult
+from ..platforms.problems import noting, refuse
 from .desired import Meant
 from .engine import Engine, bundles
 from .journal import JournalFile
@@ -61,15 +62,17 @@ class Transaction:
         """
         engine, platform = self.engine, self.engine.platform
         self._refuse_strangers(wish.replace)
+        problems: list[Problem] = []
         for node in engine.nodes:
             if hold:
-                engine.documents.require_secrets(node)
+                with noting(problems, node.name):
+                    engine.documents.require_secrets(node)
             elif node.name in engine.deployment.unreadable:
                 why = engine.deployment.unreadable[node.name]
                 self.progress.say(f"plan {node.name}: its document is not compared: {why}")
         roles = sorted({node.role for node in engine.nodes})
         desired = None if wish.release is not None else engine.desired.composed(roles)
-        platform.check(engine.nodes)
+        refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)
 

@@ -96,7 +96,12 @@ class Sketched(Answers):
         write_json(self._path, records)
         return outcomes
 
+    def commit(self, nodes, release):
+        dies("deployment_settle")
+        super().commit(nodes, release)
+
     def observe(self, nodes):
+        dies("deployment_plan")
         records = self._records()
         for record in records.values():
             record.pop("said", None)
@@ -123,10 +128,18 @@ class Talker(Shell):
 """
 
 #: What runs commands "elsewhere": the last argument of ssh is the command. With a terminal, lines end as there, and
-#: what comes on standard error is among them. Each command is noted.
+#: what comes on standard error is among them. Each command is noted. Of the commands that contain ``AWAY`` only the
+#: first ``AWAY_AFTER`` get through.
 SSH = """#!/bin/sh
 terminal=
 for command; do [ "$command" = -tt ] && terminal=1; done
+if [ "$AWAY" ]; then
+  case $command in
+    *"$AWAY"*)
+      echo >>DIRECTORY/away
+      if [ "$(wc -l <DIRECTORY/away)" -gt "${AWAY_AFTER:-0}" ]; then echo no route to host >&2; exit 255; fi ;;
+  esac
+fi
 echo "$command" >>DIRECTORY/calls
 [ $terminal ] || exec sh -c "$command"
 sh -c "$command" </dev/null 2>&1 | sed 's/$/\\r/'
