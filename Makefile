@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -55,6 +55,9 @@ test-sanity: ## ansible-test, galaxy-importer
 
 test-contract: ## what every platform must do, over each that there is
 	@tests/tools/gate.sh contract
+
+test-backends: ## the same, over the other ways by which some platforms are asked; not part of `make test`
+	@tests/tools/gate.sh backends
 
 test-e2e: ## end-to-end tests
 	@tests/tools/gate.sh smoke e2e

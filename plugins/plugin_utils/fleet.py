@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 import yaml
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -18,12 +19,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe import 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.plan import SWITCHED
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
+from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Known, Memory
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
 from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
@@ -62,6 +65,8 @@ STEPS: t.Mapping[str, Step] = {
 
 #: What a result says of all deployments together, and not once more for each.
 _TOLD_ONCE = ("nodes", "failed_nodes", "diff", "exception")
+#: Lines that are shown of what a crashed module left.
+_LAST = 20
 #: Strategies under which a task runs for each host, whatever it says.
 _NOT_ONCE = ("free", "host_pinned")
 
@@ -92,6 +97,7 @@ class FleetAction(ActionBase):
         deployments: dict[str, dict[str, t.Any]] = {}
         found = self._deployments(task_vars)
         self.several = len(found) > 1
+        self._beside: list[Beside] = []
         for name, batch in found.items():
             deployments[name] = self._for(name, batch, task_vars)
         if not deployments:
@@ -131,47 +137,78 @@ class FleetAction(ActionBase):
         planned = self._plan.deployments[name] if self._plan else None
         if planned and planned.failed:
             return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
+        memory, plans = Memory(name), self.name == "deployment_plan"
+        if plans:
+            memory.begin()
         try:
-            hosts = self._hosts(name, batch, task_vars)
-            deployment = self._deployment(name, hosts)
+            known = (memory.recall() if planned else None) or self._known(name, task_vars)
+            deployment = self._with_secrets(known)
+            if plans:
+                secretive = [node.name for node in deployment.nodes if node.secrets]
+                memory.keep(replace(known, secretive=(*secretive, *deployment.unreadable)))
             members = [node.name for node in deployment.nodes]
-            known = set(hosts)
-            absent = [member for member in members if member not in known]
-            args = self._arguments(hosts, batch, members, absent, task_vars)
+            here = set(known.hosts)
+            absent = [member for member in members if member not in here]
+            args = self._arguments(known.hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
-                deployment, batch, args, run=run, absent=absent
+                deployment, batch, args, run=run, absent=absent, beside=self._beside, problem=memory.given_up
             )
+            if plans and not done.get("failed"):
+                self._beside.append(Beside(known.deployment, _starts(done)))
             if self.step.boots_nodes:
                 forget(deployment.state)
         except ComposeError as error:
             done = {"failed": True, "msg": str(error)}
+        except AnsibleConnectionFailure as error:
+            if not planned:
+                raise
+            # Ansible would drop the host that the task runs for, and take the next step for another one.
+            done = {"failed": True, "msg": f"{self.name}: {error}"}
         if done.get("failed"):
-            done.setdefault("msg", _why_crashed(done))
-            done.update(_failed(batch, str(done["msg"])))
+            why = self._why(done)
+            done.update(msg=why, **_failed(batch, why))
+            if planned:
+                memory.give_up(why)
         # Those that the steps which go on with a plan act on; they need not say it again.
         return done if planned else {**done, "hosts": batch}
 
-    def _hosts(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> list[str]:
+    def _why(self, result: t.Mapping[str, t.Any]) -> str:
+        """What there is to say of a module that failed: its own words, or what is left of one that was ended."""
+        ended = "module_stdout" in result  # it could give no result
+        if "msg" in result and not ended:
+            return str(result["msg"])
+        error = result.get("exception")
+        words = result.get("module_stderr") if ended else getattr(getattr(error, "event", None), "msg", error)
+        code = f" (exit code {result['rc']})" if result.get("rc") else ""
+        last = "\n".join(str(words or "it left no words").strip().splitlines()[-_LAST:])
+        return f"{self.name}: the module has crashed{code}: {last}"
+
+    def _hosts(self, name: str, task_vars: dict[str, t.Any]) -> list[str]:
         """The hosts of a deployment that the inventory of this run has."""
         group = task_vars["groups"].get(group_of(name))
         if group is not None:
             return list(group)
         return [host for host in task_vars["groups"]["all"] if self._views[host].get("compose_deployment") == name]
 
-    def _deployment(self, name: str, hosts: list[str]) -> Deployment:
-        """With what only some steps need if this is one of them."""
-        deployment = from_hostvars(name, {host: self._views[host] for host in hosts})
+    def _known(self, name: str, task_vars: dict[str, t.Any]) -> Known:
+        """The deployment as the variables of its hosts have it."""
+        hosts = self._hosts(name, task_vars)
+        return Known(from_hostvars(name, {host: self._views[host] for host in hosts}), tuple(hosts), tuple(hosts))
+
+    def _with_secrets(self, known: Known) -> Deployment:
+        """The deployment, with secrets and credentials as far as this step needs them."""
+        deployment = known.deployment
         if self.step.secrets:
-            deployment = with_secrets(deployment, hosts, self._views, self._templar)
+            deployment = with_secrets(deployment, known.secretive, self._views, self._templar)
         if self.step.credentials:
-            variable = read(hosts[0], "compose_credentials", self._views, self._templar)
+            variable = read(known.hosts[0], "compose_credentials", self._views, self._templar)
             deployment = replace(deployment, credentials=credentials_of(deployment.platform, os.environ, variable))
         return deployment
 
     def _arguments(
         self,
-        hosts: list[str],
+        hosts: t.Sequence[str],
         batch: list[str],
         members: list[str],
         absent: list[str],
@@ -200,11 +237,8 @@ class FleetAction(ActionBase):
         return args
 
 
-def _why_crashed(result: t.Mapping[str, t.Any]) -> str:
-    """What there is to say of a module that ended without a message of its own."""
-    error = result.get("exception")
-    words = getattr(getattr(error, "event", None), "msg", error)
-    return f"the module has crashed: {words or result.get('module_stderr') or 'it left no words'}"
+def _starts(plan: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    return tuple(name for name, node in plan["nodes"].items() if node["action"] in SWITCHED)
 
 
 def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:

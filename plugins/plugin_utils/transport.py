@@ -17,10 +17,11 @@ import tempfile
 import threading
 import typing as t
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -29,7 +30,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel im
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
 from ansible_collections.immutable.compose.plugins.module_utils.shipped import PACKED, Packed, Place, pack
 
@@ -89,16 +90,29 @@ class Transport:
         *,
         run: Run,
         absent: t.Sequence[str] = (),
+        beside: t.Sequence[Beside] = (),
+        problem: str = "",
     ) -> dict[str, object]:
         """The module's result for one deployment.
 
         :param deployment: with secrets and credentials as far as the step needs them.
         :param absent: members of the deployment whose hosts the inventory of the run lacks.
+        :param beside: other deployments on the same host, which the run has planned before.
+        :param problem: why the run has given up the deployment.
         :param args: arguments that the task gives to the module.
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
         progress = self._progress_file()
-        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), progress_file=progress)
+        parcel = Parcel(
+            deployment,
+            tuple(batch),
+            Place(str(NIX)),
+            run,
+            tuple(absent),
+            tuple(beside),
+            problem,
+            progress_file=progress,
+        )
         with self._delivered(parcel) as path:
             return self._result({**args, "parcel": path}, progress)
 
@@ -287,19 +301,22 @@ class _There:
     def read(self, offset: int, *, wait: bool) -> bytes:
         path = shlex.quote(self._path)
         looks = 2 * REMOTE_POLL if wait else 0
-        # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all.
-        shown = self._action._low_level_execute_command(
-            f": >{shlex.quote(self._path + SEEN)}; n=0;"
-            f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
-            f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
-        )
+        # Terminals change line ends, and commands are cut anywhere: base64 arrives as it is, or not at all. How the
+        # step ends is heard over the module's own connection.
         try:
+            shown = self._action._low_level_execute_command(
+                f": >{shlex.quote(self._path + SEEN)}; n=0;"
+                f" while [ $n -lt {looks} ] && [ $({{ wc -c <{path} || echo 0; }} 2>/dev/null) -le {offset} ];"
+                f" do sleep 0.5; n=$((n+1)); done; tail -c +{offset + 1} {path} 2>/dev/null | base64"
+            )
             return base64.b64decode("".join(str(shown["stdout"]).split()), validate=True)
-        except binascii.Error:
+        except (AnsibleConnectionFailure, binascii.Error):
             return b""
 
     def remove(self) -> None:
-        self._action._low_level_execute_command(f"rm -f {shlex.quote(self._path)} {shlex.quote(self._path + SEEN)}")
+        command = f"rm -f {shlex.quote(self._path)} {shlex.quote(self._path + SEEN)}"
+        with suppress(AnsibleConnectionFailure):  # the next run removes it
+            self._action._low_level_execute_command(command)
 
 
 @contextmanager

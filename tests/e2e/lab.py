@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +148,19 @@ class Lab:
             assert complaint not in output, output
         return run
 
+    def kill_module(self, module: str, playbook: str = "deploy", *args: str) -> Run:
+        """Run a playbook in which that module is killed with SIGKILL as soon as it runs."""
+        process, start = self.start(playbook, *args), time.monotonic()
+        while not (found := [pid for pid in descendants(process.pid) if f"AnsiballZ_{module}.py" in command_of(pid)]):
+            assert process.poll() is None, f"it ended without {module}"
+            time.sleep(0.02)
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        output, _errors = process.communicate(timeout=2 * PATIENCE)
+        print(output)
+        return Run(process.returncode, output, time.monotonic() - start)
+
     def kill_when(self, says: str, playbook: str = "deploy", *args: str) -> None:
         """Run a playbook and kill it and all its children with SIGKILL as soon as it says ``says``."""
         process = self.start(playbook, *args)
@@ -233,6 +247,14 @@ def wait_for_port(port: int) -> None:
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     """Keys whose values differ, or that one side lacks."""
     return {key for key in {*before, *after} if before.get(key) != after.get(key)}
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def descendants(pid: int) -> list[int]:

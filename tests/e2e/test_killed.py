@@ -40,6 +40,20 @@ def test_killed_in(lab: Lab, image: str, says: str) -> None:
     assert changed(images, lab.images()) == {"proxy"}
 
 
+def test_a_module_that_is_killed_takes_its_change_back(lab: Lab) -> None:
+    boots, images, release = lab.boots(), lab.images(), lab.release()
+    shutil.copy(ROOT / "compositions/web/nginx.conf", lab.composition)
+    lab.edit("server {", f"# three {NEW}\nserver {{", "nginx.conf")
+    run = lab.kill_module("deployment_verify")
+    assert run.returncode == 2
+    assert run.said("deployment_verify: the module has crashed (exit code -9): it left no words")
+    assert (lab.images(), lab.release()) == (images, release)
+    assert changed(boots, lab.boots()) == {"proxy"}
+    lab.play("deploy")
+    assert changed(images, lab.images()) == {"proxy"}
+    assert lab.release() > release
+
+
 def test_nothing_is_left_to_do(lab: Lab) -> None:
     boots = lab.boots()
     assert lab.play("deploy").changed == 0

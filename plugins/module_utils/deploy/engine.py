@@ -24,14 +24,14 @@ from ..errors import ComposeError, Failure, InputError, nearest
 from ..files import read_json, write_json
 from ..model import codec
 from ..model.boot import Seen
-from ..model.deployment import Deployment
+from ..model.deployment import Beside, Deployment
 from ..model.image import FORMATS, Image
 from ..model.journal import Verified
 from ..model.plan import Meaning
 from ..model.result import NodeResult
 from ..model.step import Built, Checked, Diff, Evaluated, Locked, Reproduced
 from ..nodes.keys import Keys
-from ..platforms.base import Platform, endpoints
+from ..platforms.base import Neighbour, Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress, listed
 from .desired import Desired, What
@@ -51,6 +51,7 @@ class Engine:
     :param support: directory of the collection's data files (``nix/``) on this host.
     :param source: the composition, where it is not in the directory that the deployment names.
     :param absent: members of the deployment whose hosts the inventory of the run lacks.
+    :param beside: other deployments on this host, which the run has planned before.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Engine:
         progress: Progress,
         source: Source | None = None,
         absent: t.Sequence[str] = (),
+        beside: t.Sequence[Beside] = (),
     ) -> None:
         self.releases = ReleaseStore(deployment.state)
         if deployment.broken:  # its inventory may not have known where the nodes are
@@ -72,6 +74,11 @@ class Engine:
             nodes = tuple(replace(node, address=addresses.get(node.name, node.address)) for node in deployment.nodes)
             deployment = replace(deployment, nodes=nodes)
             self.platform = platform(deployment, progress)
+        self.platform.neighbours = [
+            Neighbour(PLATFORMS[other.deployment.platform](other.deployment, progress), other.starts)
+            for other in beside
+            if other.deployment.platform in PLATFORMS
+        ]
         self.deployment = deployment
         self.absent = absent
         #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.

@@ -25,7 +25,6 @@ from .journal import JournalFile
 from .lease import Lease
 from .masking import Mask
 from .parcel import Parcel
-from .run import Run
 from .steps import STEPS, Call, Claim
 from .transaction import Transaction
 
@@ -67,8 +66,9 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
                 progress,
                 parcel.source(),
                 parcel.absent,
+                parcel.beside,
             )
-            with _claimed(engine, needs, parcel.run):
+            with _claimed(engine, needs, parcel):
                 result = step.act(engine, call)
         except ComposeError as error:
             error.step = error.step or name
@@ -83,9 +83,9 @@ def _failed(mask: Mask, why: StepFailure) -> Ended:
 
 
 @contextmanager
-def _claimed(engine: Engine, needs: Claim, run: Run) -> t.Iterator[None]:
+def _claimed(engine: Engine, needs: Claim, parcel: Parcel) -> t.Iterator[None]:
     """The deployment is this run's while the body runs, as far as the step needs that."""
-    lease = Lease(engine.state, run, engine.progress)
+    lease = Lease(engine.state, parcel.run, engine.progress)
     state = StateDirectory(engine.deployment)
     if needs is Claim.BEGIN:
         # What is refused must leave nothing behind.
@@ -98,13 +98,10 @@ def _claimed(engine: Engine, needs: Claim, run: Run) -> t.Iterator[None]:
     elif needs is not Claim.NONE:
         lease.require()
         engine.act_on(JournalFile(engine.state).read().plan.batch)
-        try:
-            with lease.kept(ends=needs is Claim.END):
-                yield
-        except (ComposeError, OSError) as error:
-            if needs is Claim.GO_ON:
-                Transaction(engine).give_up(str(error))
-            raise
+        with lease.kept(ends=needs is Claim.END):
+            if parcel.problem:
+                Transaction(engine).give_up(parcel.problem)
+            yield
     else:
         yield
 

@@ -10,7 +10,6 @@ each other lies in the journal. Knows no platform and no builder, only their int
 from __future__ import annotations
 
 import typing as t
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ..errors import ComposeError, InputError, nearest
@@ -20,8 +19,9 @@ from ..model.deployment import Node
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
-from ..model.result import NodeResult
+from ..model.result import NodeResult, Problem
 from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, StepResult
+from ..platforms.problems import noting, refuse
 from .desired import Meant
 from .engine import Engine, bundles
 from .journal import JournalFile
@@ -62,15 +62,17 @@ class Transaction:
         """
         engine, platform = self.engine, self.engine.platform
         self._refuse_strangers(wish.replace)
+        problems: list[Problem] = []
         for node in engine.nodes:
             if hold:
-                engine.documents.require_secrets(node)
+                with noting(problems, node.name):
+                    engine.documents.require_secrets(node)
             elif node.name in engine.deployment.unreadable:
                 why = engine.deployment.unreadable[node.name]
                 self.progress.say(f"plan {node.name}: its document is not compared: {why}")
         roles = sorted({node.role for node in engine.nodes})
         desired = None if wish.release is not None else engine.desired.composed(roles)
-        platform.check(engine.nodes)
+        refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)
 
@@ -354,10 +356,8 @@ class Transaction:
         return result
 
     def give_up(self, problem: str) -> None:
-        """A step came to nothing: the run settles for that. Says nothing where there is no plan to be given up."""
-        with suppress(ComposeError):
-            journal = self.journal.read()
-            self.journal.write(replace(journal, problem=journal.problem or problem))
+        """An earlier step came to nothing, in whatever way: the run settles for that."""
+        self.journal.write(replace(self.journal.read(), problem=problem))
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:

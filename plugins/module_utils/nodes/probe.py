@@ -24,22 +24,24 @@ UNSEALED = "/run/compose/unsealed"
 Facts = t.Mapping[str, t.Sequence[str]]
 
 # The node itself waits until it is up. Guix has the Shepherd in place of systemd; that marks a service that failed to
-# start with "!".
+# start with "!". A thousand nodes may share a host: what is well starts no program but systemctl, once; systemd says
+# "running" only where no unit has failed.
 _PROBE = r"""
 if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})")
-else identity=$(head -c 1000 {identity_file} 2>&1); fi
+elif [ -r {identity_file} ]; then IFS= read -r -n 1000 identity <{identity_file}
+else identity=$(head {identity_file} 2>&1); fi
 herd={system_link}/profile/bin/herd
-if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1 | head -c 1000); fi
+if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1); fi
 echo "identity $identity"
 # What runs something else is not waited for, but told about.
 wait={wait} grace={grace} ports={ports}
 if [ "$identity" != {identity} ]; then wait=0 grace=0 ports=; fi
 case $state in
-  initializing|starting) if [ $wait = 1 ]; then state=$(systemctl is-system-running --wait 2>&1 | head -c 1000); fi ;;
+  initializing|starting) if [ $wait = 1 ]; then state=$(systemctl is-system-running --wait 2>&1); fi ;;
 esac
 about() { head -n "$2" | cut -b 1-{width} | while IFS= read -r line; do printf '%s\n' "$1 $unit $line"; done; }
 explained=0
-while read -r unit _; do
+if [ -x $herd ] || [ "$state" != running ]; then while read -r unit _; do
   echo "failed $unit"
   if [ $((explained += 1)) -le {explained} ]; then
     systemctl show --property=Result,ExecMainStatus "$unit" 2>/dev/null | about why 5
@@ -47,7 +49,7 @@ while read -r unit _; do
   fi
   grace=0
 done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
-  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width})
+  else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width}); fi
 end=$((SECONDS + grace))
 for port in $ports; do
   until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
@@ -56,7 +58,7 @@ for port in $ports; do
   done
 done
 if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
-echo "state $state"
+echo "state ${state:0:1000}"
 """
 
 

@@ -42,7 +42,7 @@ ANSWER, GREETING = 64 << 20, 1 << 16
 
 _LOOP = r"""
 export LC_ALL=C.UTF-8 LANG=C.UTF-8
-d=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit
+d=$(mktemp -d -p /dev/shm 2>/dev/null) || d=$(mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 set -m
 : >"$d/pid"

@@ -21,7 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
-from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp
@@ -146,8 +146,8 @@ class Rack(Platform):
     def _note(self, call: str, names: t.Iterable[str]) -> None:
         self.site.calls.append((call, *names))
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        pass
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        return []
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         return ()

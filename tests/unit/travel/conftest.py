@@ -43,6 +43,8 @@ class Sketch(Builder):
         raise AssertionError
 
     def build(self, path, parameters, roles, formats, roots):
+        if os.environ.get("DIES") == "image_build":
+            os.kill(os.getpid(), 9)
         self.progress.say(f"build from {path}")
         wanted = self.evaluate(path, parameters).roles
         images = {role: Image(role, self.name, wanted[role].identity, "amd64", {}) for role in roles}
@@ -61,9 +63,15 @@ class Sketch(Builder):
 """
 
 #: Nodes are ill, and say all that they know, if the file ``ill`` is in the state directory. With the environment
-#: variable ``SLOW`` they take their time, once they have made the file that it names.
+#: variable ``SLOW`` they take their time, once they have made the file that it names. The module that ``DIES`` names
+#: is killed in the middle of its work.
 PLATFORM = """
 import time
+
+
+def dies(module):
+    if os.environ.get("DIES") == module:
+        os.kill(os.getpid(), 9)
 
 
 class Sketched(Answers):
@@ -74,7 +82,12 @@ class Sketched(Answers):
         ill = os.path.exists(os.path.join(self.deployment.state, "ill"))
         return Talker(record["identity"], " ".join(record["said"]) if ill else "")
 
+    def stage(self, targets):
+        dies("image_stage")
+        return super().stage(targets)
+
     def switch(self, targets, tell):
+        dies("deployment_switch")
         outcomes = super().switch(targets, tell)
         records = self._records()
         for target in targets:
@@ -83,7 +96,12 @@ class Sketched(Answers):
         write_json(self._path, records)
         return outcomes
 
+    def commit(self, nodes, release):
+        dies("deployment_settle")
+        super().commit(nodes, release)
+
     def observe(self, nodes):
+        dies("deployment_plan")
         records = self._records()
         for record in records.values():
             record.pop("said", None)
@@ -100,6 +118,7 @@ class Talker(Shell):
         self.said = said
 
     def run(self, command, timeout):
+        dies("deployment_verify")
         if "SLOW" in os.environ:
             open(os.environ["SLOW"], "w").close()
             time.sleep(60)
@@ -109,10 +128,18 @@ class Talker(Shell):
 """
 
 #: What runs commands "elsewhere": the last argument of ssh is the command. With a terminal, lines end as there, and
-#: what comes on standard error is among them. Each command is noted.
+#: what comes on standard error is among them. Each command is noted. Of the commands that contain ``AWAY`` only the
+#: first ``AWAY_AFTER`` get through.
 SSH = """#!/bin/sh
 terminal=
 for command; do [ "$command" = -tt ] && terminal=1; done
+if [ "$AWAY" ]; then
+  case $command in
+    *"$AWAY"*)
+      echo >>DIRECTORY/away
+      if [ "$(wc -l <DIRECTORY/away)" -gt "${AWAY_AFTER:-0}" ]; then echo no route to host >&2; exit 255; fi ;;
+  esac
+fi
 echo "$command" >>DIRECTORY/calls
 [ $terminal ] || exec sh -c "$command"
 sh -c "$command" </dev/null 2>&1 | sed 's/$/\\r/'
@@ -181,6 +208,10 @@ class Site:
         (self.directory / "key").write_text("open sesame")
         command = [BIN / "ansible-vault", "encrypt_string", "--vault-password-file", "key", "--name", "k", value]
         return self._run(command).stdout.partition("k: ")[2]
+
+    def releases(self) -> list[str]:
+        """Files of releases."""
+        return sorted(path.name for path in (self.state / "releases").glob("*"))
 
     def play(self, playbook: str, *args: str, expect: int = 0, vault: bool = False, **environment: str) -> Run:
         events = self.directory / "events"
