@@ -10,6 +10,9 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
+from ...model import codec
+from ...model.document import Interface, Match
+
 
 @dataclass(frozen=True)
 class Running:
@@ -31,20 +34,24 @@ class Answer:
     boot: str
     #: As ``uname -m`` says it.
     architecture: str
+    #: Bytes of memory: free in its own Linux, all of it while a node runs.
+    memory: int
+    #: Of a node, those that it has; else those that a node would have.
+    interfaces: tuple[Interface, ...] = ()
     node: Running | None = None
-    #: ``interfaces`` of the node document: of a node, those that it has; else those that a node would have.
-    interfaces: list[dict[str, t.Any]] = field(default_factory=list)
     #: Base names of the programs that are needed and there.
     programs: tuple[str, ...] = ()
     #: Whether root has forbidden kexec until the next boot.
     disabled: bool = False
-    #: Bytes of memory.
-    available: int = 0
+    #: What the kernel does not allow even root: ``none``, ``integrity`` (as with Secure Boot), ``confidentiality``.
+    lockdown: str = ""
     #: Identities of images that are in place to be started.
     staged: tuple[str, ...] = ()
     #: All addresses, with prefix length; and those on interfaces that are no devices: bridges, bonds, VLANs.
     addresses: tuple[str, ...] = ()
     virtual: t.Mapping[str, str] = field(default_factory=dict)
+    #: Addresses of name servers.
+    dns: tuple[str, ...] = ()
 
     @property
     def runs(self) -> str:
@@ -62,37 +69,37 @@ class Answer:
         def one(key: str) -> str:
             return facts.get(key, [""])[0]
 
+        boot, architecture, memory = one("boot"), one("architecture"), int(one("memory") or 0) << 10
         if "owner" in facts:
+            told = json.loads(one("interfaces") or "[]")
+            interfaces = tuple(codec.decode(Interface, each, "interfaces") for each in told)
             node = Running(one("owner"), one("identity"), "confirmed" in facts)
-            return cls(one("boot"), one("architecture"), node, json.loads(one("interfaces") or "[]"))
+            return cls(boot, architecture, memory, interfaces, node)
         addresses = [tuple(value.split(" ", 1)) for value in facts.get("address", ())]
         macs = dict(value.split(" ", 1) for value in facts.get("mac", ()))
         return cls(
-            one("boot"),
-            one("architecture"),
-            interfaces=_interfaces(addresses, macs, one("gateway"), facts.get("dns", [])),
+            boot,
+            architecture,
+            memory,
+            _interfaces(addresses, macs, one("gateway")),
             programs=tuple(os.path.basename(path) for path in facts.get("program", ())),
             disabled="disabled" in facts,
-            available=int(one("available") or 0) << 10,
+            lockdown=one("lockdown"),
             staged=tuple(facts.get("staged", ())),
             addresses=tuple(address for _name, address in addresses),
             virtual={address: name for name, address in addresses if name not in macs},
+            # A resolver on the machine itself stays there.
+            dns=tuple(server for server in facts.get("dns", ()) if not server.startswith("127.")),
         )
 
 
 def _interfaces(
-    addresses: t.Sequence[tuple[str, ...]], macs: t.Mapping[str, str], gateway: str, dns: t.Sequence[str]
-) -> list[dict[str, t.Any]]:
-    """The first address of each device; gateway and name servers with the device that leads there."""
-    found: dict[str, dict[str, t.Any]] = {}
+    addresses: t.Sequence[tuple[str, ...]], macs: t.Mapping[str, str], gateway: str
+) -> tuple[Interface, ...]:
+    """The first address of each device; the gateway with the device that leads there."""
+    leads, _space, router = gateway.partition(" ")
+    found: dict[str, Interface] = {}
     for name, address in addresses:
         if name in macs and name not in found:
-            found[name] = {"match": {"mac": macs[name]}, "address": address}
-    leads, _space, router = gateway.partition(" ")
-    if leads in found:
-        found[leads]["gateway"] = router
-    # A resolver on the machine itself stays there.
-    servers = [server for server in dns if not server.startswith("127.")]
-    if servers and found:
-        found.get(leads, next(iter(found.values())))["dns"] = servers
-    return list(found.values())
+            found[name] = Interface(Match(mac=macs[name]), address, router if name == leads else None)
+    return tuple(found.values())

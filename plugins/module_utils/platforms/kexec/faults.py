@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
+from ...model.image import ARCHITECTURES, Image
+from . import overlay
 from .answer import Answer
 
 #: Programs that the machine needs, and the Debian packages that have them.
 PROGRAMS: t.Mapping[str, str] = {"kexec": "kexec-tools", "ip": "iproute2"}
+#: Memory that an image takes before it is started: as it was staged, as it is loaded, and as it is when it starts.
+_COPIES, _SPARE = 3, 64 << 20
 
 
 def fault_of(answer: Answer, address: str) -> str:
@@ -32,3 +37,29 @@ def fault_of(answer: Answer, address: str) -> str:
             "bond or VLAN): the node could not have it"
         )
     return ""
+
+
+def misfit(image: Image, answer: Answer) -> str:
+    """Why an image cannot be started on a machine that answers so; empty if it can."""
+    here = ARCHITECTURES.get(answer.architecture, answer.architecture)
+    if image.architecture != here:
+        return f"the image {image.identity} is for {image.architecture}, its machine is {here}"
+    if os.path.getsize(image.path("root")) > overlay.LARGEST:
+        return f"the root file system of {image.identity} has more than 4 GiB"
+    needed = _COPIES * overlay.length_with_root(image.path("initrd"), image.path("root")) + _SPARE
+    if answer.memory < needed and image.identity not in answer.staged:
+        return (
+            f"its machine has {answer.memory >> 20} MiB of memory{'' if answer.node else ' free'}, the image "
+            f"{image.identity} needs {needed >> 20} MiB to be started: {_COPIES} times its size"
+        )
+    return ""
+
+
+def refused(answer: Answer, why: str) -> str:
+    """That the kernel of a machine does not load an image, in words."""
+    locked = answer.lockdown not in ("", "none")
+    more = (
+        f". Its kernel is locked down ({answer.lockdown}), as with Secure Boot: it takes kernels only whose signature "
+        "it knows"
+    )
+    return f"its machine does not take the image: {why}{more if locked else ''}"

@@ -4,47 +4,46 @@
 """Platform ``kexec``: machines whose own Linux starts the node, from memory. PRIVATE to the collection.
 
 No disk is written: a machine has forgotten its node with the next reboot, and runs its own Linux again. So the way to
-another image, and the way back, lead through that; and a node that nobody confirms goes there alone (init.sh of the
-images). What runs is asked of the machine.
+another image, and the way back, lead through that; and a node that nobody confirms goes there alone (the first process
+of :mod:`.scripts`). What runs is asked of the machine.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
-from ...describe.document import own_address
-from ...describe.options import Option
 from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
-from ...model.image import ARCHITECTURES, Image
-from ...model.result import NodeResult
+from ...model.document import Interface
+from ...model.free import Options
+from ...model.image import Image
+from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
-from ...process import need
 from ...progress import Progress, listed
-from ..base import Lost, Tell, per_node
+from ..base import Lost, Tell, distinct_images, per_node
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
-from . import overlay, scripts
+from ..problems import missing
+from . import scripts
 from .answer import Answer
-from .faults import fault_of
-from .machine import COMMAND, Machine, login_of
+from .faults import fault_of, misfit
+from .machine import Machine, login_of
+from .options import HOST_VARIABLES, OPTIONS
+from .start import bring, drop, rehearse, start
 
 #: Machines that are worked on at the same time.
 PARALLEL = 32
 #: Builders whose images look for their root file system on a disk only.
 _NEED_A_DISK = ("guix", "nixos", "nxc")
-#: Memory that an image takes before it is started: as it was staged, as it is loaded, and as it is when it starts.
-_COPIES, _SPARE = 3, 64 << 20
 #: Seconds between two questions whether a node that is waited for has gone back.
 LOOK = 10.0
-_PATH, _A_PATH = "[/~].*", "an absolute path, or one that begins with ~"
 
 
 class Kexec(ForgetfulPlatform):
@@ -52,49 +51,8 @@ class Kexec(ForgetfulPlatform):
 
     name = "kexec"
     formats = ("root", "kernel", "initrd")
-    options = {
-        "host": Option(
-            str,
-            None,
-            "Name or address by which SSH reaches the machine. By default the node's address.",
-            pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
-            expected="a host name or an IPv4 address",
-        ),
-        "port": Option(int, 22, "Port of the SSH server of the machine's own Linux.", least=1),
-        "user": Option(
-            str, "root", "User of the machine's own Linux.", pattern="[A-Za-z_][A-Za-z0-9_.-]*", expected="a user name"
-        ),
-        "key": Option(
-            str,
-            None,
-            "Private key of that user. By default what C(ssh) takes by itself.",
-            pattern=_PATH,
-            expected=_A_PATH,
-        ),
-        "known_hosts": Option(
-            str,
-            None,
-            "File that has the host key of the machine. By default what C(ssh) takes by itself.",
-            pattern=_PATH,
-            expected=_A_PATH,
-        ),
-        "become": Option(bool, True, "Whether a user other than root becomes root, with C(sudo) without a password."),
-        "ssh_port": Option(int, 22, "Port of O(host) that leads to the SSH server of the node.", least=1),
-        "confirm_within": Option(
-            int,
-            900,
-            "Seconds after its start in which a node must be verified and settled. Then the machine goes back to its "
-            "own Linux by itself.",
-            least=60,
-        ),
-        "reboot_timeout": Option(int, 600, "Seconds for the machine to boot its own Linux.", least=1),
-    }
-    host_variables = {
-        "host": "ansible_host",
-        "port": "ansible_port",
-        "user": "ansible_user",
-        "key": "ansible_ssh_private_key_file",
-    }
+    options = OPTIONS
+    host_variables = HOST_VARIABLES
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -105,9 +63,18 @@ class Kexec(ForgetfulPlatform):
         self._looked = 0.0
         self._nodes = {node.name: node for node in deployment.nodes}
 
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        return False
+
+    @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        named = {node.name: node.options.get("host") or node.address for node in deployment.nodes}
+        return {name: str(host) for name, host in named.items() if host}
+
     # -- machines ------------------------------------------------------------------------------------------------
 
-    def _options(self, name: str) -> dict[str, t.Any]:
+    def _options(self, name: str) -> Options:
         """Of a node, or of one that the deployment does not have any more."""
         if name in self._nodes:
             node = self._nodes[name]
@@ -116,12 +83,15 @@ class Kexec(ForgetfulPlatform):
             told = Ledger(self.state, name).readable()[0]
             if told is None:
                 raise ComposeError("nothing is known of its machine", node=name)
-            options, address = dict(told.options), own_address(told.document)
+            options, address = dict(told.options), told.document.address
         return {**options, "host": options["host"] or address}
 
     def _machine(self, name: str) -> Machine:
         if name not in self._machines:
-            self._machines[name] = Machine(name, login_of(self._options(name)), self._keys)
+            options = self._options(name)
+            if not options["host"]:
+                raise ComposeError("has no address", node=name)
+            self._machines[name] = Machine(name, login_of(options), self._keys)
         return self._machines[name]
 
     def _ask(self, names: t.Collection[str]) -> dict[str, str]:
@@ -149,60 +119,88 @@ class Kexec(ForgetfulPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        super().check(nodes)
-        need("ssh")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = super().check(nodes) + missing("ssh")
+        if problems:
+            return problems  # nobody can be asked
         if self.deployment.builder in _NEED_A_DISK:
-            raise InputError(f"images of the builder {self.deployment.builder!r} cannot be started from memory yet")
+            why = f"images of the builder {self.deployment.builder!r} cannot be started from memory yet"
+            return [Problem(why, key="platform")]
+        problems += [
+            Problem(f"node {node.name!r} has no address on {self.deployment.network}", key="address", node=node.name)
+            for node in nodes
+            if node.address is None
+        ]
+        problems += self._unreadable(nodes) + self._shared()
+        wrong = {problem.node for problem in problems}
+        asked = [node for node in nodes if node.name not in wrong]
+        faults = self._ask([node.name for node in asked])
+        for node in asked:
+            why = faults.get(node.name) or self._fault(node)
+            if why:
+                problems.append(Problem(why, node=node.name))
+        return problems
+
+    def _unreadable(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """The files that options name, and that cannot be read on this host."""
+        problems = []
         for node in nodes:
-            if node.address is None:
-                raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
             for option in ("key", "known_hosts"):
                 path = self.option(node, option)
                 if path is not None and not os.access(os.path.expanduser(path), os.R_OK):
-                    raise InputError(f"node {node.name!r}: {option} is {path}, which is no file that can be read here")
-        machines: dict[tuple[str, int], str] = {}
+                    why = f"{option} is {path}, which is no file that can be read here"
+                    problems.append(Problem(why, key=option, node=node.name))
+        return problems
+
+    def _shared(self) -> list[Problem]:
+        """The nodes that have the machine of another node, of this deployment or of one that the run has planned."""
+        machines: dict[tuple[t.Any, t.Any], str] = {}
+        for neighbour in self.neighbours:
+            if isinstance(neighbour.platform, Kexec):
+                for node in neighbour.nodes():
+                    options = neighbour.platform._options(node.name)
+                    machines[options["host"], options["port"]] = f"{neighbour.platform._owner(node.name)!r}"
+        problems = []
         for name in self._nodes:
             options = self._options(name)
-            machine = (options["host"], options["port"])
-            if machines.setdefault(machine, name) != name:
-                raise InputError(f"nodes {machines[machine]!r} and {name!r} have the same machine, {options['host']}")
-        wrong = self._ask([node.name for node in nodes])
-        for node in nodes:
-            if node.name not in wrong and not self._is_ours(node.name, self._answers[node.name]):
-                fault = self._fault(node)
-                if fault:
-                    wrong[node.name] = fault
-        if wrong:
-            raise InputError("\n".join(f"{name}: {wrong[name]}" for name in sorted(wrong)))
+            if not options["host"]:
+                continue
+            other = machines.setdefault((options["host"], options["port"]), repr(name))
+            if other != repr(name):
+                why = f"it has the same machine as the node {other}: {options['host']}, port {options['port']}"
+                problems.append(Problem(why, key="host", node=name))
+        return problems
 
     def _fault(self, node: Node) -> str:
         answer = self._answers[node.name]
-        if answer is not None:
-            return fault_of(answer, str(node.address))
-        if Ledger(self.state, node.name).exists():
+        if answer is None and Ledger(self.state, node.name).exists():
             return ""  # it may run, and be silent: the engine knows what to do then
-        return (
-            f"its machine does not answer: {self._machine(node.name).why}. known_hosts must have its host key already: "
-            "no machine is trusted on first use"
-        )
+        if answer is None:
+            return (
+                f"its machine does not answer: {self._machine(node.name).why}. known_hosts must have its host key "
+                "already: no machine is trusted on first use"
+            )
+        return "" if self._is_ours(node.name, answer) else fault_of(answer, str(node.address))
 
     # -- what nodes are told -------------------------------------------------------------------------------------
 
-    def interfaces(self, node: Node) -> list[dict[str, t.Any]]:
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """The network that the machine has, whatever runs there."""
         if node.name not in self._answers:
-            self._ask(list(self._nodes))
+            self._ask([name for name in self._nodes if name not in self._answers])
         answer, told = self._answers[node.name], Ledger(self.state, node.name).readable()[0]
         if answer is not None:
             return answer.interfaces
         if told is not None:
-            return t.cast("list[dict[str, t.Any]]", told.document["interfaces"])
+            return told.document.interfaces
         raise ComposeError(f"its machine does not answer: {self._machine(node.name).why}", node=node.name)
 
     def endpoint(self, node: Node) -> Endpoint:
         options = self._options(node.name)
-        return Endpoint(options["host"], options["ssh_port"], forwarded=options["host"] != node.address)
+        if not options["host"]:
+            raise ComposeError("has no address", node=node.name)
+        host, port = str(options["host"]), t.cast(int, options["ssh_port"])
+        return Endpoint(host, port, forwarded=host != node.address)
 
     # -- what runs -----------------------------------------------------------------------------------------------
 
@@ -211,11 +209,13 @@ class Kexec(ForgetfulPlatform):
             self.progress.say(f"{name}: {why}")
         seen = {}
         for name in names:
-            answer = self._answers[name]
+            answer, known = self._answers[name], Ledger(self.state, name).exists()
             if answer is None:
-                seen[name] = Seen("silent")
+                seen[name] = Seen("silent" if known else "absent")
             elif answer.node is not None and self._is_ours(name, answer):
                 seen[name] = Seen("running", answer.node.identity)
+            elif known and not Ledger(self.state, name).is_under_way():
+                self.progress.say(f"{name}: gone; its machine has booted its own Linux")
         return seen
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
@@ -239,50 +239,39 @@ class Kexec(ForgetfulPlatform):
             name: Lost(why, certain=True) for name, answer in answers.items() if answer is not None and not answer.node
         }
 
+    def console(self, node: Node, lines: int = 50) -> str:
+        """Nobody sees it from here."""
+        return ""
+
     # -- images --------------------------------------------------------------------------------------------------
 
     def stage(self, targets: t.Sequence[Target]) -> bool:
-        """Copy images to machines that run their own Linux; the others get theirs when they have left their node."""
+        """Copy images to machines that run their own Linux, and have its kernel say whether it would start them; the
+        others get theirs when they have left their node."""
         images = {target.node.name: target.image for target in targets}
-        for image in images.values():
+        for image in distinct_images(targets):
             if image.volumes:
                 volumes = ", ".join(image.volumes)
-                raise InputError(f"role {image.role!r} has data volumes ({volumes}), and platform kexec writes no disk")
+                raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kexec lacks")
 
         def act(name: str) -> NodeResult:
-            answer = self._machine(name).ask()
-            if answer is None or answer.node is not None:
-                return NodeResult()
-            return NodeResult(changed=self._bring(name, images[name], answer))
+            return NodeResult(changed=self._stage(name, images[name]))
 
         outcomes = self._per_node("stage", images, act, lambda name, outcome: None)
         _require_all(outcomes)
         return any(outcome.changed for outcome in outcomes.values())
 
-    def _bring(self, name: str, image: Image, answer: Answer) -> bool:
-        """Copy an image to the memory of a machine; whether it was not there yet."""
-        here = ARCHITECTURES.get(answer.architecture, answer.architecture)
-        if image.architecture != here:
-            raise ComposeError(f"image {image.identity} is for {image.architecture}, its machine is {here}", node=name)
-        if image.identity in answer.staged:
-            return False
-        kernel, initrd, root = (image.path(format_) for format_ in ("kernel", "initrd", "root"))
-        if os.path.getsize(root) > overlay.LARGEST:
-            raise ComposeError(f"the root file system of {image.identity} has more than 4 GiB", node=name)
-        length = overlay.length_with_root(initrd, root)
-        needed = _COPIES * length + _SPARE
-        if answer.available < needed:
-            raise ComposeError(
-                f"its machine has {answer.available >> 20} MiB of memory free, {needed >> 20} MiB are needed (3 times "
-                "the image)",
-                node=name,
-            )
-        self.progress.say(f"{name}: copying {image.identity}, {length >> 20} MiB")
+    def _stage(self, name: str, image: Image) -> bool:
         machine = self._machine(name)
-        kernel_file, system = f"{image.identity}.kernel", f"{image.identity}.system"
-        size = str(os.path.getsize(kernel))
-        machine.do("copying the kernel", scripts.KEEP, kernel_file, size, content=overlay.content(kernel))
-        machine.do("copying the system", scripts.KEEP, system, str(length), content=overlay.with_root(initrd, root))
+        answer = machine.ask()
+        if answer is None:
+            return False
+        why = misfit(image, answer)
+        if why:
+            raise ComposeError(why, node=name)
+        if answer.node is not None or not bring(machine, image, answer, self.progress):
+            return False
+        rehearse(machine, image, answer)
         return True
 
     # -- nodes ---------------------------------------------------------------------------------------------------
@@ -291,34 +280,13 @@ class Kexec(ForgetfulPlatform):
         by_name = {target.node.name: target for target in targets}
 
         def act(name: str) -> NodeResult:
+            target = by_name[name]
             self._leave(name, patient=True)
-            self._start(by_name[name])
-            return NodeResult(changed=True, message=f"boots {by_name[name].image.identity}")
+            within = int(self.option(target.node, "confirm_within"))
+            start(self._machine(name), target, self._owner(name), within, self.progress)
+            return NodeResult(changed=True, message=f"boots {target.image.identity}")
 
         return self._per_node("switch", by_name, act, tell)
-
-    def _start(self, target: Target) -> None:
-        """Have the machine's own Linux start an image."""
-        name, image = target.node.name, target.image
-        machine = self._machine(name)
-        answer = machine.ask()
-        if answer is None or answer.node is not None:
-            raise ComposeError(f"its machine's own Linux does not answer any more: {machine.why}", node=name)
-        self._bring(name, image, answer)
-        self.progress.say(f"{name}: starting {image.identity}")
-        files = {
-            "kexec/": b"",
-            "kexec/deadline": b"%d\n" % self.option(target.node, "confirm_within"),
-            "kexec/in/": b"",
-            "kexec/in/owner": f"{self._owner(name)}\n".encode(),
-            "kexec/in/node.json": json.dumps(target.document).encode(),
-        }
-        length = str(overlay.length_with_root(image.path("initrd"), image.path("root")))
-        what = (image.identity, length, image.cmdline)
-        content = [overlay.archive(files)]
-        machine.do("starting the image with kexec", scripts.BOOT, *what, content=content, may_break=True)
-        # Whoever asks for the node must not meet the Linux before it, which is shutting down.
-        machine.wait(lambda now: now is None or now.boot != answer.boot, COMMAND, "leaving its machine's own Linux")
 
     def _leave(self, name: str, *, patient: bool) -> bool:
         """See to it that the machine runs its own Linux; whether a node had to end for that.
@@ -327,12 +295,12 @@ class Kexec(ForgetfulPlatform):
         """
         machine, options = self._machine(name), self._options(name)
         answer = machine.ask()
-        seconds = options["reboot_timeout"]
+        seconds = t.cast(int, options["reboot_timeout"])
         if answer is None:
             if not patient:
                 raise ComposeError(f"its machine does not answer: {machine.why}", node=name)
             self.progress.say(f"{name}: does not answer; its machine goes back by itself unless the node is confirmed")
-            seconds += options["confirm_within"]
+            seconds += t.cast(int, options["confirm_within"])
         elif answer.node is None:
             return False
         elif not self._is_ours(name, answer):
@@ -361,37 +329,41 @@ class Kexec(ForgetfulPlatform):
 
         def act(name: str) -> NodeResult:
             machine = self._machine(name)
-            if not self._is_ours(name, machine.ask()):
+            answer = machine.ask()
+            if answer is None or answer.node is None or not self._is_ours(name, answer):
                 raise ComposeError("cannot be confirmed: its machine went back, or does not answer", node=name)
-            machine.do("confirming", scripts.CONFIRM, str(release))
-            return NodeResult(changed=True)
+            if not answer.node.confirmed:
+                machine.do("confirming", scripts.CONFIRM, str(release))
+            return NodeResult(changed=not answer.node.confirmed)
 
-        _require_all(self._per_node("confirm", [node.name for node in nodes], act, lambda name, outcome: None))
-        super().commit(nodes, release)
+        outcomes = self._per_node("confirm", [node.name for node in nodes], act, lambda name, outcome: None)
+        super().commit([node for node in nodes if outcomes[node.name].ok], release)
+        _require_all(outcomes)
 
     def _per_node(
         self, step: str, names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell
     ) -> dict[str, NodeResult]:
-        missing = set(names)
+        left = set(names)
 
         def told(name: str, outcome: NodeResult) -> None:
-            missing.discard(name)
+            left.discard(name)
             tell(name, outcome)
 
-        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(missing))}"):
-            return per_node(sorted(missing), act, told, step=step, parallel=PARALLEL)
-
-    def console(self, node: Node, lines: int = 50) -> str:
-        """Nobody sees it from here."""
-        return ""
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(left))}"):
+            return per_node(sorted(left), act, told, step=step, parallel=PARALLEL)
 
     def prune(self, keep: t.Collection[str]) -> None:
         """What was staged is gone with the Linux that it was staged in, or once it gets another image."""
 
     def teardown(self) -> None:
-        path = os.path.join(self.state, "nodes")
-        if os.path.isdir(path) and not os.listdir(path):
-            os.rmdir(path)
+        """What was staged, and never started, takes memory of machines that answer."""
+
+        def act(name: str) -> NodeResult:
+            with suppress(ComposeError):
+                drop(self._machine(name))
+            return NodeResult()
+
+        self._per_node("teardown", self._nodes, act, lambda name, outcome: None)
 
 
 def _require_all(outcomes: t.Mapping[str, NodeResult]) -> None:
