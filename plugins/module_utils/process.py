@@ -32,7 +32,6 @@ PACKAGES = {
     "nc": "netcat-openbsd",
     "nix-instantiate": "nix-bin",
     "sh": "dash",
-    "ssh": "openssh-client",
     "nix-store": "nix-bin",
     "nsenter": "util-linux",
     "podman": "podman",
