@@ -6,14 +6,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
-
 from lab import Lab
 
 from .stock import ADDRESS, PORT, Stock, make_disk

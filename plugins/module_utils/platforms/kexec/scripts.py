@@ -81,7 +81,7 @@ REHEARSE = (
     + f"""
 set -eu
 cd {STAGING}
-load "$1" "$2"
+load "$1" "$2" || exit 1
 kexec -s -u 2>/dev/null || kexec -u
 """
 )
@@ -96,7 +96,7 @@ umask 077
 cd {STAGING}
 truncate -s "$3" "$1.system"  # a run may have been killed here
 cat >> "$1.system"
-load "$1" "$2"
+load "$1" "$2" || exit 1  # kexec ends with 255, as ssh does where nobody is reached
 cd /
 umount -l {STAGING}
 if [ -d /run/systemd/system ]; then
@@ -185,7 +185,7 @@ arm() {
     fail "no overlay over the root file system"
 # Where it is a link, a resolver of the role writes it.
 if [ -e /kexec/resolv.conf ] && [ ! -L /new/etc/resolv.conf ]; then
-    /bin/busybox install -m 0644 /kexec/resolv.conf /new/etc/resolv.conf
+    /bin/busybox cat /kexec/resolv.conf > /new/etc/resolv.conf
 fi
 /bin/busybox mount -t tmpfs -o mode=0755,nosuid,nodev run /new/run
 /bin/busybox mkdir /new/run/compose
