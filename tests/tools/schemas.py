@@ -36,6 +36,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.lock impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import ReportDocument  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS, StepFailure, TaskResult  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.claims import Claimed  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried  # noqa: E402
 
@@ -45,7 +46,7 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, ReportDocument, Tried, Lent),
+            *(Run, Journal, ReportDocument, Tried, Lent, Claimed),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.

@@ -52,6 +52,10 @@ class Neighbour:
     platform: Platform
     starts: t.Collection[str]
 
+    def nodes(self) -> list[Node]:
+        """What is about to be started."""
+        return [node for node in self.platform.deployment.nodes if node.name in self.starts]
+
 
 Tell = t.Callable[[str, NodeResult], None]
 
@@ -97,6 +101,11 @@ class Platform(ABC):
         :param known: options that come from the variables of the host, see ``host_variables``.
         """
         return True
+
+    @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        """Node → the name of its machine, where it has one that is not its own, and that is known to this host."""
+        return {}
 
     def option(self, node: Node, name: str) -> t.Any:
         """Value of an option for a node, or its default."""

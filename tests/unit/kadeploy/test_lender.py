@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import types
 import typing as t
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +17,16 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node, Reservation
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.oar import desk
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import lender, machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ...contract.killing import until_done
 from ..model.samples import document
 from .conftest import Serve, start_api
+from .test_platform import platform, targets
 
 
 @dataclass
@@ -57,6 +61,7 @@ def site(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Ite
     yield Site(deployed, _api)
     server.shutdown()
     server.server_close()
+    _api.jobs.stop()
 
 
 def test_reserved_once_and_given_back_at_the_end(site: Site) -> None:
@@ -172,3 +177,47 @@ def test_a_reservation_travels_with_the_inventory(site: Site) -> None:
     without, own = to_hostvars(replace(site.deployment, reservation=None))
     assert "compose_reservation" not in without
     assert from_hostvars("lab", {name: {**without, **each} for name, each in own.items()}).reservation is None
+
+
+def test_no_deployment_takes_longer_than_its_job(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = site.platform(walltime="0:30:0")
+    chosen.acquire()
+    (group,) = chosen._groups(targets(chosen, tmp_path))
+    assert 1700 < group.timeout < 1900
+    later = time.time() + chosen._lender.left() - 5  # type: ignore[union-attr]
+    monkeypatch.setattr(lender, "time", types.SimpleNamespace(time=lambda: later))
+    with pytest.raises(ComposeError, match=r"the job of the machines ends in \d s, too soon to deploy them: extend it"):
+        chosen._groups(targets(chosen, tmp_path))
+
+
+def test_without_a_reservation_nothing_bounds_it(serve: Serve, tmp_path: Path) -> None:
+    chosen = platform(tmp_path, "sim-1", url=serve().url)
+    (group,) = chosen._groups(targets(chosen, tmp_path))
+    assert group.timeout == 3600
+
+
+def test_a_reservation_that_the_file_lost_is_not_forgotten(site: Site) -> None:
+    site.platform().acquire()
+    without = Kadeploy(replace(site.deployment, reservation=None), Progress())
+    for refused in (lambda: refuse(without.check(site.deployment.nodes)), without.teardown):
+        with pytest.raises(InputError, match="the deployment has job 1 for its machines, but its file has no"):
+            refused()
+    site.platform().teardown()
+    assert site.running() == []
+
+
+@pytest.mark.parametrize("then", ["acquire", "teardown"])
+def test_killed_while_it_reserves(site: Site, then: str) -> None:
+    """Whatever a run that was killed has left, the next one finds, and a destroy gives back."""
+
+    def run(before: t.Callable[[str], None]) -> None:
+        before("acquire")
+        site.platform().acquire()
+
+    assert until_done(run, "acquire") > 2
+    assert set(site.running()) <= {"compose-lab"}
+    if then == "acquire":
+        site.platform().acquire()
+        assert site.running() == ["compose-lab"]
+    site.platform().teardown()
+    assert site.running() == [] and not list(Path(site.deployment.state).glob("*"))

@@ -164,3 +164,36 @@ def test_addresses_are_those_of_the_machines(tmp_path: Path) -> None:
     assert chosen.addresses(chosen.deployment.nodes) == {"web1": "192.0.2.7"}
     given = [replace(node, address_given=True) for node in chosen.deployment.nodes]
     assert chosen.addresses(given) == {}
+
+
+def test_a_machine_of_another_deployment(serve: Serve, tmp_path: Path) -> None:
+    url = serve().url
+
+    def of(name: str, *machines_: str, **options: t.Any) -> Kadeploy:
+        chosen = platform(tmp_path, *machines_, **{"url": url, **options})
+        return Kadeploy(replace(chosen.deployment, name=name, state=str(tmp_path / "all" / name)), Progress())
+
+    one, two = of("one", "sim-1", "sim-2"), of("two", "sim-2", "sim-3")
+    refuse(one.check(one.deployment.nodes))
+    refuse(two.check(two.deployment.nodes))  # nobody has it yet
+    one.stage(targets(one, tmp_path))
+    said = "'web1' is to have the machine sim-2, which node 'web2' of the deployment 'one' has"
+    assert said in refused(two)
+    with pytest.raises(InputError, match=said):
+        two.stage(targets(two, tmp_path))
+    assert Kadeploy.machines_of(one.deployment) == {"web1": "sim-1", "web2": "sim-2"}
+    assert not (tmp_path / "all/two/machines.json").exists()
+    # Another site may have machines of the same names; asked by another way, it may be the same one.
+    assert "cannot be reached" in refused(of("three", "sim-2", url="http://127.0.0.1:9"))
+    assert said in refused(of("four", "sim-2", url=None, backend="command"))
+    one.remove(["web2"], data=False, tell=lambda name, result: None)
+    refuse(two.check(two.deployment.nodes))
+    one.teardown()
+    assert not (tmp_path / "all/one/machines.json").exists()
+
+
+def test_the_inventory_knows_machines_that_nodes_were_given(tmp_path: Path) -> None:
+    chosen = platform(tmp_path, "", "sim-7", machines=["sim-[1-4]"])
+    assert Kadeploy.machines_of(chosen.deployment) == {"web2": "sim-7"}
+    chosen._claims.write("rest", {"web1": "sim-3", "web2": "sim-2"})
+    assert Kadeploy.machines_of(chosen.deployment) == {"web1": "sim-3", "web2": "sim-7"}

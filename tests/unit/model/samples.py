@@ -40,6 +40,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.report imp
     ScriptReport,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.claims import Claimed
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried
@@ -254,6 +255,7 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "owner": Owner("site", "web", "db", "db1"),
     "state": Mark("site", "web", "/c/web", ["/state/site"]),
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
+    "machines": Claimed("rest http://127.0.0.1:25300", {"web1": "dahu-1.example.org"}),
     "reservation": Lent(2153572, ("dahu-1.example.org", "dahu-2.example.org")),
 }
 
