@@ -57,7 +57,7 @@ class Documents:
 
     @cached_property
     def _authorized_keys(self) -> tuple[str, ...]:
-        return (self.keys.login_public_key(), *self.deployment.authorized_keys)
+        return (self.keys.login_public_key(), self.keys.run_authority(), *self.deployment.authorized_keys)
 
     @cached_property
     def _rest_digest(self) -> str:
