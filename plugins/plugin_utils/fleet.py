@@ -137,13 +137,12 @@ class FleetAction(ActionBase):
         planned = self._plan.deployments[name] if self._plan else None
         if planned and planned.failed:
             return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
-        memory = Memory(name)
-        if not planned:
+        memory, plans = Memory(name), self.name == "deployment_plan"
+        if plans:
             memory.begin()
         try:
             known = (memory.recall() if planned else None) or self._known(name, task_vars)
             deployment = self._with_secrets(known)
-            plans = self.name == "deployment_plan"
             if plans:
                 secretive = [node.name for node in deployment.nodes if node.secrets]
                 memory.keep(replace(known, secretive=(*secretive, *deployment.unreadable)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+import yaml
 from lab import Lab
 
 COUNT = 40
@@ -33,5 +34,18 @@ def test_all_that_is_wrong_is_told_in_one_refusal(lab_of: t.Callable[..., Lab]) 
     ):
         assert run.said(words), run.output
     assert not lab.state.exists()
+    # What another deployment is going to take in the same run is not free, either.
+    lab.write(roles={"backend": 2, "proxy": 0, "database": 0}, platform={"name": "qemu", "ssh_port_base": 27900})
+    other = {
+        **lab.deployment,
+        "name": "other",
+        "roles": {**lab.deployment["roles"], "backend": {"names": ["one", "two"]}},
+    }
+    (lab.inventory / "other.compose.yml").write_text(yaml.safe_dump(other))
+    run = lab.play("plan", expect=2)
+    assert run.said("port 27901 is that of node ") and run.said("which this run starts, too")
+    failed = {host for host, counts in run.recap.items() if counts["failed"]}
+    assert failed in ({"one", "two"}, {"backend1", "backend2"})
+    (lab.inventory / "other.compose.yml").unlink()
     lab.write(roles={"backend": 0, "proxy": 0, "database": {"names": ["db"], "options": {"cpus": 0}}})
     assert lab.play("plan", expect=2).said("plan, db: cpus is 0, expected 1 or more")

@@ -52,6 +52,10 @@ class Neighbour:
     platform: Platform
     starts: t.Collection[str]
 
+    def nodes(self) -> list[Node]:
+        """What is about to be started."""
+        return [node for node in self.platform.deployment.nodes if node.name in self.starts]
+
 
 Tell = t.Callable[[str, NodeResult], None]
 

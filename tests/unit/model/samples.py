@@ -117,14 +117,14 @@ DOCUMENT = NodeDocument(
     domain="example",
 )
 BOOT = Boot("nspawn", IMAGE, DOCUMENT, "aa-bb", {"memory": 512})
-MEANING = Meaning("web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
+MEANING = Meaning({"db": "h-web-db"}, "web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
 RELEASE = Release(
     number=3,
     deployment="site",
     composition="abc",
     revision="1234",
     images={"db": "h-web-db"},
-    nodes={"db1": "db"},
+    nodes={"db1": "db", "db2": "db"},
     ports={"db": [5432]},
     test_script="start_all()",
     created="2026-01-31T12:00:00Z",
@@ -133,6 +133,7 @@ RELEASE = Release(
     places={"db1": Located(1, "10.1.0.1"), "db2": Located(2, None)},
     composition_name="web",
     may_fail={"db": ["a*.service"]},
+    node_images={"db2": "h-web-old"},
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
 RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM)
@@ -143,7 +144,6 @@ PLAN = Plan(
         "db2": Change("keep", "db", "h-web-db", "h-web-db"),
     },
     waves=[["db1"]],
-    images={"db": "h-web-db"},
     composition=MEANING,
     packages={"db": {"bash": "5.2"}},
     release=3,

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Neighbour
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import limits
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.limits import (
     CONTAINER,
@@ -69,6 +70,9 @@ def test_what_fits_is_not_refused(host: FakeHost) -> None:
     refuse(lacking([CONTAINER] * 21, host))
     refuse(lacking([Needs(memory=512)] * 4, host))
     refuse(lacking([], host))
+    refuse(lacking([], host, beside=[CONTAINER] * 30))
+    with pytest.raises(ComposeError, match="30, 20 of them of other deployments in this run"):
+        refuse(lacking([CONTAINER] * 10, host, beside=[CONTAINER] * 20))
 
 
 @pytest.mark.parametrize(
@@ -154,13 +158,17 @@ def test_this_very_host_can_be_read() -> None:
 
 
 def test_only_nodes_to_be_started_count(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(limits, "lacking", lambda needs: asked.append(len(needs)) or [])
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(limits, "lacking", lambda needs, beside: asked.append((len(needs), len(beside))) or [])
     platform = lab.platform()
     refuse(platform.check(platform.deployment.nodes))
     lab.switch(platform, "image")
     refuse(platform.check(platform.deployment.nodes))
-    assert asked == [2, 0]
+    # Of a neighbour, what runs already and what is not its turn are not counted, either.
+    other = Lab(lab.state.parent / "other").platform("node3")
+    other.neighbours = [Neighbour(lab.platform("node1", "node8", "node9"), ("node1", "node8"))]
+    refuse(other.check(other.deployment.nodes))
+    assert asked == [(2, 0), (0, 0), (1, 1)]
 
 
 def test_platforms_refuse_before_anything_is_touched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

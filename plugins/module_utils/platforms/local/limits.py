@@ -50,8 +50,11 @@ class Limit:
     used: int
     remedy: str = ""
 
-    def lack(self, nodes: int, needed: int) -> str:
-        """Why so many nodes cannot be started; empty if they can."""
+    def lack(self, nodes: str, needed: int) -> str:
+        """Why nodes cannot be started; empty if they can.
+
+        :param nodes: how many, in words.
+        """
         if self.used + needed <= self.there:
             return ""
         enough = 1 << (self.used + needed).bit_length()
@@ -149,17 +152,20 @@ class Host:
             return []
 
 
-def lacking(needs: t.Sequence[Needs], host: Host | None = None) -> list[Problem]:
+def lacking(needs: t.Sequence[Needs], host: Host | None = None, *, beside: t.Sequence[Needs] = ()) -> list[Problem]:
     """What this host lacks to run nodes together with what it runs already: every limit, and how to raise it.
 
     :param needs: of each node that is to be started.
+    :param beside: of those that other deployments start in the same run.
     """
     host = host or Host()
-    total = sum(needs, Needs())
+    together = [*needs, *beside]
+    total = sum(together, Needs()) if needs else Needs()
     lacks = []
     for each in fields(total):
         needed = getattr(total, each.name)
-        count = sum(bool(getattr(need, each.name)) for need in needs)
+        counts = [sum(bool(getattr(need, each.name)) for need in some) for some in (together, beside)]
+        count = f"{counts[0]}, {counts[1]} of them of other deployments in this run" if counts[1] else str(counts[0])
         limits = getattr(host, each.name)() if needed else []  # counting takes a while
         lacks += [lack for lack in (limit.lack(count, needed) for limit in limits) if lack]
     return [Problem(lack) for lack in lacks]

@@ -118,8 +118,21 @@ class LocalPlatform(Platform):
         if free < SPACE:
             why = f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed"
             problems.append(Problem(why, key="state_dir"))
+        return problems + limits.lacking(self._needs(nodes), beside=self._needs_beside())
+
+    def _needs(self, nodes: t.Sequence[Node]) -> list[Needs]:
+        """What those of these nodes take that do not run yet."""
         running = self.running([node.name for node in nodes])
-        return problems + limits.lacking([self.needs(node) for node in nodes if node.name not in running])
+        return [self.needs(node) for node in nodes if node.name not in running]
+
+    def _needs_beside(self) -> list[Needs]:
+        """The same of other deployments that are started in the same run."""
+        return [
+            need
+            for neighbour in self.neighbours
+            if isinstance(neighbour.platform, LocalPlatform)
+            for need in neighbour.platform._needs(neighbour.nodes())
+        ]
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         wanted = {node.name: node for node in nodes}

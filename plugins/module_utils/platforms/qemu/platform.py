@@ -146,6 +146,7 @@ class Qemu(ProcessPlatform):
         problems: list[Problem] = []
         running = self.running(node.name for node in nodes)
         ports = self.ports()
+        beside = self._ports_beside()
         users: dict[int, list[str]] = {}
         for name, port in sorted(ports.items()):
             users.setdefault(port, []).append(name)
@@ -157,9 +158,20 @@ class Qemu(ProcessPlatform):
                 if len(users[port]) > 1:
                     names = " and ".join(map(repr, users[port]))
                     raise InputError(f"nodes {names} have the same ssh_port {port}")
+                if not has_it and port in beside:
+                    raise InputError(f"port {port} is that of {beside[port]}, which this run starts, too")
                 if not has_it:
                     require_free(port)
         return problems
+
+    def _ports_beside(self) -> dict[int, str]:
+        """Port → node of another deployment that is started in the same run."""
+        return {
+            other.platform.ports()[node.name]: f"node {node.name!r} of deployment {other.platform.deployment.name!r}"
+            for other in self.neighbours
+            if isinstance(other.platform, Qemu)
+            for node in other.nodes()
+        }
 
     def needs(self, node: Node) -> Needs:
         """Of memory what a guest has at its disposal; emulation takes about as much again for translated code."""
