@@ -27,7 +27,7 @@ from ..ground import BROKEN, Boot, Ground
 PROGRAMS = Path(__file__).with_name("kexec_programs.py")
 #: Those that are called often.
 SCRIPTS = {
-    "ip": 'case "$*" in *address*) echo "2: eth0 inet $(cat "$MACHINE/address")/24 brd 10.87.0.255 scope global eth0";;'
+    "ip": 'read -r it <"$MACHINE/address"; case "$*" in *address*) echo "2: eth0 inet $it/24 brd 10.87.0.255";;'
     " *) echo default via 10.87.0.254 dev eth0;; esac",
     "mount": "",
     "umount": 'rm -rf "$2"',
@@ -50,7 +50,7 @@ class Machine:
         (self.directory / "proc/mounts").touch()
         (self.directory / "sys/class/net/eth0/address").write_text("52:54:00:00:00:01\n")
         (self.directory / "etc/resolv.conf").write_text("nameserver 192.0.2.53\n")
-        (self.directory / "address").write_text(address)
+        (self.directory / "address").write_text(f"{address}\n")
         for program in ("kexec", "systemctl"):
             (self.directory / "bin" / program).symlink_to(PROGRAMS)
         for program, script in SCRIPTS.items():
