@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import typing as t
 import uuid
 from pathlib import Path
@@ -25,8 +26,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.process import C
 from ..ground import BROKEN, Boot, Ground
 
 PROGRAMS = Path(__file__).with_name("kexec_programs.py")
-#: Those that are called often.
+#: Programs of the machines, for a shell.
 SCRIPTS = {
+    **{name: f'exec {sys.executable} -IS {PROGRAMS} {name} "$@"' for name in ("kexec", "systemctl")},
     "ip": 'read -r it <"$MACHINE/address"; case "$*" in *address*) echo "2: eth0 inet $it/24 brd 10.87.0.255";;'
     " *) echo default via 10.87.0.254 dev eth0;; esac",
     "mount": "",
@@ -51,8 +53,6 @@ class Machine:
         (self.directory / "sys/class/net/eth0/address").write_text("52:54:00:00:00:01\n")
         (self.directory / "etc/resolv.conf").write_text("nameserver 192.0.2.53\n")
         (self.directory / "address").write_text(f"{address}\n")
-        for program in ("kexec", "systemctl"):
-            (self.directory / "bin" / program).symlink_to(PROGRAMS)
         for program, script in SCRIPTS.items():
             path = self.directory / "bin" / program
             path.write_text(f"#!/bin/sh\n{script}\n")

@@ -1,6 +1,5 @@
-#!/usr/bin/env -S python3 -IS
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs of the machines in ``kexec.py``, by the name that this is called by; with few libraries, for time."""
+"""Programs of the machines in ``kexec.py``, by name; with few libraries, for time."""
 
 from __future__ import annotations
 
@@ -68,4 +67,4 @@ def main(program: str, arguments: list[str]) -> int:
     return 0
 
 
-sys.exit(main(os.path.basename(sys.argv[0]), sys.argv[1:]))
+sys.exit(main(sys.argv[1], sys.argv[2:]))
