@@ -11,6 +11,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.held im
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.errors import Failure
+from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import Inspected
 from ansible_collections.immutable.compose.plugins.module_utils.model import step
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
@@ -40,6 +41,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.report imp
     ScriptReport,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
+from ansible_collections.immutable.compose.plugins.module_utils.oar.results import (
+    Listed,
+    Reserved,
+    ShownEvent,
+    ShownJob,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.claims import Claimed
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
@@ -225,8 +232,29 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "nxc_export": step.Exported(True, "/nxc/deploy/composition::vm.json", "/nxc/nodes.json", ["-r", "db=a"]),
 }
 
+JOB = ShownJob(
+    id=7,
+    name="web",
+    user="alice",
+    state="Running",
+    ended=False,
+    nodes=["dahu-1.example.org"],
+    walltime=600,
+    start="2027-01-30 18:00:00 UTC",
+    end=None,
+    queue="default",
+    types=["deploy"],
+    properties="cluster='dahu'",
+    project="default",
+    message="R=1",
+    events=[ShownEvent("FRAG_JOB_REQUEST", "x")],
+)
+
 SAMPLES: t.Mapping[str, t.Any] = {
     **RESULTS,
+    "image_info": Inspected(IMAGE, True, PACKAGES["db"], [DIFF]),
+    "oar_job": Reserved(True, JOB, [DIFF]),
+    "oar_job_info": Listed([JOB]),
     "failure": step.StepFailure("no", Failure("build", "nix", "no", "/c/web/x.nix", 3), "Traceback"),
     "task": step.TaskResult(
         changed=True,
