@@ -48,6 +48,14 @@ def test_an_unknown_format_is_refused_by_its_name(lab: Lab) -> None:
     assert run.said("the builder 'debian' makes no image in format iso")
 
 
+def test_a_path_that_no_role_may_have_is_refused_by_its_name(lab: Lab) -> None:
+    kept = (lab.composition / "composition.nix").read_text()
+    lab.edit('units."redis-server.service" = { };', 'files."/run/redis.conf".text = "";')
+    run = lab.play("build", expect=2)
+    assert run.said('roles.database.files."/run/redis.conf": cannot be in an image')
+    (lab.composition / "composition.nix").write_text(kept)
+
+
 def test_an_image_that_differs_ends_the_run_before_anything_is_touched(lab: Lab) -> None:
     lab.edit('units."redis-server.service" = { };', 'postInstall = "cat /proc/sys/kernel/random/uuid > /etc/chance";')
     run = lab.play("deploy", "-v", "-e", "compose_reproducible=true", expect=2)

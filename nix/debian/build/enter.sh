@@ -86,7 +86,7 @@ forget='
     exec @ARGV or die "$ARGV[0]: $!";
 '
 export work inside forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
-unshare --mount sh -c "$outside"
+setpriv --pdeathsig KILL unshare --mount sh -c "$outside"
 
 # Others follow the links of an image on this host, outside: none may lead anywhere but to the store.
 odd=$(find "$out" ! -type d ! -type f ! \( -type l -lname "$NIX_STORE/*" ! -lname '*/..*' \) -print -quit)

@@ -28,7 +28,19 @@ _CONTRACT = (
 #: Files that are made when the node boots.
 _AT_BOOT = ("/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/machine-id")
 #: Where a volume would hide what the system boots with.
-_BOOTS_WITH = ("/", "/boot", "/etc", "/gnu", "/gnu/store", "/nix", "/nix/store", "/usr", "/usr/bin", "/usr/lib", "/usr/sbin")
+_BOOTS_WITH = (
+    "/",
+    "/boot",
+    "/etc",
+    "/gnu",
+    "/gnu/store",
+    "/nix",
+    "/nix/store",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+)
 _BOOTS_WITH_ALL_OF = ("/etc/ssh", "/etc/systemd", "/usr/lib/systemd")
 #: Directories that belong to many: a role has something in them, not all.
 _SHARED = ("/", "/boot", "/etc", "/etc/ssh", "/usr", "/usr/bin", "/usr/lib", "/usr/sbin", "/var", "/var/lib")
