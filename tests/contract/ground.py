@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import IDENTITY_FILE
 
 #: The image that cannot even be started.
@@ -83,6 +83,13 @@ class Ground(ABC):
     @abstractmethod
     def end(self, deployment: Deployment, node: str) -> None:
         """The node's machine ends, by itself."""
+
+    def spoil(self, deployment: Deployment, node: Node) -> tuple[Node, str]:
+        """Put something wrong with a node that does not exist, besides its address; the node, and words that say it."""
+        path = Path(deployment.state) / "nodes" / node.name / "current.json"
+        path.parent.mkdir(parents=True)
+        path.write_text('{"schema": "immutable.compose/machine/99"}')
+        return node, "another version has written it"
 
     def volume(self, volume: DataVolume) -> Path:
         """A data volume's file, or a file in its directory."""

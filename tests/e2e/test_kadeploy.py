@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import typing as t
 
 import pytest
@@ -50,11 +52,20 @@ def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
     return lab
 
 
+def machines_of(lab: Lab) -> dict[str, str | None]:
+    """Node → machine, as the inventory says."""
+    command = [lab.program("ansible-inventory"), "-i", str(lab.inventory), "--list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, env=lab.environment()).stdout
+    hosts = json.loads(listed)["_meta"]["hostvars"]
+    return {node: hosts[node].get("compose_machine") for node in NODES}
+
+
 def test_a_machine_that_fails_is_deployed_again_alone(lab: Lab, site: Site) -> None:
     site.fail({"kind": "post_install", "machine": "sim-2", "times": 1, "error": "no space left"})
     lab.play("plan")
-    assert site.jobs() == []
+    assert site.jobs() == [] and set(machines_of(lab).values()) == {None}
     run = lab.play("deploy")
+    assert machines_of(lab) == {f"backend{index}": f"sim-{index}" for index in (1, 2, 3)}
     assert run.said(f"(compose-{lab.name}) has sim-1, sim-2, sim-3, until ")
     assert run.said("switch backend2: failed: sim-2: BroadcastEnvChain-manage_user_post_install: no space left")
     assert run.said("round 2 of 2: booting again: backend2")

@@ -10,13 +10,14 @@ import sys
 import tarfile
 import threading
 import typing as t
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import grid5000, machines, rest
@@ -141,6 +142,9 @@ class Site(Ground):
     @property
     def credentials(self) -> dict[str, str]:
         return {"user": "alice"}
+
+    def spoil(self, deployment: Deployment, node: Node) -> tuple[Node, str]:
+        return replace(node, options={**node.options, "machine": "nowhere"}), "has no machine 'nowhere'"
 
     def make(self, identity: str, directory: Path) -> None:
         files = {DISK: identity, "./boot/vmlinuz": "", "./boot/initrd.img": ""}

@@ -21,6 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadepl
     Shelf,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.store import Store
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import Serve
@@ -71,13 +72,13 @@ API: dict[str, t.Any] = {"backend": "grid5000", "site": "grenoble"}
 def test_options_that_do_not_go_together(tmp_path: Path, options: dict[str, t.Any], words: str) -> None:
     chosen = platform(tmp_path, **options)
     with pytest.raises(InputError, match=words):
-        chosen.check(chosen.deployment.nodes)
+        refuse(chosen.check(chosen.deployment.nodes))
 
 
 def test_a_frontend_that_cannot_be_reached(tmp_path: Path) -> None:
     chosen = platform(tmp_path, backend="command", frontend="ssh://alice@127.0.0.1:9")
     with pytest.raises(ComposeError, match="the frontend alice@127.0.0.1:9 cannot be reached"):
-        chosen.check(chosen.deployment.nodes)
+        refuse(chosen.check(chosen.deployment.nodes))
 
 
 def test_commands_and_files_on_a_frontend(
@@ -85,13 +86,13 @@ def test_commands_and_files_on_a_frontend(
 ) -> None:
     work_at(serve(), tmp_path / "home", monkeypatch)
     chosen = platform(tmp_path, backend="command", frontend="fe")
-    chosen.check(chosen.deployment.nodes)
+    refuse(chosen.check(chosen.deployment.nodes))
     stranger = platform(tmp_path, backend="command", frontend="fe", machine="sim-9")
     with pytest.raises(InputError, match="Kadeploy on alice@fe.example.org has no machine 'sim-9'"):
-        stranger.check(stranger.deployment.nodes)
-    nowhere = platform(tmp_path, backend="command", frontend="fe", directory="/nowhere")
-    with pytest.raises(ComposeError, match="directory /nowhere of alice@fe.example.org does not exist"):
-        nowhere.check(nowhere.deployment.nodes)
+        refuse(stranger.check(stranger.deployment.nodes))
+    nowhere = platform(tmp_path, backend="command", frontend="fe", directory=f"{tmp_path}/nowhere")
+    with pytest.raises(ComposeError, match="directory .*/nowhere of alice@fe.example.org does not exist"):
+        refuse(nowhere.check(nowhere.deployment.nodes))
 
 
 @pytest.fixture(params=["local", "remote"])

@@ -46,6 +46,11 @@ class Access:
     password: str
     owner: str
 
+    @property
+    def place(self) -> str:
+        """By which way, and where, Kadeploy is asked."""
+        return " ".join(filter(None, (self.backend, self.url, self.site, self.frontend)))
+
     def require(self, given: t.Collection[str]) -> None:
         """:param given: options in the deployment file.
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from ...errors import ComposeError, InputError
 from ...model.boot import Target
+from ...model.deployment import Node
 from ...model.image import Image
 from ...progress import Progress, listed
 from .backend import Backend
+from .machines import cluster_of
 from .outcome import Description, KadeployError, Order, Outcome
 from .store import SCRIPT, Store
 
@@ -39,6 +41,29 @@ class Group:
     @property
     def machines(self) -> list[str]:
         return list(self.targets)
+
+
+def grouped(
+    targets: t.Sequence[Target], prefix: str, option: t.Callable[[Node, str], t.Any], most: float
+) -> list[Group]:
+    """One for each image and cluster, whose nodes have the same options.
+
+    :param option: the value that an option has for a node.
+    :param most: seconds that no deployment may take longer.
+    """
+    parts: dict[tuple[t.Any, ...], dict[str, Target]] = {}
+    for target in targets:
+        machine = str(option(target.node, "machine"))
+        chosen = [option(target.node, key) for key in ("partition", "kernel_parameters", "deploy_timeout")]
+        posts = tuple(option(target.node, "postinstalls"))
+        key = (target.image.identity, cluster_of(machine), *chosen, posts)
+        parts.setdefault(key, {})[machine] = target
+    groups = []
+    for (_identity, _cluster, partition, parameters, timeout, posts), part in parts.items():
+        image = next(iter(part.values())).image
+        name = name_of(f"{prefix}{image.role}-", image, part)
+        groups.append(Group(name, image, part, partition or "", parameters or "", posts, int(min(timeout, most))))
+    return groups
 
 
 def name_of(prefix: str, image: Image, targets: t.Mapping[str, Target]) -> str:

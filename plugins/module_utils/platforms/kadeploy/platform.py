@@ -10,31 +10,33 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import math
 import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...errors import ComposeError, InputError, nearest
+from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
 from ...model.image import Image
-from ...model.result import NodeResult
+from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
 from ...nodes.probe import Expected, facts_of, probe
-from ...process import need
 from ...progress import Progress, listed
 from ..base import Lost, Tell, distinct_images
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
+from ..problems import missing, noting, refuse
 from . import machines
 from .access import Access
 from .backend import Backend
-from .deployments import Deployer, Group, name_of
-from .lender import Lender
+from .claims import Claims
+from .deployments import Deployer, Group, grouped
+from .lender import Lender, require_none
 from .options import ENVIRONMENT, OPTIONS
 from .outcome import Outcome
 from .power import Logins, Management, Power
@@ -45,6 +47,8 @@ if t.TYPE_CHECKING:
 
 #: Deployments that go on at the same time, and nodes that are asked at the same time.
 DEPLOYMENTS, ASKED = 8, 32
+#: Seconds that a job must still have for a deployment to be begun.
+LEAST = 60
 #: Seconds for a node to answer that is asked what it runs.
 REACH = 10.0
 
@@ -68,6 +72,11 @@ class Kadeploy(ForgetfulPlatform):
         self._broken: set[str] = set()
         #: Node → address of the machine that has taken the place of such a one.
         self._moved: dict[str, str] = {}
+
+    @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        named = {node.name: str(node.options["machine"]) for node in deployment.nodes if node.options.get("machine")}
+        return {**Claims(deployment.state).machines(), **named}
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -113,6 +122,10 @@ class Kadeploy(ForgetfulPlatform):
         return Lender(wanted, self.state, self._user, password, self.progress) if wanted else None
 
     @cached_property
+    def _claims(self) -> Claims:
+        return Claims(self.state)
+
+    @cached_property
     def _store(self) -> Store:
         return self._access.store(self._secret)
 
@@ -154,33 +167,30 @@ class Kadeploy(ForgetfulPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        super().check(nodes)
-        need("ssh")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = super().check(nodes) + missing("ssh")
         if not self._lender:
-            machines.require_bound(self.deployment.nodes, self._bound)
-        self._access.require({option for node in nodes for option, value in node.options.items() if value})
-        self._store.require()
-        known = self._backend.nodes()
-        if self._lender:
-            self._lender.check()
+            problems += machines.unbound(self.deployment.nodes, self._bound)
+            problems += self._claims.elsewhere(self._access.place, self._bound)
+            with noting(problems, key="reservation"):
+                require_none(self.state)
         # With a reservation, nodes may get their machines later.
-        self._require_machines([node for node in nodes if node.name in self._bound], known)
+        placed = [node for node in nodes if node.name in self._bound]
+        problems += machines.homeless(placed, self._bound)
+        with noting(problems):  # without this, nobody can be asked
+            self._access.require({option for node in nodes for option, value in node.options.items() if value})
+            with noting(problems, key="directory"):
+                self._store.require()
+            if self._lender:
+                with noting(problems, key="reservation"):
+                    self._lender.check()
+            problems += self._unknown(placed)
+        return problems
 
-    def _require_machines(self, nodes: t.Sequence[Node], known: t.Collection[str]) -> None:
-        """:raises InputError: Kadeploy does not have a node's machine, or nobody knows its address."""
-        for node in nodes:
-            machine = self._bound[node.name]
-            if machine not in known:
-                raise InputError(
-                    f"node {node.name!r}: {self._backend.where} has no machine {machine!r}{nearest(machine, known)}"
-                )
-        for node in nodes:
-            if node.address is None:
-                raise InputError(
-                    f"node {node.name!r} has no address: the resolver of this host does not know its machine "
-                    f"{self._bound[node.name]!r}; 'address' of the node in the deployment file says it"
-                )
+    def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """The nodes whose machine Kadeploy does not have."""
+        known = self._backend.nodes()
+        return machines.unknown(nodes, self._bound, known, f"{self._backend.where} has no machine")
 
     # -- reservations ----------------------------------------------------------------------------------------------
 
@@ -190,10 +200,10 @@ class Kadeploy(ForgetfulPlatform):
         done = self._lender.acquire()
         vars(self).pop("_bound", None)
         nodes = self.deployment.nodes
-        machines.require_bound(nodes, self._bound)
+        refuse(machines.unbound(nodes, self._bound))
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
-        self._require_machines(placed, self._backend.nodes())
+        refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
         return done
 
     def run_failed(self) -> None:
@@ -287,6 +297,9 @@ class Kadeploy(ForgetfulPlatform):
         return seen
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        if self._lender and not self._lender.still_holds():
+            over = Lost("the job that had its machine is over", certain=True)
+            return dict.fromkeys((node.name for node in nodes), over)
         off = self._off([node.name for node in nodes])
         return dict.fromkeys(off, Lost("it was shut down, or ended by itself", certain=True))
 
@@ -301,6 +314,9 @@ class Kadeploy(ForgetfulPlatform):
             if image.volumes:
                 volumes = ", ".join(image.volumes)
                 raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kadeploy lacks")
+        if not self._lender:
+            refuse(self._claims.elsewhere(self._access.place, self._bound))
+        self._claims.write(self._access.place, self._bound)
         copied = [self._stage(image) for image in images]
         for group in self._groups(targets):
             self._deployer.rehearse(group)
@@ -314,29 +330,31 @@ class Kadeploy(ForgetfulPlatform):
         boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
         self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
 
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
+        outcomes = super().remove(names, data=data, tell=tell)
+        self._claims.drop([name for name, outcome in outcomes.items() if outcome.ok])
+        return outcomes
+
     def teardown(self) -> None:
+        self._claims.drop(list(self._claims.machines()))  # what was only staged
         if self._access.directory:
             self._store.remove()
         if self._lender:
             self._lender.release()
+        else:
+            require_none(self.state)
 
     # -- nodes that boot -----------------------------------------------------------------------------------------
 
     def _groups(self, targets: t.Sequence[Target]) -> list[Group]:
-        """One for each image and cluster, whose nodes have the same options."""
-        parts: dict[tuple[t.Any, ...], dict[str, Target]] = {}
-        for target in targets:
-            machine = str(self.option(target.node, "machine"))
-            chosen = [self.option(target.node, key) for key in ("partition", "kernel_parameters", "deploy_timeout")]
-            posts = tuple(self.option(target.node, "postinstalls"))
-            key = (target.image.identity, machines.cluster_of(machine), *chosen, posts)
-            parts.setdefault(key, {})[machine] = target
-        groups = []
-        for (_identity, _cluster, partition, parameters, timeout, posts), part in parts.items():
-            image = next(iter(part.values())).image
-            name = name_of(f"{self._prefix}{image.role}-", image, part)
-            groups.append(Group(name, image, part, partition or "", parameters or "", posts, timeout))
-        return groups
+        """What is deployed with one call each; none takes longer than the job of the machines."""
+        left = self._lender.left() if self._lender else math.inf
+        if left < LEAST:
+            raise ComposeError(
+                f"the job of the machines ends in {left:.0f} s, too soon to deploy them: extend it (oar_job), or "
+                "destroy the deployment"
+            )
+        return grouped(targets, self._prefix, self.option, left)
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         for target in targets:
@@ -357,8 +375,10 @@ class Kadeploy(ForgetfulPlatform):
 
     def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         outcomes: dict[str, NodeResult] = {}
-        self._leave(targets)
         groups = self._groups(targets)
+        self._leave(targets)
+        going = {target.node.name: str(self.option(target.node, "machine")) for target in targets}
+        self._claims.write(self._access.place, going)
         with ThreadPoolExecutor(max_workers=min(DEPLOYMENTS, len(groups))) as pool:
             for results in pool.map(self._deploy, groups):
                 for name, result in results.items():
