@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -25,6 +25,10 @@ demo-proxmox: setup-demo ## deploy the example web on a simulated Proxmox VE who
 
 destroy-proxmox: setup-demo ## stop and remove the machines of demo-proxmox, and the simulator
 	@$(proxmox) destroy
+
+demo-kadeploy: setup-demo ## reserve four machines of a site in small, deploy the example web on them by Kadeploy, give them back
+	@$(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" PYTHONPATH=.cache/collections:tests/e2e \
+		$(venv)/bin/python tests/tools/demo_kadeploy.py
 
 lock: setup-demo ## pin the examples' packages to what the configured Debian mirror has now
 	@$(playbook) -i inventories/web playbooks/lock.yml

@@ -37,6 +37,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.values 
 from ansible_collections.immutable.compose.plugins.module_utils.files import write_text
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys, endpoints
+from ansible_collections.immutable.compose.plugins.plugin_utils.memory import directory_of_run
 
 #: Names of the controller itself.
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -153,7 +154,7 @@ def way_in(state: str, gate: Gate) -> str:
     :raises AnsibleConnectionFailure: the gate does not let us in, or has no such deployment.
     """
     name = hashlib.sha256(f"{gate.name}\0{state}".encode()).hexdigest()[:12]
-    directory = os.path.join(_temporary(), f"compose-{name}")
+    directory = os.path.join(directory_of_run(), f"compose-{name}")
     os.makedirs(directory, mode=0o700, exist_ok=True)
     keys, failure = Keys(directory), os.path.join(directory, "failure")
     with _alone(directory):
@@ -193,11 +194,6 @@ def whoami() -> str:
     except (KeyError, OSError):  # a container has users without names
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def _temporary() -> str:
-    """Ansible's temporary directory of this run: the constant, for each look at the configuration makes another."""
-    return str(vars(constants)["DEFAULT_LOCAL_TMP"])
 
 
 @contextmanager

@@ -125,6 +125,23 @@ def test_after_a_wave_that_fails_the_others_are_left_alone(site_of: SiteOf) -> N
     assert (after["web2"], after["web3"]) == (before["web2"], before["web3"])
 
 
+def test_a_run_that_fails_takes_each_node_back_to_its_own_image(site: Site) -> None:
+    """A node waits for its turn, and the next run comes before that."""
+    site.means = "v2"
+    assert site.deploy("web1")["failed_nodes"] == []
+    different = {"web1": "v2", "web2": "v1"}
+    assert site.runs() == different
+    site.means = ILL
+    assert site.deploy()["failed_nodes"] == ["web1", "web2"]
+    assert site.runs() == different
+    release = site.engine().releases.find("current")
+    assert {name: release.image(name, role) for name, role in release.nodes.items()} == different
+    site.means = "v3"
+    site.deploy()
+    assert site.deploy(release=str(release.number))["failed_nodes"] == []
+    assert site.runs() == different
+
+
 def test_another_round(site: Site) -> None:
     site.set(retries=1)
     site.means = "v2"

@@ -28,6 +28,7 @@ from ..model.deployment import Beside, Deployment
 from ..model.image import FORMATS, Image
 from ..model.journal import Verified
 from ..model.plan import Meaning
+from ..model.release import Release
 from ..model.result import NodeResult
 from ..model.step import Built, Checked, Diff, Evaluated, Locked, Reproduced
 from ..nodes.keys import Keys
@@ -173,9 +174,12 @@ class Engine:
         """
         kept = self.releases.find(release)
         desired = self.desired.released(kept, sorted({node.role for node in self.nodes}))
-        meant = {node.name: desired.images[node.role] for node in self.nodes}
-        if release == "current":
-            meant.update(self._waiting(meant, kept.number))
+        meant = {node.name: desired.image(node) for node in self.nodes}
+        waiting = [node.name for node in self.nodes if node.name in kept.node_images]
+        if waiting:
+            self.progress.say(
+                f"verify: not of release {kept.number}, but on what was verified before: {listed(waiting)}"
+            )
         test_script, name = (desired.meaning.test_script, "verify") if script is None else (script, "script")
         verified = self.check(meant, desired.meaning, test_script, name)
         failures = verified.failures()
@@ -186,18 +190,6 @@ class Engine:
             for message in [failures.get(node, "")]
         }
         return Checked(False, nodes, failed(nodes), verified.checks, verified.script, kept.number)
-
-    def _waiting(self, meant: t.Mapping[str, str], release: int) -> dict[str, str]:
-        """Nodes that wait for a release which others have already, and what was verified on them before."""
-        observed = self.platform.observe(self.nodes)
-        before = {
-            name: seen.identity
-            for name, seen in observed.items()
-            if name in meant and seen.identity and meant[name] != seen.identity == seen.verified
-        }
-        if before:
-            self.progress.say(f"verify: not of release {release}, but on what was verified before: {listed(before)}")
-        return before
 
     def ill(self, running: t.Mapping[str, str], meaning: Meaning) -> dict[str, str]:
         """Those of the nodes that are not well as they are now, and what is wrong. Nothing is waited for.
@@ -251,18 +243,27 @@ class Engine:
     ) -> Verification:
         from ..checks.verify import Verification
 
-        nodes = self.deployment.nodes
+        nodes = [node for node in self.deployment.nodes if node.name in meant]
+        rules = {what: self._rules(*what, meaning) for what in {(node.role, meant[node.name]) for node in nodes}}
+        expected = {node.name: rules[node.role, meant[node.name]] for node in nodes}
         return Verification(
             deployment=self.deployment,
             platform=self.platform,
             keys=self.keys,
             identities=meant,
-            ports={node.name: tuple(meaning.ports.get(node.role, ())) for node in nodes},
-            may_fail={node.name: tuple(meaning.may_fail.get(node.role, ())) for node in nodes},
+            ports={name: ports for name, (ports, _may_fail) in expected.items()},
+            may_fail={name: may_fail for name, (_ports, may_fail) in expected.items()},
             ill=ill,
             test_script=test_script,
             results=results,
         )
+
+    def _rules(self, role: str, identity: str, meaning: Meaning) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Ports and units that may fail, of an image: of another than is meant, those of the release that meant it."""
+        rules: Meaning | Release | None = meaning
+        if identity != meaning.images.get(role):
+            rules = self.releases.with_image(role, identity)
+        return (tuple(rules.ports.get(role, ())), tuple(rules.may_fail.get(role, ()))) if rules else ((), ())
 
     # -- what the steps share ------------------------------------------------------------------------------------
 

@@ -221,3 +221,13 @@ def test_killed_while_it_reserves(site: Site, then: str) -> None:
         assert site.running() == ["compose-lab"]
     site.platform().teardown()
     assert site.running() == [] and not list(Path(site.deployment.state).glob("*"))
+
+
+def test_nodes_are_lost_when_the_job_is_over(site: Site) -> None:
+    chosen = site.platform()
+    chosen.acquire()
+    chosen._lender.release()  # type: ignore[union-attr]
+    found = chosen.lost(site.deployment.nodes)
+    assert {name: (each.why, each.certain) for name, each in found.items()} == dict.fromkeys(
+        ("web1", "web2"), ("the job that had its machine is over", True)
+    )

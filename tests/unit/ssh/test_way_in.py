@@ -82,7 +82,7 @@ class Answers(Gate):
 
 
 def test_it_is_asked_once_by_all_forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(way_in, "_temporary", lambda: str(tmp_path))
+    monkeypatch.setattr(way_in, "directory_of_run", lambda: str(tmp_path))
     answers = Answers()
     for _dummy in range(3):
         with pytest.raises(AnsibleConnectionFailure, match="nobody is there"):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...errors import InputError
+from ...errors import ComposeError, InputError
 from ...model import codec
 from ...model.deployment import Reservation
 from ...oar.access import Access
@@ -25,6 +25,8 @@ from ...progress import Progress, listed
 
 #: Of the state directory.
 _FILE = "reservation.json"
+#: Seconds between two looks at a job that had its machines.
+_LOOK = 30.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Lender:
         self._user = user if password else ""
         self._password = password
         self._progress = progress
+        self._looked, self._held = -math.inf, True
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -97,6 +100,14 @@ class Lender:
     def holds(self) -> bool:
         """Whether the job still has its machines."""
         return any(job.state == "Running" for job in self._site.named(self.wanted.name))
+
+    def still_holds(self) -> bool:
+        """The same, as of half a minute ago at most: OAR is not asked each second."""
+        if time.monotonic() - self._looked > _LOOK:
+            with suppress(ComposeError):  # OAR does not answer: what was true is
+                self._held = self.holds()
+            self._looked = time.monotonic()
+        return self._held
 
     def acquire(self) -> bool:
         """There is a job that runs; whether it is new."""

@@ -297,6 +297,9 @@ class Kadeploy(ForgetfulPlatform):
         return seen
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        if self._lender and not self._lender.still_holds():
+            over = Lost("the job that had its machine is over", certain=True)
+            return dict.fromkeys((node.name for node in nodes), over)
         off = self._off([node.name for node in nodes])
         return dict.fromkeys(off, Lost("it was shut down, or ended by itself", certain=True))
 
