@@ -45,8 +45,8 @@ class Nspawn(ProcessPlatform):
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
         if os.geteuid() != 0:
             raise ComposeError("platform 'nspawn' needs root: run the playbook with become, or use platform 'qemu'")
-        programs = ("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
-        return missing(*programs) + super().check(nodes)
+        problems = missing("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
+        return problems + super().check(nodes)
 
     def needs(self, node: Node) -> Needs:
         return CONTAINER
