@@ -57,6 +57,7 @@ STEPS: t.Mapping[str, Step] = {
     "deployment_settle": Step(secrets=True, boots_nodes=True),
     "deployment_switch": Step(secrets=True, boots_nodes=True),
     "deployment_verify": Step(secrets=True, boots_nodes=True),
+    "drift_info": Step(),
     "image_build": Step(credentials=False),
     "image_reproduce": Step(credentials=False),
     "image_stage": Step(secrets=True),

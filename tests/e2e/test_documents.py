@@ -28,6 +28,7 @@ AROUND: dict[str, dict[str, t.Any]] = {
     "composition_info": {},
     "nxc_export": {},
     "audit_info": {"advisories": {"id": "CVE-1", "package": "libc6", "versions": ["> 0"]}},
+    "drift_info": {"ignore": {"/opt/*": "a test"}},
 }
 #: These take long, and are asked of ``two`` only.
 LONG: dict[str, dict[str, t.Any]] = {"image_reproduce": {}, "composition_lock": {}}

@@ -226,6 +226,25 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no"),
     "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF]),
     "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3),
+    "drift_info": step.Drifted(
+        changed=False,
+        nodes={
+            "db1": step.NodeDrift(
+                ok=False,
+                message="files changed: /etc/x",
+                drifted=True,
+                running="h-other",
+                files=step.Changes(["/etc/x"], ["/opt"], ["/bin/y"]),
+                units=step.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
+                users=step.Changes([], ["bob"], []),
+                unsealed=["'disk full' by me@here"],
+            )
+        },
+        failed_nodes=["db1"],
+        drifted=["db1"],
+        release=3,
+        unknown=["files and users of role db: no"],
+    ),
     "image_build": step.Built(True, ["db"], {"db": "/store/h"}, PACKAGES, [DIFF]),
     "image_reproduce": step.Reproduced(False, {"web/db": "differs"}),
     "image_stage": step.StepResult(True),
