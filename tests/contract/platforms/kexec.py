@@ -70,9 +70,12 @@ class Machine:
             return ""
 
     @property
+    def number(self) -> str:
+        return (self.directory / "proc/sys/kernel/random/boot_id").read_text().strip()
+
+    @property
     def boot(self) -> Boot:
-        identity = (self.directory / "usr/lib/compose/identity").read_text().strip()
-        return Boot(identity, (self.directory / "proc/sys/kernel/random/boot_id").read_text().strip())
+        return Boot((self.directory / "usr/lib/compose/identity").read_text().strip(), self.number)
 
     @property
     def staged(self) -> bool:
@@ -123,6 +126,20 @@ class Hall(Ground):
         if there.runs_node != wants_node:
             return Completed(255, "", "Host key verification failed.")
         return there.execute(command[at + 2], stdin)
+
+    def write(self, address: str, path: str, text: str) -> None:
+        """Give a machine a file."""
+        file = self._machine(address).directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def is_confirmed(self, address: str) -> bool:
+        """Whether the dead man's switch of the node on a machine is off."""
+        return (self._machine(address).directory / "run/compose/confirmed").exists()
+
+    def linuxes(self) -> dict[str, str]:
+        """Boots of the machines that run their own Linux."""
+        return {each.directory.name: each.number for each in self._all() if not each.runs_node}
 
     def options(self, number: int) -> dict[str, t.Any]:
         for at in range(1, 9):
