@@ -36,6 +36,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "podman": "podman",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
     "systemctl": "systemd",
     "systemd-nspawn": "systemd-container",
