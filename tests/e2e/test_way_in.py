@@ -20,6 +20,7 @@ for hidden in "$1" /nix /var/lib/immutable-compose ~/.ssh ~/.ansible; do
   if [ -d "$hidden" ]; then mount -t tmpfs tmpfs "$hidden"; fi
 done
 shift
+for program in $(command -v nix-instantiate nix); do mount --bind /dev/null "$(readlink -f "$program")"; done
 exec env HOME="$HIS_HOME" "$@"
 """
 
