@@ -65,9 +65,11 @@ let
   };
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
 
-  # Files of the composition that the role names.
+  # What the role names of the store: files of the composition, wherever it does; what was built, as a source.
   context = builtins.getContext (toJSON config);
-  sources = builtins.filter (path: context.${path}.path or false) (builtins.attrNames context);
+  sources = builtins.filter (path: context.${path}.path or false) (builtins.attrNames context)
+    ++ builtins.filter (source: source != null && !builtins.isPath source)
+      (map (file: file.source or null) (builtins.attrValues (config.files or { })));
 
   inputs = {
     name = "${name}-${role}";

@@ -190,6 +190,18 @@ def test_no_deployment_takes_longer_than_its_job(site: Site, tmp_path: Path, mon
         chosen._groups(targets(chosen, tmp_path))
 
 
+def test_oar_that_does_not_answer_is_in_nobodys_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = site.platform()
+    chosen.acquire()
+
+    def unanswered(name: str) -> t.NoReturn:
+        raise ComposeError("no answer")
+
+    monkeypatch.setattr(chosen._lender._site, "named", unanswered)  # type: ignore[union-attr]
+    assert chosen._lender.left() == float("inf")  # type: ignore[union-attr]
+    assert chosen._lender.still_holds()  # type: ignore[union-attr]
+
+
 def test_without_a_reservation_nothing_bounds_it(serve: Serve, tmp_path: Path) -> None:
     chosen = platform(tmp_path, "sim-1", url=serve().url)
     (group,) = chosen._groups(targets(chosen, tmp_path))

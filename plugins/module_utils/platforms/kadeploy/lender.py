@@ -94,7 +94,11 @@ class Lender:
 
     def left(self) -> float:
         """Seconds until the job is over; without end where OAR does not say. 0: there is no job that runs."""
-        running = [job for job in self._site.named(self.wanted.name) if job.state == "Running"]
+        try:
+            running = [job for job in self._site.named(self.wanted.name) if job.state == "Running"]
+        except ComposeError as error:  # going back must not depend on it
+            self._progress.say(f"how long {self.wanted.name} still has its machines cannot be told: {error.message}")
+            return math.inf
         return min((max(0.0, job.end - time.time()) if job.end else math.inf for job in running), default=0.0)
 
     def holds(self) -> bool:
