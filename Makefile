@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -83,6 +83,9 @@ test-sealed: ## what plays that were there before can do to nodes that are seale
 
 test-boot: ## as root: that what is unpacked to a partition boots from it; not part of `test`
 	@tests/tools/gate.sh boot
+
+test-kexec: ## as root: an emulated machine with a Debian that starts nodes with kexec, and gets them back; not part of `test`
+	@tests/tools/gate.sh kexec
 
 test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`
 	@tests/tools/gate.sh tools

@@ -43,7 +43,7 @@ options:
     default: debian
   platform:
     description:
-      - Where the nodes run, for example V(kadeploy), V(nspawn), V(podman), V(proxmox) or V(qemu).
+      - Where the nodes run, for example V(kadeploy), V(kexec), V(nspawn), V(podman), V(proxmox) or V(qemu).
       - Or a mapping with the platform's C(name) and options that hold for all nodes.
     type: raw
     required: true

@@ -81,7 +81,7 @@ def run(
     on_line: t.Callable[[str], None] | None = None,
     env: t.Mapping[str, str] | None = None,
     cwd: str | None = None,
-    stdin: str | None = None,
+    stdin: str | t.Iterable[bytes] | None = None,
     check: bool = True,
 ) -> Completed:
     """Run a program to its end.
@@ -90,6 +90,7 @@ def run(
     :param timeout: seconds after which the program and its children are killed.
     :param on_line: called with each line of standard error as it comes.
     :param env: variables added to the environment.
+    :param stdin: its standard input, at once or in pieces; the time-out begins after it.
     :param check: raise :class:`CommandError` on a non-zero exit code.
     :raises MissingProgramError: the program is not installed.
     :raises CommandError: non-zero exit code (with ``check``) or time-out.
@@ -126,7 +127,8 @@ def run(
             reader.start()
         if stdin is not None and child.stdin is not None:
             with suppress(BrokenPipeError):  # a program that reads nothing says why by its exit code
-                child.stdin.write(stdin.encode())
+                for chunk in [stdin.encode()] if isinstance(stdin, str) else stdin:
+                    child.stdin.write(chunk)
             with suppress(BrokenPipeError):
                 child.stdin.close()
         try:

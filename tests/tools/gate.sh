@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -194,6 +194,12 @@ boot() {
     tests stage boot "$newest" tests/boot
 }
 
+# A machine that runs another Linux, and starts nodes with kexec; emulated.
+kexec() {
+    may_skip=
+    tests stage kexec "$newest" --durations=10 tests/kexec
+}
+
 # Other versions of Nix, and Guix, from chroots.
 tools() {
     stage chroots tests/tools/chroots.sh
@@ -237,6 +243,7 @@ for part in "$@"; do
         machines) machines ;;
         sealed) sealed ;;
         boot) boot ;;
+        kexec) kexec ;;
         tools) tools ;;
         nixpkgs) nixpkgs ;;
         oar) oar ;;

@@ -12,6 +12,7 @@ from .base import Platform
 
 if t.TYPE_CHECKING:
     from .kadeploy.platform import Kadeploy  # noqa: F401
+    from .kexec.platform import Kexec  # noqa: F401
     from .nspawn.platform import Nspawn  # noqa: F401
     from .podman.platform import Podman  # noqa: F401
     from .proxmox.platform import Proxmox  # noqa: F401
@@ -20,5 +21,12 @@ if t.TYPE_CHECKING:
 PLATFORMS: t.Mapping[str, type[Platform]] = Registry(
     __package__,
     "platform",
-    {"kadeploy": "Kadeploy", "nspawn": "Nspawn", "podman": "Podman", "proxmox": "Proxmox", "qemu": "Qemu"},
+    {
+        "kadeploy": "Kadeploy",
+        "kexec": "Kexec",
+        "nspawn": "Nspawn",
+        "podman": "Podman",
+        "proxmox": "Proxmox",
+        "qemu": "Qemu",
+    },
 )

@@ -1,0 +1,372 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Platform ``kexec``: machines whose own Linux starts the node, from memory. PRIVATE to the collection.
+
+No disk is written: a machine has forgotten its node with the next reboot, and runs its own Linux again. So the way to
+another image, and the way back, lead through that; and a node that nobody confirms goes there alone (the first process
+of :mod:`.scripts`). What runs is asked of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+
+from ...errors import ComposeError, InputError
+from ...model.boot import Seen, Target
+from ...model.deployment import Deployment, Node
+from ...model.document import Interface
+from ...model.free import Options
+from ...model.image import Image
+from ...model.result import NodeResult, Problem
+from ...nodes.endpoint import Endpoint
+from ...nodes.keys import Keys
+from ...progress import Progress, listed
+from ..base import Lost, Tell, distinct_images, per_node
+from ..forgetful import ForgetfulPlatform
+from ..ledger import Ledger
+from ..problems import missing
+from . import scripts
+from .answer import Answer
+from .faults import fault_of, misfit
+from .machine import Machine, login_of
+from .options import HOST_VARIABLES, OPTIONS
+from .start import bring, drop, rehearse, start
+
+#: Machines that are worked on at the same time.
+PARALLEL = 32
+#: Builders whose images look for their root file system on a disk only.
+_NEED_A_DISK = ("guix", "nixos", "nxc")
+#: Seconds between two questions whether a node that is waited for has gone back.
+LOOK = 10.0
+
+
+class Kexec(ForgetfulPlatform):
+    """Nodes on machines that have a Linux of their own."""
+
+    name = "kexec"
+    formats = ("root", "kernel", "initrd")
+    options = OPTIONS
+    host_variables = HOST_VARIABLES
+
+    def __init__(self, deployment: Deployment, progress: Progress) -> None:
+        super().__init__(deployment, progress)
+        self._keys = Keys(self.state)
+        self._machines: dict[str, Machine] = {}
+        #: What each machine said when it was asked last; ``None``: nothing.
+        self._answers: dict[str, Answer | None] = {}
+        self._looked = 0.0
+        self._nodes = {node.name: node for node in deployment.nodes}
+
+    @classmethod
+    def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
+        return False
+
+    @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        named = {node.name: node.options.get("host") or node.address for node in deployment.nodes}
+        return {name: str(host) for name, host in named.items() if host}
+
+    # -- machines ------------------------------------------------------------------------------------------------
+
+    def _options(self, name: str) -> Options:
+        """Of a node, or of one that the deployment does not have any more."""
+        if name in self._nodes:
+            node = self._nodes[name]
+            options, address = {key: self.option(node, key) for key in self.options}, node.address
+        else:
+            told = Ledger(self.state, name).readable()[0]
+            if told is None:
+                raise ComposeError("nothing is known of its machine", node=name)
+            options, address = dict(told.options), told.document.address
+        return {**options, "host": options["host"] or address}
+
+    def _machine(self, name: str) -> Machine:
+        if name not in self._machines:
+            options = self._options(name)
+            if not options["host"]:
+                raise ComposeError("has no address", node=name)
+            self._machines[name] = Machine(name, login_of(options), self._keys)
+        return self._machines[name]
+
+    def _ask(self, names: t.Collection[str]) -> dict[str, str]:
+        """Ask all of these machines; those that do not work out, and why."""
+        wrong = {}
+
+        def ask(name: str) -> None:
+            try:
+                self._answers[name] = self._machine(name).ask()
+            except ComposeError as error:
+                self._answers[name] = None
+                wrong[name] = error.message
+
+        if names:
+            waiting = self.progress.waiting(lambda: f"asking the machines of {listed(sorted(names))}")
+            with waiting, ThreadPoolExecutor(max_workers=min(PARALLEL, len(names))) as pool:
+                list(pool.map(ask, names))
+        return wrong
+
+    def _owner(self, name: str) -> str:
+        return f"{self.deployment.name}/{name}"
+
+    def _is_ours(self, name: str, answer: Answer | None) -> bool:
+        return answer is not None and answer.node is not None and answer.node.owner == self._owner(name)
+
+    # -- before anything is touched ------------------------------------------------------------------------------
+
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = super().check(nodes) + missing("ssh")
+        if problems:
+            return problems  # nobody can be asked
+        if self.deployment.builder in _NEED_A_DISK:
+            why = f"images of the builder {self.deployment.builder!r} cannot be started from memory yet"
+            return [Problem(why, key="platform")]
+        problems += [
+            Problem(f"node {node.name!r} has no address on {self.deployment.network}", key="address", node=node.name)
+            for node in nodes
+            if node.address is None
+        ]
+        problems += self._unreadable(nodes) + self._shared()
+        wrong = {problem.node for problem in problems}
+        asked = [node for node in nodes if node.name not in wrong]
+        faults = self._ask([node.name for node in asked])
+        for node in asked:
+            why = faults.get(node.name) or self._fault(node)
+            if why:
+                problems.append(Problem(why, node=node.name))
+        return problems
+
+    def _unreadable(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """The files that options name, and that cannot be read on this host."""
+        problems = []
+        for node in nodes:
+            for option in ("key", "known_hosts"):
+                path = self.option(node, option)
+                if path is not None and not os.access(os.path.expanduser(path), os.R_OK):
+                    why = f"{option} is {path}, which is no file that can be read here"
+                    problems.append(Problem(why, key=option, node=node.name))
+        return problems
+
+    def _shared(self) -> list[Problem]:
+        """The nodes that have the machine of another node, of this deployment or of one that the run has planned."""
+        machines: dict[tuple[t.Any, t.Any], str] = {}
+        for neighbour in self.neighbours:
+            if isinstance(neighbour.platform, Kexec):
+                for node in neighbour.nodes():
+                    options = neighbour.platform._options(node.name)
+                    machines[options["host"], options["port"]] = f"{neighbour.platform._owner(node.name)!r}"
+        problems = []
+        for name in self._nodes:
+            options = self._options(name)
+            if not options["host"]:
+                continue
+            other = machines.setdefault((options["host"], options["port"]), repr(name))
+            if other != repr(name):
+                why = f"it has the same machine as the node {other}: {options['host']}, port {options['port']}"
+                problems.append(Problem(why, key="host", node=name))
+        return problems
+
+    def _fault(self, node: Node) -> str:
+        answer = self._answers[node.name]
+        if answer is None and Ledger(self.state, node.name).exists():
+            return ""  # it may run, and be silent: the engine knows what to do then
+        if answer is None:
+            return (
+                f"its machine does not answer: {self._machine(node.name).why}. known_hosts must have its host key "
+                "already: no machine is trusted on first use"
+            )
+        return "" if self._is_ours(node.name, answer) else fault_of(answer, str(node.address))
+
+    # -- what nodes are told -------------------------------------------------------------------------------------
+
+    def interfaces(self, node: Node) -> tuple[Interface, ...]:
+        """The network that the machine has, whatever runs there."""
+        if node.name not in self._answers:
+            self._ask([name for name in self._nodes if name not in self._answers])
+        answer, told = self._answers[node.name], Ledger(self.state, node.name).readable()[0]
+        if answer is not None:
+            return answer.interfaces
+        if told is not None:
+            return told.document.interfaces
+        raise ComposeError(f"its machine does not answer: {self._machine(node.name).why}", node=node.name)
+
+    def endpoint(self, node: Node) -> Endpoint:
+        options = self._options(node.name)
+        if not options["host"]:
+            raise ComposeError("has no address", node=node.name)
+        host, port = str(options["host"]), t.cast(int, options["ssh_port"])
+        return Endpoint(host, port, forwarded=host != node.address)
+
+    # -- what runs -----------------------------------------------------------------------------------------------
+
+    def ask(self, names: t.Collection[str]) -> dict[str, Seen]:
+        for name, why in self._ask(names).items():
+            self.progress.say(f"{name}: {why}")
+        seen = {}
+        for name in names:
+            answer, known = self._answers[name], Ledger(self.state, name).exists()
+            if answer is None:
+                seen[name] = Seen("silent" if known else "absent")
+            elif answer.node is not None and self._is_ours(name, answer):
+                seen[name] = Seen("running", answer.node.identity)
+            elif known and not Ledger(self.state, name).is_under_way():
+                self.progress.say(f"{name}: gone; its machine has booted its own Linux")
+        return seen
+
+    def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
+        seen = super().observe(nodes)
+        for name, each in seen.items():
+            answer = self._answers[name]
+            if each.state == "running" and answer is not None and answer.node is not None:
+                # A run that was killed may have left it unconfirmed: then it does not stay.
+                seen[name] = replace(each, leftovers=each.leftovers or not answer.node.confirmed)
+        return seen
+
+    def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        """Those that went back. Machines are asked now and then only: most of the time they are busy with booting."""
+        if time.monotonic() - self._looked < LOOK:
+            return {}
+        self._ask([node.name for node in nodes])
+        self._looked = time.monotonic()
+        answers = {node.name: self._answers[node.name] for node in nodes}
+        why = "its machine runs its own Linux again: it was shut down, or ended by itself"
+        return {
+            name: Lost(why, certain=True) for name, answer in answers.items() if answer is not None and not answer.node
+        }
+
+    def console(self, node: Node, lines: int = 50) -> str:
+        """Nobody sees it from here."""
+        return ""
+
+    # -- images --------------------------------------------------------------------------------------------------
+
+    def stage(self, targets: t.Sequence[Target]) -> bool:
+        """Copy images to machines that run their own Linux, and have its kernel say whether it would start them; the
+        others get theirs when they have left their node."""
+        images = {target.node.name: target.image for target in targets}
+        for image in distinct_images(targets):
+            if image.volumes:
+                volumes = ", ".join(image.volumes)
+                raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kexec lacks")
+
+        def act(name: str) -> NodeResult:
+            return NodeResult(changed=self._stage(name, images[name]))
+
+        outcomes = self._per_node("stage", images, act, lambda name, outcome: None)
+        _require_all(outcomes)
+        return any(outcome.changed for outcome in outcomes.values())
+
+    def _stage(self, name: str, image: Image) -> bool:
+        machine = self._machine(name)
+        answer = machine.ask()
+        if answer is None:
+            return False
+        why = misfit(image, answer)
+        if why:
+            raise ComposeError(why, node=name)
+        if answer.node is not None or not bring(machine, image, answer, self.progress):
+            return False
+        rehearse(machine, image, answer)
+        return True
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
+        by_name = {target.node.name: target for target in targets}
+
+        def act(name: str) -> NodeResult:
+            target = by_name[name]
+            self._leave(name, patient=True)
+            within = int(self.option(target.node, "confirm_within"))
+            start(self._machine(name), target, self._owner(name), within, self.progress)
+            return NodeResult(changed=True, message=f"boots {target.image.identity}")
+
+        return self._per_node("switch", by_name, act, tell)
+
+    def _leave(self, name: str, *, patient: bool) -> bool:
+        """See to it that the machine runs its own Linux; whether a node had to end for that.
+
+        :param patient: if nobody answers, wait for a machine that goes back by itself.
+        """
+        machine, options = self._machine(name), self._options(name)
+        answer = machine.ask()
+        seconds = t.cast(int, options["reboot_timeout"])
+        if answer is None:
+            if not patient:
+                raise ComposeError(f"its machine does not answer: {machine.why}", node=name)
+            self.progress.say(f"{name}: does not answer; its machine goes back by itself unless the node is confirmed")
+            seconds += t.cast(int, options["confirm_within"])
+        elif answer.node is None:
+            return False
+        elif not self._is_ours(name, answer):
+            raise ComposeError(f"its machine runs another node, {answer.node.owner}", node=name)
+        else:
+            self.progress.say(f"{name}: back to its machine's own Linux")
+            machine.do("rebooting", scripts.LEAVE, may_break=True)
+        machine.wait(lambda now: now is not None and now.node is None, seconds, "booting its machine's own Linux")
+        return True
+
+    def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
+        return self._end(names, tell, patient=False)
+
+    def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
+        return self._end(names, tell, patient=True)
+
+    def _end(self, names: t.Sequence[str], tell: Tell, *, patient: bool) -> dict[str, NodeResult]:
+        def act(name: str) -> NodeResult:
+            known = name in self._nodes or Ledger(self.state, name).readable()[0] is not None
+            return NodeResult(changed=known and self._leave(name, patient=patient))
+
+        return self._per_node("remove", names, act, tell)
+
+    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
+        """Confirm the nodes: from now on they stay."""
+
+        def act(name: str) -> NodeResult:
+            machine = self._machine(name)
+            answer = machine.ask()
+            if answer is None or answer.node is None or not self._is_ours(name, answer):
+                raise ComposeError("cannot be confirmed: its machine went back, or does not answer", node=name)
+            if not answer.node.confirmed:
+                machine.do("confirming", scripts.CONFIRM, str(release))
+            return NodeResult(changed=not answer.node.confirmed)
+
+        outcomes = self._per_node("confirm", [node.name for node in nodes], act, lambda name, outcome: None)
+        super().commit([node for node in nodes if outcomes[node.name].ok], release)
+        _require_all(outcomes)
+
+    def _per_node(
+        self, step: str, names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell
+    ) -> dict[str, NodeResult]:
+        left = set(names)
+
+        def told(name: str, outcome: NodeResult) -> None:
+            left.discard(name)
+            tell(name, outcome)
+
+        with self.progress.waiting(lambda: f"{step}: waiting for {listed(sorted(left))}"):
+            return per_node(sorted(left), act, told, step=step, parallel=PARALLEL)
+
+    def prune(self, keep: t.Collection[str]) -> None:
+        """What was staged is gone with the Linux that it was staged in, or once it gets another image."""
+
+    def teardown(self) -> None:
+        """What was staged, and never started, takes memory of machines that answer."""
+
+        def act(name: str) -> NodeResult:
+            with suppress(ComposeError):
+                drop(self._machine(name))
+            return NodeResult()
+
+        self._per_node("teardown", self._nodes, act, lambda name, outcome: None)
+
+
+def _require_all(outcomes: t.Mapping[str, NodeResult]) -> None:
+    wrong = sorted(outcome.message for outcome in outcomes.values() if not outcome.ok)
+    if wrong:
+        raise ComposeError("\n".join(wrong))

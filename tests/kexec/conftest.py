@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A virtual machine with Debian on its disk, emulated, and a deployment of one node on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+from lab import Lab
+
+from .stock import ADDRESS, PORT, Stock, make_disk
+
+#: What the role of the test is: nothing but a system with a kernel.
+COMPOSITION = """
+{ ... }:
+{
+  roles.app = {
+    kernel = "linux-image-cloud-amd64";
+    files."/etc/greeting".text = "one\\n";
+  };
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory with kernel, initramfs and disk of a Debian; made once, for a minute."""
+    directory = tmp_path_factory.mktemp("stock")
+    make_disk(directory)
+    return directory
+
+
+@pytest.fixture
+def stock(disk: Path, tmp_path: Path) -> t.Iterator[Stock]:
+    """The machine, which runs what its disk has."""
+    machine = Stock(disk, tmp_path)
+    machine.start()
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def lab(stock: Stock, tmp_path: Path) -> Lab:
+    """One node on the machine, not deployed yet."""
+    options = {
+        "name": "kexec",
+        "host": "127.0.0.1",
+        "port": PORT,
+        "ssh_port": PORT,
+        "user": "admin",
+        "key": str(stock.key),
+        "known_hosts": str(stock.known_hosts),
+        "confirm_within": 600,
+    }
+    settings = {"platform": options, "network": "10.0.2.0/24", "roles": {"app": ["app1"]}}
+    lab = Lab(tmp_path, "web", {**settings, "nodes": {"app1": {"address": ADDRESS}}})
+    (lab.composition / "composition.nix").write_text(COMPOSITION)
+    path = lab.composition / "compose.lock.json"
+    lock = json.loads(path.read_text())
+    role = lock["roles"]["database"]
+    role["requested"] = [name for name in role["requested"] if name != "redis-server"]
+    role["packages"] = [name for name in role["packages"] if "redis" not in name]
+    lock["roles"] = {"app": role}
+    path.write_text(json.dumps(lock))
+    return lab
+
+
+def pytest_configure() -> None:
+    if os.geteuid() != 0:
+        pytest.exit("these tests make a disk, and build images: run them as root", 2)
+    subprocess.run(["mmdebstrap", "--version"], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Debian that knows nothing of this starts a node, and comes back when it should. Emulated: minutes."""
+
+from __future__ import annotations
+
+from lab import Lab
+
+from .stock import Stock
+
+
+def say(lab: Lab, command: str) -> str:
+    """Output of a command on the node."""
+    done = lab.ssh("app1", command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_node_is_started_kept_replaced_and_ended(lab: Lab, stock: Stock) -> None:
+    run = lab.play("deploy")
+    assert run.recap["app1"]["failed"] == 0
+    assert say(lab, "findmnt --noheadings --output FSTYPE /") == "overlay"
+    assert "/dev/vd" not in say(lab, "cat /proc/mounts")
+    assert say(lab, "cat /etc/resolv.conf") == "nameserver 10.0.2.3"
+    assert say(lab, "cat /run/compose/confirmed") == "1"
+    assert "KEY" not in say(lab, "cat /proc/cmdline")
+    boots = lab.boots()
+
+    again = lab.play("deploy")
+    assert again.changed == 0
+    assert lab.boots() == boots
+
+    lab.edit("one", "two")
+    lab.play("deploy")
+    assert say(lab, "cat /etc/greeting") == "two"
+
+    lab.play("destroy")
+    assert stock.on_disk("hostname") == "stock"
+
+
+def test_an_image_that_does_not_come_up_goes_back_by_itself(lab: Lab, stock: Stock) -> None:
+    # sshd never runs: nobody can tell the node anything.
+    lab.edit('files."/etc/greeting"', 'units."ssh.service".mask = true;\n    files."/etc/greeting"')
+    lab.write(platform={**lab.deployment["platform"], "confirm_within": 120})
+    run = lab.play("deploy", expect=2)
+    assert run.recap["app1"]["failed"] == 1
+    assert run.said("its machine runs its own Linux again")
+    assert "nobody confirmed this system in time" in stock.console
+    assert stock.on_disk("hostname") == "stock"
+
+
+def test_a_controller_that_is_killed_does_not_keep_the_node(lab: Lab, stock: Stock) -> None:
+    lab.write(platform={**lab.deployment["platform"], "confirm_within": 150})
+    lab.kill_when("TASK [immutable.compose.deploy : Verify")
+    stock.wait_for_disk()
+    assert "nobody confirmed this system in time" in stock.console
+    # The next run begins anew.
+    lab.write(platform={**lab.deployment["platform"], "confirm_within": 600})
+    lab.play("deploy")
+    assert say(lab, "cat /etc/greeting") == "one"
