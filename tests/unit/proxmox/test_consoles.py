@@ -51,7 +51,7 @@ def deployed(world: World) -> t.Iterator[Proxmox]:
     platform.consoles.follow({})
 
 
-def logged_in(world: World, *privileges: str, secret: str = "s3cret-password") -> Proxmox:  # noqa: S107
+def logged_in(world: World, *privileges: str, secret: str = "s3cret-password") -> Proxmox:
     """With a password, and these privileges besides those that are needed to look."""
     world.call("POST", "/access/roles", roleid="Some", privs=" ".join(("VM.Audit", *privileges)))
     world.call("POST", "/access/users", userid="deploy@pve", password=secret)

@@ -151,7 +151,7 @@ def _context(verify: bool | str, *, pinned: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    authorities = verify if isinstance(verify, str) else requests.certs.where()
+    authorities = verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
     context.verify_mode = ssl.CERT_REQUIRED
     context.check_hostname = True
     if os.path.isdir(authorities):
