@@ -55,7 +55,7 @@ def console(vm: Vm) -> t.Iterator[t.Iterator[bytes]]:
     :raises ComposeError: it cannot be had now.
     """
     if not HAS_WEBSOCKET:
-        raise missing_library("websocket", "requests", "urllib3", what="the console of VMs of the platform 'proxmox'")
+        raise missing_library("websocket", "requests", what="the console of VMs of the platform 'proxmox'")
     client = vm.cluster.client
     if not vm.running_config().get(PORT):
         raise NoConsole(f"VM {vm.vmid} has no serial port (as root on {vm.node}: qm set {vm.vmid} --{PORT} socket)")
