@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -26,6 +26,10 @@ demo-proxmox: setup-demo ## deploy the example web on a simulated Proxmox VE who
 destroy-proxmox: setup-demo ## stop and remove the machines of demo-proxmox, and the simulator
 	@$(proxmox) destroy
 
+demo-kadeploy: setup-demo ## reserve four machines of a site in small, deploy the example web on them by Kadeploy, give them back
+	@$(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" PYTHONPATH=.cache/collections:tests/e2e \
+		$(venv)/bin/python tests/tools/demo_kadeploy.py
+
 lock: setup-demo ## pin the examples' packages to what the configured Debian mirror has now
 	@$(playbook) -i inventories/web playbooks/lock.yml
 
@@ -37,7 +41,7 @@ schemas: setup-demo ## write docs/schemas and the tables of docs/formats.md from
 	@$(venv)/bin/python tests/tools/schemas.py
 
 bench: setup-test ## run the benchmarks, one line each; takes half an hour
-	@code=0; for name in inventory driver noop plan10k fleet boot audit proxmox proxmox_fleet; do \
+	@code=0; for name in inventory driver noop plan10k fleet boot audit proxmox proxmox_fleet kadeploy; do \
 		$(sudo) env PYTHONPATH=.cache/collections:tests/e2e $(venv)/bin/python tests/benchmarks/$$name.py || code=1; \
 	done; exit $$code
 
@@ -55,6 +59,9 @@ test-sanity: ## ansible-test, galaxy-importer
 
 test-contract: ## what every platform must do, over each that there is
 	@tests/tools/gate.sh contract
+
+test-backends: ## the same, over the other ways by which some platforms are asked; not part of `make test`
+	@tests/tools/gate.sh backends
 
 test-e2e: ## end-to-end tests
 	@tests/tools/gate.sh smoke e2e

@@ -39,6 +39,7 @@ let
   tools = tree "debian-tools" (sets.essential.packages ++ sets.tools.packages);
   diskTools = tree "debian-disk-tools" (sets.essential.packages ++ sets.tools.packages ++ sets.disk-tools.packages);
 
+  # `needs`: what the script sees of the store, besides the tools.
   within = tools: script: attributes: build ({
     inherit tools script;
     args = [ ./build/enter.sh ];
@@ -51,6 +52,7 @@ let
     essential = debs sets.essential.packages;
     debs = debs sets.base.packages;
     image = ./image;
+    needs = debs (sets.essential.packages ++ sets.base.packages) ++ [ ./image ];
   };
 in
 role: attributes:
@@ -63,6 +65,12 @@ let
   };
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
 
+  # What the role names of the store: files of the composition, wherever it does; what was built, as a source.
+  context = builtins.getContext (toJSON config);
+  sources = builtins.filter (path: context.${path}.path or false) (builtins.attrNames context)
+    ++ builtins.filter (source: source != null && !builtins.isPath source)
+      (map (file: file.source or null) (builtins.attrValues (config.files or { })));
+
   inputs = {
     name = "${name}-${role}";
     inherit base;
@@ -70,6 +78,7 @@ let
     debs = debs locked.packages;
     config = toJSON config;
     passAsFile = [ "config" ];
+    needs = [ base ] ++ debs locked.packages ++ sources ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
   } // (if kernel == null then { } else {
     inherit cmdline;
     kernel = deb kernel;
@@ -82,20 +91,22 @@ let
   identity = baseNameOf (builtins.unsafeDiscardStringContext (make inputs).outPath);
   root = make (inputs // { inherit identity; });
 
-  raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; };
-  qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; };
-  tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; };
+  raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; needs = root; };
+  qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; needs = raw; };
+  tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; needs = root; };
   installed = within tools ./build/installed.sh {
     name = "${name}-${role}-installed";
     image = root;
     tree = ./installed;
     init = ./build/init-installed.sh;
+    needs = [ root ./installed ./build/init-installed.sh ];
   };
   oci = within tools ./build/oci.sh {
     name = "${name}-${role}-oci";
     inherit role identity;
     inherit (lock) architecture;  # Debian's names are those of Go, which the format takes
     image = tar;
+    needs = tar;
     reference = "localhost/${lower "${name}-${role}"}:${identity}";
   };
 
@@ -116,6 +127,7 @@ in
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format file.${format} ]) formats;
+    needs = map (format: file.${format}) formats;
     passAsFile = [ "manifest" ];
     manifest = toJSON ({
       schema = "immutable.compose/image/1";

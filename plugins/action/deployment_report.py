@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         plan, last = (self._task.args.get(name) or {} for name in ("plan", "result"))
         result.update({key: plan[key] for key in ("action", "image", "running", "why") if plan.get(key)})
-        result["changed"] = last["changed"] if last else plan.get("action") not in (None, "keep")
+        result["changed"] = last.get("changed", False) if last else plan.get("action") not in (None, "keep")
         if last.get("back_on"):
             result["reverted_to"] = last["back_on"]
         word = last or plan

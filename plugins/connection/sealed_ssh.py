@@ -16,14 +16,16 @@ description:
     node. What is changed on a node of a composition is gone when it boots again.
   - Facts, actions that only read, command lines that only look, and tasks in check mode are let through. All else is
     refused before anything is sent to the node, with the composition, the role and the file to edit.
+  - From a controller that is not the host which runs the nodes, they are reached over that host, and nothing has to be
+    there but what the inventory and the run bring along.
   - The inventory plugin P(immutable.compose.composition#inventory) sets it for the nodes that a deployment makes.
 options:
   sealed:
     description:
-      - What happens to a task that may change the node. V(refuse) fails it, V(warn) only warns.
+      - What happens to a task that may change the node. V(refuse) fails it, V(warn) only warns, V(off) lets it through.
       - C(sealed) in the deployment file.
     type: str
-    choices: [refuse, warn]
+    choices: [refuse, warn, "off"]
     default: refuse
     vars:
       - name: compose_sealed
@@ -43,6 +45,20 @@ options:
     type: str
     vars:
       - name: immutable_unseal
+  compose_host:
+    description:
+      - The host that runs the deployment. If it is not the controller, nodes are reached over it, with the host keys
+        and addresses that it has, and a key of the run with a certificate that it signs.
+      - It is reached as its own variables say, by SSH and without a password being asked for.
+    type: str
+    default: localhost
+    vars:
+      - name: compose_host
+  state:
+    description: Directory of the deployment on O(compose_host).
+    type: str
+    vars:
+      - name: compose_state
   node:
     description: Name of the node.
     type: str
@@ -93,19 +109,26 @@ extends_documentation_fragment:
   - immutable.compose.ssh_connection
 """
 
-import getpass
 import json
 import os
 import shlex
-import socket
 import time
+import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.connection.ssh import Connection as SSH
 from ansible.utils.display import Display
+from ansible.vars.hostvars import HostVars
 
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import UNSEALED
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import (
+    LONGEST,
+    control_directory,
+    ssh_arguments,
+    ssh_config_in,
+)
 from ansible_collections.immutable.compose.plugins.plugin_utils.sealing import Act
+from ansible_collections.immutable.compose.plugins.plugin_utils.way_in import HERE, Gate, way_in, whoami
 
 display = Display()
 
@@ -120,6 +143,13 @@ class Connection(SSH):
 
     #: Name of the action that was let through last.
     _passed = ""
+    #: Of the running task.
+    _hostvars: HostVars | None = None
+
+    def update_vars(self, variables: dict[str, t.Any]) -> None:
+        """See what else the inventory knows: only here are the variables of other hosts."""
+        self._hostvars = variables.get("hostvars")
+        super().update_vars(variables)
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command on the node, if the task may."""
@@ -133,6 +163,53 @@ class Connection(SSH):
         result: tuple[int, bytes, bytes] = super().put_file(in_path, out_path)
         return result
 
+    def fetch_file(self, in_path: str, out_path: str) -> tuple[int, bytes, bytes]:  # type: ignore[override]  # as SSH
+        """Copy a file from the node."""
+        self._find()
+        result: tuple[int, bytes, bytes] = super().fetch_file(in_path, out_path)
+        return result
+
+    def set_options(
+        self,
+        task_keys: dict[str, t.Any] | None = None,
+        var_options: dict[str, t.Any] | None = None,
+        direct: dict[str, t.Any] | None = None,
+    ) -> None:
+        """Keep connections apart by deployment, wherever Ansible's own files are on this controller."""
+        super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+        if self._way_of_deployment():
+            directory = control_directory(self.get_option("state"))
+            self.set_option("control_path_dir", directory)
+            if len(directory) > LONGEST:
+                self.set_option("control_path", "none")  # each task connects anew
+
+    def _way_of_deployment(self) -> str:
+        """The arguments by which the inventory plugin has the node reached; empty if other variables won over it."""
+        state = self.get_option("state")
+        way = ssh_arguments(ssh_config_in(state)) if state else ""
+        return way if way and way in (self.get_option("ssh_common_args") or "") else ""
+
+    def _find(self) -> None:
+        """Find the way to the node.
+
+        :raises AnsibleConnectionFailure: the host that it leads over cannot be used.
+        """
+        way, host = self._way_of_deployment(), self.get_option("compose_host") or HERE[0]
+        if not way or host in HERE:
+            return
+        gate = Gate(host, self._hostvars, self._play_context)
+        if not gate.is_here:
+            mine = ssh_arguments(way_in(self.get_option("state"), gate))
+            self.set_option("ssh_common_args", self.get_option("ssh_common_args").replace(way, mine))
+
+    def reset(self) -> None:
+        """End the connection that is kept. No way is needed for that, and between tasks nobody knows one."""
+        arguments, way = self.get_option("ssh_common_args"), self._way_of_deployment()
+        if way:
+            self.set_option("ssh_common_args", arguments.replace(way, ssh_arguments("none")))
+        super().reset()
+        self.set_option("ssh_common_args", arguments)
+
     def _guard(self) -> None:
         """:raises AnsibleError: a failed task. It is no failed connection, which would drop the host from the play."""
         act = Act(
@@ -142,10 +219,13 @@ class Connection(SSH):
             bool(self.get_option("task_in_check_mode")),
             bool(self.get_option("task_seconds_in_background")),
         )
-        if not act.may_change(self.get_option("read_only")):
+        if self.get_option("sealed") == "off" or not act.may_change(self.get_option("read_only")):
+            self._find()
             return
         reason = (self.get_option("unseal") or "").strip()
         node, action = self.get_option("node"), act.name
+        if reason or self.get_option("sealed") == "warn":
+            self._find()
         if reason:
             display.warning(f"{node} is unsealed ({reason}): what tasks change on it is gone when it boots again")
             self._record(action, reason)
@@ -172,7 +252,7 @@ class Connection(SSH):
         self._passed = action
         entry = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "by": f"{getpass.getuser()}@{socket.gethostname()}",
+            "by": whoami(),
             "action": action,
             "reason": reason,
         }

@@ -376,6 +376,7 @@ class InventoryModule(BaseInventoryPlugin):
         roles = {role: inventory.add_group(self._sanitize_group_name(f"role_{role}")) for role in composition.roles}
         for role_group in roles.values():
             inventory.add_child("immutable", role_group)
+        lent = PLATFORMS[deployment.platform].machines_of(deployment)
         for node in deployment.nodes:
             placed = parsed.placed.get(node.name)
             inventory.add_host(node.name, group=group if placed else machines)
@@ -389,6 +390,8 @@ class InventoryModule(BaseInventoryPlugin):
             for key, value in own[node.name].items():
                 # Plain data of our own: nothing is left to do for the visitor behind inventory.set_variable.
                 host.set_variable(key, _constant(value))
+            if node.name in lent:
+                host.set_variable("compose_machine", _constant(lent[node.name]))
             for key, value in parsed.variables.get(node.name, {}).items():
                 inventory.set_variable(node.name, key, _constant(value))
 

@@ -36,6 +36,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "podman": "podman",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
     "systemctl": "systemd",
     "systemd-nspawn": "systemd-container",
@@ -56,7 +57,7 @@ class Completed:
 
 
 def need(*programs: str) -> None:
-    """Refuse if a program is missing, naming the Debian package that has it."""
+    """Refuse if a program is missing, naming the Debian package that has it. :raises MissingProgramError: the first."""
     for program in programs:
         if shutil.which(program) is None:
             raise MissingProgramError(program, PACKAGES.get(program, program))

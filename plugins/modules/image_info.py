@@ -93,37 +93,11 @@ changes:
   sample: {"nginx": ["1.22.1-9+deb12u3", "1.22.1-9+deb12u4"], "tree": [null, "2.1.0-1"]}
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.images.image import find_image
-from ansible_collections.immutable.compose.plugins.module_utils.images.packages import (
-    package_changes,
-    package_diff,
-    versions,
-)
+from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import inspect
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-
-
-def inspect(path: str, compare_to: str | None, *, diff: bool) -> dict[str, t.Any]:
-    """The module's result.
-
-    :param diff: somebody wants to see the difference.
-    """
-    image = find_image(path)
-    data = codec.encode(image)
-    del data["schema"]
-    result: dict[str, t.Any] = {"changed": False, "image": data}
-    if compare_to is not None:
-        old = find_image(compare_to)
-        changes = package_changes(versions(old.packages), versions(image.packages))
-        result["changes"] = changes
-        if diff and changes:
-            result["changed"] = True
-            result["diff"] = [codec.encode(package_diff(changes, old.identity, image.identity))]
-    return result
 
 
 def main() -> None:
@@ -135,7 +109,7 @@ def main() -> None:
         result = inspect(module.params["path"], module.params["compare_to"], diff=module._diff)
     except ComposeError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module.exit_json(**codec.encode(result))
 
 
 if __name__ == "__main__":

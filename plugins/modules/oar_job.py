@@ -214,6 +214,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import Diff
 from ansible_collections.immutable.compose.plugins.module_utils.oar.desk import Desk, Outcome
 from ansible_collections.immutable.compose.plugins.module_utils.oar.request import COMMAND, Request, hms, request
 from ansible_collections.immutable.compose.plugins.module_utils.oar.results import Reserved, ShownJob
@@ -243,7 +244,7 @@ def wish(params: t.Mapping[str, t.Any]) -> Request | None:
     )
 
 
-def differing(outcome: Outcome, asked: Request | None) -> list[dict[str, str]]:
+def differing(outcome: Outcome, asked: Request | None) -> list[Diff]:
     """What has changed, as Ansible shows it."""
     if not outcome.changed:
         return []
@@ -252,7 +253,7 @@ def differing(outcome: Outcome, asked: Request | None) -> list[dict[str, str]]:
     new = ""
     if asked is not None:
         new = f"{job}, {hms(job.walltime or 0)}\n" if before and job else f"{asked.name}: {asked}\n"
-    return [{"before_header": "job", "after_header": "job", "before": old, "after": new}]
+    return [Diff("job", "job", old, new)]
 
 
 def act(module: AnsibleModule, progress: Progress) -> Reserved:

@@ -14,10 +14,14 @@ import hashlib
 import os
 import shlex
 
+from ansible import constants
 from ansible.plugins.loader import connection_loader
 
-#: What lets only those tasks through that do not change a node.
+#: What finds the way to a node, and lets only those tasks through that do not change it.
 SEALED = "immutable.compose.sealed_ssh"
+
+#: Characters that the directory of a socket may have. The kernel takes 108, with Ansible's name and SSH's ending.
+LONGEST = 108 - 30
 
 #: What ``group_vars/all`` may say about other machines. All names count that the connection plugin ssh reads, and the
 #: last one wins; null is as good as not set.
@@ -45,15 +49,15 @@ def reached(state: str, seal: str) -> dict[str, str | bool | None]:
     :param seal: what happens to tasks that may change it: ``refuse``, ``warn`` or ``off``.
     """
     return {
-        "ansible_connection": "ssh",
+        "ansible_connection": SEALED,
+        "compose_sealed": seal,
         **sealed(seal),
         # In memory. Tasks in check mode leave directories, too.
         **({} if seal == "off" else {"ansible_remote_tmp": "/run/ansible"}),
         "ansible_user": "root",
         "ansible_ssh_user": "root",
         "ansible_become": False,
-        "ansible_control_path_dir": control_directory(state),
-        "ansible_ssh_common_args": f"-F {shlex.quote(os.path.join(state, 'ssh_config'))}",
+        "ansible_ssh_common_args": ssh_arguments(ssh_config_in(state)),
         **dict.fromkeys(_OF_OTHERS),
     }
 
@@ -66,14 +70,25 @@ def sealed(seal: str) -> dict[str, str | bool]:
     return {"ansible_connection": SEALED, "compose_sealed": seal, "ansible_pipelining": True}
 
 
+def ssh_config_in(state: str) -> str:
+    """By what OpenSSH reaches the nodes of a deployment, on the host that has its state directory."""
+    return os.path.join(state, "ssh_config")
+
+
+def ssh_arguments(ssh_config: str) -> str:
+    """``ansible_ssh_common_args`` for nodes that such a file leads to."""
+    return f"-F {shlex.quote(ssh_config)}"
+
+
 def control_directory(state: str) -> str:
-    """``ansible_control_path_dir`` of a deployment, by its state directory."""
-    return f"~/.ansible/cp/compose-{hashlib.sha256(state.encode()).hexdigest()[:12]}"
+    """Where the connections to the nodes of a deployment are kept, by its state directory."""
+    name = f"compose-{hashlib.sha256(state.encode()).hexdigest()[:12]}"
+    return os.path.join(constants.config.get_config_value("ANSIBLE_HOME"), "cp", name)
 
 
 def forget(state: str) -> None:
     """Let the next task connect anew to each node. Connections that lead nowhere end by themselves (ServerAlive…)."""
-    directory = os.path.expanduser(control_directory(state))
+    directory = control_directory(state)
     if os.path.isdir(directory):
         for entry in os.listdir(directory):
             os.unlink(os.path.join(directory, entry))

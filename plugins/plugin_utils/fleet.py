@@ -19,7 +19,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe import 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.plan import SWITCHED
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
@@ -56,6 +57,7 @@ STEPS: t.Mapping[str, Step] = {
     "deployment_settle": Step(secrets=True, boots_nodes=True),
     "deployment_switch": Step(secrets=True, boots_nodes=True),
     "deployment_verify": Step(secrets=True, boots_nodes=True),
+    "drift_info": Step(),
     "image_build": Step(credentials=False),
     "image_reproduce": Step(credentials=False),
     "image_stage": Step(secrets=True),
@@ -96,6 +98,7 @@ class FleetAction(ActionBase):
         deployments: dict[str, dict[str, t.Any]] = {}
         found = self._deployments(task_vars)
         self.several = len(found) > 1
+        self._beside: list[Beside] = []
         for name, batch in found.items():
             deployments[name] = self._for(name, batch, task_vars)
         if not deployments:
@@ -135,13 +138,13 @@ class FleetAction(ActionBase):
         planned = self._plan.deployments[name] if self._plan else None
         if planned and planned.failed:
             return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
-        memory = Memory(name)
-        if not planned:
+        memory, plans = Memory(name), self.name == "deployment_plan"
+        if plans:
             memory.begin()
         try:
             known = (memory.recall() if planned else None) or self._known(name, task_vars)
             deployment = self._with_secrets(known)
-            if self.name == "deployment_plan":
+            if plans:
                 secretive = [node.name for node in deployment.nodes if node.secrets]
                 memory.keep(replace(known, secretive=(*secretive, *deployment.unreadable)))
             members = [node.name for node in deployment.nodes]
@@ -150,8 +153,10 @@ class FleetAction(ActionBase):
             args = self._arguments(known.hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
-                deployment, batch, args, run=run, absent=absent, problem=memory.given_up
+                deployment, batch, args, run=run, absent=absent, beside=self._beside, problem=memory.given_up
             )
+            if plans and not done.get("failed"):
+                self._beside.append(Beside(known.deployment, _starts(done)))
             if self.step.boots_nodes:
                 forget(deployment.state)
         except ComposeError as error:
@@ -231,6 +236,10 @@ class FleetAction(ActionBase):
         if isinstance(args.get("advisories"), str):
             args["advisories"] = _advisories(args["advisories"])
         return args
+
+
+def _starts(plan: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    return tuple(name for name, node in plan["nodes"].items() if node["action"] in SWITCHED)
 
 
 def _failed(hosts: t.Sequence[str], message: str) -> dict[str, t.Any]:

@@ -20,6 +20,11 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 
 
+def directory_of_run() -> str:
+    """Ansible's temporary directory of this run: the constant, for each look at the configuration makes another."""
+    return str(vars(constants)["DEFAULT_LOCAL_TMP"])
+
+
 @dataclass(frozen=True)
 class Known:
     """A deployment as the inventory has it."""
@@ -36,8 +41,7 @@ class Memory:
     """Of one deployment."""
 
     def __init__(self, deployment: str) -> None:
-        directory = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # made when Ansible starts
-        self._path = os.path.join(directory, f"immutable.compose-{deployment}")
+        self._path = os.path.join(directory_of_run(), f"immutable.compose-{deployment}")
 
     def begin(self) -> None:
         """Forget all: a new plan begins anew."""

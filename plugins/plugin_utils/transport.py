@@ -30,7 +30,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel im
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
 from ansible_collections.immutable.compose.plugins.module_utils.shipped import PACKED, Packed, Place, pack
 
@@ -90,18 +90,29 @@ class Transport:
         *,
         run: Run,
         absent: t.Sequence[str] = (),
+        beside: t.Sequence[Beside] = (),
         problem: str = "",
     ) -> dict[str, object]:
         """The module's result for one deployment.
 
         :param deployment: with secrets and credentials as far as the step needs them.
         :param absent: members of the deployment whose hosts the inventory of the run lacks.
+        :param beside: other deployments on the same host, which the run has planned before.
         :param problem: why the run has given up the deployment.
         :param args: arguments that the task gives to the module.
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
         progress = self._progress_file()
-        parcel = Parcel(deployment, tuple(batch), Place(str(NIX)), run, tuple(absent), problem, progress_file=progress)
+        parcel = Parcel(
+            deployment,
+            tuple(batch),
+            Place(str(NIX)),
+            run,
+            tuple(absent),
+            tuple(beside),
+            problem,
+            progress_file=progress,
+        )
         with self._delivered(parcel) as path:
             return self._result({**args, "parcel": path}, progress)
 

@@ -30,17 +30,23 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("images")
 
 
-@pytest.fixture(params=[*PLATFORMS, lent.Lent.name])
+#: Platforms that are asked in several ways: the others, for a command of their own.
+WAYS = [pytest.param(f"kadeploy:{way}", marks=pytest.mark.backends) for way in ("command", "grid5000")]
+
+
+@pytest.fixture(params=[*PLATFORMS, lent.Lent.name, *WAYS])
 def ground(
     request: pytest.FixtureRequest, tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> t.Iterator[Ground]:
     """Every platform in turn; one that brings nothing fails here. And one that forgets."""
-    if request.param in PLATFORMS:
-        brought = importlib.import_module(f".platforms.{request.param}", __package__)
+    name, _colon, way = request.param.partition(":")
+    if name in PLATFORMS:
+        brought = importlib.import_module(f".platforms.{name}", __package__)
     else:
         monkeypatch.setitem(t.cast("dict[str, t.Any]", PLATFORMS), lent.Lent.name, lent.Lent)
         brought = lent
-    ground: Ground = brought.GROUND(tmp_path, images / request.param, monkeypatch)
+    made = brought.WAYS[way] if way else brought.GROUND
+    ground: Ground = made(tmp_path, images / name, monkeypatch)
     yield ground
     ground.close()
 
@@ -50,7 +56,7 @@ def site_of(
     request: pytest.FixtureRequest, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> t.Iterator[SiteOf]:
     """Makes deployments of so many nodes, which do not exist yet."""
-    name = request.node.callspec.params["ground"]
+    name = request.node.callspec.params["ground"].partition(":")[0]
     sites: dict[str, Site] = {}
     monkeypatch.setitem(t.cast("dict[str, t.Any]", BUILDERS), "maker", type("Maker", (Maker,), {"sites": sites}))
     monkeypatch.setattr(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import IDENTITY_FILE
 
 #: The image that cannot even be started.
@@ -40,6 +40,8 @@ class Ground(ABC):
     has_console: t.ClassVar[bool] = True
     #: Whether nodes may have data volumes; else the roles that have some are refused.
     keeps_data: t.ClassVar[bool] = True
+    #: Whether a machine that has ended can be told from one that does not answer.
+    sees_ends: t.ClassVar[bool] = True
 
     def __init__(self, directory: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
         self.directory = directory
@@ -81,6 +83,13 @@ class Ground(ABC):
     @abstractmethod
     def end(self, deployment: Deployment, node: str) -> None:
         """The node's machine ends, by itself."""
+
+    def spoil(self, deployment: Deployment, node: Node) -> tuple[Node, str]:
+        """Put something wrong with a node that does not exist, besides its address; the node, and words that say it."""
+        path = Path(deployment.state) / "nodes" / node.name / "current.json"
+        path.parent.mkdir(parents=True)
+        path.write_text('{"schema": "immutable.compose/machine/99"}')
+        return node, "another version has written it"
 
     def volume(self, volume: DataVolume) -> Path:
         """A data volume's file, or a file in its directory."""

@@ -15,11 +15,10 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume, Owner
-from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface
-from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Lost, Tell
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.forgetful import ForgetfulPlatform
@@ -71,11 +70,10 @@ class Lent(ForgetfulPlatform):
     def _machine(self, name: str) -> Machine:
         return Machine(self.deployment, name)
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        super().check(nodes)
-        for node in nodes:
-            if node.address is None:
-                raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        why = f"has no address on {self.deployment.network}"
+        homeless = [Problem(why, key="address", node=node.name) for node in nodes if node.address is None]
+        return super().check(nodes) + homeless
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         return [{"match": {"name": "eth0"}, "address": f"{node.address}/24"}]

@@ -89,18 +89,18 @@ class Site:
         steps = self.transaction().plan(Wish(**wish), hold=False).nodes
         return {name: step.action for name, step in steps.items()}
 
-    def deploy(self, *, before: Before = lambda step: None, **wish: t.Any) -> Result:
-        """A run as the role ``deploy`` makes it; the result of its last step."""
+    def deploy(self, *batch: str, before: Before = lambda step: None, **wish: t.Any) -> Result:
+        """A run as the role ``deploy`` makes it, of these nodes or all; the result of its last step."""
         before("plan")
-        plan = self.transaction().plan(Wish(retire=True, **wish), hold=True)
+        plan = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
         if plan.pending:
             for step in ("build", "stage", "switch"):
                 before(step)
-                getattr(self.transaction(), step)()
+                getattr(self.transaction(*batch), step)()
         before("verify")
-        self.transaction().verify()
+        self.transaction(*batch).verify()
         before("settle")
-        return codec.encode(self.transaction().settle())
+        return codec.encode(self.transaction(*batch).settle())
 
     def destroy(self, *batch: str, data: bool = False) -> Result:
         return codec.encode(destroy(self.engine(*batch), data=data))

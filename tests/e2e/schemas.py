@@ -118,6 +118,13 @@ def check_state(directory: str | Path, others: t.Collection[str] = ()) -> set[st
     return seen
 
 
+def check_told(module: str, task: t.Mapping[str, t.Any]) -> None:
+    """Fail if what a task of a module returned that knows no deployment does not fit. Ansible adds words of its own."""
+    added = {"failed", "warnings", "ansible_facts", "invocation", *ANSIBLE}
+    found = complaints({key: value for key, value in task.items() if key not in added}, module)
+    assert found == [], (module, found)
+
+
 def check_results(module: str, task: t.Mapping[str, t.Any]) -> None:
     """Fail if what a task of a fleet module returned does not fit: as a whole, and of each deployment.
 

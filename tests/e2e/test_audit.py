@@ -14,6 +14,7 @@ import typing as t
 import pytest
 import yaml
 from lab import PATIENCE, Lab, Run
+from schemas import check_told
 
 #: Not in the composition's lock at first; affected from then on until it is taken out again.
 TREE = {"id": "TEST-1", "package": "tree", "versions": "< 9999"}
@@ -82,6 +83,7 @@ def test_the_table_of_changed_packages_is_what_dpkg_says(lab: Lab) -> None:
     after, new = installed(lab, "database"), bundle(lab, "database")
     differ = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     (result,), output = run_tasks(lab, {"immutable.compose.image_info": {"path": new, "compare_to": old}, "diff": True})
+    check_told("image_info", result)
     assert result["changes"] == {name: [before.get(name), after.get(name)] for name in differ}
     assert "tree" in differ and f"+tree {after['tree']}" in output
     image = result["image"]

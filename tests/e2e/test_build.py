@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from lab import Lab
+from lab import PATIENCE, Lab
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,16 @@ def test_an_unknown_format_is_refused_by_its_name(lab: Lab) -> None:
     assert run.said("formats has 'qcow'") and run.said("did you mean 'qcow2'?")
     run = lab.play("build", "-e", '{"compose_formats": ["iso"]}', expect=2)
     assert run.said("the builder 'debian' makes no image in format iso")
+
+
+def test_a_path_that_no_role_may_have_is_refused_by_its_name(lab: Lab) -> None:
+    kept = (lab.composition / "composition.nix").read_text()
+    lab.edit('units."redis-server.service" = { };', 'files."/run/redis.conf".text = "";')
+    process = lab.start("build")
+    output, _ = process.communicate(timeout=PATIENCE)
+    (lab.composition / "composition.nix").write_text(kept)
+    assert process.returncode == 1
+    assert 'roles.database.files."/run/redis.conf": cannot be in an image' in output
 
 
 def test_an_image_that_differs_ends_the_run_before_anything_is_touched(lab: Lab) -> None:

@@ -28,6 +28,7 @@ AROUND: dict[str, dict[str, t.Any]] = {
     "composition_info": {},
     "nxc_export": {},
     "audit_info": {"advisories": {"id": "CVE-1", "package": "libc6", "versions": ["> 0"]}},
+    "drift_info": {"ignore": {"/opt/*": "a test"}},
 }
 #: These take long, and are asked of ``two`` only.
 LONG: dict[str, dict[str, t.Any]] = {"image_reproduce": {}, "composition_lock": {}}
@@ -130,4 +131,5 @@ def test_a_stranger_is_noticed(lab: Tiny, tmp_path: Path) -> None:
 
 def test_every_step_was_tried() -> None:
     modules = {path.stem for path in SCHEMAS.glob("*_*.json")}
-    assert modules == {*RUN, *AROUND, *LONG, "deployment_destroy"}
+    told = {"image_info", "oar_job", "oar_job_info"}  # in test_audit and test_reservations
+    assert modules == {*RUN, *AROUND, *LONG, "deployment_destroy", *told}

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
 import typing as t
-from pathlib import Path
 
 import pytest
-import yaml
-from lab import NEW, Lab, wait_for_port
+from builder import NAME, builder_of
+from lab import NEW, Lab
 
 ROLE = "database"
 
@@ -26,42 +23,8 @@ def lab(lab_of: t.Callable[..., Lab]) -> Lab:
 
 @pytest.fixture(scope="module")
 def host(lab: Lab) -> t.Iterator[str]:
-    """A host of the inventory behind a real SSH server; its Python has what the modules need."""
-    directory = lab.directory / "ssh"
-    directory.mkdir()
-    for name in ("host", "client"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / name], check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (directory / "known_hosts").write_text(f"[127.0.0.1]:{port} {(directory / 'host.pub').read_text()}")
-    options = {
-        "HostKey": directory / "host",
-        "ListenAddress": f"127.0.0.1:{port}",
-        "AuthorizedKeysFile": directory / "client.pub",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PidFile": "none",
-        "Subsystem": "sftp internal-sftp",
-    }
-    os.makedirs("/run/sshd", exist_ok=True)
-    server = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/sshd", "-D", "-f", "/dev/null"]
-        + [word for key, value in options.items() for word in ("-o", f"{key} {value}")]
-    )
-    wait_for_port(port)
-    variables = {
-        "ansible_host": "127.0.0.1",
-        "ansible_port": port,
-        "ansible_user": "root",
-        "ansible_ssh_private_key_file": str(directory / "client"),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={directory / 'known_hosts'} -o ControlMaster=no",
-        "ansible_python_interpreter": str(Path(lab.program("python"))),
-    }
-    (lab.inventory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"builder": variables}}}))
-    yield "builder"
-    server.kill()
-    server.wait()
+    with builder_of(lab):
+        yield NAME
 
 
 def git(lab: Lab, *arguments: str) -> str:

@@ -4,90 +4,25 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import typing as t
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import requests
-from lab import ROOT, Lab, changed
+from lab import Lab, changed
+from metal import Site, site_of
 
-SIMULATORS = ROOT / "tests/simulators"
 NODES = {"backend1", "backend2", "backend3"}
-#: One way through each macrostep: what fails, fails at once.
-AUTOMATON = [
-    ["SetDeploymentEnv", [["SetDeploymentEnvUntrusted", 0, 0]]],
-    ["BroadcastEnv", [["BroadcastEnvChain", 0, 0]]],
-    ["BootNewEnv", [["BootNewEnvClassical", 0, 0]]],
-]
-
-
-@dataclass
-class Site:
-    """A Kadeploy with three machines, and an API where they are reserved."""
-
-    url: str
-    api: str
-    state: Path
-
-    def fail(self, *faults: dict[str, t.Any]) -> None:
-        (self.state / "faults.json").write_text(json.dumps(faults))
-
-    @property
-    def machines(self) -> dict[str, dict[str, str]]:
-        """Addresses, and ways there."""
-        found: dict[str, dict[str, str]] = json.loads((self.state / "machines.json").read_text())
-        return found
-
-    def running(self) -> set[str]:
-        """Machines on which something runs."""
-        listed = subprocess.run(["pgrep", "-af", "systemd-nspawn"], capture_output=True, text=True, check=False).stdout
-        return {name for name in self.machines if f"--directory={self.state}/machines/{name} " in listed}
-
-    def jobs(self) -> list[tuple[str, str]]:
-        """Name and state of each job that there was."""
-        answer = requests.get(f"{self.api}/stable/sites/grenoble/jobs", auth=("alice", "alice"), timeout=30)
-        return [(job["name"], job["state"]) for job in answer.json()["items"]]
-
-
-@contextmanager
-def served(name: str, state: Path, *args: str) -> t.Iterator[str]:
-    """A stand-in, and where it is."""
-    command = [sys.executable, str(SIMULATORS / name / "serve"), "--state", str(state), *args]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[1]
-        finally:
-            os.kill(process.pid, signal.SIGTERM)
-            process.wait(60)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
-    state = tmp_path_factory.mktemp("site")
-    (state / "served").mkdir()
-    cluster = {"nodes": ["sim-[1-3]"], "automaton": AUTOMATON, "before_ping": 1, "reboot_timeout": 3000}
-    options = {"pace": 0.02, "clusters": {"sim": cluster}, "rights": {}}
-    (state / "options.json").write_text(json.dumps(options))
-    api = tmp_path_factory.mktemp("api")
-    (api / "options.json").write_text(json.dumps({"pace": 0.02}))
-    with (
-        served("kadeploy", state, "--machines", "nspawn") as url,
-        served("g5k_api", api, "--kadeploy", url) as where,
-    ):
-        yield Site(url, where, state)
+    with site_of(tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("api")) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
 def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
     reach = site.machines
-    (way,) = {machine["proxy_command"].replace(machine["address"], "%h") for machine in reach.values()}
     lab = lab_of(
         "metal",
         "web",
@@ -96,7 +31,7 @@ def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
             "url": site.url,
             "user": "alice",
             "directory": str(site.state / "served"),
-            "proxy_command": way,
+            "proxy_command": site.proxy_command,
         },
         reservation={
             "nodes": 3,
@@ -117,11 +52,20 @@ def lab(site: Site, lab_of: t.Callable[..., Lab]) -> Lab:
     return lab
 
 
+def machines_of(lab: Lab) -> dict[str, str | None]:
+    """Node → machine, as the inventory says."""
+    command = [lab.program("ansible-inventory"), "-i", str(lab.inventory), "--list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, env=lab.environment()).stdout
+    hosts = json.loads(listed)["_meta"]["hostvars"]
+    return {node: hosts[node].get("compose_machine") for node in NODES}
+
+
 def test_a_machine_that_fails_is_deployed_again_alone(lab: Lab, site: Site) -> None:
     site.fail({"kind": "post_install", "machine": "sim-2", "times": 1, "error": "no space left"})
     lab.play("plan")
-    assert site.jobs() == []
+    assert site.jobs() == [] and set(machines_of(lab).values()) == {None}
     run = lab.play("deploy")
+    assert machines_of(lab) == {f"backend{index}": f"sim-{index}" for index in (1, 2, 3)}
     assert run.said(f"(compose-{lab.name}) has sim-1, sim-2, sim-3, until ")
     assert run.said("switch backend2: failed: sim-2: BroadcastEnvChain-manage_user_post_install: no space left")
     assert run.said("round 2 of 2: booting again: backend2")

@@ -135,7 +135,7 @@ def test_a_vm_of_somebody_else(site: Site) -> None:
 def test_a_bridge_that_is_missing(site: Site) -> None:
     site.write("net", networks=["bridge=vmbr7"])
     output = site.run("net", "plan", expect=2).output
-    assert "networks of node 'web1' need the bridge 'vmbr7'" in output and "pve1 has: vmbr0, vmbr1" in output
+    assert "web1: networks need the bridge 'vmbr7'" in output and "pve1 has: vmbr0, vmbr1" in output
     site.write("net", networks=["bridge=vmbr1"])
     site.run("net", "deploy")
     site.write("net", networks=["bridge=vmbr0"])

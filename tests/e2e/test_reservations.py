@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lab import BIN, COLLECTIONS
+from schemas import check_told
 
 #: One job, in a file: it waits for the first two looks at it, and ends at the second after it was deleted.
 OAR = r"""
@@ -96,6 +97,9 @@ def test_a_reservation_in_a_playbook(tmp_path: Path, commands: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stderr and "[DEPRECATION" not in done.stderr, done.stderr
     results = json.loads((tmp_path / "results").read_text())
+    for name in ("checked", "first", "again", "end", "ended"):
+        check_told("oar_job", results[name])
+    check_told("oar_job_info", results["listed"])
     assert results["checked"]["changed"] and results["checked"]["job"] is None
     assert "walltime is 'soon', expected H:M:S" in results["wrong"]["msg"]
     first = results["first"]

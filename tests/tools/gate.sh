@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -138,7 +138,13 @@ smoke() {
 
 # What every platform must do, over each that there is.
 contract() {
-    tests stage contract "$newest" -n 2 tests/contract
+    tests stage contract "$newest" -n 2 -m "not backends" tests/contract
+}
+
+# The same, over the other ways by which some platforms can be asked: a command of its own, for time.
+backends() {
+    tests stage contract-backends "$newest" -n 2 -m backends tests/contract
+    tests stage e2e-backends "$newest" -m backends tests/e2e
 }
 
 # e2e_tests NAME FILE...
@@ -149,7 +155,7 @@ e2e_tests() {
 }
 
 e2e() {
-    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests" "${damage[@]/#/--ignore=}"
+    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" "${damage[@]/#/--ignore=}"
 }
 
 # That nothing is touched that was not meant, on real nodes: a command of its own, for time.
@@ -223,6 +229,7 @@ for part in "$@"; do
         sanity) sanity ;;
         smoke) smoke && continue ;;  # beside the next part
         contract) contract ;;
+        backends) backends ;;
         e2e) e2e ;;
         damage) damage ;;
         guests) guests ;;

@@ -24,6 +24,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.run impor
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import Inspected  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec, shape  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
@@ -36,20 +37,26 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.lock impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import ReportDocument  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS, StepFailure, TaskResult  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.oar.results import Listed, Reserved  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.claims import Claimed  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried  # noqa: E402
 
+#: Module without deployments → what it returns.
+TOLD: dict[str, t.Any] = {"image_info": Inspected, "oar_job": Reserved, "oar_job_info": Listed}
 #: Whatever lies on a disk or is handed to another process, by the name of its schema.
 DOCUMENTS: dict[str, t.Any] = {
     **{
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, ReportDocument, Tried, Lent),
+            *(Run, Journal, ReportDocument, Tried, Lent, Claimed),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.
     **RESULTS,
+    # What modules return that know no deployment.
+    **TOLD,
     "failure": StepFailure,
     "task": TaskResult,
 }

@@ -21,14 +21,17 @@ MODULE_UTILS = Path(__file__).parents[2] / "plugins/module_utils"
 
 
 def programs() -> set[str]:
-    """Programs that the collection starts: literal arguments of ``need``, first words of the commands of ``run``."""
+    """Programs that the collection starts: literal arguments of ``need`` and ``missing``, what is called ``programs``,
+    first words of the commands of ``run``."""
     found: set[str] = set()
     for path in MODULE_UTILS.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Assign) and getattr(call.targets[0], "id", "") == "programs":
+                found |= {str(word.value) for word in ast.walk(call.value) if isinstance(word, ast.Constant)}
             if isinstance(call, ast.Call) and call.args:
                 first: t.Sequence[ast.expr] = call.args[0].elts[:1] if isinstance(call.args[0], ast.List) else ()
                 called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-                words = call.args if called == "need" else first if called in ("run", "_run") else ()
+                words = call.args if called in ("need", "missing") else first if called in ("run", "_run") else ()
                 found |= {
                     word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)
                 }

@@ -55,6 +55,5 @@ rm -rf $root/etc/ssh/ssh_host_* $root/etc/update-motd.d/*
 echo LANG=C.UTF-8 > $root/etc/default/locale
 clamp_times /build/start
 echo "$SOURCE_DATE_EPOCH" > $root/.epoch
-mkdir "$out"
 phase "packing"
 squash "$out/base.squashfs" 1

@@ -1,5 +1,4 @@
 # A directory with links to the files of the formats ($files: format file …) and image.json ($manifest, completed).
-mkdir "$out"
 formats='{}'
 set -- $files
 while [ $# -gt 0 ]; do

@@ -32,7 +32,6 @@ mcopy -i fat "$image/kernel" "$image/initrd" "$image/root.squashfs" ::/
 syslinux --install fat
 
 phase "making the disk"
-mkdir "$out"
 truncate -s $(((start + sectors) * sector)) "$out/disk.raw"
 sfdisk --quiet "$out/disk.raw" <<END
 label: dos

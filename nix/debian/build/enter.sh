@@ -1,21 +1,67 @@
 # shellcheck shell=sh
-# Runs $script in the tree $tools, with the build's directory at /build: no other file of this host, no network.
+# Runs $script in the tree $tools, where it is root of that and nobody on this host: it has users, processes, mounts, network
+# and names of its own, sees its directory (/build) and what of the store it is made of, and can write only there and to $out.
+# shellcheck disable=SC2089,SC2090
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-work=$PWD
-[ "$(id -u)" = 0 ] || { echo "the debian builder has to run as root (it mounts file systems)" >&2; exit 1; }
+# Users of the build, by their numbers there: those from $first on of this host, which belong to nobody. Above are those
+# that systemd lends to containers, below those of people.
+first=1879048192 count=268304384
 
+refuse() {
+    echo "this host cannot confine builds: $*" >&2
+    exit 1
+}
+
+work=$PWD
+[ "$(id -u)" = 0 ] || { echo "the debian builder has to run as root" >&2; exit 1; }
+
+# The namespace of the users, held by a process until it is entered: only from outside it can be given more than one user.
+holder=$(unshare --user sh -c 'sleep 600 > /dev/null 2>&1 & echo $!') || refuse "it allows no user namespaces"
+exec 9< "/proc/$holder/ns/user"
+echo "0 $first $count" > "/proc/$holder/uid_map"
+echo "0 $first $count" > "/proc/$holder/gid_map"
+kill "$holder"
+
+mkdir build "$out"
+for file in .attr-*; do  # attributes of the derivation that are files
+    [ ! -e "$file" ] || cp "$file" build/
+done
+chown "$first:$first" build "$out"
+
+# The tree, as root of this host, who may look everywhere. What is mounted now, the build can neither unmount nor write.
+outside='
+    set -eu
+    mkdir tree
+    mount -t tmpfs -o mode=0755 tmpfs tree
+    cd tree
+    mkdir root
+    mount --bind -o ro "$tools" root
+    mount --bind "$work/build" root/build
+    mount -t tmpfs -o mode=0755 tmpfs "root$NIX_STORE"
+    for path in $library $script $needs; do
+        path=${path#"$NIX_STORE/"}
+        path=$NIX_STORE/${path%%/*}
+        [ ! -e "root$path" ] || continue
+        if [ -d "$path" ]; then mkdir "root$path"; else : > "root$path"; fi
+        echo "$path $work/tree/root$path none bind,ro 0 0"
+    done > table
+    mount --all --fstab table
+    mkdir "root$out"
+    mount --bind "$out" "root$out"
+    mount -o remount,bind,ro "root$NIX_STORE"
+    mount --rbind . /tmp
+    cd /tmp
+    nsenter --user=/proc/self/fd/9 setpriv --pdeathsig KILL \
+        unshare --mount --pid --net --ipc --uts --fork --kill-child sh -c "$inside"
+'
+# The rest, as root of the build. The host is left by pivot_root, after which there is no way back to it.
 inside='
     set -eu
-    mount --make-rprivate /
-    mkdir "$work/.tools"
-    mount --bind "$tools" "$work/.tools"
-    cd "$work/.tools"
-    mount -o remount,bind,ro .
-    mount --bind "$work" build
-    mount --bind "$NIX_STORE" ".$NIX_STORE"
-    mount -t tmpfs tmpfs tmp
+    exec 9<&-
+    mount --rbind root root
+    cd /tmp/root
     mount -t proc proc proc
     mount -t tmpfs -o mode=0755 tmpfs dev
     for device in null zero full random urandom tty; do
@@ -23,7 +69,25 @@ inside='
         mount --bind "/dev/$device" "dev/$device"
     done
     ln -s /proc/self/fd dev/fd
-    exec chroot . /bin/bash -euo pipefail -c "cd /build; . \"$library\"; . \"$script\""
+    mount -t tmpfs tmpfs tmp
+    mkdir tmp/host
+    pivot_root . tmp/host
+    cd /
+    umount --lazy tmp/host
+    rmdir tmp/host
+    hostname localhost
+    cd /build
+    exec perl -e "$forget" "$(uname -m)" /bin/bash -euo pipefail -c ". $library; . $script"
 '
-export work TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
-exec unshare --mount --pid --net --ipc --uts --fork --kill-child sh -c "$inside"
+# The session keyring of this host would be inherited: takes a new one, if this kernel has any.
+forget='
+    my %keyctl = (x86_64 => 250, aarch64 => 219);
+    syscall($keyctl{shift @ARGV}, 1, 0) >= 0 or $!{ENOSYS} or $!{EPERM} or die "no new session keyring: $!";
+    exec @ARGV or die "$ARGV[0]: $!";
+'
+export work inside forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
+setpriv --pdeathsig KILL unshare --mount sh -c "$outside"
+
+# Others follow the links of an image on this host, outside: none may lead anywhere but to the store.
+odd=$(find "$out" ! -type d ! -type f ! \( -type l -lname "$NIX_STORE/*" ! -lname '*/..*' \) -print -quit)
+[ -z "$odd" ] || { echo "the build made $odd, which is neither a file nor a directory" >&2; exit 1; }

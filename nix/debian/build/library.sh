@@ -37,14 +37,13 @@ enter_root() {
     mkdir -p $root/{proc,dev,mnt}
     mount -t proc proc $root/proc
     mount --rbind /dev $root/dev
-    mount --bind "$NIX_STORE" $root/mnt
+    mount --rbind "$NIX_STORE" $root/mnt
     printf '#!/bin/sh\nexit 101\n' > $root/usr/sbin/policy-rc.d
     chmod 0755 $root/usr/sbin/policy-rc.d
 }
 
 leave_root() {
-    umount $root/mnt
-    umount --recursive $root/dev
+    umount --lazy $root/mnt $root/dev
     umount $root/proc
     rm $root/usr/sbin/policy-rc.d
 }

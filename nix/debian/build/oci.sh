@@ -1,7 +1,7 @@
 # The root file system in the archive $image as a container image of one layer: an archive that `podman load` reads, and
 # `docker load` by its manifest.json. https://github.com/opencontainers/image-spec (image-layout.md, config.md)
 blobs=oci/blobs/sha256
-mkdir -p $blobs "$out"
+mkdir -p $blobs
 
 # add FILE: makes it a blob and prints its descriptor but for the media type.
 add() {

@@ -1,3 +1,2 @@
 # The disk of raw as qcow2.
-mkdir "$out"
 qemu-img convert -f raw -O qcow2 -o compat=1.1 "$raw/disk.raw" "$out/disk.qcow2"

@@ -113,7 +113,6 @@ mkdir -p $root/var/cache/apt
 : > $root/etc/machine-id
 rm -f $root/var/lib/dbus/machine-id
 
-mkdir "$out"
 if [ -n "${kernel:-}" ]; then
     phase "making the initramfs"
     cp $root/boot/vmlinuz-* "$out/kernel"

@@ -158,7 +158,8 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
         message = f"failed, as they may: {', '.join(_explained(unit, facts) for unit in excused)}"
     checks.append(Check("units", ok, name, message, seconds))
     if facts.get("unsealed"):
-        checks.append(Check("sealed", True, name, _unsealed(facts["unsealed"])))
+        told = "; ".join(unsealed(facts["unsealed"]))
+        checks.append(Check("sealed", True, name, f"changed by hand until it boots again: {told}"))
     if right and state != "starting":
         for port in expected.ports:
             is_open = str(port) not in facts.get("closed", [])
@@ -166,8 +167,8 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
     return checks
 
 
-def _unsealed(lines: t.Sequence[str]) -> str:
-    """What was changed on a node though it was sealed, each reason once."""
+def unsealed(lines: t.Sequence[str]) -> list[str]:
+    """Why a node was changed though it was sealed: each reason once, by whom, when, and the actions."""
     reasons: dict[str, list[str]] = {}
     for line in lines:
         try:
@@ -175,8 +176,7 @@ def _unsealed(lines: t.Sequence[str]) -> str:
             reasons.setdefault(f"{entry['reason']!r} by {entry['by']} at {entry['time']}", []).append(entry["action"])
         except (KeyError, TypeError, ValueError):
             reasons.setdefault("unknown", []).append(line)
-    told = "; ".join(f"{reason} ({', '.join(dict.fromkeys(actions))})" for reason, actions in reasons.items())
-    return clean(f"changed by hand until it boots again: {told}")
+    return [clean(f"{reason} ({', '.join(dict.fromkeys(actions))})") for reason, actions in reasons.items()]
 
 
 def _explained(unit: str, facts: Facts) -> str:

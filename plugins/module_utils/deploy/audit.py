@@ -59,7 +59,7 @@ def audit(engine: Engine, data: t.Any) -> Audited:
         for finding in findings:
             at(finding).roles.append(role)
     for number in engine.releases.numbers():
-        identities = set(engine.releases.read(number).images.values())
+        identities = engine.releases.read(number).identities
         unknown += [f"release {number}: its image {each} is not here" for each in sorted(identities - set(images))]
         for finding in {finding for each in identities for finding in images.get(each, ())}:
             at(finding).releases.append(number)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..builders.base import Builder
 from ..builders.revision import Source, source_at
@@ -14,7 +14,7 @@ from ..checks.script import check_script
 from ..errors import InputError, nearest
 from ..images.packages import package_changes, versions
 from ..model.composition import Composition, Role
-from ..model.deployment import Deployment
+from ..model.deployment import Deployment, Node
 from ..model.plan import Meaning
 from ..model.release import Release
 from .plan import Step
@@ -28,11 +28,15 @@ What = tuple[str, t.Mapping[str, t.Any], t.Sequence[str], t.Sequence[str]]
 class Meant:
     """What roles should run, and what *verified* means for them."""
 
-    #: Role → image identity.
-    images: t.Mapping[str, str]
     #: Role → package → version; empty where that is known only after the build.
     packages: t.Mapping[str, t.Mapping[str, str]]
     meaning: Meaning
+    #: Node → image identity, where it is not that of its role.
+    own: t.Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, node: Node) -> str:
+        """Identity of the image that a node should run."""
+        return self.own.get(node.name) or self.meaning.images[node.role]
 
 
 class Desired:
@@ -64,9 +68,9 @@ class Desired:
         if missing:
             raise InputError(f"release {kept.number} has no image for role {missing[0]!r}")
         return Meant(
-            kept.images,
             {role: versions(self.releases.image(image).packages) for role, image in kept.images.items()},
             Meaning(
+                dict(kept.images),
                 kept.composition_name,
                 kept.composition,
                 kept.revision,
@@ -74,6 +78,7 @@ class Desired:
                 {role: list(units) for role, units in kept.may_fail.items()},
                 kept.test_script,
             ),
+            kept.node_images,
         )
 
     def composed(self, roles: t.Sequence[str]) -> Meant:
@@ -91,9 +96,9 @@ class Desired:
         if unknown:
             identities.update(self.builder.identify(*self.what(unknown)))
         return Meant(
-            identities,
             {name: self._packages(role, identities.get(name)) for name, role in composition.roles.items()},
             Meaning(
+                identities,
                 composition.name,
                 composition.digest,
                 composition.revision,
@@ -137,6 +142,8 @@ class Desired:
         self, steps: t.Iterable[Step], packages: t.Mapping[str, t.Mapping[str, str]]
     ) -> dict[str, dict[str, list[str | None]]]:
         """How the packages of each role change, as far as those of both images are known.
+
+        :param steps: of nodes that are to run the image of their role.
 
         :param packages: of the new images, by role; empty where that is known only after the build.
         """

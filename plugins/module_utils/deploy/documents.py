@@ -57,7 +57,7 @@ class Documents:
 
     @cached_property
     def _authorized_keys(self) -> tuple[str, ...]:
-        return (self.keys.login_public_key(), *self.deployment.authorized_keys)
+        return (self.keys.login_public_key(), self.keys.run_authority(), *self.deployment.authorized_keys)
 
     @cached_property
     def _rest_digest(self) -> str:
@@ -80,9 +80,9 @@ class Documents:
         return {node.name: self._digest(document) for node, document in self._all(nodes, without_certificate)}
 
     def targets(self, nodes: t.Sequence[Node], images: t.Mapping[str, Image]) -> list[Target]:
-        """The nodes with the image of their role and the document that they are to boot with."""
+        """The nodes with their images and the documents that they are to boot with."""
         return [
-            Target(node, images[node.role], document, self._digest(document))
+            Target(node, images[node.name], document, self._digest(document))
             for node, document in self._all(nodes, self.of)
         ]
 

@@ -24,14 +24,15 @@ from ..errors import ComposeError, Failure, InputError, nearest
 from ..files import read_json, write_json
 from ..model import codec
 from ..model.boot import Seen
-from ..model.deployment import Deployment
+from ..model.deployment import Beside, Deployment
 from ..model.image import FORMATS, Image
 from ..model.journal import Verified
 from ..model.plan import Meaning
+from ..model.release import Release
 from ..model.result import NodeResult
 from ..model.step import Built, Checked, Diff, Evaluated, Locked, Reproduced
 from ..nodes.keys import Keys
-from ..platforms.base import Platform, endpoints
+from ..platforms.base import Neighbour, Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress, listed
 from .desired import Desired, What
@@ -51,6 +52,7 @@ class Engine:
     :param support: directory of the collection's data files (``nix/``) on this host.
     :param source: the composition, where it is not in the directory that the deployment names.
     :param absent: members of the deployment whose hosts the inventory of the run lacks.
+    :param beside: other deployments on this host, which the run has planned before.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Engine:
         progress: Progress,
         source: Source | None = None,
         absent: t.Sequence[str] = (),
+        beside: t.Sequence[Beside] = (),
     ) -> None:
         self.releases = ReleaseStore(deployment.state)
         if deployment.broken:  # its inventory may not have known where the nodes are
@@ -72,6 +75,11 @@ class Engine:
             nodes = tuple(replace(node, address=addresses.get(node.name, node.address)) for node in deployment.nodes)
             deployment = replace(deployment, nodes=nodes)
             self.platform = platform(deployment, progress)
+        self.platform.neighbours = [
+            Neighbour(PLATFORMS[other.deployment.platform](other.deployment, progress), other.starts)
+            for other in beside
+            if other.deployment.platform in PLATFORMS
+        ]
         self.deployment = deployment
         self.absent = absent
         #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
@@ -166,9 +174,12 @@ class Engine:
         """
         kept = self.releases.find(release)
         desired = self.desired.released(kept, sorted({node.role for node in self.nodes}))
-        meant = {node.name: desired.images[node.role] for node in self.nodes}
-        if release == "current":
-            meant.update(self._waiting(meant, kept.number))
+        meant = {node.name: desired.image(node) for node in self.nodes}
+        waiting = [node.name for node in self.nodes if node.name in kept.node_images]
+        if waiting:
+            self.progress.say(
+                f"verify: not of release {kept.number}, but on what was verified before: {listed(waiting)}"
+            )
         test_script, name = (desired.meaning.test_script, "verify") if script is None else (script, "script")
         verified = self.check(meant, desired.meaning, test_script, name)
         failures = verified.failures()
@@ -179,18 +190,6 @@ class Engine:
             for message in [failures.get(node, "")]
         }
         return Checked(False, nodes, failed(nodes), verified.checks, verified.script, kept.number)
-
-    def _waiting(self, meant: t.Mapping[str, str], release: int) -> dict[str, str]:
-        """Nodes that wait for a release which others have already, and what was verified on them before."""
-        observed = self.platform.observe(self.nodes)
-        before = {
-            name: seen.identity
-            for name, seen in observed.items()
-            if name in meant and seen.identity and meant[name] != seen.identity == seen.verified
-        }
-        if before:
-            self.progress.say(f"verify: not of release {release}, but on what was verified before: {listed(before)}")
-        return before
 
     def ill(self, running: t.Mapping[str, str], meaning: Meaning) -> dict[str, str]:
         """Those of the nodes that are not well as they are now, and what is wrong. Nothing is waited for.
@@ -244,18 +243,27 @@ class Engine:
     ) -> Verification:
         from ..checks.verify import Verification
 
-        nodes = self.deployment.nodes
+        nodes = [node for node in self.deployment.nodes if node.name in meant]
+        rules = {what: self._rules(*what, meaning) for what in {(node.role, meant[node.name]) for node in nodes}}
+        expected = {node.name: rules[node.role, meant[node.name]] for node in nodes}
         return Verification(
             deployment=self.deployment,
             platform=self.platform,
             keys=self.keys,
             identities=meant,
-            ports={node.name: tuple(meaning.ports.get(node.role, ())) for node in nodes},
-            may_fail={node.name: tuple(meaning.may_fail.get(node.role, ())) for node in nodes},
+            ports={name: ports for name, (ports, _may_fail) in expected.items()},
+            may_fail={name: may_fail for name, (_ports, may_fail) in expected.items()},
             ill=ill,
             test_script=test_script,
             results=results,
         )
+
+    def _rules(self, role: str, identity: str, meaning: Meaning) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Ports and units that may fail, of an image: of another than is meant, those of the release that meant it."""
+        rules: Meaning | Release | None = meaning
+        if identity != meaning.images.get(role):
+            rules = self.releases.with_image(role, identity)
+        return (tuple(rules.ports.get(role, ())), tuple(rules.may_fail.get(role, ()))) if rules else ((), ())
 
     # -- what the steps share ------------------------------------------------------------------------------------
 

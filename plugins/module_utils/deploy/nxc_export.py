@@ -133,7 +133,7 @@ def _compose_file(deployment: Deployment, images: t.Mapping[str, Image], deploym
 def _meant(engine: Engine) -> dict[str, Image]:
     """Node → image that the composition means, as far as it is built here: nothing runs for this flavour."""
     roles = sorted({node.role for node in engine.deployment.nodes})
-    identities = engine.desired.composed(roles).images
+    identities = engine.desired.composed(roles).meaning.images
     return {
         node.name: engine.releases.image(identities[node.role])
         for node in engine.deployment.nodes

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from ..builders.revision import Source
 from ..errors import ComposeError
 from ..model.codec import decode, encode
-from ..model.deployment import Deployment
+from ..model.deployment import Beside, Deployment
 from ..shipped import Place
 from .run import Run
 
@@ -34,6 +34,8 @@ class Parcel:
     run: Run
     #: Members of the deployment whose hosts the inventory of the run lacks.
     absent: tuple[str, ...] = ()
+    #: Other deployments on the same host, which the run has planned before.
+    beside: tuple[Beside, ...] = ()
     #: Why an earlier step of the run came to nothing; empty if none did.
     problem: str = ""
     #: The composition, where this host does not have it, and the revision that it was taken from.
@@ -62,6 +64,7 @@ class Parcel:
                 "batch": list(self.batch),
                 "run": asdict(self.run),
                 "absent": list(self.absent),
+                "beside": [encode(other, secrets=False) for other in self.beside],
                 "problem": self.problem,
                 "support": [self.support.path, self.support.name],
                 "composition": [place.path, place.name] if place else None,
@@ -91,6 +94,7 @@ class Parcel:
             support=Place(*data["support"]),
             run=Run(**data["run"]),
             absent=tuple(data["absent"]),
+            beside=tuple(decode(Beside, other, "beside") for other in data["beside"]),
             problem=data["problem"],
             composition=Place(*data["composition"]) if data["composition"] else None,
             revision=data["revision"],

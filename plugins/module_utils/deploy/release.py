@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
+from contextlib import suppress
 from dataclasses import replace
 
 from ..errors import ComposeError, InputError
@@ -97,30 +98,44 @@ class ReleaseStore:
             raise InputError(f"release is {wanted!r}, expected a number, 'current' or 'previous'")
         return self.read(int(wanted))
 
+    def with_image(self, role: str, identity: str) -> Release | None:
+        """The newest kept release that meant this image for a role."""
+        for number in reversed(self.numbers()):
+            with suppress(InputError):  # one that is damaged is told where it is needed
+                release = self.read(number)
+                if release.images.get(role) == identity:
+                    return release
+        return None
+
     def record(self, verified: Release, members: t.Collection[str]) -> tuple[bool, int]:
         """Record a verified batch as the current release; returns whether anything is new, and its number.
 
-        Batches of one composition with the same images share one release; nodes outside the batch keep their entry.
+        Batches of one composition with the same images share one release; nodes outside the batch keep their entry,
+        and the image that they have.
 
         :param verified: the batch: its nodes and their images; its number is given here.
         :param members: all nodes of the deployment; others have been retired.
         """
         current = self.current()
         others = {name: role for name, role in (current.nodes if current else {}).items() if name in members}
-        images = dict(current.images) if current else {}
-        images = {role: images[role] for role in set(others.values()) if role in images}
+        former = dict(current.images) if current else {}
+        images = {**{role: former[role] for role in set(others.values()) if role in former}, **verified.images}
+        roles = {**others, **verified.nodes}
+        own = {name: current.image(name, role) for name, role in others.items()} if current else {}
+        own.update((name, verified.image(name, role)) for name, role in verified.nodes.items())
         places = {name: place for name, place in (current.places if current else {}).items() if name in others}
         merged = replace(
             verified,
-            nodes={**others, **verified.nodes},
-            images={**images, **verified.images},
+            nodes=roles,
+            images=images,
+            node_images={name: image for name, image in own.items() if image and image != images[roles[name]]},
             places={**places, **verified.places},
         )
         if current is None or not _same(current, verified):
             # What a run wrote that was killed before it was current is written over.
             number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
-        elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "places")):
+        elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "node_images", "places")):
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
@@ -167,7 +182,7 @@ class ReleaseStore:
         return {*self.numbers()[-keep:], *([current.number] if current else [])}
 
     def _images(self, numbers: t.Iterable[int]) -> set[str]:
-        return {identity for number in numbers for identity in self.read(number).images.values()}
+        return {identity for number in numbers for identity in self.read(number).identities}
 
     def _spare_roots(self, needed: t.Collection[str]) -> list[str]:
         entries = os.listdir(self.roots) if os.path.isdir(self.roots) else []

@@ -129,7 +129,7 @@ class Settlement:
                     deployment=engine.deployment.name,
                     composition=plan.composition.digest,
                     revision=plan.composition.revision,
-                    images={node.role: plan.images[node.role] for node in nodes},
+                    images={node.role: plan.composition.images[node.role] for node in nodes},
                     nodes={node.name: node.role for node in nodes},
                     ports=plan.composition.ports,
                     may_fail=plan.composition.may_fail,
@@ -138,6 +138,11 @@ class Settlement:
                     composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                     checks=checks,
+                    node_images={
+                        node.name: plan.image(node.name)
+                        for node in nodes
+                        if plan.image(node.name) != plan.composition.images[node.role]
+                    },
                 ),
                 members={node.name for node in engine.deployment.nodes},
             )
@@ -174,7 +179,7 @@ class Settlement:
         lines = [f"deployment {engine.deployment.name}, release {release}, on {engine.deployment.platform}:"]
         for node in engine.nodes[:SHOWN]:
             ill = " NOT WELL" if node.name in self.failures else ""
-            lines.append(f"  {node.name} ({node.role}): {self.plan.images[node.role]}{ill}")
+            lines.append(f"  {node.name} ({node.role}): {self.plan.image(node.name)}{ill}")
         return [
             *lines,
             *([f"  and {more} more"] if more > 0 else []),

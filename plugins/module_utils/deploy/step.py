@@ -66,6 +66,7 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
                 progress,
                 parcel.source(),
                 parcel.absent,
+                parcel.beside,
             )
             with _claimed(engine, needs, parcel):
                 result = step.act(engine, call)

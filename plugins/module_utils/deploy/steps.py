@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..model.step import StepResult
 from .audit import audit
+from .drift import drift
 from .engine import Engine
 from .nxc_export import export
 from .removal import destroy
@@ -65,6 +66,7 @@ def _always(claim: Claim) -> t.Callable[[Call], Claim]:
 
 STEPS: t.Mapping[str, Step] = {
     "audit": Step(lambda engine, call: audit(engine, call.params["advisories"]), _always(Claim.NONE)),
+    "drift": Step(lambda engine, call: drift(engine, call.params["ignore"]), _always(Claim.NONE)),
     "info": Step(lambda engine, call: engine.evaluated(write=False), _always(Claim.NONE)),
     "evaluate": Step(lambda engine, call: engine.evaluated(write=not call.check_mode), _always(Claim.NONE)),
     "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),

@@ -19,8 +19,9 @@ from ..model.deployment import Node
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
-from ..model.result import NodeResult
+from ..model.result import NodeResult, Problem
 from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, StepResult
+from ..platforms.problems import noting, refuse
 from .desired import Meant
 from .engine import Engine, bundles
 from .journal import JournalFile
@@ -61,15 +62,17 @@ class Transaction:
         """
         engine, platform = self.engine, self.engine.platform
         self._refuse_strangers(wish.replace)
+        problems: list[Problem] = []
         for node in engine.nodes:
             if hold:
-                engine.documents.require_secrets(node)
+                with noting(problems, node.name):
+                    engine.documents.require_secrets(node)
             elif node.name in engine.deployment.unreadable:
                 why = engine.deployment.unreadable[node.name]
                 self.progress.say(f"plan {node.name}: its document is not compared: {why}")
         roles = sorted({node.role for node in engine.nodes})
         desired = None if wish.release is not None else engine.desired.composed(roles)
-        platform.check(engine.nodes)
+        refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)
 
@@ -80,14 +83,13 @@ class Transaction:
         kept = None if wish.release is None else self._kept(wish.release, observed)
         if desired is None:
             desired = engine.desired.released(t.cast(Release, kept), roles)
-        steps = self._steps(desired.images, observed, wish)
+        steps = self._steps(desired, observed, wish)
         waves = self._waves(steps, observed)
         engine.addresses.require_free(engine.deployment, waves, _staying(observed, steps))
         plan = Plan(
             batch=[node.name for node in engine.nodes],
             steps=steps,
             waves=waves,
-            images=dict(desired.images),
             composition=desired.meaning,
             packages={role: dict(packages) for role, packages in desired.packages.items()},
             release=kept.number if kept else None,
@@ -100,7 +102,8 @@ class Transaction:
             self.progress.say(f"plan: not in the inventory of this run, and left as they are: {names}")
         for line in told(plan):
             self.progress.say(line)
-        changes = engine.desired.package_changes(plan.steps.values(), plan.packages)
+        alike = [step for step in plan.steps.values() if step.image == plan.composition.images.get(step.role)]
+        changes = engine.desired.package_changes(alike, plan.packages)
         return Planned(
             changed=predict and plan.pending,
             pending=plan.pending,
@@ -110,7 +113,7 @@ class Transaction:
                 for name, each in steps.items()
             },
             waves=plan.waves,
-            images=plan.images,
+            images=plan.composition.images,
             packages=changes,
             release=plan.release,
             diff=render(steps, changes),
@@ -137,14 +140,15 @@ class Transaction:
                 node.name
                 for node in self.engine.nodes
                 if observed[node.name].state != "absent"
-                and observed[node.name].identity not in (current.images.get(node.role), observed[node.name].verified)
+                and observed[node.name].identity
+                not in (current.image(node.name, node.role), observed[node.name].verified)
             ]
             if strays:
                 self.progress.say(f"plan: {strays[0]} does not run release {current.number}: going back to that")
                 return current
         return releases.find(wanted)
 
-    def _steps(self, images: t.Mapping[str, str], observed: t.Mapping[str, Seen], wish: Wish) -> dict[str, Step]:
+    def _steps(self, desired: Meant, observed: t.Mapping[str, Seen], wish: Wish) -> dict[str, Step]:
         engine = self.engine
         steps: dict[str, Step] = {}
         # Only nodes that exist have a document to compare with: planning a new node writes no key.
@@ -153,7 +157,7 @@ class Transaction:
         for node in engine.nodes:
             seen = observed[node.name]
             digest = digests.get(node.name, seen.document or "")
-            steps[node.name] = plan_node(node, images[node.role], digest, seen, asked=node.name in wish.replace)
+            steps[node.name] = plan_node(node, desired.image(node), digest, seen, asked=node.name in wish.replace)
         # Without its composition, nobody knows who is no part of the deployment any more.
         if wish.retire and not engine.deployment.broken:
             members = {node.name for node in engine.deployment.nodes}
@@ -195,9 +199,9 @@ class Transaction:
         before = engine.builder.is_built(*engine.desired.what(roles))
         images = engine.builder.build(*engine.desired.what(roles), engine.releases.roots)
         for role, image in images.items():
-            if image.identity != plan.images[role]:
+            if image.identity != plan.composition.images[role]:
                 raise ComposeError(
-                    f"role {role!r}: built {image.identity}, planned {plan.images[role]}: "
+                    f"role {role!r}: built {image.identity}, planned {plan.composition.images[role]}: "
                     "the composition changed meanwhile; run again"
                 )
         built = [role for role in roles if not before[role]]
@@ -221,8 +225,8 @@ class Transaction:
         """The nodes that the plan switches, with image and document."""
         engine = self.engine
         nodes = [engine.deployment.node(name) for name in plan.names(*SWITCHED)]
-        images = {role: engine.releases.image(plan.images[role]) for role in {node.role for node in nodes}}
-        targets = engine.documents.targets(nodes, images)
+        images = {identity: engine.releases.image(identity) for identity in {plan.image(node.name) for node in nodes}}
+        targets = engine.documents.targets(nodes, {node.name: images[plan.image(node.name)] for node in nodes})
         return [replace(target, fresh=plan.steps[target.node.name].fresh) for target in targets]
 
     # -- switch --------------------------------------------------------------------------------------------------
@@ -296,7 +300,7 @@ class Transaction:
 
     def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
         plan = journal.plan
-        meant = {name: plan.images[plan.steps[name].role] for name in names}
+        meant = {name: plan.image(name) for name in names}
         return self.engine.check(meant, plan.composition, script, "verify", journal.ill_before)
 
     def _to_heal(self, journal: Journal, verified: Verified) -> list[str]:
@@ -337,8 +341,8 @@ class Transaction:
     def _again(self, plan: Plan, name: str) -> Target:
         engine = self.engine
         node = engine.deployment.node(name)
-        images = {node.role: engine.releases.image(plan.images[node.role])}
-        return replace(engine.documents.targets([node], images)[0], fresh=True)
+        image = engine.releases.image(plan.image(name))
+        return replace(engine.documents.targets([node], {name: image})[0], fresh=True)
 
     # -- settle --------------------------------------------------------------------------------------------------
 

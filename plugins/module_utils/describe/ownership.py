@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..model.deployment import Deployment, Node
+from ..model.result import Problem
 from . import values
 
 
@@ -64,15 +65,14 @@ def parse_adopting(value: object, nodes: t.Sequence[Node], where: str) -> tuple[
     return tuple(dict.fromkeys(names))
 
 
-def require_own_data(
+def foreign_data(
     deployment: Deployment, nodes: t.Iterable[Node], volumes: t.Mapping[str, t.Sequence[DataVolume]]
-) -> None:
-    """Refuse that a node gets data of another role, composition or deployment, unless ``adopt_data`` names the node.
+) -> list[Problem]:
+    """The nodes that would get data of another role, composition or deployment, and that ``adopt_data`` does not name.
 
     :param volumes: those that exist, by node.
-    :raises InputError: names every such node, its volumes, whose they are, and the remedy.
     """
-    refused: dict[str, str] = {}
+    found: dict[str, str] = {}
     for node in nodes:
         if node.name in deployment.adopt_data:
             continue
@@ -80,11 +80,9 @@ def require_own_data(
         foreign = [volume for volume in volumes.get(node.name, ()) if volume.owner not in (None, own)]
         if foreign:
             named = ", ".join(f"{volume.name!r} ({volume.place})" for volume in foreign)
-            refused[node.name] = f"node {node.name!r} would get the data volume {named} of {foreign[0].owner}"
-    if refused:
-        names = ", ".join(sorted(refused))
-        raise InputError(
-            "; ".join(refused[name] for name in sorted(refused)) + ". Nothing was touched. Give other names to the "
-            "nodes; or remove the data (playbook destroy with compose_data=true and the deployment file that it was "
-            f"made with); or hand it over: adopt_data: [{names}] in the deployment file"
-        )
+            found[node.name] = f"node {node.name!r} would get the data volume {named} of {foreign[0].owner}"
+    remedy = (
+        "give other names to the nodes, or remove the data (playbook destroy with compose_data=true and the deployment "
+        f"file that it was made with), or hand it over: adopt_data: [{', '.join(sorted(found))}] in the deployment file"
+    )
+    return [Problem(message, key="adopt_data", node=name, remedy=remedy) for name, message in sorted(found.items())]

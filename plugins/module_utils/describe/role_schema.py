@@ -13,6 +13,7 @@ from ..libraries import missing_library
 from . import values
 from .attributes import Attributes
 from .names import is_host_name, is_role_name, label_of
+from .reserved import not_a_file, not_a_mount
 from .units import PATTERN
 
 Schema = t.Mapping[str, t.Any]
@@ -69,8 +70,6 @@ MAY_FAIL = _list({"type": "string", "pattern": f"^{PATTERN}$"})
 
 A_ROLE_NAME = "not the name of a role, expected letters, digits, dots, dashes and underscores, at most 63"
 
-#: What no role may bring: the node document says it, or the volumes do.
-OWN_FILES = frozenset({"/etc/fstab", "/etc/hostname", "/etc/hosts", "/etc/machine-id"})
 #: A file that Nix copied to its store: what a path in Nix becomes.
 _IN_STORE = re.compile(r"/(.*/)?[0-9a-z]{32}")
 
@@ -200,11 +199,19 @@ def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
                     f'roles.{name}.files."{path}".source: {file["source"]!r} is a string, not a path: '
                     "write it without quotes"
                 )
-            if path in OWN_FILES:
-                errors.append(f'roles.{name}.files."{path}": is made when the node boots, from its node document')
+            refused = not_a_file(path)
+            if refused:
+                errors.append(f'roles.{name}.files."{path}": {refused}')
+        for volume, settings in role.get("volumes", {}).items():
+            refused = not_a_mount(settings["mount"])
+            if refused:
+                errors.append(f"roles.{name}.volumes.{volume}.mount: {settings['mount']} {refused}")
         for unit, wanted in role.get("units", {}).items():
             if "text" in wanted and wanted.get("mask"):
                 errors.append(f"roles.{name}.units.{unit}: a unit with text cannot be masked")
+            refused = not_a_file(f"/etc/systemd/system/{unit}")
+            if refused:
+                errors.append(f"roles.{name}.units.{unit}: {refused}")
         if role.get("kernel") is None and role.get("kernelModules"):
             errors.append(f"roles.{name}.kernelModules: needs a kernel")
     return errors

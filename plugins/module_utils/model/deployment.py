@@ -132,3 +132,12 @@ class Deployment:
     def _by_name(self) -> dict[str, Node]:
         """Runs ask for each of thousands of nodes."""
         return {node.name: node for node in self.nodes}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another deployment on the same host, which the run has planned before: what it is to start does not run yet."""
+
+    deployment: Deployment
+    #: Names of the nodes that it is to start, or start again.
+    starts: tuple[str, ...]

@@ -52,7 +52,7 @@ class Access:
     host_key: str = field(metadata=SECRET)
     #: Its certificate, signed by the deployment's host CA.
     host_certificate: str
-    #: Who may log in as root: the deployment's own key first.
+    #: Who may log in as root: the deployment's own key first, then whose keys its CA signs for a run.
     authorized_keys: tuple[str, ...]
 
 

@@ -35,6 +35,8 @@ class Change:
 class Meaning:
     """What *verified* means, and of what."""
 
+    #: Role → identity of the image that is meant.
+    images: dict[str, str]
     #: Name of the composition, its digest, and its git revision if there is one.
     name: str
     digest: str
@@ -56,8 +58,6 @@ class Plan:
     steps: dict[str, Change]
     #: Nodes to be switched, as they go down together.
     waves: list[list[str]]
-    #: Role → identity of the image that is meant.
-    images: dict[str, str]
     composition: Meaning
     #: Role → package → version, as far as that is known before the build.
     packages: dict[str, dict[str, str]]
@@ -70,6 +70,10 @@ class Plan:
     def pending(self) -> bool:
         """Whether anything has to happen."""
         return any(step.action != "keep" for step in self.steps.values())
+
+    def image(self, name: str) -> str:
+        """Identity of the image that is meant for a node of the batch."""
+        return t.cast(str, self.steps[name].image)
 
     def names(self, *actions: str) -> list[str]:
         """The nodes with one of these actions, those of the batch in its order."""

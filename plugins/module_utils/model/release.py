@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .free import Parameters
+
 
 @dataclass(frozen=True)
 class Located:
@@ -19,9 +21,18 @@ class Located:
     address: t.Optional[str]
 
 
+def _second(data: Parameters) -> Parameters:
+    """The first version knew images by role only."""
+    return {**data, "schema": "immutable.compose/release/2"}
+
+
 @dataclass(frozen=True)
 class Release:
     """One state of a deployment that was verified."""
+
+    migrations: t.ClassVar[t.Mapping[str, t.Callable[[Parameters], Parameters]]] = {
+        "immutable.compose/release/1": _second
+    }
 
     #: 1, 2, …
     number: int
@@ -30,9 +41,9 @@ class Release:
     composition: str
     #: Its git commit; null outside a repository.
     revision: t.Optional[str]
-    #: Role → identity of the image.
+    #: Role → identity of the image that the composition means.
     images: t.Mapping[str, str]
-    #: Node → role, of the nodes that run it.
+    #: Node → role, of the nodes that were verified, with this release or before.
     nodes: t.Mapping[str, str]
     #: Role → TCP ports: with ``test_script``, what *verified* meant.
     ports: t.Mapping[str, t.Sequence[int]]
@@ -49,4 +60,16 @@ class Release:
     composition_name: str = ""
     #: Role → units, or patterns for them, whose failure counted for nothing.
     may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
-    schema: t.Literal["immutable.compose/release/1"] = "immutable.compose/release/1"
+    #: Node → identity of its image, where that is not the image of its role: the node waits for its turn, or went back
+    #: alone.
+    node_images: t.Mapping[str, str] = field(default_factory=dict)
+    schema: t.Literal["immutable.compose/release/2"] = "immutable.compose/release/2"
+
+    def image(self, node: str, role: str) -> t.Optional[str]:
+        """Identity of the image of a node; ``None`` if nothing was released for it, nor for its role."""
+        return self.node_images.get(node) or self.images.get(role)
+
+    @property
+    def identities(self) -> set[str]:
+        """Of all images."""
+        return {*self.images.values(), *self.node_images.values()}

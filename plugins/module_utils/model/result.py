@@ -16,7 +16,7 @@ ALWAYS = {"always": True}
 
 @dataclass(frozen=True)
 class Problem:
-    """Why something did not work: the message alone suffices to act, the rest says where."""
+    """Why something did not work: message and remedy suffice to act, the rest says where."""
 
     message: str
     file: t.Optional[str] = None
@@ -28,6 +28,8 @@ class Problem:
     exit_code: t.Optional[int] = None
     #: Its last lines.
     output: str = ""
+    #: What to do, where that is the same for many: then it is told once.
+    remedy: str = ""
 
     @classmethod
     def of(cls, error: ComposeError) -> Problem:
@@ -45,7 +47,8 @@ class Problem:
     def __str__(self) -> str:
         """As :class:`ComposeError` says it."""
         where = ", ".join(part for part in (self.step, self.node) if part)
-        return f"{where}: {self.message}" if where else self.message
+        words = f"{self.message}; {self.remedy}" if self.remedy else self.message
+        return f"{where}: {words}" if where else words
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ A field with a default is left out of the JSON as long as it has that: controlle
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import Failure
 from .composition import Composition
@@ -218,6 +218,68 @@ class Audited(StepResult):
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What is not as the image has it."""
+
+    brief: t.ClassVar[bool] = True
+
+    changed: t.Sequence[str] = ()
+    added: t.Sequence[str] = ()
+    deleted: t.Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class UnitChanges:
+    """Units of systemd that are not as the image has them."""
+
+    brief: t.ClassVar[bool] = True
+
+    masked: t.Sequence[str] = ()
+    unmasked: t.Sequence[str] = ()
+    enabled: t.Sequence[str] = ()
+    disabled: t.Sequence[str] = ()
+    #: But for those that may fail.
+    failed: t.Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class NodeDrift:
+    """How a node differs from what was released."""
+
+    brief: t.ClassVar[bool] = True
+
+    #: It does not, as far as that is known.
+    ok: bool
+    #: All of it for people, or why nothing is known.
+    message: str = ""
+    #: It can be asked, and is not what was released.
+    drifted: bool = False
+    #: Identity of the image that it runs, if that is another one.
+    running: str = ""
+    files: Changes = field(default_factory=Changes)
+    units: UnitChanges = field(default_factory=UnitChanges)
+    users: Changes = field(default_factory=Changes)
+    #: Why somebody has broken the seal, who and when.
+    unsealed: t.Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Drifted(StepResult):
+    """Result of `drift_info`."""
+
+    #: By name, of the batch.
+    nodes: t.Mapping[str, NodeDrift]
+    #: Nodes that differ, or that nothing is known of.
+    failed_nodes: t.Sequence[str]
+    #: Those that differ.
+    drifted: t.Sequence[str]
+    #: Number of the release that nodes are held against.
+    release: int
+    #: What could not be compared, and why.
+    unknown: t.Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Exported(StepResult):
     """Result of `nxc_export`."""
 
@@ -289,6 +351,7 @@ RESULTS: t.Mapping[str, type[StepResult]] = {
     "deployment_settle": Settled,
     "deployment_switch": Fared,
     "deployment_verify": Checked,
+    "drift_info": Drifted,
     "image_build": Built,
     "image_reproduce": Reproduced,
     "image_stage": StepResult,

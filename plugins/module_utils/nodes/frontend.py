@@ -32,6 +32,8 @@ _OPTIONS = (
     "ServerAliveCountMax=3",
 )
 _TARGET = re.compile(r"[\w.@:\[\]%-]+")
+#: Runs what follows the name of a file with that file as its input.
+_READS = ("sh", "-c", 'file=$1; shift; exec "$@" <"$file"', "sh")
 
 
 class FrontendError(ComposeError):
@@ -71,20 +73,34 @@ class Frontend:
         port = "" if said.get("port", "22") == "22" else f":{said['port']}"
         return f"{said.get('user', '')}@{said['hostname']}{port}"
 
-    def run(self, command: t.Sequence[str], timeout: float) -> Completed:
+    def run(self, command: t.Sequence[str], timeout: float, stdin: str | None = None) -> Completed:
         """Run a command in the user's home, and give its exit code and output.
 
         :param timeout: seconds.
+        :param stdin: what it reads; command lines can be seen by all users of the host.
         :raises FrontendError: no connection, or it broke while the command ran.
         """
         line = f"cd; LC_ALL=C {shlex.join(command)}; echo compose exit $? >&2"
-        options = [part for option in _OPTIONS for part in ("-o", option)]
         try:
-            done = run(
-                [*self._ssh(), *options, self.target, "sh", "-c", shlex.quote(line)], timeout=timeout, check=False
-            )
+            done = run(self._login(line), timeout=timeout, stdin=stdin, check=False)
         except CommandError:
             raise FrontendError(f"{command[0]} on {self.where} did not end within {timeout:.0f} s") from None
+        return self._ended(done)
+
+    def send(self, source: str, command: t.Sequence[str], timeout: float) -> Completed:
+        """Run a command that reads a file of this host; else as :meth:`run`."""
+        line = f"cd; LC_ALL=C {shlex.join(command)}; echo compose exit $? >&2"
+        try:
+            done = run([*_READS, source, *self._login(line)], timeout=timeout, check=False)
+        except CommandError:
+            raise FrontendError(f"copying {source} to {self.where} did not end within {timeout:.0f} s") from None
+        return self._ended(done)
+
+    def _login(self, line: str) -> list[str]:
+        options = [part for option in _OPTIONS for part in ("-o", option)]
+        return [*self._ssh(), *options, self.target, "sh", "-c", shlex.quote(line)]
+
+    def _ended(self, done: Completed) -> Completed:
         match = _END.search(done.stderr)
         if not match:
             raise self._failed(done)
@@ -103,3 +119,17 @@ class Frontend:
             if said in done.stderr:
                 return LoginRefused(f"no login as {self.where}: {meaning} (ssh, exit code {done.returncode})\n{words}")
         return FrontendError(f"the frontend {self.where} cannot be reached (ssh, exit code {done.returncode})\n{words}")
+
+
+class Here:
+    """This host, in place of a frontend: same methods."""
+
+    where = "this host"
+
+    def run(self, command: t.Sequence[str], timeout: float, stdin: str | None = None) -> Completed:
+        """:raises ComposeError: the command is not installed, or did not end in time."""
+        return run(command, timeout=timeout, stdin=stdin, check=False, env={"LC_ALL": "C"})
+
+    def send(self, source: str, command: t.Sequence[str], timeout: float) -> Completed:
+        """Run a command that reads a file."""
+        return run([*_READS, source, *command], timeout=timeout, check=False, env={"LC_ALL": "C"})

@@ -5,7 +5,7 @@
 
 Below the state directory of the deployment::
 
-    ca, ca.pub                   signs the host keys of the nodes
+    ca, ca.pub                   signs the host keys of the nodes, and keys that log in during a run elsewhere
     id_ed25519, id_ed25519.pub   logs in as root on every node
     hostkeys/NODE                the node's host key, made before it boots first, with NODE.pub and NODE-cert.pub
     known_hosts, ssh_config      for ``ssh -F STATE/ssh_config NODE``
@@ -19,7 +19,7 @@ import os
 import secrets
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 try:
@@ -86,6 +86,10 @@ class Keys:
         """The line for ``authorized_keys`` that lets the deployment itself log in."""
         return self._login
 
+    def run_authority(self) -> str:
+        """The line for ``authorized_keys`` that lets those log in whose keys the CA has signed for a run."""
+        return f"cert-authority {_public(self._ca, 'runs')}"
+
     @cached_property
     def _login(self) -> str:
         return _public(_key(self.identity_file, "deployment"), "deployment")
@@ -148,8 +152,11 @@ class Keys:
         lines += [f"{name} {self.public_host_key(name)}" for name in names]
         return "\n".join(lines) + "\n"
 
-    def ssh_config(self, reach: t.Mapping[str, Endpoint]) -> str:
-        """Text of ``ssh_config`` for the nodes, by name."""
+    def ssh_config(self, reach: t.Mapping[str, Endpoint], *, own_key: bool = True) -> str:
+        """Text of ``ssh_config`` for the nodes, by name; :func:`endpoints` reads it again.
+
+        :param own_key: the key of this directory logs in; else it is one that the user's agent or OpenSSH has.
+        """
         lines = []
         for name, endpoint in sorted(reach.items()):
             lines += [f"Host {name}", f"  HostName {endpoint.host}", f"  Port {endpoint.port}"]
@@ -159,8 +166,7 @@ class Keys:
         lines += [
             "Host *",
             "  User root",
-            f'  IdentityFile "{_escape(self.identity_file)}"',
-            "  IdentitiesOnly yes",
+            *([f'  IdentityFile "{_escape(self.identity_file)}"', "  IdentitiesOnly yes"] if own_key else []),
             "  StrictHostKeyChecking yes",
             "  ServerAliveInterval 5",  # a container that stops says nothing to whoever is connected
             "  ServerAliveCountMax 3",
@@ -176,6 +182,25 @@ class Keys:
         for path, text in texts.items():
             if _read(path) != text:
                 write_text(path, text, 0o644)
+
+
+def endpoints(ssh_config: str) -> dict[str, Endpoint]:
+    """How each node is reached, as :meth:`Keys.ssh_config` has written it."""
+    found: dict[str, Endpoint] = {}
+    name = ""
+    for line in ssh_config.splitlines():
+        key, dummy, value = line.strip().partition(" ")
+        if key == "Host":
+            name = value
+        elif name == "*":
+            break
+        elif key == "HostName":
+            found[name] = Endpoint(value)
+        elif key == "Port":
+            found[name] = replace(found[name], port=int(value))
+        elif key == "ProxyCommand":
+            found[name] = replace(found[name], proxy_command=value)
+    return found
 
 
 def _escape(path: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..model.step import Diff
 from .job import Job, moment
 
 
@@ -14,7 +15,9 @@ from .job import Job, moment
 class ShownEvent:
     """Something that happened to a job."""
 
+    #: As OAR calls it.
     type: str
+    #: As OAR describes it.
     description: str
 
 
@@ -22,20 +25,29 @@ class ShownEvent:
 class ShownJob:
     """A job, as users of the modules see it: documented in `oar_job`."""
 
+    #: Number of the job.
     id: int
     name: str
+    #: Whose it is.
     user: str
+    #: As OAR calls it.
     state: str
+    #: Whether it holds nothing any more.
     ended: bool
+    #: Nodes that it has, or is going to have: they do not mean that it runs.
     nodes: list[str]
-    #: Seconds.
+    #: Seconds; null where OAR does not say.
     walltime: int | None
+    #: Since when it runs, or when OAR means to start it, ``2027-01-30 18:00:00 UTC``; null where OAR does not say.
     start: str | None
+    #: When its time is over; null while the start is not known.
     end: str | None
     queue: str
     types: list[str]
+    #: What its nodes must be, with what the site has added.
     properties: str
     project: str
+    #: What OAR says about it.
     message: str
     events: list[ShownEvent]
 
@@ -64,15 +76,18 @@ class ShownJob:
 class Reserved:
     """Result of `oar_job`."""
 
+    #: Whether anything was done, or in check mode would be.
     changed: bool
+    #: The job; null if there is none.
     job: ShownJob | None
-    #: What has changed, as Ansible shows it.
-    diff: list[dict[str, str]] = field(default_factory=list)
+    diff: list[Diff] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Listed:
     """Result of `oar_job_info`."""
 
+    #: In order of their numbers.
     jobs: list[ShownJob]
+    #: Never.
     changed: bool = False

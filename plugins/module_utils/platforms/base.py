@@ -27,7 +27,7 @@ from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
 from ..model.document import Interface, NodeDocument
 from ..model.image import Image
-from ..model.result import NodeResult
+from ..model.result import NodeResult, Problem
 from ..nodes.endpoint import Endpoint
 from ..progress import Progress
 
@@ -43,6 +43,18 @@ class Lost:
     why: str
     #: Whether it has ended; else it may answer yet, with the SSH server of an emergency mode.
     certain: bool
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The platform of another deployment on the same host, and what the run is about to start there."""
+
+    platform: Platform
+    starts: t.Collection[str]
+
+    def nodes(self) -> list[Node]:
+        """What is about to be started."""
+        return [node for node in self.platform.deployment.nodes if node.name in self.starts]
 
 
 Tell = t.Callable[[str, NodeResult], None]
@@ -79,6 +91,8 @@ class Platform(ABC):
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.deployment = deployment
         self.progress = progress
+        #: What :meth:`check` has to count in, though it does not run yet.
+        self.neighbours: t.Sequence[Neighbour] = ()
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -88,15 +102,22 @@ class Platform(ABC):
         """
         return True
 
+    @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        """Node → the name of its machine, where it has one that is not its own, and that is known to this host."""
+        return {}
+
     def option(self, node: Node, name: str) -> t.Any:
         """Value of an option for a node, or its default."""
         return node.options.get(name, self.options[name].default)
 
     @abstractmethod
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        """Refuse, before anything is touched, what cannot work: programs, permissions, ports, space.
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """All that cannot work, before anything is touched: programs, permissions, ports, space.
 
-        :raises ComposeError: says what is missing and how to get it.
+        What several nodes have in common is a problem of each, in the same words, or of none.
+
+        :raises ComposeError: as long as this is not put right, nothing else can be found out.
         """
 
     def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:

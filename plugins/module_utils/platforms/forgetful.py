@@ -16,10 +16,10 @@ from dataclasses import replace
 from ..model.boot import Boot, Seen, Target
 from ..model.deployment import Deployment, Node
 from ..model.document import NodeDocument
-from ..model.result import NodeResult
+from ..model.result import NodeResult, Problem
 from ..progress import Progress
 from .base import Platform, Tell
-from .ledger import Ledger, require_own
+from .ledger import Ledger, foreign
 
 
 class ForgetfulPlatform(Platform):
@@ -53,8 +53,8 @@ class ForgetfulPlatform(Platform):
 
     # -- the platform --------------------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        require_own(self.state, self.name)
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        return foreign(self.state, self.name)
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         names = sorted({*(node.name for node in nodes), *Ledger.names(self.state)})

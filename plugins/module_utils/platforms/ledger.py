@@ -25,6 +25,8 @@ from ..model import codec
 from ..model.boot import Boot
 from ..model.codec import DamagedError
 from ..model.document import NodeDocument
+from ..model.result import Problem
+from .problems import noting
 
 
 class Ledger:
@@ -124,12 +126,15 @@ def _read(path: str) -> Boot | None:
         ) from None
 
 
-def require_own(state: str, platform: str) -> None:
-    """Refuse a state directory that knows nodes of another platform. :raises ComposeError: says which."""
+def foreign(state: str, platform: str) -> list[Problem]:
+    """The nodes in a state directory that are of another platform, or that another version has written."""
+    problems: list[Problem] = []
     for name in Ledger.names(state):
-        boot = Ledger(state, name).current()
-        if boot is not None and boot.platform != platform:
-            raise ComposeError(
-                f"{state} holds nodes of platform {boot.platform!r}: destroy them first, with a deployment "
-                "file that still names that platform"
-            )
+        with noting(problems, name):
+            boot = Ledger(state, name).current()
+            if boot is not None and boot.platform != platform:
+                raise ComposeError(
+                    f"{state} holds nodes of platform {boot.platform!r}: destroy them first, with a deployment "
+                    "file that still names that platform"
+                )
+    return problems

@@ -13,9 +13,10 @@ import subprocess
 import tarfile
 import typing as t
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 
 from ..ground import Boot, Ground, inside
@@ -27,6 +28,9 @@ class Pods(Ground):
 
     def options(self, number: int) -> dict[str, t.Any]:
         return {"runtime": "runc"}
+
+    def spoil(self, deployment: Deployment, node: Node) -> tuple[Node, str]:
+        return replace(node, options={**node.options, "runtime": "rnuc"}), "the program 'rnuc' is not installed"
 
     def make(self, identity: str, directory: Path) -> None:
         tree = directory.with_name(f"{directory.name}.tree")

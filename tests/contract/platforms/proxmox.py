@@ -6,12 +6,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client, tasks, vm
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import (
     deployment_tag,
@@ -76,6 +77,9 @@ class Cluster(Ground):
             "token_secret": secret,
             "ca_file": str(self._cluster.state / "pve-root-ca.pem"),
         }
+
+    def spoil(self, deployment: Deployment, node: Node) -> tuple[Node, str]:
+        return replace(node, options={**node.options, "storage": "nowhere"}), "Proxmox has no storage 'nowhere'"
 
     def make(self, identity: str, directory: Path) -> None:
         raw = directory.with_name(f"{directory.name}.raw")

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import signal
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import PROGRAM
 
@@ -41,6 +42,9 @@ class Emulators(Ground):
     def options(self, number: int) -> dict[str, t.Any]:
         worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
         return {"memory": 32, "ssh_port_base": PORT + PORTS * worker + 10 * number}
+
+    def spoil(self, deployment: Deployment, node: Node) -> tuple[Node, str]:
+        return replace(node, options={**node.options, "memory": 0}), "memory is 0, expected 1 or more"
 
     def make(self, identity: str, directory: Path) -> None:
         (directory / "kernel").write_bytes(b"no kernel" if identity == BROKEN else GUEST)

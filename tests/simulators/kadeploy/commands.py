@@ -1,4 +1,4 @@
-"""``kadeploy3`` and ``kareboot3``: they ask the server for a workflow and follow it."""
+"""``kadeploy3``, ``kareboot3`` and ``kapower3``: they ask the server for a workflow and follow it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import typing as t
+import urllib.parse
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,9 @@ _WORKFLOW = (
     Option("classical", ("--reboot-classical-timeout",), "yes"),
     Option("secure", ("--[no-]secure",)),
 )
+_OF_POWER = {option.name for option in (*COMMON, *NODES)} | {
+    *("debug", "ko_file", "ok_file", "script", "verbose", "wid_file", "wait", "force", "breakpoint", "custom", "hook")
+}
 _DEPLOY = (
     *_WORKFLOW,
     Option("env_file", ("-a", "--env-file"), "yes"),
@@ -62,6 +66,14 @@ _REBOOT = (
     Option("kind", ("-r", "--reboot-kind"), "yes", r"^(set_pxe|simple|deploy_env|recorded_env)$"),
     Option("level", ("-l", "--op-level"), "yes", r"^(soft|hard|very_hard)$"),
     Option("destructive", ("-c", "--check-destructive-tag")),
+)
+
+_POWER = (
+    *(option for option in _WORKFLOW if option.name in _OF_POWER),
+    Option("level", ("-l", "--op-level"), "yes", r"^(soft|hard|very_hard)$"),
+    Option("off", ("--off",)),
+    Option("on", ("--on",)),
+    Option("status", ("--status",)),
 )
 
 
@@ -161,6 +173,31 @@ def kareboot3(arguments: t.Sequence[str]) -> int:
     if early:
         body["ssh_authorized_keys"] = export.local(early)
     return _follow(connection, "/reboot", "Reboot operation", given, body, export)
+
+
+def kapower3(arguments: t.Sequence[str]) -> int:
+    """Switch nodes on and off, or ask whether they are on."""
+    given = _Given(_POWER, arguments)
+    nodes = _nodes(given)
+    _early(given)
+    connection = Connection(given["server"] or "", given["password"] or "")
+    if given["version"]:
+        print(connection.version)
+        return 0
+    nodes = _check(given, connection, nodes)
+    chosen = [name for name in given if name in ("on", "off", "status")]
+    if not chosen:
+        raise Failure("No operation is chosen")
+    if given["level"] and chosen[-1] == "status":
+        raise Failure("Specifying the level is useless with the status operation")
+    _known(connection, nodes)
+    path, method = "/power", "PUT"
+    body = _body(given, nodes, None, connection.modern)
+    if chosen[-1] == "status":
+        path, method = f"/power?{urllib.parse.urlencode([('nodes', node) for node in nodes])}", "GET"
+    else:
+        body |= {"status": chosen[-1], **({"level": given["level"]} if given["level"] else {})}
+    return _follow(connection, path, "Power operation", given, body, Export(), method)
 
 
 def _nodes(given: _Given) -> list[str]:
@@ -279,7 +316,9 @@ def _steps(text: str) -> Json:
     return found
 
 
-def _follow(connection: Connection, path: str, title: str, given: _Given, body: Json, export: Export) -> int:
+def _follow(
+    connection: Connection, path: str, title: str, given: _Given, body: Json, export: Export, method: str = "POST"
+) -> int:
     """Start a workflow and tell of it to its end."""
     waits = given.get("wait", True)
     client = export.begin()
@@ -288,7 +327,7 @@ def _follow(connection: Connection, path: str, title: str, given: _Given, body: 
         raise Failure(f"Cannot use --no-wait since some files have to be exported to the server:\n  {files}")
     if client:
         body["client"] = client
-    made = connection.call("POST", path, body)
+    made = connection.call(method, path, body if method != "GET" else None)
     if given["dry_run"]:
         return 0
     wid, where = made["wid"], made["resources"]["resource"].rstrip("/")

@@ -121,6 +121,10 @@ class Kadeploy:
                 self._grab(workflow, job)
             self._run_parts(workflow, job, automaton)
             self.clock.sleep(_PITCH, workflow.cancelled)
+            if job.operation == "status":
+                states = [f"{node}: {workflow.states[node]['out']}" for part in workflow.parts for node in part.ok]
+                for line in ("---", *states, "---"):
+                    workflow.output.push(0, line)
             workflow.finish()
         except Cancelled:
             pass

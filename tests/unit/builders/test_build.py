@@ -34,6 +34,10 @@ COMPOSITION = """
     packages = [ "nginx-light" ];
     files."/etc/motd" = { text = "It's \\"quoted\\" & $HOME\\n"; mode = "0600"; user = "www-data"; };
     files."/srv/tree".source = ./tree;
+    files."/srv/leaf".source = "${./tree}/file";
+    files."/srv/built".source = derivation {
+      name = "built"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo built > $out" ];
+    };
     files."/etc/resolv.conf".text = "nameserver 192.0.2.1\n";
     users.games.groups = [ "www-data" ];
     users.backup.shell = "/bin/sh";
@@ -92,6 +96,7 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     files = unsquashed(
         root,
         *("usr/lib/compose/identity", "usr/lib/os-release", "etc/machine-id", "etc/motd", "srv/tree/file", "etc/fstab"),
+        *("srv/leaf", "srv/built"),
         *(
             "home/alice/.ssh/authorized_keys",
             "etc/passwd",
@@ -106,7 +111,8 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     assert f'IMAGE_ID="example-proxy"\nIMAGE_VERSION="{expected}"\n' in files["usr/lib/os-release"]
     assert files["etc/machine-id"] == ""
     assert files["etc/motd"] == 'It\'s "quoted" & $HOME\n'
-    assert files["srv/tree/file"] == "leaf"
+    assert files["srv/tree/file"] == files["srv/leaf"] == "leaf"
+    assert files["srv/built"] == "built\n"
     assert files["etc/made"] == "made\n"
     assert "/dev/disk/by-id/virtio-data /data ext4 " in files["etc/fstab"]
     assert files["usr/lib/compose/volumes"] == "data\t/data\talice\talice\t0750\n"

@@ -204,6 +204,21 @@ def test_keeps_what_nix_says(debian: Debian, compose: Compose, text: str, expect
             "roles.server.files.\"/etc/x\".source: '/etc/hostname' is a string, not a path",
         ),
         ('files."/etc/hosts".text = "";', 'roles.server.files."/etc/hosts": is made when the node boots'),
+        ('files."/etc/./hosts".text = "";', 'roles.server.files."/etc/./hosts": is made when the node boots'),
+        (
+            'files."/var/run/x".text = "";',
+            'roles.server.files."/var/run/x": cannot be in an image: the running system has /run for itself',
+        ),
+        (
+            'files."/lib/compose/apply-node".text = "";',
+            'roles.server.files."/lib/compose/apply-node": belongs to the node itself',
+        ),
+        ('files."/etc".source = ./.;', 'roles.server.files."/etc": is a directory of the whole system'),
+        ('units."compose-node.service".mask = true;', "roles.server.units.compose-node.service: belongs to the node"),
+        (
+            'volumes.data.mount = "/usr";',
+            "roles.server.volumes.data.mount: /usr would hide what the system boots with",
+        ),
         (
             'units."x.service" = { text = "[Unit]"; mask = true; };',
             "roles.server.units.x.service: a unit with text cannot be masked",

@@ -39,6 +39,7 @@ PROXY = '{ roles.proxy.packages = [ "nginx-light" ]; }'
         ("nix-store", "nix-bin"),
         ("dpkg-deb", "dpkg"),
         ("unshare", "util-linux"),
+        ("nsenter", "util-linux"),
     ],
 )
 def test_a_missing_program_is_named_with_its_package(
@@ -58,6 +59,21 @@ def test_a_lock_needs_apt(debian: Debian, compose: Compose, host_without: HostWi
     with pytest.raises(MissingProgramError, match=f"'{program}' is not installed; .* package 'apt'"):
         debian.lock(path, {})
     assert os.listdir(path) == ["composition.nix"]
+
+
+def test_a_kernel_that_gives_no_namespaces(
+    debian: Debian, compose: Compose, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before anything is fetched: a build that is not confined would be root on this host."""
+    path = compose(PROXY, lock="web")
+    program = tmp_path / "programs/unshare"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with pytest.raises(ComposeError, match="this host cannot confine builds.*: unshare: unshare failed: Operation not"):
+        debian.build(path, {}, ["proxy"], ["root"], str(own_store / "roots"))
+    assert nothing_in(own_store)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
-from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import GivenUp
@@ -49,6 +50,10 @@ class Site:
     #: Role → identity that the composition means.
     means: dict[str, str] = field(default_factory=dict)
     test_script: str = ""
+    #: TCP ports of every role, as the composition has it now.
+    ports: tuple[int, ...] = ()
+    #: Identity of an image → the ports that its nodes listen on.
+    listens: dict[str, set[int]] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     #: Identities that were staged, and are kept.
     staged: set[str] = field(default_factory=set)
@@ -113,7 +118,7 @@ class Stub(Builder):
     site: t.ClassVar[Site]
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
-        roles = {name: Role(name, identity) for name, identity in self.site.means.items()}
+        roles = {name: Role(name, identity, ports=self.site.ports) for name, identity in self.site.means.items()}
         digest = "-".join([*self.site.means.values(), self.site.test_script])
         return Composition("site", self.name, path, digest, roles, test_script=self.site.test_script)
 
@@ -146,8 +151,8 @@ class Rack(Platform):
     def _note(self, call: str, names: t.Iterable[str]) -> None:
         self.site.calls.append((call, *names))
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        pass
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        return []
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         return ()
@@ -252,7 +257,11 @@ class Shell:
         self.site.calls.append(("check", self.name))
         identity = self.site.machines[self.name].target.image.identity
         failed = "failed web.service\n" if identity in self.site.ill or self.name in self.site.sick else ""
-        return Output(0, f"identity {identity}\n{failed}state {'degraded' if failed else 'running'}\n".encode(), b"")
+        asked = re.findall(r"\d+", "".join(re.findall(r"^.* ports=('.*?'|\d*)$", command, re.MULTILINE)))
+        closed = sorted(set(map(int, asked)) - self.site.listens.get(identity, set()))
+        state = f"state {'degraded' if failed else 'running'}\n"
+        said = f"identity {identity}\n{failed}" + "".join(f"closed {port}\n" for port in closed)
+        return Output(0, f"{said}{state}".encode(), b"")
 
     def close(self) -> None:
         pass

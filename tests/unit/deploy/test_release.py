@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -62,6 +63,62 @@ def test_retired_nodes_leave_the_record(store: ReleaseStore) -> None:
     store.record(replace(FIRST, nodes={"web1": "web", "web2": "web"}), ["web1", "web2"])
     store.record(FIRST, ["web1"])
     assert store.find("current").nodes == {"web1": "web"}
+
+
+def test_nodes_that_wait_keep_their_image(store: ReleaseStore) -> None:
+    members = ["web1", "web2", "db"]
+    store.record(
+        replace(FIRST, nodes={"web1": "web", "web2": "web", "db": "db"}, images={"web": "w1", "db": "d1"}), members
+    )
+    second = replace(FIRST, composition="c2", images={"web": "w2"})
+    store.record(second, members)
+    release = store.find("current")
+    assert (release.number, release.images, release.node_images) == (2, {"web": "w2", "db": "d1"}, {"web2": "w1"})
+    assert release.identities == {"w1", "w2", "d1"}
+    # A canary of a third one, and then back to the second on it alone: nobody else's image is another.
+    store.record(replace(FIRST, composition="c3", images={"web": "w3"}), members)
+    assert store.find("current").node_images == {"web2": "w1"}
+    store.record(replace(second, nodes={"web2": "web"}), members)
+    release = store.find("current")
+    assert (release.number, release.images["web"], release.node_images) == (4, "w2", {"web1": "w3"})
+    store.record(second, members)
+    assert (store.find("current").number, store.find("current").node_images) == (4, {})
+
+
+def test_a_release_that_is_gone_back_to_gives_nodes_back_their_own_images(store: ReleaseStore) -> None:
+    members = ["web1", "web2"]
+    both = {"web1": "web", "web2": "web"}
+    store.record(replace(FIRST, nodes=both), members)
+    store.record(replace(FIRST, composition="c2", images={"web": "w2"}), members)
+    canary = store.find("current")
+    store.record(replace(FIRST, nodes=both, composition="c3", images={"web": "w3"}), members)
+    store.record(replace(canary, number=0), members)
+    release = store.find("current")
+    assert (release.number, release.images, release.node_images) == (4, {"web": "w2"}, {"web2": "w1"})
+
+
+def test_images_of_nodes_that_wait_are_kept_with_the_release(store: ReleaseStore) -> None:
+    both = {"web1": "web", "web2": "web"}
+    store.record(replace(FIRST, nodes=both), ["web1", "web2"])
+    store.record(replace(FIRST, composition="c2", images={"web": "w2"}), ["web1", "web2"])
+    os.makedirs(store.roots)
+    for identity in ("w1", "w2"):
+        os.symlink("/nowhere", os.path.join(store.roots, identity))
+    assert store.prune(keep=1) == {"w1", "w2"}
+    assert store.is_tidy(1, ())
+    assert store.with_image("web", "w1") is None and store.numbers() == [2]
+    assert store.with_image("web", "w2") == store.find("current")
+
+
+def test_releases_of_the_first_version_are_read(store: ReleaseStore) -> None:
+    store.record(FIRST, ["web1"])
+    path = Path(store.directory, "1.json")
+    data = json.loads(path.read_text())
+    del data["node_images"]
+    path.write_text(json.dumps({**data, "schema": "immutable.compose/release/1"}))
+    release = store.find("current")
+    assert (release.schema, release.node_images) == ("immutable.compose/release/2", {})
+    assert release.image("web1", "web") == "w1" and release.image("db1", "db") is None
 
 
 @pytest.mark.parametrize("wanted", ["7", "previous", "latest", "-1"])

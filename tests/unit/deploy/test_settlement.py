@@ -145,6 +145,71 @@ def test_a_canary_is_rolled_back_and_not_rolled_out(running: Site) -> None:
     assert running.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"}
 
 
+def test_a_release_says_what_each_node_runs(running: Site) -> None:
+    def recorded() -> tuple[int, dict[str, str]]:
+        release = running.engine().releases.find("current")
+        return release.number, {name: str(release.image(name, role)) for name, role in release.nodes.items()}
+
+    for number, node in enumerate(("web2", "web1"), 1):
+        running.means["web"] = "v2"
+        running.deploy(node)
+        assert recorded() == (2, running.runs()), number
+    assert running.runs() == {"web1": "v2", "web2": "v2", "web3": "v1"}
+    # A run that fails takes each back to what it really ran, and records nothing.
+    running.means["web"] = "bad"
+    running.ill.add("bad")
+    assert running.deploy()["settle"]["failed_nodes"] == ["web1", "web2", "web3"]
+    assert recorded() == (2, {"web1": "v2", "web2": "v2", "web3": "v1"}) == (2, running.runs())
+    # Another release is rolled out, and gone back from.
+    running.means["web"] = "v3"
+    running.deploy()
+    assert recorded() == (3, dict.fromkeys(("web1", "web2", "web3"), "v3"))
+    done = running.deploy(release="previous")
+    assert running.runs() == {"web1": "v2", "web2": "v2", "web3": "v1"}
+    assert recorded() == (4, running.runs())
+    assert done["plan"]["nodes"]["web3"]["image"] == "v1" and done["settle"]["summary"][3].endswith("web3 (web): v1")
+    assert running.engine().verify("current").failed_nodes == []
+    running.machines["web3"].target = running.machines["web1"].target
+    assert running.engine().verify("current").failed_nodes == ["web3"]
+
+
+def test_with_a_quorum_the_release_says_who_went_back(running: Site) -> None:
+    running.set(at_least={"web": 2})
+    running.means["web"] = "v2"
+    running.infected["web2"] = "web2"
+    assert running.deploy()["settle"]["failed_nodes"] == ["web2"]
+    release = running.engine().releases.find("current")
+    assert (release.number, release.node_images) == (2, {"web2": "v1"})
+    assert running.runs() == {"web1": "v2", "web2": "v1", "web3": "v2"}
+
+
+def test_images_of_nodes_that_wait_outlive_their_release(running: Site) -> None:
+    running.set(keep=1)
+    running.means["web"] = "v2"
+    running.deploy("web1")
+    running.silent.update(("web2", "web3"))
+    running.means["web"] = "v3"
+    running.deploy("web1")
+    engine = running.engine()
+    assert engine.releases.numbers() == [3]
+    assert [each for each in ("v1", "v2", "v3") if engine.releases.has_image(each)] == ["v1", "v3"]
+
+
+def test_nodes_are_held_against_the_ports_of_their_own_image(running: Site) -> None:
+    """Of those that wait, and of those that go back: they do not listen on what is new."""
+    running.ports = (80,)
+    running.listens = {"v2": {80}}
+    running.means["web"] = "v2"
+    running.deploy("web1")
+    assert running.engine().verify("current").failed_nodes == []
+    running.means["web"] = "v3"
+    settled = running.deploy()["settle"]
+    assert "accepts no connection" in settled["nodes"]["web1"]["message"]
+    assert [result["back_on"] for result in settled["nodes"].values()] == ["v2", "v1", "v1"]
+    running.listens["v2"] = set()
+    assert running.engine().verify("current").failed_nodes == ["web1"]
+
+
 def test_replace_asks_for_members_only(running: Site) -> None:
     assert running.deploy(replace=["web2"])["plan"]["nodes"]["web2"]["why"] == ["asked for"]
     assert running.called("switch") == [("switch", "web2")]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import typing as t
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.images import inspect as images
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile, Package
-from ansible_collections.immutable.compose.plugins.modules.image_info import inspect
+
+
+def inspect(path: str, compare_to: str | None, *, diff: bool) -> dict[str, t.Any]:
+    """What the module returns."""
+    result: dict[str, t.Any] = codec.encode(images.inspect(path, compare_to, diff=diff))
+    return result
+
 
 FORMATS = {"root": ImageFile("root.squashfs", 4096, "0" * 64)}
 

@@ -8,7 +8,7 @@ import typing as t
 import pytest
 import yaml
 
-from ansible_collections.immutable.compose.plugins.plugin_utils.connections import control_directory, reached
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import reached
 
 from .conftest import ROOT, Site
 
@@ -247,29 +247,28 @@ def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> No
         "ansible_become": False,
         "ansible_ssh_common_args": f"-F {site.directory}/state/demo/ssh_config",
     }
-    assert shown["ansible_control_path_dir"] == control_directory(f"{site.directory}/state/demo")
 
 
 @pytest.mark.parametrize(
-    ("word", "connection", "sealed"),
+    ("word", "placed", "sealed"),
     [
         ("", "immutable.compose.sealed_ssh", "refuse"),
         ("sealed: warn\n", "immutable.compose.sealed_ssh", "warn"),
-        ("sealed: off\n", "ssh", None),  # which YAML reads as false
-        ("sealed: 'off'\n", "ssh", None),
+        ("sealed: off\n", "ssh", "off"),  # which YAML reads as false
+        ("sealed: 'off'\n", "ssh", "off"),
     ],
 )
-def test_nodes_are_sealed_as_the_file_says(site: Site, word: str, connection: str, sealed: str | None) -> None:
+def test_nodes_are_sealed_as_the_file_says(site: Site, word: str, placed: str, sealed: str) -> None:
     (site.directory / "10-legacy.ini").write_text(
         "[web]\nweb1 ansible_host=10.87.7.1\nweb2 ansible_host=10.87.7.2 ansible_connection=ssh\n"
         "[other]\nweb3 ansible_host=10.87.7.3 ansible_connection=local\n"
     )
     site.write(f"\nname: demo\nroles: {{server: 1, node: {{hosts: [web, other]}}}}\n{word}", file="20-demo.compose.yml")
     hostvars = site.list(site.directory).data["_meta"]["hostvars"]
-    assert [hostvars[name].get("compose_sealed") for name in ("server1", "web1", "web2", "web3")] == [sealed] * 3 + [
-        None
-    ]
-    assert {hostvars[name].get("ansible_connection", "ssh") for name in ("server1", "web1", "web2")} == {connection}
+    assert hostvars["server1"]["compose_sealed"] == sealed
+    assert hostvars["server1"]["ansible_connection"] == "immutable.compose.sealed_ssh"
+    assert {hostvars[name].get("compose_sealed", "off") for name in ("web1", "web2")} == {sealed}
+    assert {hostvars[name].get("ansible_connection", "ssh") for name in ("web1", "web2")} == {placed}
     assert hostvars["web3"]["ansible_connection"] == "local"  # not ours to say
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import grid5000
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.grid5000 import Grid5000Api
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.outcome import (
     Failure,
@@ -23,9 +24,10 @@ Connect = t.Callable[..., tuple[t.Any, Grid5000Api]]
 
 
 @pytest.fixture
-def connect(serve: Serve, tmp_path: Path) -> t.Iterator[Connect]:
+def connect(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Connect]:
     """Starts Kadeploy and the API, and logs in."""
     running = []
+    monkeypatch.setattr(grid5000, "PITCH", 0.05)
 
     def begin(password: str = "alice", **options: t.Any) -> tuple[t.Any, Grid5000Api]:
         kadeploy = serve(**options)
@@ -44,7 +46,7 @@ def test_every_node_has_its_outcome(connect: Connect) -> None:
     kadeploy, client = connect()
     faults = [{"kind": "fail", "machine": "sim-1", "step": "sync", "error": "disk is full\n"}]
     kadeploy.faults._write([*faults, {"kind": "lost", "machine": "sim-2"}])
-    outcome = client.wait(client.deploy(Order(NODES, DEMO, keys="ssh-ed25519 AAAA x\n")), NODES, 60, 0.05)
+    outcome = client.wait(client.deploy(Order(NODES, DEMO, keys="ssh-ed25519 AAAA x\n")), NODES, 60)
     assert (outcome.ok, outcome.lost) == (("sim-3",), ["sim-2"])
     assert outcome.failed == {"sim-1": Failure("BroadcastEnvChain-sync", "disk is full")}
 
@@ -53,12 +55,12 @@ def test_deployments_that_come_to_nothing(connect: Connect) -> None:
     kadeploy, client = connect(pace=0.05)
     identifier = client.deploy(Order(["sim-1"], DEMO))
     assert client.outcome(identifier, ["sim-1"]) is None
-    client.cancel(identifier)
+    client.forget(identifier)
     cancelled = client.outcome(identifier, ["sim-1"])
     assert cancelled is not None and cancelled.error is not None and cancelled.ok == ()
     assert cancelled.error.text == "canceled: The deployment no longer exists on the Kadeploy server"
     kadeploy.faults._write([{"kind": "lost"}])
-    busy = client.wait(client.deploy(Order(["sim-2"], DEMO)), ["sim-2"], 60, 0.05)
+    busy = client.wait(client.deploy(Order(["sim-2"], DEMO)), ["sim-2"], 60)
     assert busy.error is not None and busy.error.code == 14
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import types
 import typing as t
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +17,16 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node, Reservation
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.oar import desk
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import lender, machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
+from ...contract.killing import until_done
 from ..model.samples import document
 from .conftest import Serve, start_api
+from .test_platform import platform, targets
 
 
 @dataclass
@@ -56,17 +61,18 @@ def site(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Ite
     yield Site(deployed, _api)
     server.shutdown()
     server.server_close()
+    _api.jobs.stop()
 
 
 def test_reserved_once_and_given_back_at_the_end(site: Site) -> None:
-    site.platform().check(site.deployment.nodes)
+    refuse(site.platform().check(site.deployment.nodes))
     assert site.running() == []
     assert site.platform().acquire() is True
     again = site.platform()
     assert again.acquire() is False and site.running() == ["compose-lab"]
     found = again.addresses(site.deployment.nodes)
     assert found == {name: f"192.0.2.{machine[-1]}" for name, machine in again._bound.items()} and len(found) == 2
-    again.check([replace(node, address=found[node.name]) for node in site.deployment.nodes])
+    refuse(again.check([replace(node, address=found[node.name]) for node in site.deployment.nodes]))
     again.teardown()
     again.teardown()
     assert site.running() == [] and not list(Path(site.deployment.state).glob("*"))
@@ -125,7 +131,7 @@ def test_refused_before_anything_is_reserved(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with pytest.raises(ComposeError, match=says):
-        site.platform(**changes).check(site.deployment.nodes)
+        refuse(site.platform(**changes).check(site.deployment.nodes))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,7 @@ def test_refused_by_oar(site: Site, changes: dict[str, t.Any], says: str) -> Non
 def test_another_job_of_that_name(site: Site) -> None:
     site.platform().acquire()
     with pytest.raises(InputError, match=r"Asked for: walltime 2:0:0\. It has: walltime 1:0:0"):
-        site.platform(walltime="2:0:0").check(site.deployment.nodes)
+        refuse(site.platform(walltime="2:0:0").check(site.deployment.nodes))
 
 
 @pytest.mark.parametrize(
@@ -171,3 +177,69 @@ def test_a_reservation_travels_with_the_inventory(site: Site) -> None:
     without, own = to_hostvars(replace(site.deployment, reservation=None))
     assert "compose_reservation" not in without
     assert from_hostvars("lab", {name: {**without, **each} for name, each in own.items()}).reservation is None
+
+
+def test_no_deployment_takes_longer_than_its_job(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = site.platform(walltime="0:30:0")
+    chosen.acquire()
+    (group,) = chosen._groups(targets(chosen, tmp_path))
+    assert 1700 < group.timeout < 1900
+    later = time.time() + chosen._lender.left() - 5  # type: ignore[union-attr]
+    monkeypatch.setattr(lender, "time", types.SimpleNamespace(time=lambda: later))
+    with pytest.raises(ComposeError, match=r"the job of the machines ends in \d s, too soon to deploy them: extend it"):
+        chosen._groups(targets(chosen, tmp_path))
+
+
+def test_oar_that_does_not_answer_is_in_nobodys_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = site.platform()
+    chosen.acquire()
+
+    def unanswered(name: str) -> t.NoReturn:
+        raise ComposeError("no answer")
+
+    monkeypatch.setattr(chosen._lender._site, "named", unanswered)  # type: ignore[union-attr]
+    assert chosen._lender.left() == float("inf")  # type: ignore[union-attr]
+    assert chosen._lender.still_holds()  # type: ignore[union-attr]
+
+
+def test_without_a_reservation_nothing_bounds_it(serve: Serve, tmp_path: Path) -> None:
+    chosen = platform(tmp_path, "sim-1", url=serve().url)
+    (group,) = chosen._groups(targets(chosen, tmp_path))
+    assert group.timeout == 3600
+
+
+def test_a_reservation_that_the_file_lost_is_not_forgotten(site: Site) -> None:
+    site.platform().acquire()
+    without = Kadeploy(replace(site.deployment, reservation=None), Progress())
+    for refused in (lambda: refuse(without.check(site.deployment.nodes)), without.teardown):
+        with pytest.raises(InputError, match="the deployment has job 1 for its machines, but its file has no"):
+            refused()
+    site.platform().teardown()
+    assert site.running() == []
+
+
+@pytest.mark.parametrize("then", ["acquire", "teardown"])
+def test_killed_while_it_reserves(site: Site, then: str) -> None:
+    """Whatever a run that was killed has left, the next one finds, and a destroy gives back."""
+
+    def run(before: t.Callable[[str], None]) -> None:
+        before("acquire")
+        site.platform().acquire()
+
+    assert until_done(run, "acquire") > 2
+    assert set(site.running()) <= {"compose-lab"}
+    if then == "acquire":
+        site.platform().acquire()
+        assert site.running() == ["compose-lab"]
+    site.platform().teardown()
+    assert site.running() == [] and not list(Path(site.deployment.state).glob("*"))
+
+
+def test_nodes_are_lost_when_the_job_is_over(site: Site) -> None:
+    chosen = site.platform()
+    chosen.acquire()
+    chosen._lender.release()  # type: ignore[union-attr]
+    found = chosen.lost(site.deployment.nodes)
+    assert {name: (each.why, each.certain) for name, each in found.items()} == dict.fromkeys(
+        ("web1", "web2"), ("the job that had its machine is over", True)
+    )

@@ -16,6 +16,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, Installed
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines, rest
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..model.samples import document
@@ -45,7 +46,7 @@ def platform(tmp_path: Path, *names: str, url: str = "http://127.0.0.1:9", **opt
 def refused(chosen: Kadeploy) -> str:
     """What is wrong."""
     with pytest.raises(ComposeError) as error:
-        chosen.check(chosen.deployment.nodes)
+        refuse(chosen.check(chosen.deployment.nodes))
     return str(error.value)
 
 
@@ -58,14 +59,14 @@ def targets(chosen: Kadeploy, tmp_path: Path) -> list[Target]:
 
 def test_good_machines_pass(serve: Serve, tmp_path: Path) -> None:
     chosen = platform(tmp_path, "sim-1", "sim-2", url=serve().url)
-    chosen.check(chosen.deployment.nodes)
+    refuse(chosen.check(chosen.deployment.nodes))
     assert chosen.stage(targets(chosen, tmp_path)) is True
     assert chosen.stage(targets(chosen, tmp_path)) is False
 
 
 def test_a_machine_that_does_not_exist(serve: Serve, tmp_path: Path) -> None:
     said = refused(platform(tmp_path, "sim-1", "sim-9", url=serve().url))
-    assert "node 'web2': Kadeploy at http://127.0.0.1:" in said and "has no machine 'sim-9'" in said
+    assert "web2: Kadeploy at http://127.0.0.1:" in said and "has no machine 'sim-9'" in said
 
 
 def test_two_nodes_on_one_machine(tmp_path: Path) -> None:
@@ -74,7 +75,20 @@ def test_two_nodes_on_one_machine(tmp_path: Path) -> None:
 
 def test_more_nodes_than_machines(tmp_path: Path) -> None:
     said = refused(platform(tmp_path, "", "", machines=["sim-[1-1]"]))
-    assert "node 'web2': machines has 1 only, and other nodes have them" in said
+    assert "web2: machines has 1 only, and other nodes have them" in said
+
+
+def test_all_that_is_wrong_is_told_at_once(serve: Serve, tmp_path: Path) -> None:
+    chosen = platform(tmp_path, "sim-9", "", "sim-1", "sim-1", url=serve().url, directory=str(tmp_path / "nowhere"))
+    nodes = [replace(node, address=None) if node.name == "web3" else node for node in chosen.deployment.nodes]
+    assert [(problem.node, problem.key) for problem in chosen.check(nodes)] == [
+        ("web2", "machine"),
+        ("web3", "machine"),
+        ("web4", "machine"),
+        ("web3", "address"),
+        (None, "directory"),
+        ("web1", "machine"),
+    ]
 
 
 def test_nobody_answers(tmp_path: Path) -> None:
@@ -103,12 +117,12 @@ def test_no_address(serve: Serve, tmp_path: Path) -> None:
     chosen = platform(tmp_path, "sim-1", url=serve().url)
     lost = replace(chosen.deployment.nodes[0], address=None)
     with pytest.raises(InputError, match="'web1' has no address: the resolver of this host does not know"):
-        chosen.check([lost])
+        refuse(chosen.check([lost]))
 
 
 def test_machines_without_the_right_to_deploy(serve: Serve, tmp_path: Path) -> None:
     chosen = platform(tmp_path, "sim-3", "sim-4", url=serve().url)
-    chosen.check(chosen.deployment.nodes)
+    refuse(chosen.check(chosen.deployment.nodes))
     with pytest.raises(ComposeError, match="not have sufficient rights.*the job has not begun, is over"):
         chosen.stage(targets(chosen, tmp_path))
 
@@ -150,3 +164,36 @@ def test_addresses_are_those_of_the_machines(tmp_path: Path) -> None:
     assert chosen.addresses(chosen.deployment.nodes) == {"web1": "192.0.2.7"}
     given = [replace(node, address_given=True) for node in chosen.deployment.nodes]
     assert chosen.addresses(given) == {}
+
+
+def test_a_machine_of_another_deployment(serve: Serve, tmp_path: Path) -> None:
+    url = serve().url
+
+    def of(name: str, *machines_: str, **options: t.Any) -> Kadeploy:
+        chosen = platform(tmp_path, *machines_, **{"url": url, **options})
+        return Kadeploy(replace(chosen.deployment, name=name, state=str(tmp_path / "all" / name)), Progress())
+
+    one, two = of("one", "sim-1", "sim-2"), of("two", "sim-2", "sim-3")
+    refuse(one.check(one.deployment.nodes))
+    refuse(two.check(two.deployment.nodes))  # nobody has it yet
+    one.stage(targets(one, tmp_path))
+    said = "'web1' is to have the machine sim-2, which node 'web2' of the deployment 'one' has"
+    assert said in refused(two)
+    with pytest.raises(InputError, match=said):
+        two.stage(targets(two, tmp_path))
+    assert Kadeploy.machines_of(one.deployment) == {"web1": "sim-1", "web2": "sim-2"}
+    assert not (tmp_path / "all/two/machines.json").exists()
+    # Another site may have machines of the same names; asked by another way, it may be the same one.
+    assert "cannot be reached" in refused(of("three", "sim-2", url="http://127.0.0.1:9"))
+    assert said in refused(of("four", "sim-2", url=None, backend="command"))
+    one.remove(["web2"], data=False, tell=lambda name, result: None)
+    refuse(two.check(two.deployment.nodes))
+    one.teardown()
+    assert not (tmp_path / "all/one/machines.json").exists()
+
+
+def test_the_inventory_knows_machines_that_nodes_were_given(tmp_path: Path) -> None:
+    chosen = platform(tmp_path, "", "sim-7", machines=["sim-[1-4]"])
+    assert Kadeploy.machines_of(chosen.deployment) == {"web2": "sim-7"}
+    chosen._claims.write("rest", {"web1": "sim-3", "web2": "sim-2"})
+    assert Kadeploy.machines_of(chosen.deployment) == {"web1": "sim-3", "web2": "sim-7"}

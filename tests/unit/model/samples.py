@@ -11,6 +11,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.held im
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.errors import Failure
+from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import Inspected
 from ansible_collections.immutable.compose.plugins.module_utils.model import step
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
@@ -40,6 +41,13 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.report imp
     ScriptReport,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
+from ansible_collections.immutable.compose.plugins.module_utils.oar.results import (
+    Listed,
+    Reserved,
+    ShownEvent,
+    ShownJob,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.claims import Claimed
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import record
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried
@@ -116,14 +124,14 @@ DOCUMENT = NodeDocument(
     domain="example",
 )
 BOOT = Boot("nspawn", IMAGE, DOCUMENT, "aa-bb", {"memory": 512})
-MEANING = Meaning("web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
+MEANING = Meaning({"db": "h-web-db"}, "web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
 RELEASE = Release(
     number=3,
     deployment="site",
     composition="abc",
     revision="1234",
     images={"db": "h-web-db"},
-    nodes={"db1": "db"},
+    nodes={"db1": "db", "db2": "db"},
     ports={"db": [5432]},
     test_script="start_all()",
     created="2026-01-31T12:00:00Z",
@@ -132,6 +140,7 @@ RELEASE = Release(
     places={"db1": Located(1, "10.1.0.1"), "db2": Located(2, None)},
     composition_name="web",
     may_fail={"db": ["a*.service"]},
+    node_images={"db2": "h-web-old"},
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
 RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM)
@@ -142,7 +151,6 @@ PLAN = Plan(
         "db2": Change("keep", "db", "h-web-db", "h-web-db"),
     },
     waves=[["db1"]],
-    images={"db": "h-web-db"},
     composition=MEANING,
     packages={"db": {"bash": "5.2"}},
     release=3,
@@ -218,14 +226,54 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no"),
     "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF]),
     "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3),
+    "drift_info": step.Drifted(
+        changed=False,
+        nodes={
+            "db1": step.NodeDrift(
+                ok=False,
+                message="files changed: /etc/x",
+                drifted=True,
+                running="h-other",
+                files=step.Changes(["/etc/x"], ["/opt"], ["/bin/y"]),
+                units=step.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
+                users=step.Changes([], ["bob"], []),
+                unsealed=["'disk full' by me@here"],
+            )
+        },
+        failed_nodes=["db1"],
+        drifted=["db1"],
+        release=3,
+        unknown=["files and users of role db: no"],
+    ),
     "image_build": step.Built(True, ["db"], {"db": "/store/h"}, PACKAGES, [DIFF]),
     "image_reproduce": step.Reproduced(False, {"web/db": "differs"}),
     "image_stage": step.StepResult(True),
     "nxc_export": step.Exported(True, "/nxc/deploy/composition::vm.json", "/nxc/nodes.json", ["-r", "db=a"]),
 }
 
+JOB = ShownJob(
+    id=7,
+    name="web",
+    user="alice",
+    state="Running",
+    ended=False,
+    nodes=["dahu-1.example.org"],
+    walltime=600,
+    start="2027-01-30 18:00:00 UTC",
+    end=None,
+    queue="default",
+    types=["deploy"],
+    properties="cluster='dahu'",
+    project="default",
+    message="R=1",
+    events=[ShownEvent("FRAG_JOB_REQUEST", "x")],
+)
+
 SAMPLES: t.Mapping[str, t.Any] = {
     **RESULTS,
+    "image_info": Inspected(IMAGE, True, PACKAGES["db"], [DIFF]),
+    "oar_job": Reserved(True, JOB, [DIFF]),
+    "oar_job_info": Listed([JOB]),
     "failure": step.StepFailure("no", Failure("build", "nix", "no", "/c/web/x.nix", 3), "Traceback"),
     "task": step.TaskResult(
         changed=True,
@@ -254,6 +302,7 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "owner": Owner("site", "web", "db", "db1"),
     "state": Mark("site", "web", "/c/web", ["/state/site"]),
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
+    "machines": Claimed("rest http://127.0.0.1:25300", {"web1": "dahu-1.example.org"}),
     "reservation": Lent(2153572, ("dahu-1.example.org", "dahu-2.example.org")),
 }
 

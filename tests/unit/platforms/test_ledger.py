@@ -12,7 +12,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger, require_own
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger, foreign
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 
 from ..model.samples import document
 
@@ -85,7 +86,7 @@ def test_nobody_else_reads_secrets(ledger: Ledger) -> None:
 
 def test_nodes_of_another_platform_are_refused(ledger: Ledger, tmp_path: Path) -> None:
     ledger.told(boot("a"))
-    require_own(str(tmp_path), "lent")
+    assert foreign(str(tmp_path), "lent") == []
     with pytest.raises(ComposeError, match="holds nodes of platform 'lent': destroy them first"):
-        require_own(str(tmp_path), "qemu")
+        refuse(foreign(str(tmp_path), "qemu"))
     assert ledger.forget() and Ledger.names(str(tmp_path)) == []

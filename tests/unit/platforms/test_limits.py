@@ -11,13 +11,15 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Neighbour
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import limits
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.limits import (
     CONTAINER,
     Host,
     Needs,
-    require,
+    lacking,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import kvm
 
 from .conftest import Lab, Scripts
@@ -65,9 +67,12 @@ def host(tmp_path: Path) -> FakeHost:
 
 
 def test_what_fits_is_not_refused(host: FakeHost) -> None:
-    require([CONTAINER] * 21, host)
-    require([Needs(memory=512)] * 4, host)
-    require([], host)
+    refuse(lacking([CONTAINER] * 21, host))
+    refuse(lacking([Needs(memory=512)] * 4, host))
+    refuse(lacking([], host))
+    refuse(lacking([], host, beside=[CONTAINER] * 30))
+    with pytest.raises(ComposeError, match="30, 20 of them of other deployments in this run"):
+        refuse(lacking([CONTAINER] * 10, host, beside=[CONTAINER] * 20))
 
 
 @pytest.mark.parametrize(
@@ -104,18 +109,18 @@ def test_what_fits_is_not_refused(host: FakeHost) -> None:
 )
 def test_what_does_not_fit_is_named(host: FakeHost, needs: Needs, count: int, message: str) -> None:
     with pytest.raises(ComposeError, match=re.escape(message)) as caught:
-        require([needs] * count, host)
+        refuse(lacking([needs] * count, host))
     assert "; " not in caught.value.message, "only what lacks is named"
     if count > 3:  # one less fits, or nearly
-        require([needs] * (count - 1), host)
+        refuse(lacking([needs] * (count - 1), host))
 
 
 def test_every_limit_that_is_passed_is_named_at_once(host: FakeHost) -> None:
     with pytest.raises(ComposeError) as caught:
-        require([Needs(inotify=200, memory=4096), Needs(memory=1)], host)
-    inotify, memory = caught.value.message.split("; ")
-    assert inotify.startswith("the nodes to start (1) need 200 inotify") and memory.startswith(
-        "the nodes to start (2) need 4097 MiB"
+        refuse(lacking([Needs(inotify=200, memory=4096), Needs(memory=1)], host))
+    dummy, inotify, memory = caught.value.message.splitlines()
+    assert inotify.startswith("- the nodes to start (1) need 200 inotify") and memory.startswith(
+        "- the nodes to start (2) need 4097 MiB"
     )
 
 
@@ -124,18 +129,18 @@ def test_every_limit_that_is_passed_is_named_at_once(host: FakeHost) -> None:
 )
 def test_control_groups_have_limits_of_their_own(host: FakeHost, group: str) -> None:
     host.write(f"{group}/pids.max", "max\n")
-    require([CONTAINER], host)
+    refuse(lacking([CONTAINER], host))
     host.write(f"{group}/pids.max", "40\n")
     host.write(f"{group}/pids.current", "30\n")
-    require([CONTAINER], host)
+    refuse(lacking([CONTAINER], host))
     with pytest.raises(ComposeError, match=f"but /{group}/pids.max is 40 and 30 are in use on this host: write"):
-        require([CONTAINER] * 2, host)
+        refuse(lacking([CONTAINER] * 2, host))
 
 
 def test_kernels_without_a_limit(host: FakeHost) -> None:
     for path in ("proc/sys/kernel/keys/root_maxkeys", "proc/key-users", "proc/net/stat/arp_cache"):
         (host.directory / path).unlink()
-    require([CONTAINER] * 21, host)
+    refuse(lacking([CONTAINER] * 21, host))
 
 
 def test_this_very_host_can_be_read() -> None:
@@ -153,20 +158,24 @@ def test_this_very_host_can_be_read() -> None:
 
 
 def test_only_nodes_to_be_started_count(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(limits, "require", lambda needs: asked.append(len(needs)))
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(limits, "lacking", lambda needs, beside: asked.append((len(needs), len(beside))) or [])
     platform = lab.platform()
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
     lab.switch(platform, "image")
-    platform.check(platform.deployment.nodes)
-    assert asked == [2, 0]
+    refuse(platform.check(platform.deployment.nodes))
+    # Of a neighbour, what runs already and what is not its turn are not counted, either.
+    other = Lab(lab.state.parent / "other").platform("node3")
+    other.neighbours = [Neighbour(lab.platform("node1", "node8", "node9"), ("node1", "node8"))]
+    refuse(other.check(other.deployment.nodes))
+    assert asked == [(2, 0), (0, 0), (1, 1)]
 
 
 def test_platforms_refuse_before_anything_is_touched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scripts, "needs", lambda self, node: Needs(memory=1 << 30))
     platform = lab.platform()
     with pytest.raises(ComposeError, match=r"the nodes to start \(2\) need 2147483648 MiB of memory"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
 
 
 @pytest.mark.parametrize(

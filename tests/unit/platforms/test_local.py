@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Seen
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import machine
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import platform as local
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 
 from ..conftest import AsNobody
 from ..model.samples import document
@@ -232,14 +234,34 @@ def test_machine_that_does_not_stop_is_killed(lab: Lab) -> None:
 
 def test_check_refuses_a_node_without_address(lab: Lab) -> None:
     platform = lab.platform()
-    with pytest.raises(InputError, match=r"node 'x' has no address on 10\.87\.0\.0/16"):
-        platform.check([local.Node("x", "node")])
+    with pytest.raises(InputError, match=r"x: has no address on 10\.87\.0\.0/16"):
+        refuse(platform.check([local.Node("x", "node")]))
+
+
+def test_all_that_is_wrong_is_told_at_once(lab: Lab) -> None:
+    """Each of these was the only one that was told."""
+    platform = lab.platform("node1", "node2", "node3", "node4")
+    lab.switch(platform, "image-1")
+    platform.remove(["node4"], data=False, tell=lab.tell)
+    first, second = (platform.node_state(name) for name in ("node1", "node2"))
+    for path, old in ((first.directory + "/current.json", "machine/1"), (second.volumes + "/owner.json", "owner/1")):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        text = Path(path).read_text() if Path(path).exists() else '{"schema": "immutable.compose/owner/1"}'
+        Path(path).write_text(text.replace(old, f"{old}9"))
+    nodes = [replace(node, address=None) if node.name == "node4" else node for node in platform.deployment.nodes]
+    with pytest.raises(InputError) as refused:
+        refuse(platform.check(nodes))
+    first, *lines = str(refused.value).splitlines()
+    assert first == "3 problems. Nothing was touched"
+    assert lines[0] == "- node4: has no address on 10.87.0.0/16"
+    assert lines[1].startswith("- node1: ") and "current.json" in lines[1]
+    assert lines[2].startswith("- node2: ") and "owner.json" in lines[2]
 
 
 def test_check_refuses_too_little_space(small_disk: Path) -> None:
     lab = Lab(small_disk / "state")
     with pytest.raises(ComposeError, match=f"{small_disk} has 8 MiB free, 64 MiB are needed"):
-        lab.platform().check(lab.deployment().nodes)
+        refuse(lab.platform().check(lab.deployment().nodes))
     assert not lab.state.exists()
 
 
@@ -250,7 +272,7 @@ def test_check_refuses_the_state_of_another_platform(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
     with pytest.raises(ComposeError, match="holds nodes of platform 'scripts': destroy them first"):
-        Other(platform.deployment, platform.progress).check(platform.deployment.nodes)
+        refuse(Other(platform.deployment, platform.progress).check(platform.deployment.nodes))
 
 
 def test_record_of_another_version_is_refused(lab: Lab) -> None:
@@ -261,7 +283,7 @@ def test_record_of_another_version_is_refused(lab: Lab) -> None:
     with pytest.raises(
         ComposeError, match='current.json: machine.schema is "immutable.compose/machine/9", expected .* remove'
     ):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     assert platform.remove(["node1"], data=False, tell=lab.tell)["node1"].ok
     assert observed(platform) == Seen("absent")
 
@@ -274,7 +296,7 @@ def test_check_refuses_a_state_that_may_not_be_written(public: Path, as_nobody: 
         lab.state.chmod(0o700)
     before = list(public.rglob("*"))
     with as_nobody(), pytest.raises(ComposeError) as refused:
-        lab.platform().check(lab.deployment().nodes)
+        refuse(lab.platform().check(lab.deployment().nodes))
     there = lab.state if exists else public
     assert str(refused.value) == f"no permission to write to {there}, needed for the state {lab.state}"
     assert list(public.rglob("*")) == before

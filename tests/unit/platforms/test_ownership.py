@@ -19,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -64,27 +65,27 @@ def test_data_of_another_is_refused_and_handed_over_by_a_word(
     before = sorted(tmp_path.rglob("*"))
     instance = platform_of(platform, tmp_path, role, **changes)
     with pytest.raises(InputError) as refused:
-        instance.check(instance.deployment.nodes)
+        refuse(instance.check(instance.deployment.nodes))
     places = f"'db' ({tmp_path}/volumes/x/db), 'log' ({tmp_path}/volumes/x/log.raw)"
     assert f"node 'x' would get the data volume {places} of" in str(refused.value)
     assert whose in str(refused.value)
     assert str(refused.value).endswith("adopt_data: [x] in the deployment file")
     assert sorted(tmp_path.rglob("*")) == before
     willing = platform_of(platform, tmp_path, role, **changes, adopt_data=("x",))
-    willing.check(willing.deployment.nodes)
+    refuse(willing.check(willing.deployment.nodes))
 
 
 @every_local_platform
 def test_own_data_and_what_is_empty_are_welcome(platform: type[LocalPlatform], tmp_path: Path) -> None:
     instance = platform_of(platform, tmp_path, "app")
     data_of(tmp_path, None, "db")  # an earlier version has not written down whose it is
-    instance.check(instance.deployment.nodes)
+    refuse(instance.check(instance.deployment.nodes))
     NodeState(str(tmp_path), "x").own(APP, ["db"])
-    instance.check(instance.deployment.nodes)
+    refuse(instance.check(instance.deployment.nodes))
     assert instance.volumes(["x", "gone"]) == {"x": [DataVolume("db", f"{tmp_path}/volumes/x/db", APP)], "gone": []}
     os.rmdir(tmp_path / "volumes/x/db")
     other = platform_of(platform, tmp_path, "aux")
-    other.check(other.deployment.nodes)
+    refuse(other.check(other.deployment.nodes))
 
 
 @every_local_platform
@@ -96,7 +97,7 @@ def test_what_an_earlier_version_left_belongs_to_the_role_that_ran(
     NodeState(str(tmp_path), "x").told(Boot(platform.name, image, document(Node("x", "app")), "d", {}))
     instance = platform_of(platform, tmp_path, "aux")
     with pytest.raises(InputError, match=r"of role 'app' of composition 'web' \(node 'x' of deployment 'lab'\)"):
-        instance.check(instance.deployment.nodes)
+        refuse(instance.check(instance.deployment.nodes))
 
 
 @every_local_platform
@@ -105,7 +106,7 @@ def test_a_damaged_word_about_data_is_named(platform: type[LocalPlatform], tmp_p
     (tmp_path / "volumes/x/owner.json").write_text("")
     instance = platform_of(platform, tmp_path, "app")
     with pytest.raises(InputError, match=r"volumes/x/owner\.json.* remove the file"):
-        instance.check(instance.deployment.nodes)
+        refuse(instance.check(instance.deployment.nodes))
     assert instance.remove(["x"], data=True, tell=lambda name, outcome: None)["x"].changed
 
 
@@ -117,7 +118,7 @@ def test_half_made_nodes_are_seen_and_removed(platform: type[LocalPlatform], tmp
     path.mkdir() if file == "in/" else path.write_text('{"schema":' if file == "verified.json" else "")
     instance = platform_of(platform, tmp_path, "app")
     assert instance.observe(instance.deployment.nodes)["x"] == Seen("stopped", leftovers=True)
-    instance.check(instance.deployment.nodes)
+    refuse(instance.check(instance.deployment.nodes))
     instance.prune(set())
     assert instance.remove(["x"], data=False, tell=lambda name, outcome: None)["x"].changed
     instance.teardown()
@@ -128,7 +129,7 @@ def test_a_file_among_the_nodes_is_no_node_and_stays(platform: type[LocalPlatfor
     (tmp_path / "nodes").mkdir()
     (tmp_path / "nodes/list").write_text("precious")
     instance = platform_of(platform, tmp_path, "app")
-    instance.check(instance.deployment.nodes)
+    refuse(instance.check(instance.deployment.nodes))
     assert instance.observe(instance.deployment.nodes) == {"x": Seen("absent")}
     instance.teardown()
     assert (tmp_path / "nodes/list").read_text() == "precious"
@@ -176,15 +177,15 @@ def test_nodes_that_run_from_where_the_directory_was_are_found(lab: Lab, tmp_pat
     claimed(there)  # by the step that is refused
     words = rf"node1 \(process {pid}\) of this deployment run from the state directory {lab.state}, not from {moved}"
     with pytest.raises(ComposeError, match=words):
-        there.check(there.deployment.nodes)
+        refuse(there.check(there.deployment.nodes))
     with pytest.raises(ComposeError, match=words):
         there.remove(["node1"], data=True, tell=lab.tell)
     assert platform.running(["node1"]) == {"node1": pid}
     # The former place is empty now, and is not deployed to a second time.
     with pytest.raises(ComposeError, match=rf"node1 \(process {pid}\) .* runs, but {lab.state} knows nothing of it"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     moved.rename(lab.state)
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
 
 
 def test_nodes_that_run_from_where_state_dir_led_before_are_found(lab: Lab, tmp_path: Path) -> None:
@@ -192,12 +193,12 @@ def test_nodes_that_run_from_where_state_dir_led_before_are_found(lab: Lab, tmp_
     lab.switch(platform, "image-1")
     elsewhere = Scripts(replace(platform.deployment, state=str(tmp_path / "elsewhere")), platform.progress)
     with pytest.raises(ComposeError, match=f"run from the state directory {lab.state}, not from {tmp_path}/elsewhere"):
-        elsewhere.check(elsewhere.deployment.nodes)
+        refuse(elsewhere.check(elsewhere.deployment.nodes))
     with pytest.raises(ComposeError, match=f"run from the state directory {lab.state}"):
         elsewhere.remove([], data=False, tell=lab.tell)
     # Another checkout with a deployment of that name is another deployment.
     others = replace(elsewhere.deployment, composition="/home/somebody/composition")
-    Scripts(others, platform.progress).check(others.nodes)
+    refuse(Scripts(others, platform.progress).check(others.nodes))
 
 
 def test_the_place_is_read_off_the_command_line(lab: Lab, tmp_path: Path) -> None:

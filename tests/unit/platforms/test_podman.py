@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.image impo
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman import platform as podman
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.process import Completed
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -195,19 +197,31 @@ def test_a_container_gets_its_seconds_to_stop(lab: Lab, engine: Engine) -> None:
 def test_check_refuses_a_runtime_that_is_missing(lab: Lab, engine: Engine) -> None:
     platform = lab.platform(runtime="rnuc")
     with pytest.raises(ComposeError, match="the program 'rnuc' is not installed"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, engine: Engine) -> None:
+    platform = Lab(tmp_path / "a,b").platform(runtime="rnuc")
+    (node,) = platform.deployment.nodes
+    problems = platform.check([node, replace(node, name="other", address=None)])
+    assert [(problem.node, problem.key) for problem in problems] == [
+        ("web", "runtime"),
+        ("other", "runtime"),
+        (None, "state_dir"),
+        ("other", "address"),
+    ]
 
 
 def test_check_refuses_a_state_directory_that_cannot_be_mounted(tmp_path: Path, engine: Engine) -> None:
     platform = Lab(tmp_path / "a,b").platform()
     with pytest.raises(InputError, match="there is a comma in it"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
 
 
 def test_check_refuses_other_users_than_root(lab: Lab, engine: Engine, as_nobody: AsNobody) -> None:
     platform = lab.platform()
     with as_nobody(), pytest.raises(ComposeError, match="needs root: run the playbook with become"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     assert os.geteuid() == 0
 
 

@@ -17,11 +17,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import ports
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu import kvm
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import Qemu
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.platform import PROGRAM, Qemu
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
-from ..conftest import AsNobody
+from ..conftest import AsNobody, HostWithout
 from ..model.samples import document
 
 BASE = 27200
@@ -76,10 +77,10 @@ def test_a_node_that_exists_keeps_its_port(machines: Machines) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"memory": 0}, "memory of node 'node1' is 0, expected 1 or more"),
-        ({"cpus": -1}, "cpus of node 'node1' is -1, expected 1 or more"),
+        ({"memory": 0}, "node1, node2: memory is 0, expected 1 or more"),
+        ({"cpus": -1}, "node1, node2: cpus is -1, expected 1 or more"),
         ({"ssh_port": BASE}, f"nodes 'node1' and 'node2' have the same ssh_port {BASE}"),
-        ({"ssh_port_base": 70000}, "node1: port 70001 is none, expected 1 to 65535; set ssh_port or ssh_port_base"),
+        ({"ssh_port_base": 70000}, "node1: port 70001 is none, expected 1 to 65535"),
         ({"ssh_port_base": -1}, "node1: port 0 is none, expected 1 to 65535"),
         ({"memory": 1 << 30}, " MiB of memory, but MemTotal is"),
     ],
@@ -87,9 +88,31 @@ def test_a_node_that_exists_keeps_its_port(machines: Machines) -> None:
 def test_options_that_cannot_work(machines: Machines, options: dict[str, t.Any], why: str) -> None:
     platform = machines.platform("node1 node2", **options)
     with pytest.raises(ComposeError) as refused:
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     assert why in str(refused.value)
     assert not machines.state.exists()
+
+
+def test_all_that_is_wrong_is_told_at_once(machines: Machines) -> None:
+    platform = machines.platform("node1 node2 node3", memory=0)
+    node1, node2, node3 = platform.deployment.nodes
+    nodes = [replace(node1, address=None), replace(node2, options={"cpus": 0, "ssh_port": 70000}), node3]
+    platform.deployment = replace(platform.deployment, nodes=tuple(nodes))
+    told = [(problem.node, problem.key, problem.message) for problem in platform.check(nodes)]
+    assert told == [
+        ("node1", "address", f"has no address on {platform.deployment.network}"),
+        ("node1", "memory", "memory is 0, expected 1 or more"),
+        ("node2", "cpus", "cpus is 0, expected 1 or more"),
+        ("node3", "memory", "memory is 0, expected 1 or more"),
+        ("node2", "ssh_port", "port 70000 is none, expected 1 to 65535"),
+    ]
+
+
+def test_missing_programs_hide_no_mistakes(machines: Machines, host_without: HostWithout) -> None:
+    platform = machines.platform("node1", cpus=0)
+    host_without(PROGRAM)
+    missing, cpus = platform.check(platform.deployment.nodes)
+    assert "'qemu-system-x86_64' is not installed" in missing.message and cpus.key == "cpus"
 
 
 def test_a_taken_port_is_told_with_its_process() -> None:

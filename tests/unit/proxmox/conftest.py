@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client, tasks, vm
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -101,7 +102,7 @@ class World:
     ) -> dict[str, NodeResult]:
         """Stage and switch; every node must be well."""
         targets = self.targets(platform, identity, document, **volumes)
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
         platform.stage(targets)
         outcomes = platform.switch(targets, self.tell)
         assert all(outcome.ok for outcome in outcomes.values()), outcomes

@@ -17,6 +17,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import SWITCHED
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.record import short
 
@@ -111,7 +112,7 @@ class Lab:
         """What is to be switched, and whether there is nothing to do at all."""
         platform = self.platform()
         nodes = platform.deployment.nodes
-        platform.check(nodes)
+        refuse(platform.check(nodes))
         seen = platform.observe(nodes)
         volumes = self.volumes_of_two if identity == "two" else DATA
         targets = [

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume, Owner
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -36,24 +37,24 @@ def test_a_vm_of_somebody_else_is_not_taken_over(world: World, running: bool) ->
     state = "running" if running else "stopped"
     words = f'adopts VM 500 "mailserver" on pve1 \\({state}, not of this deployment\\): refused, .* adopt: true'
     with pytest.raises(ComposeError, match=words) as told:
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     assert told.value.node == "web1"
     assert world.config(500) == before and world.running(500) == running
     platform = world.platform("web1", vmid=500, adopt=True)
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
     seen = world.observed(platform)["web1"]
     assert seen.differs == (f'adopts VM 500 "mailserver" on pve1 ({state}, not of this deployment)',)
     world.deploy(platform, "one")
     assert not world.observed(world.platform("web1", vmid=500))["web1"].differs
     platform = world.platform("web1", vmid=500)
-    platform.check(platform.deployment.nodes)  # it is the node now
+    refuse(platform.check(platform.deployment.nodes))  # it is the node now
 
 
 @pytest.mark.parametrize("name", ["web1", "WEB1"])
 def test_the_same_name_is_consent(world: World, name: str) -> None:
     existing(world, name)
     platform = world.platform("web1", vmid=500)
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
     assert world.observed(platform)["web1"].differs[0].startswith(f'adopts VM 500 "{name}" on pve1 (running')
 
 
@@ -99,7 +100,7 @@ def test_a_number_that_something_else_has(world: World) -> None:
     credentials = {**deployment.credentials, "token_id": "deploy@pve!all", "token_secret": secret}
     mine = replace(deployment, credentials=credentials)
     with pytest.raises(ComposeError, match="vmid 500 is taken: by a container, or by a VM that token deploy@pve!all"):
-        Proxmox(mine, Progress(str(world.directory / "progress"))).check(mine.nodes)
+        refuse(Proxmox(mine, Progress(str(world.directory / "progress"))).check(mine.nodes))
 
 
 def test_a_template_is_no_node(world: World) -> None:
@@ -108,7 +109,7 @@ def test_a_template_is_no_node(world: World) -> None:
     world.settle()
     platform = world.platform("web1", vmid=500)
     with pytest.raises(ComposeError, match="VM 500 is a template, which cannot be a node"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -134,17 +135,17 @@ def test_data_are_not_given_to_another_role_or_composition(world: World, kept: b
     if kept:
         of(world).remove(["web1"], data=False, tell=world.tell)
         assert of(world).volumes(["web1"]) == {"web1": [DataVolume("data", place, owner)]}
-    of(world).check(of(world).deployment.nodes)
+    refuse(of(world).check(of(world).deployment.nodes))
     platform = of(world, **other)
     with pytest.raises(ComposeError, match="would get the data volume 'data' .* of role 'web' of composition 'shop'"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     platform = of(world, **other, adopt_data=("web1",))
     world.deploy(platform, "two", **DATA)
     assert world.config(world.vmid())["virtio1"].partition(",")[0] == place
     platform = of(world, **other)
-    platform.check(platform.deployment.nodes)  # it is theirs now
+    refuse(platform.check(platform.deployment.nodes))  # it is theirs now
     with pytest.raises(ComposeError, match="would get the data volume"):
-        of(world).check(of(world).deployment.nodes)
+        refuse(of(world).check(of(world).deployment.nodes))
 
 
 def test_a_vm_without_data_may_change_its_role(world: World) -> None:
@@ -163,4 +164,4 @@ def test_data_that_nobody_is_recorded_for_are_the_nodes(world: World) -> None:
     old = world.config(vmid)["description"].replace('"composition": "shop", ', "").replace(', "role": "web"', "")
     world.call("PUT", f"/nodes/pve1/qemu/{vmid}/config", description=old)
     platform = of(world, role="db")
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))

@@ -10,6 +10,7 @@ import pytest
 from proxmox.calls import ANSWERS
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import privileges
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.access import Access
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import Client
@@ -96,7 +97,7 @@ def test_rights_on_the_vm_are_enough_where_none_is_made(lab_of: t.Callable[..., 
 
 
 def test_each_privilege_is_demanded_and_needed(minimal: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse = privileges.Privileges.refuse
+    missing = privileges.Privileges.missing
     for path, privilege in EACH:
         minimal.restore(minimal.empty)
         _grant(minimal, {**NEEDED, path: NEEDED[path] - {privilege}})
@@ -104,10 +105,10 @@ def test_each_privilege_is_demanded_and_needed(minimal: Lab, monkeypatch: pytest
         # A storage on which one may allocate nothing is not even seen.
         unseen = privilege == "Datastore.AllocateSpace" and f"may see ({privilege} (if its user" in words
         assert unseen or f"what is needed: on {path}: {privilege} (if its user" in words
-        monkeypatch.setattr(privileges.Privileges, "refuse", lambda self: None)
+        monkeypatch.setattr(privileges.Privileges, "missing", lambda self: [])
         wrong = minimal.run("one", "d1") or minimal.run("two", "d2")
         assert wrong or minimal.uploads() | minimal.volumes() > minimal.world.named(), (path, privilege)
-        monkeypatch.setattr(privileges.Privileges, "refuse", refuse)
+        monkeypatch.setattr(privileges.Privileges, "missing", missing)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def _wrong(world: World, storage: str | None = "local", **credentials: str) -> s
     deployment = world.deployment("web1", storage=storage)
     changed = replace(deployment, credentials={**deployment.credentials, **credentials})
     with pytest.raises(ComposeError) as error:
-        Proxmox(changed, Progress(str(world.directory / "progress"))).check(changed.nodes)
+        refuse(Proxmox(changed, Progress(str(world.directory / "progress"))).check(changed.nodes))
     assert deployment.credentials["token_secret"] not in str(error.value)
     return str(error.value)
 
@@ -204,9 +205,9 @@ def test_an_old_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_storages(cluster_of: t.Callable[..., World], tmp_path: Path) -> None:
     world = cluster_of()
-    assert _wrong(world, storage=None) == "node 'web1' has no storage"
+    assert _wrong(world, storage=None) == "web1: has no storage"
     assert _wrong(world, storage="tank") == (
-        "Proxmox has no storage 'tank' that token root@pam!sim may see (Datastore.AllocateSpace); there are: "
+        "web1: Proxmox has no storage 'tank' that token root@pam!sim may see (Datastore.AllocateSpace); there are: "
         "ceph, local"
     )
     bare = cluster_of(storages={"local": {"type": "dir", "path": "/var/lib/vz", "content": "images,iso"}})
@@ -216,4 +217,4 @@ def test_storages(cluster_of: t.Callable[..., World], tmp_path: Path) -> None:
     assert _wrong(bare).startswith(words)
     with pytest.raises(ComposeError, match="storage 'ceph' takes no images to import; allow it: pvesm set ceph"):
         platform = world.platform("web1", import_storage="ceph")
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))

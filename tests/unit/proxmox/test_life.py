@@ -10,6 +10,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Match
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import endpoints
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 
 from ..model.samples import document
 from .conftest import World
@@ -269,7 +270,7 @@ def test_the_guest_agent_tells_an_address(cluster_of: t.Callable[..., World]) ->
 
 def test_asking_changes_nothing_and_nothing_to_do_is_no_change(world: World) -> None:
     platform = world.platform()
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
     world.observed(platform)
     facts = [(platform.endpoint(node), platform.interfaces(node)) for node in platform.deployment.nodes]
     again = world.platform()
@@ -288,7 +289,7 @@ def test_a_run_without_a_change_reads_state_and_configuration_of_each_vm_once(wo
     world.finish(platform, "one")
     calls = len(world.calls())
     platform = world.platform()
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
     world.observed(platform)
     reads = [call.rpartition("/qemu/")[2] for call in world.calls()[calls:] if "/qemu/" in call]
     assert sorted(reads) == sorted(f"{vmid}/{what}" for vmid in world.vmids() for what in ("config", "status/current"))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.access import Access
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.terminal import console
@@ -30,7 +31,7 @@ def check(world: World, storage: str = "local", **credentials: str) -> None:
     """Whether a deployment could be made."""
     deployment = world.deployment("web1", storage=storage)
     changed = replace(deployment, credentials={**deployment.credentials, **credentials})
-    Proxmox(changed, Progress(str(world.directory / "progress"))).check(changed.nodes)
+    refuse(Proxmox(changed, Progress(str(world.directory / "progress"))).check(changed.nodes))
 
 
 def refused(world: World, storage: str = "local", **credentials: str) -> str:

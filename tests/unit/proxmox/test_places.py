@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.waves import out_of_service
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import client
 
 from .conftest import CONTENT, STORAGES, World
 
@@ -21,7 +23,7 @@ Clusters = t.Callable[..., World]
 def _refused(world: World, **options: t.Any) -> str:
     platform = world.platform("web1", **options)
     with pytest.raises(ComposeError) as error:
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     assert world.vmids() == []
     return str(error.value)
 
@@ -49,7 +51,44 @@ def test_storages_that_cannot_have_disks_are_refused(cluster_of: Clusters) -> No
     world = cluster_of(storages={"local": uploads, "off": {**uploads, "content": CONTENT, "disable": 1}})
     words = "web1: storage 'local' takes no disks of VMs; allow it: pvesm set local --content images,import"
     assert _refused(world, storage="local") == words
-    assert _refused(world, storage="off").startswith("Proxmox has no storage 'off' that token root@pam!sim may see")
+    assert _refused(world, storage="off").startswith(
+        "web1: Proxmox has no storage 'off' that token root@pam!sim may see"
+    )
+
+
+def test_all_that_is_wrong_is_told_at_once(cluster_of: Clusters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one look at what the cluster has, however many nodes have the same fault."""
+    world = cluster_of(nodes=NODES, storages={**STORAGES, "thin": POOL})
+    platform = world.platform(*(f"web{number}" for number in range(1, 10)))
+    names = {1: {"storage": "tank"}, 2: {"storage": "tank"}, 3: {"storage": None}, 4: {"vmid": 700}, 5: {"vmid": 700}}
+    options = {**names, 6: {"networks": ["bridge=vmbr9"]}, 7: {"networks": ["bridge=vmbr9"]}, 8: {"target_node": "no"}}
+    nodes = [
+        replace(node, options={**node.options, **options.get(number, {})})
+        for number, node in enumerate(platform.deployment.nodes, 1)
+    ]
+    nodes[2] = replace(nodes[2], address=None)
+    asked: list[str] = []
+    really = client.Client.get
+
+    def get(self: client.Client, path: str, /, **params: t.Any) -> t.Any:
+        asked.append(" ".join([path, *map(str, params.values())]))
+        return really(self, path, **params)
+
+    monkeypatch.setattr(client.Client, "get", get)
+    found = [(problem.node, problem.key) for problem in platform.check(nodes)]
+    assert found == [
+        ("web3", "storage"),
+        ("web3", "address"),
+        ("web4", "vmid"),
+        ("web5", "vmid"),
+        ("web1", "storage"),
+        ("web2", "storage"),
+        ("web8", None),
+        ("web6", "networks"),
+        ("web7", "networks"),
+    ]
+    assert len(asked) == len(set(asked)), asked
+    assert world.vmids() == []
 
 
 def test_an_image_for_other_processors_is_refused(world: World) -> None:
@@ -68,9 +107,9 @@ def test_a_vm_that_lost_its_tag_is_not_made_again(world: World) -> None:
     world.call("PUT", f"/nodes/pve1/qemu/{vmid}/config", tags="mine")
     platform = world.platform("web1")
     with pytest.raises(ComposeError, match=f"VM {vmid} says in its description that it is this node; give it the tag"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     world.call("PUT", f"/nodes/pve1/qemu/{vmid}/config", tags=tags)
-    world.platform("web1").check(platform.deployment.nodes)
+    refuse(world.platform("web1").check(platform.deployment.nodes))
 
 
 def test_a_node_that_is_off_holds_up_only_what_is_there(cluster_of: Clusters) -> None:
@@ -138,7 +177,7 @@ def test_a_rule_holds_for_vms_once_they_are_verified(managed: World) -> None:
 def test_a_rule_that_does_not_exist(managed: World) -> None:
     platform = managed.platform(ha=True, ha_group="right")
     with pytest.raises(ComposeError, match="ha_group is 'right', expected a rule of node affinity of Proxmox: left"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
 
 
 def test_a_vm_that_is_to_be_managed_from_now_on(managed: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -22,7 +23,7 @@ Cluster = t.Callable[..., World]
 
 
 def stage(world: World, platform: Proxmox, identity: str = "one", **volumes: Volume) -> None:
-    platform.check(platform.deployment.nodes)
+    refuse(platform.check(platform.deployment.nodes))
     platform.stage(world.targets(platform, identity, **volumes))
 
 
@@ -179,7 +180,7 @@ def test_a_bridge_that_is_missing_is_found_before_anything_is_made(cluster_of: C
     world = cluster_of(bridges={"pve1": ["vmbr0", "vmbr1"]})
     platform = world.platform("web1", networks=["bridge=vmbr7,tag=20"])
     with pytest.raises(ComposeError, match=r"networks .* bridge 'vmbr7'.* pve1 has: vmbr0, vmbr1"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
     assert world.vmids() == []
 
 
@@ -189,10 +190,10 @@ def test_a_vm_is_made_where_its_bridges_are(cluster_of: Cluster) -> None:
     world.deploy(platform, "one")
     assert set(world.server.cluster.files.find().values()) == {"pve2"}
     platform = world.platform("web1", networks=["bridge=vmbr1"], target_node="pve1")
-    platform.check(platform.deployment.nodes)  # it is on pve2 already
+    refuse(platform.check(platform.deployment.nodes))  # it is on pve2 already
     platform = world.platform("web3", networks=["bridge=vmbr1"], target_node="pve1")
     with pytest.raises(ComposeError, match=r"bridge 'vmbr1'.* pve1 has: vmbr0"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
 
 
 def test_networks_of_a_vm_that_was_made_follow_the_file(cluster_of: Cluster) -> None:
@@ -215,7 +216,7 @@ def test_networks_of_a_vm_that_was_made_follow_the_file(cluster_of: Cluster) -> 
     assert config["net0"].partition(",")[0] == before["net0"].partition(",")[0]  # its address stays
     platform = world.platform("web1", networks=["bridge=vmbr9"])
     with pytest.raises(ComposeError, match=r"bridge 'vmbr9'"):
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
 
 
 @pytest.mark.parametrize("identity", ["one", "two"])
@@ -341,9 +342,9 @@ def test_restricted_tags_are_told(world: World, audit: bool) -> None:
     platform = Proxmox(replace(deployment, credentials=credentials), Progress(str(world.directory / "progress")))
     if audit:
         with pytest.raises(ComposeError, match="token deploy@pve!all may not tag VMs: the datacenter restricts"):
-            platform.check(platform.deployment.nodes)
+            refuse(platform.check(platform.deployment.nodes))
     else:
-        platform.check(platform.deployment.nodes)
+        refuse(platform.check(platform.deployment.nodes))
         with pytest.raises(ComposeError, match=r"for modifying tag .* \(the datacenter restricts .* user-tag-access"):
             platform.stage(world.targets(platform, "one"))
     assert world.vmids() == []

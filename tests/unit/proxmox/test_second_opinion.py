@@ -19,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import (
     client as client_module,
 )
@@ -167,7 +168,7 @@ def test_missing_privileges_are_named(fake: Fake) -> None:
         r"on /vms/100: VM.Config.Disk"
     )
     with pytest.raises(ComposeError, match=told):
-        needed.refuse()
+        refuse(needed.missing())
     with pytest.raises(ProxmoxError, match=r"403 .*VM\.Config\.Options"):
         fake.client().call("PUT", "/nodes/pve1/qemu/100/config", description="x")
 

@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 from ...describe.attributes import Attributes, roles_of
 from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import check_composition
-from ...errors import ComposeError, EvaluationError, InputError
+from ...errors import CommandError, ComposeError, EvaluationError, InputError
 from ...files import write_text
 from ...images.image import read_image
 from ...model.composition import Composition
 from ...model.free import Parameters
 from ...model.image import ARCHITECTURES, Image
 from ...model.lock import Lock
-from ...process import need
+from ...process import need, run
 from ..base import Builder
 from ..nix.log import BuildLog
 from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
@@ -220,11 +220,12 @@ class Debian(Builder):
 
     def _check_host(self) -> dict[str, str]:
         """Mirrors, if this host can build at all."""
-        need("nix-store", "dpkg-deb", "tar", "mount", "unshare")
+        need("nix-store", "dpkg-deb", "tar", "mount", "unshare", "nsenter", "setpriv")
         if not _is_root():
             raise ComposeError(
                 "building Debian images needs root on the builder host: it mounts file systems; use become"
             )
+        _check_confinement()
         return configured_mirrors()
 
     def _realise(self, evaluated: _Evaluated, lock: Lock, derivations: t.Sequence[str], roles: t.Sequence[str]) -> None:
@@ -321,6 +322,20 @@ class Debian(Builder):
 
 def _is_root() -> bool:
     return os.geteuid() == 0
+
+
+def _check_confinement() -> None:
+    """:raises ComposeError: this host, perhaps a container, gives builds no namespaces of their own."""
+    namespaces = ["--user", "--mount", "--pid", "--net", "--ipc", "--uts"]
+    try:
+        # A process file system of its own: what a container often does not let its root have.
+        run(["unshare", *namespaces, "--map-root-user", "--fork", "--mount-proc", "sh", "-c", ":"], timeout=60)
+    except CommandError as error:
+        said = (error.output.strip().splitlines() or [str(error)])[-1]
+        raise ComposeError(
+            f"this host cannot confine builds, and what a role or a package runs would be root on it: {said}; user "
+            "namespaces must be allowed (sysctl user.max_user_namespaces), and a container must be a privileged one"
+        ) from None
 
 
 def _label(derivation: str, composition: str) -> str:

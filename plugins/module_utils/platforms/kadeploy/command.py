@@ -1,13 +1,18 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kadeploy's commands, on a frontend or here. PRIVATE to the collection."""
+"""Kadeploy's commands, on a frontend or here. PRIVATE to the collection.
+
+A deployment is a ``kadeploy3`` that runs there without us, with a directory in the user's home: whoever comes after a
+run that was killed finds it by that. Everything is read from standard input: all users see each other's command lines.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import time
 import typing as t
 
 try:
@@ -17,68 +22,169 @@ try:
 except ImportError:
     HAS_YAML = False
 
-from ...errors import CommandError
+from ...errors import CommandError, ComposeError
 from ...libraries import missing_library
-from ...process import Completed, run
-from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered
+from ...nodes.frontend import Frontend, Here
+from ...process import Completed
+from .backend import Backend
+from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
 
-#: Seconds for commands that only ask.
-_TIMEOUT = 60.0
-#: Seconds that a command may need to cancel what it does, and to say so.
-_GRACE = 30.0
-#: Exit code of timeout(1), and Kadeploy's number where all nodes were busy.
-_TIMED_OUT, _ALL_BUSY = 124, 14
-#: Lines between what a command prints and the files that it has written.
+#: Seconds for commands that only ask, and for a deployment to begin or to be cancelled.
+_TIMEOUT, _BEGIN, _CANCEL = 60.0, 120, 30
+#: Seconds that one look at a deployment may wait for its end.
+_LOOK = 20.0
+#: Between the files that a script prints.
 _MARK = "== compose: "
-#: A directory that goes with the shell; interrupted, the command cancels its operation.
-_SCRIPT = """\
-d=$(mktemp -d) || exit 125
+#: Exit code of a script that could not do its own part.
+_OURS = 125
+
+_HEAD = f"""\
+umask 077
+all=$HOME/.local/state/immutable.compose/kadeploy
+fail() {{ echo "$1" >&2; exit {_OURS}; }}
+show() {{ for name in "$@"; do echo "{_MARK}$name"; cat "$name" 2>/dev/null; echo; done; }}
+runs() {{ [ ! -e code ] && kill -0 "$(cat pid 2>/dev/null)" 2>/dev/null; }}
+"""
+#: ``kadeploy3`` without us: what it says, and its exit code once it has ended.
+_RUN = """\
+sh -c 'echo $$ >pid; exec {command}' >said 2>wrong </dev/null
+echo $? >code.new
+mv code.new code
+"""
+_DEPLOY = """\
+mkdir -p "$all" && mkdir "$all/{name}" && cd "$all/{name}" || fail "no directory for it"
+{files}
+echo $$ >pid
+setsid -f sh run >/dev/null 2>&1 </dev/null || fail "setsid failed"
+n=0
+until [ -s wid ] || [ -e code ] || [ $n -ge {begin} ]; do sleep 0.25; n=$((n + 1)); done
+[ -s wid ] && exit 0
+show said wrong code
+"""
+_LIST = """\
+cd "$all" 2>/dev/null || exit 0
+for d in *; do
+    cd "$all/$d" 2>/dev/null || continue
+    if runs; then state=runs; else state=done; fi
+    echo "$d $state $(tr '\\n' ' ' <nodes)"
+done
+"""
+_LOOK_AT = """\
+cd "$all/{name}" 2>/dev/null || fail "it is not known any more"
+n=0
+while runs && [ $n -lt {looks} ]; do sleep 0.5; n=$((n + 1)); done
+if runs; then echo runs; exit 0; fi
+show said wrong wid ok ko code
+"""
+_FORGET = """\
+cd "$all/{name}" 2>/dev/null || exit 0
+runs && kill -INT "$(cat pid)"
+n=0
+while runs && [ $n -lt {looks} ]; do sleep 0.25; n=$((n + 1)); done
+runs && kill -KILL "$(cat pid)"
+rm -rf "$all/{name}"
+"""
+#: A command that is waited for, with files in a directory that goes with the shell.
+_ONCE = """\
+d=$(mktemp -d) && cd "$d" || fail "no directory for it"
 trap 'rm -rf "$d"' EXIT
 {files}
-timeout --foreground -k {grace} -s INT {seconds} {command} </dev/null
+timeout --foreground -k 30 -s INT {seconds} {command} </dev/null >said
 code=$?
-for name in wid ok ko; do echo; echo '{mark}'$name; cat "$d/$name" 2>/dev/null; done
+show said ok ko
 exit $code
 """
 
 
-class CommandLine:
-    """:param shell: what a script is given to: ``sh -c``, or ``ssh -o BatchMode=yes alice@frontend``."""
+class CommandLine(Backend):
+    """:param host: where the commands are."""
 
-    def __init__(self, shell: t.Sequence[str] = ("sh", "-c")) -> None:
-        self._shell = list(shell)
+    def __init__(self, host: Frontend | Here | None = None) -> None:
+        if not HAS_YAML:
+            raise missing_library("yaml", what="the commands of Kadeploy")
+        self._host = host or Here()
+        self.where = f"Kadeploy on {self._host.where}"
         self._version: tuple[int, ...] = ()
 
     def version(self) -> tuple[int, ...]:
         """Of the server: ``(3, 9, 3)``."""
         if not self._version:
-            text = self._run("kadeploy3 -v", "to say its version", _TIMEOUT).stdout
+            text = self._ask("kadeploy3 -v", "to say its version")
             self._version = tuple(int(part) for part in re.findall(r"\d+", text)[:3])
         return self._version
 
-    def deploy(self, order: Order, deadline: float) -> Outcome:
-        """Deploy, to the end.
+    def nodes(self) -> list[str]:
+        return list(yaml.safe_load(self._ask("kanodes3 -s", "to list nodes")) or ())
 
-        :param deadline: seconds, after which the deployment is cancelled.
-        :raises KadeployError: Kadeploy refused, and nothing was begun.
-        :raises CommandError: the frontend cannot be reached, or the time was over.
-        """
-        words = ["kadeploy3", "-f", "$d/nodes"]
-        files = {"nodes": "\n".join(order.nodes) + "\n"}
-        environment = order.environment
-        if isinstance(environment, Registered):
-            words += ["-e", environment.name]
-            words += ["-u", environment.user] if environment.user else []
-            words += ["--env-version", str(environment.version)] if environment.version is not None else []
-            words += ["--env-arch", environment.arch] if environment.arch else []
-        else:
-            words += ["-a", "$d/environment"]
-            files["environment"] = json.dumps(dict(environment)) + "\n"  # JSON is YAML
-        words += ["-k", order.keys] if order.keys else []
-        words += ["-p", order.partition] if order.partition else []
-        words += ["--force"] if order.force else []
-        what = f"the deployment of {len(order.nodes)} nodes"
-        return self._operation(words, files, what, order.nodes, deadline)
+    # Deployments
+
+    def rehearse(self, order: Order) -> None:
+        done = self._once([*_words(order), "--dry-run"], _files(order), _TIMEOUT)
+        if done.returncode:
+            raise _refusal(_what(order), done)
+
+    def deploy(self, order: Order) -> str:
+        """:raises CommandError: the command did not come up."""
+        name = order.name
+        words = [*_words(order), "--write-workflow-id", "wid", "-o", "ok", "-n", "ko"]
+        files = {**_files(order), "run": _RUN.format(command=shlex.join(words).replace("'", "'\\''"))}
+        script = _DEPLOY.format(name=name, files=_written(files), begin=_BEGIN * 4)
+        there = _parts(self._script(script, "kadeploy3", _BEGIN + _TIMEOUT))
+        if not there:
+            return name
+        self.forget(name)
+        if not there["code"].isdigit():
+            raise ComposeError(f"{self.where} did not begin a deployment within {_BEGIN} s\n{there['wrong']}")
+        if there["code"] in ("126", "127"):
+            raise CommandError(f"kadeploy3 on {self._host.where}", int(there["code"]), there["wrong"])
+        raise _refusal(_what(order), Completed(int(there["code"]), there["said"], there["wrong"]))
+
+    def under_way(self) -> list[UnderWay]:
+        lines = [line.split() for line in self._script(_LIST, "kadeploy3", _TIMEOUT).stdout.splitlines()]
+        return [UnderWay(name, name, frozenset(nodes), state == "done") for name, state, *nodes in lines]
+
+    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
+        end = time.monotonic() + deadline
+        while True:
+            looks = max(0, min(_LOOK, end - time.monotonic()) * 2)
+            script = _LOOK_AT.format(name=identifier, looks=int(looks))
+            done = self._script(script, "kadeploy3", _LOOK + _TIMEOUT)
+            if done.stdout != "runs\n":
+                return _outcome(identifier, asked, _parts(done))
+            if time.monotonic() >= end:
+                raise ComposeError(f"the deployment {identifier} has not ended within {deadline:.0f} s; it goes on")
+
+    def forget(self, identifier: str) -> None:
+        script = _FORGET.format(name=identifier, looks=_CANCEL * 4)
+        self._script(script, "kadeploy3", _CANCEL + _TIMEOUT)
+
+    # Power
+
+    def switch_off(self, nodes: t.Sequence[str], deadline: float) -> Outcome:
+        return self._operation(
+            ["kapower3", "--off", "-l", "soft"], nodes, deadline, f"to switch off {len(nodes)} nodes"
+        )
+
+    def are_off(self, nodes: t.Sequence[str], deadline: float) -> set[str]:
+        done = self._once(["kapower3", "--status", "-f", "nodes"], _listed(nodes), deadline)
+        if done.returncode:
+            raise _refusal(f"to tell whether {len(nodes)} nodes are on", done)
+        return set(re.findall(r"^(\S+): off$", done.stdout, re.MULTILINE)) & set(nodes)
+
+    def await_power(self, nodes: t.Collection[str], deadline: float) -> None:
+        end = time.monotonic() + deadline
+        while self._switches(nodes):
+            if time.monotonic() > end:
+                raise ComposeError(f"{self.where}: machines were still being switched after {deadline:.0f} s")
+            time.sleep(1)
+
+    def _switches(self, nodes: t.Collection[str]) -> bool:
+        """Whether something goes on with the power of these machines; of others' operations there are names only."""
+        for each in yaml.safe_load(self._ask("kanodes3 -p", "to list operations")) or ():
+            parts = each[":nodes"] if isinstance(each.get(":nodes"), dict) and not each[":done"] else {}
+            if set(nodes) & {node for part in parts.values() for node in part}:
+                return True
+        return False
 
     def reboot(self, nodes: t.Sequence[str], deadline: float, level: str = "soft") -> Outcome:
         """Reboot nodes into what is on their disks, to the end.
@@ -87,47 +193,23 @@ class CommandLine:
         :param level: ``soft``, ``hard`` or ``very_hard``: where to begin.
         """
         kind = ["simple"] if self.version() >= (3, 9) else ["-r", "simple"]
-        words = ["kareboot3", *kind, "-l", level, "-f", "$d/nodes"]
-        files = {"nodes": "\n".join(nodes) + "\n"}
-        return self._operation(words, files, f"the reboot of {len(nodes)} nodes", nodes, deadline)
+        return self._operation(["kareboot3", *kind, "-l", level], nodes, deadline, f"the reboot of {len(nodes)} nodes")
 
-    def _operation(
-        self, words: list[str], files: t.Mapping[str, str], what: str, asked: t.Sequence[str], deadline: float
-    ) -> Outcome:
-        """An operation on nodes: the exit code says nothing of them, the files that it writes do."""
-        words += ["--write-workflow-id", "$d/wid", "-o", "$d/ok", "-n", "$d/ko"]
-        script = _SCRIPT.format(
-            files="\n".join(f'printf %s {shlex.quote(text)} >"$d/{name}" || exit 125' for name, text in files.items()),
-            command=_line(words),
-            seconds=f"{deadline:.0f}",
-            grace=f"{_GRACE:.0f}",
-            mark=_MARK,
-        )
-        done = self._run(script, what, deadline + 2 * _GRACE, refuse=False)
-        said, *written = re.split(rf"\n{_MARK}(?:wid|ok|ko)\n", done.stdout)
-        identifier, ok, ko = ([line for line in text.splitlines() if line] for text in (*written, "", "", "")[:3])
-        name = identifier[0] if identifier else ""
-        if done.returncode == _TIMED_OUT:
-            why = f"{what} was cancelled: it had not ended within {deadline:.0f} s"
-            raise CommandError(" ".join(words[:1]), done.returncode, said + done.stderr, why=why)
+    def _operation(self, words: list[str], nodes: t.Sequence[str], deadline: float, what: str) -> Outcome:
+        done = self._once([*words, "-f", "nodes", "-o", "ok", "-n", "ko"], _listed(nodes), deadline)
         if done.returncode:
-            error = _refusal(what, done)
-            if error.code == _ALL_BUSY:
-                return Outcome(name, asked, error=error)
-            raise error
-        return Outcome(name, asked, tuple(ok), _reasons(said, ko))
+            raise _refusal(what, done)
+        return _outcome("", nodes, {**_parts(done), "code": "0"})
 
     # Environments
 
     def find(self, wanted: Registered) -> Description | None:
         """The description of a registered environment; ``None`` if there is none."""
-        if not HAS_YAML:
-            raise missing_library("yaml", what="the commands of Kadeploy")
         words = ["kaenv3", "-p", wanted.name]
         words += ["-u", wanted.user] if wanted.user else []
         words += ["--env-version", str(wanted.version)] if wanted.version is not None else []
         words += ["--env-arch", wanted.arch] if wanted.arch else []
-        done = self._run(_line(words), "to list environments", _TIMEOUT, refuse=False)
+        done = self._script(shlex.join(words), "kaenv3", _TIMEOUT, refuse=False)
         if done.returncode and "Resource not found" in done.stderr:
             return None
         if done.returncode:
@@ -140,27 +222,83 @@ class CommandLine:
 
         :raises KadeployError: its name and version are taken.
         """
-        what = f"to register the environment {description['name']} {description.get('version', 1)}"
-        text = shlex.quote(json.dumps(dict(description)) + "\n")
-        script = f'd=$(mktemp -d) || exit 125\ntrap \'rm -rf "$d"\' EXIT\nprintf %s {text} >"$d/new" || exit 125\n'
-        self._run(f'{script}kaenv3 -a "$d/new"', what, _TIMEOUT)
+        done = self._once(["kaenv3", "-a", "environment"], {"environment": json.dumps(dict(description))}, _TIMEOUT)
+        if done.returncode:
+            raise _refusal(f"to register the environment {description['name']} {description.get('version', 1)}", done)
 
-    def _run(self, script: str, what: str, timeout: float, *, refuse: bool = True) -> Completed:
-        done = run([*self._shell, script], timeout=timeout, check=False)
-        missing = re.search(
-            r"(ka\w+3): (?:command )?not found|(?:kadeploy3|kaenv3|kareboot3)'?: No such file", done.stderr
-        )
-        # 255 is SSH's own, 125 that of the script, and of timeout(1).
-        if done.returncode in (125, 126, 127, 255) or missing:
-            raise CommandError(" ".join(self._shell), done.returncode, done.stderr)
-        if refuse and done.returncode:
+    # Scripts
+
+    def _ask(self, command: str, what: str) -> str:
+        done = self._script(command, command.split()[0], _TIMEOUT, refuse=False)
+        if done.returncode:
             raise _refusal(what, done)
+        return done.stdout
+
+    def _once(self, words: t.Sequence[str], files: t.Mapping[str, str], deadline: float) -> Completed:
+        script = _ONCE.format(files=_written(files), seconds=f"{deadline:.0f}", command=shlex.join(words))
+        return self._script(script, words[0], deadline + _TIMEOUT, refuse=False)
+
+    def _script(self, script: str, command: str, timeout: float, *, refuse: bool = True) -> Completed:
+        """:param refuse: every exit code but 0; else those only that are not of Kadeploy's command."""
+        done = self._host.run(["sh", "-s"], timeout, stdin=_HEAD + script)
+        missing = re.search(r"(ka\w+3): (?:command )?not found|(?:ka\w+3)['’]?: No such file", done.stderr)
+        if missing or done.returncode in (_OURS, 126, 127) or (refuse and done.returncode):
+            raise CommandError(f"{command} on {self._host.where}", done.returncode, done.stderr)
         return done
 
 
-def _line(words: t.Sequence[str]) -> str:
-    """A command of the script, whose own files are in ``$d``."""
-    return " ".join(f'"{word}"' if word.startswith("$d/") else shlex.quote(word) for word in words)
+def _what(order: Order) -> str:
+    return f"the deployment of {len(order.nodes)} nodes"
+
+
+def _words(order: Order) -> list[str]:
+    """The command of a deployment, with the files of it."""
+    words = ["kadeploy3", "-f", "nodes"]
+    environment = order.environment
+    if isinstance(environment, Registered):
+        words += ["-e", environment.name]
+        words += ["-u", environment.user] if environment.user else []
+        words += ["--env-version", str(environment.version)] if environment.version is not None else []
+        words += ["--env-arch", environment.arch] if environment.arch else []
+    else:
+        words += ["-a", "environment"]
+    words += ["-k", order.keys] if order.keys else []
+    words += ["-p", order.partition] if order.partition else []
+    return words + (["--force"] if order.force else [])
+
+
+def _listed(nodes: t.Sequence[str]) -> dict[str, str]:
+    return {"nodes": "\n".join(nodes)}
+
+
+def _files(order: Order) -> dict[str, str]:
+    files = _listed(order.nodes)
+    if not isinstance(order.environment, Registered):
+        files["environment"] = json.dumps(dict(order.environment))  # JSON is YAML
+    return files
+
+
+def _written(files: t.Mapping[str, str]) -> str:
+    """Commands that write files."""
+    return "\n".join(f"printf '%s\\n' {shlex.quote(text)} >{name} || fail {name}" for name, text in files.items())
+
+
+def _parts(done: Completed) -> dict[str, str]:
+    """The files that a script has printed."""
+    _before, *rest = re.split(rf"^{_MARK}(\w+)\n", done.stdout, flags=re.MULTILINE)
+    return {name: text.rstrip("\n") for name, text in zip(rest[::2], rest[1::2])}
+
+
+def _outcome(identifier: str, asked: t.Sequence[str], there: t.Mapping[str, str]) -> Outcome:
+    """The exit code says nothing of nodes, the files that the command writes do."""
+    if not there["code"].isdigit():
+        why = "it ended without a result: it was killed, or its host was started anew"
+        return Outcome(identifier, asked, error=KadeployError(f"the deployment {identifier}", 0, why))
+    if there["code"] != "0":
+        done = Completed(int(there["code"]), there["said"], there["wrong"])
+        return Outcome(identifier, asked, error=_refusal(f"the deployment {identifier}", done))
+    failed = _reasons(there["said"], there["ko"].split())
+    return Outcome(identifier, asked, tuple(there["ok"].split()), failed)
 
 
 def _refusal(what: str, done: Completed) -> KadeployError:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from ...errors import ComposeError, InputError
 from ...model.boot import Target
+from ...model.deployment import Node
 from ...model.image import Image
 from ...progress import Progress, listed
+from .backend import Backend
+from .machines import cluster_of
 from .outcome import Description, KadeployError, Order, Outcome
-from .rest import Rest
 from .store import SCRIPT, Store
 
 #: A system that is unpacked to a partition, in Kadeploy's terms; 131 is that of Linux.
@@ -39,6 +41,29 @@ class Group:
     @property
     def machines(self) -> list[str]:
         return list(self.targets)
+
+
+def grouped(
+    targets: t.Sequence[Target], prefix: str, option: t.Callable[[Node, str], t.Any], most: float
+) -> list[Group]:
+    """One for each image and cluster, whose nodes have the same options.
+
+    :param option: the value that an option has for a node.
+    :param most: seconds that no deployment may take longer.
+    """
+    parts: dict[tuple[t.Any, ...], dict[str, Target]] = {}
+    for target in targets:
+        machine = str(option(target.node, "machine"))
+        chosen = [option(target.node, key) for key in ("partition", "kernel_parameters", "deploy_timeout")]
+        posts = tuple(option(target.node, "postinstalls"))
+        key = (target.image.identity, cluster_of(machine), *chosen, posts)
+        parts.setdefault(key, {})[machine] = target
+    groups = []
+    for (_identity, _cluster, partition, parameters, timeout, posts), part in parts.items():
+        image = next(iter(part.values())).image
+        name = name_of(f"{prefix}{image.role}-", image, part)
+        groups.append(Group(name, image, part, partition or "", parameters or "", posts, int(min(timeout, most))))
+    return groups
 
 
 def name_of(prefix: str, image: Image, targets: t.Mapping[str, Target]) -> str:
@@ -85,15 +110,15 @@ class Deployer:
     :param prefix: with which the names of all deployments of ours begin, and of nobody else.
     """
 
-    def __init__(self, rest: Rest, store: Store, prefix: str, progress: Progress) -> None:
-        self._rest = rest
+    def __init__(self, backend: Backend, store: Store, prefix: str, progress: Progress) -> None:
+        self._backend = backend
         self._store = store
         self._prefix = prefix
         self._progress = progress
 
     def rehearse(self, group: Group) -> None:
         """Ask Kadeploy whether it would deploy this. :raises KadeployError: it would not."""
-        self._rest.deploy(self._order(group, documents=False), dry=True)
+        self._backend.rehearse(self._order(group, documents=False))
 
     def deploy(self, group: Group) -> Outcome:
         """Deploy a group, to the end; what is under way already is waited for.
@@ -104,14 +129,14 @@ class Deployer:
         identifier = self._under_way(group)
         if identifier is None:
             self._store.put_documents(group.name, group.targets)
-            self._rest.await_power(group.machines, group.timeout)
+            self._backend.await_power(group.machines, group.timeout)
             identifier = self._begin(group)
         else:
             self._progress.say(f"switch: {listed(group.machines)}: waiting for the deployment {identifier} of before")
         try:
             outcome = self._wait(identifier, group)
         finally:
-            self._rest.forget(identifier)
+            self._backend.forget(identifier)
             self._store.drop_documents(group.name)
         return outcome
 
@@ -122,7 +147,7 @@ class Deployer:
         """The deployment, also where the answer is lost that says its identifier."""
         self._progress.say(f"switch: deploying {group.image.identity} on {listed(group.machines)}")
         try:
-            return self._rest.deploy(self._order(group, documents=True))
+            return self._backend.deploy(self._order(group, documents=True))
         except KadeployError:
             raise
         except ComposeError:
@@ -134,16 +159,16 @@ class Deployer:
     def _under_way(self, group: Group) -> str | None:
         """The deployment of just this that goes on. Others of ours on these machines, of runs that ended, are ended."""
         machines, found = set(group.machines), None
-        for each in self._rest.under_way():
+        for each in self._backend.under_way():
             if not each.environment.startswith(self._prefix) or not machines & each.nodes:
                 continue
             if each.environment == group.name and not each.done:
                 found = each.identifier
             else:
-                self._rest.forget(each.identifier)
+                self._backend.forget(each.identifier)
         return found
 
     def _wait(self, identifier: str, group: Group) -> Outcome:
         """The end of a deployment. One that is waited for in vain is cancelled, with what follows this."""
         with self._progress.waiting(lambda: f"switch: {identifier}: deploying on {listed(group.machines)}"):
-            return self._rest.wait(identifier, group.machines, group.timeout)
+            return self._backend.wait(identifier, group.machines, group.timeout)

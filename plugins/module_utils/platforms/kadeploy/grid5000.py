@@ -10,12 +10,17 @@ import typing as t
 
 from ...errors import ComposeError, InputError
 from ...libraries import missing_library
-from .outcome import Failure, KadeployError, Order, Outcome, Registered
+from .backend import Backend
+from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
 
 #: Where the API is, for whoever does not say.
 URL = "https://api.grid5000.fr/stable"
 #: Seconds for one call, and between two looks at a deployment.
 _TIMEOUT, PITCH = 120.0, 10.0
+#: Deployments that one call lists; as many as the API gives.
+_LISTED = 500
+#: While a deployment goes on.
+_GOES_ON = ("waiting", "processing")
 #: Kadeploy's words of an error that matter → its number, which the API does not pass on.
 _NUMBERS = (
     ("Invalid node list", 2),
@@ -28,15 +33,36 @@ _NUMBERS = (
 _T = t.TypeVar("_T")
 
 
-class Grid5000Api:
+class Publisher(t.Protocol):
+    """Where the API finds descriptions: it takes none, but their addresses."""
+
+    def publish(self, name: str, description: Description) -> str:
+        """Have a description at an address, which says that name: the address."""
+
+    def name_at(self, address: str) -> str:
+        """The name that an address says; empty if it is another's."""
+
+
+class Grid5000Api(Backend):
     """The deployments of a site, by the library ``python-grid5000``, which tries again what passes.
 
     :param site: its name, such as ``grenoble``.
+    :param publisher: needed for descriptions.
     :param username: with ``password``; empty inside Grid'5000, where the API knows who calls.
     :param ca_file: certificates of the authorities that the API's own may be signed by; empty: those of this host.
     """
 
-    def __init__(self, site: str, username: str = "", password: str = "", url: str = URL, ca_file: str = "") -> None:
+    has_power = False
+
+    def __init__(
+        self,
+        site: str,
+        username: str = "",
+        password: str = "",
+        url: str = URL,
+        ca_file: str = "",
+        publisher: Publisher | None = None,
+    ) -> None:
         try:
             import grid5000
             import requests
@@ -45,7 +71,8 @@ class Grid5000Api:
             raise missing_library("grid5000", "requests", what="the API of Grid'5000") from None
         self._refused: type[Exception] = exceptions.Grid5000Error
         self._unanswered: type[Exception] = requests.RequestException
-        self._where = f"the API of Grid'5000 at {url}"
+        self.where = f"the API of Grid'5000 at {url}"
+        self._publisher = publisher
         client = grid5000.Grid5000(
             uri=url.rstrip("/"),
             username=username or None,
@@ -55,28 +82,45 @@ class Grid5000Api:
         )
         self._site = self._call(f"to tell of the site {site!r}", lambda: client.sites[site])
 
-    def deploy(self, order: Order) -> str:
-        """Begin a deployment; its identifier.
+    def nodes(self) -> list[str]:
+        about = self._call("to list nodes", lambda: self._site.status.list())
+        return list(about.nodes)
 
-        :raises InputError: the API takes no descriptions, only their addresses.
-        :raises KadeployError: it was refused, and nothing was begun.
-        """
+    def rehearse(self, order: Order) -> None:
+        """The API has no dry run: what it refuses, it refuses when it deploys."""
+
+    def deploy(self, order: Order) -> str:
+        """:raises InputError: there is nowhere to put a description."""
         environment = order.environment
-        if not isinstance(environment, Registered):
+        body: dict[str, t.Any] = {"nodes": list(order.nodes)}
+        if isinstance(environment, Registered):
+            body["environment"] = "@".join(filter(None, (environment.name, environment.user)))
+            body |= {"version": environment.version, "arch": environment.arch}
+        elif self._publisher is not None:
+            body["environment"] = self._publisher.publish(order.name, environment)
+        else:
             raise InputError("the API of Grid'5000 deploys environments that are registered, or are at an address")
-        name = f"{environment.name}@{environment.user}" if environment.user else environment.name
-        body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": name, "version": environment.version}
-        body |= {"arch": environment.arch, "key": order.keys, "partition_label": order.partition}
-        body |= {"ignore_nodes_deploying": order.force}
+        body |= {"key": order.keys, "partition_label": order.partition, "ignore_nodes_deploying": order.force}
         body = {key: value for key, value in body.items() if value}
         what = f"the deployment of {len(order.nodes)} nodes"
         return str(self._call(what, lambda: self._site.deployments.create(body)).uid)
 
+    def under_way(self) -> list[UnderWay]:
+        """Those of environments at addresses of ours; what has ended needs not be forgotten."""
+        if self._publisher is None:
+            return []
+        found = self._call("to list deployments", lambda: self._site.deployments.list(limit=_LISTED))
+        ours = []
+        for each in (entry.to_dict() for entry in found):
+            name, uid = self._publisher.name_at(str(each["environment"])), str(each["uid"])
+            if name and each["status"] in _GOES_ON:
+                ours.append(UnderWay(uid, name, frozenset(self._about(uid)["nodes"]), done=False))
+        return ours
+
     def outcome(self, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
         """What came of a deployment; ``None`` while it goes on."""
-        what = f"to tell of the deployment {identifier}"
-        about: t.Mapping[str, t.Any] = self._call(what, lambda: self._site.deployments[identifier]).to_dict()
-        if about["status"] in ("waiting", "processing"):
+        about = self._about(identifier)
+        if about["status"] in _GOES_ON:
             return None
         if about["status"] != "terminated":
             text = f"{about['status']}: {about.get('output') or 'no reason was given'}"
@@ -88,25 +132,25 @@ class Grid5000Api:
         failed = {node: Failure.read(str(state.get("error") or "")) for node, state in ko.items()}
         return Outcome(identifier, asked, ok, failed)
 
-    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float = PITCH) -> Outcome:
-        """The end of a deployment.
+    def _about(self, identifier: str) -> t.Mapping[str, t.Any]:
+        what = f"to tell of the deployment {identifier}"
+        about: t.Mapping[str, t.Any] = self._call(what, lambda: self._site.deployments[identifier]).to_dict()
+        return about
 
-        :param deadline: seconds from now.
-        :param pitch: seconds between two looks.
-        :raises ComposeError: it goes on after the deadline; it is not cancelled.
-        """
+    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
         end = time.monotonic() + deadline
         while True:
             outcome = self.outcome(identifier, asked)
             if outcome is not None:
                 return outcome
-            if time.monotonic() + pitch > end:
+            if time.monotonic() + PITCH > end:
                 raise ComposeError(f"the deployment {identifier} has not ended within {deadline:.0f} s; it goes on")
-            time.sleep(pitch)
+            time.sleep(PITCH)
 
-    def cancel(self, identifier: str) -> None:
-        """End a deployment, if it goes on."""
-        self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
+    def forget(self, identifier: str) -> None:
+        """The API itself keeps what has ended."""
+        if self.outcome(identifier, ()) is None:
+            self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
 
     def _call(self, what: str, call: t.Callable[[], _T]) -> _T:
         try:
@@ -116,7 +160,7 @@ class Grid5000Api:
             code = _number(text) or int(getattr(error, "response_code", 0) or 0)
             raise KadeployError(what, code, text) from None
         except self._unanswered as error:
-            raise ComposeError(f"{self._where} cannot be reached: {error}") from None
+            raise ComposeError(f"{self.where} cannot be reached: {error}") from None
 
 
 def _number(text: str) -> int:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 import typing as t
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
+from ...errors import ComposeError, InputError
 from ...model import codec
 from ...model.deployment import Reservation
 from ...oar.access import Access
@@ -19,6 +22,11 @@ from ...oar.desk import Desk
 from ...oar.job import Job, moment
 from ...oar.request import Request, request
 from ...progress import Progress, listed
+
+#: Of the state directory.
+_FILE = "reservation.json"
+#: Seconds between two looks at a job that had its machines.
+_LOOK = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,11 @@ class Lender:
 
     def __init__(self, wanted: Reservation, state: str, user: str, password: str, progress: Progress) -> None:
         self.wanted = wanted
-        self._path = os.path.join(state, "reservation.json")
+        self._path = os.path.join(state, _FILE)
         self._user = user if password else ""
         self._password = password
         self._progress = progress
+        self._looked, self._held = -math.inf, True
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -83,9 +92,26 @@ class Lender:
         """
         Desk(self._site, self._progress, dry=True).reserve(self._request)
 
+    def left(self) -> float:
+        """Seconds until the job is over; without end where OAR does not say. 0: there is no job that runs."""
+        try:
+            running = [job for job in self._site.named(self.wanted.name) if job.state == "Running"]
+        except ComposeError as error:  # going back must not depend on it
+            self._progress.say(f"how long {self.wanted.name} still has its machines cannot be told: {error.message}")
+            return math.inf
+        return min((max(0.0, job.end - time.time()) if job.end else math.inf for job in running), default=0.0)
+
     def holds(self) -> bool:
         """Whether the job still has its machines."""
         return any(job.state == "Running" for job in self._site.named(self.wanted.name))
+
+    def still_holds(self) -> bool:
+        """The same, as of half a minute ago at most: OAR is not asked each second."""
+        if time.monotonic() - self._looked > _LOOK:
+            with suppress(ComposeError):  # OAR does not answer: what was true is
+                self._held = self.holds()
+            self._looked = time.monotonic()
+        return self._held
 
     def acquire(self) -> bool:
         """There is a job that runs; whether it is new."""
@@ -103,3 +129,16 @@ class Lender:
         Desk(self._site, self._progress).release(self.wanted.name)
         with suppress(FileNotFoundError):
             os.unlink(self._path)
+
+
+def require_none(state: str) -> None:
+    """Refuse a deployment that has a job, and does not say so any more: nobody else knows whose it is.
+
+    :raises InputError: names the job.
+    """
+    with suppress(FileNotFoundError):
+        job = codec.read(Lent, os.path.join(state, _FILE)).job
+        raise InputError(
+            f"the deployment has job {job} for its machines, but its file has no reservation any more: put it back, "
+            "and destroy the deployment to give the machines back first"
+        )

@@ -11,11 +11,18 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ...describe.options import words_of
-from ...errors import InputError
+from ...errors import InputError, nearest
 from ...model.deployment import Node
+from ...model.result import Problem
+from ...nodes.frontend import Frontend
+from ..problems import noting
 
 #: Machines whose addresses are looked up at the same time.
 _PARALLEL = 32
+#: The same on a frontend; seconds for all of them.
+_RESOLVES = 'for m; do getent ahostsv4 "$m" | { read -r a rest && echo "$m $a"; } || true; done'
+_RESOLVED = 60.0
+_WHICH = "'machine' in its options in the deployment file, or 'machines' for all, says which ones there are"
 _RANGE = re.compile(r"^(.*?)\[([\d,-]+)\](.*)$")
 
 
@@ -66,20 +73,47 @@ def offered(node: Node, lent: t.Sequence[str] = ()) -> list[str]:
     return [machine for word in words for machine in expanded(word)] or list(lent)
 
 
-def require_bound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> None:
-    """Refuse nodes without a machine of their own. :raises InputError: names them."""
-    users: dict[str, str] = {}
+def unbound(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> list[Problem]:
+    """The nodes without a machine of their own."""
+    users: dict[str, list[str]] = {}
+    for name, machine in bound.items():
+        users.setdefault(machine, []).append(name)
+    problems: list[Problem] = []
     for node in nodes:
-        if node.name not in bound:
-            there = offered(node)
-            has = f"machines has {len(there)} only, and other nodes have them" if there else "it has no machine"
-            raise InputError(
-                f"node {node.name!r}: {has}; 'machine' in its options in the deployment file, or 'machines' for all, "
-                "says which ones there are"
-            )
-        machine = bound[node.name]
-        if users.setdefault(machine, node.name) != node.name:
-            raise InputError(f"nodes {users[machine]!r} and {node.name!r} have the same machine, {machine}")
+        with noting(problems, node.name, key="machine", remedy=_WHICH):
+            if node.name not in bound:
+                there = offered(node)
+                many = f"machines has {len(there)} only, and other nodes have them"
+                raise InputError(many if there else "it has no machine")
+            names = users[bound[node.name]]
+            if len(names) > 1:
+                shown = " and ".join(map(repr, names))
+                raise InputError(f"nodes {shown} have the same machine, {bound[node.name]}")
+    return problems
+
+
+def unknown(nodes: t.Sequence[Node], bound: t.Mapping[str, str], known: t.Collection[str], why: str) -> list[Problem]:
+    """The nodes whose machine is none of those that are known."""
+    return [
+        Problem(f"{why} {bound[node.name]!r}{nearest(bound[node.name], known)}", key="machine", node=node.name)
+        for node in nodes
+        if bound[node.name] not in known
+    ]
+
+
+def homeless(nodes: t.Sequence[Node], bound: t.Mapping[str, str]) -> list[Problem]:
+    """The nodes of whose machine nobody knows the address."""
+    return [
+        Problem(
+            f"node {node.name!r} has no address: the resolver of this host does not know its machine "
+            f"{bound[node.name]!r}",
+            key="address",
+            node=node.name,
+            remedy="'address' of the node in the deployment file says it",
+        )
+        for node in nodes
+        if node.address is None
+    ]
 
 
 def cluster_of(machine: str) -> str:
@@ -87,13 +121,21 @@ def cluster_of(machine: str) -> str:
     return re.sub(r"-?\d+$", "", machine.split(".")[0])
 
 
-def addresses(machines: t.Collection[str]) -> dict[str, str]:
-    """Machine → its IPv4 address, as this host's resolver has it; those that it does not know are left out."""
+def addresses(machines: t.Collection[str], frontend: Frontend | None = None) -> dict[str, str]:
+    """Machine → its IPv4 address; those that nobody knows are left out.
+
+    :param frontend: is asked for what this host's resolver does not know.
+    """
     if not machines:
         return {}
     with ThreadPoolExecutor(max_workers=min(_PARALLEL, len(machines))) as pool:
         found = dict(zip(machines, pool.map(_resolve, machines)))
-    return {machine: address for machine, address in found.items() if address}
+    known = {machine: address for machine, address in found.items() if address}
+    rest = [machine for machine in found if machine not in known]
+    if frontend is not None and rest:
+        lines = frontend.run(["sh", "-c", _RESOLVES, "sh", *rest], _RESOLVED).stdout.splitlines()
+        known |= dict(t.cast("tuple[str, str]", tuple(line.split())) for line in lines)
+    return known
 
 
 def _resolve(machine: str) -> str:

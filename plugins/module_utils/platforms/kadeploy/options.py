@@ -15,13 +15,30 @@ ENVIRONMENT: t.Mapping[str, str] = {"user": "KADEPLOY_USER", "password": "KADEPL
 _NAME, _A_NAME = r"[A-Za-z0-9][\w.-]*", "the name of a machine, as Kadeploy has it"
 
 OPTIONS: t.Mapping[str, Option] = {
+    "backend": Option(
+        str,
+        "rest",
+        "How Kadeploy is asked: by its REST interface, by its commands, or by the API of Grid'5000.",
+        choices=("rest", "command", "grid5000"),
+    ),
     "url": Option(
         str,
         None,
-        "Address of Kadeploy's REST interface, such as C(https://kadeploy.example.org:25300). Needed.",
+        "Address of Kadeploy's REST interface, such as C(https://kadeploy.example.org:25300), which C(backend: rest) "
+        "needs; or of the API of Grid'5000.",
         pattern=r"https?://\S+",
         expected="an address that begins with http:// or https://",
     ),
+    "site": Option(
+        str, None, "Site of Grid'5000, which C(backend: grid5000) needs.", pattern=r"[a-z]+", expected="as grenoble"
+    ),
+    "frontend": Option(
+        str,
+        None,
+        "Host that C(ssh) logs in to, C(USER@HOST), where Kadeploy's commands and O(directory) are. By default both "
+        "are on the host that deploys.",
+    ),
+    "ssh_config": Option(str, None, "Configuration of C(ssh) for O(frontend), instead of the user's.", pattern="/.*"),
     "user": Option(str, None, "User of Kadeploy. Default: E(KADEPLOY_USER), else the user who deploys."),
     "ca_file": Option(
         str, None, "Certificate of the authority that signed Kadeploy's, on the host that deploys.", pattern="/.*"
@@ -43,7 +60,8 @@ OPTIONS: t.Mapping[str, Option] = {
     "directory": Option(
         str,
         None,
-        "Directory of the host that deploys, for images and node documents that Kadeploy fetches. Needed.",
+        "Directory of O(frontend), or of the host that deploys, for images and node documents that Kadeploy fetches. "
+        "Needed.",
         pattern="/.*",
         expected="an absolute path",
     ),

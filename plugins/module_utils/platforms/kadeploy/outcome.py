@@ -103,6 +103,12 @@ class Order:
     partition: str = ""
     force: bool = False
 
+    @property
+    def name(self) -> str:
+        """By which it is known again: that of the environment."""
+        environment = self.environment
+        return environment.name if isinstance(environment, Registered) else str(environment["name"])
+
 
 @dataclass(frozen=True)
 class UnderWay:

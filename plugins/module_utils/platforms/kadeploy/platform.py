@@ -10,33 +10,36 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import math
 import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...errors import ComposeError, InputError, nearest
+from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
 from ...model.image import Image
-from ...model.result import NodeResult
+from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
 from ...nodes.probe import Expected, facts_of, probe
-from ...process import need
 from ...progress import Progress, listed
 from ..base import Lost, Tell, distinct_images
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
+from ..problems import missing, noting, refuse
 from . import machines
-from .deployments import Deployer, Group, name_of
-from .lender import Lender
+from .access import Access
+from .backend import Backend
+from .claims import Claims
+from .deployments import Deployer, Group, grouped
+from .lender import Lender, require_none
 from .options import ENVIRONMENT, OPTIONS
 from .outcome import Outcome
-from .power import Power
-from .rest import Rest
+from .power import Logins, Management, Power
 from .store import Store
 
 if t.TYPE_CHECKING:
@@ -44,6 +47,8 @@ if t.TYPE_CHECKING:
 
 #: Deployments that go on at the same time, and nodes that are asked at the same time.
 DEPLOYMENTS, ASKED = 8, 32
+#: Seconds that a job must still have for a deployment to be begun.
+LEAST = 60
 #: Seconds for a node to answer that is asked what it runs.
 REACH = 10.0
 
@@ -69,6 +74,11 @@ class Kadeploy(ForgetfulPlatform):
         self._moved: dict[str, str] = {}
 
     @classmethod
+    def machines_of(cls, deployment: Deployment) -> dict[str, str]:
+        named = {node.name: str(node.options["machine"]) for node in deployment.nodes if node.options.get("machine")}
+        return {**Claims(deployment.state).machines(), **named}
+
+    @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
         return False
 
@@ -85,20 +95,24 @@ class Kadeploy(ForgetfulPlatform):
             raise InputError(f"{name} is {' and '.join(sorted(map(str, given)))}, expected the same for all nodes")
         return next(iter(given), OPTIONS[name].default)
 
-    def _needed(self, name: str) -> str:
-        value = self._setting(name)
-        if not value:
-            raise InputError(f"platform kadeploy: the option {name!r} is missing in the deployment file")
-        return str(value)
-
     @property
     def _user(self) -> str:
         return str(self._setting("user") or self.deployment.credentials.get("user") or getpass.getuser())
 
     @cached_property
-    def _rest(self) -> Rest:
-        password = self.deployment.credentials.get("password", "")
-        return Rest(self._needed("url"), self._user, password, self._setting("ca_file") or "")
+    def _access(self) -> Access:
+        mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
+        names = ("backend", "url", "site", "ca_file", "frontend", "ssh_config", "directory", "directory_url")
+        return Access(
+            **{name: str(self._setting(name) or "") for name in names},
+            user=self._user,
+            password=self.deployment.credentials.get("password", ""),
+            owner=f"{self.deployment.name}-{mark}",
+        )
+
+    @cached_property
+    def _backend(self) -> Backend:
+        return self._access.open(self._store)
 
     @cached_property
     def _lender(self) -> Lender | None:
@@ -108,14 +122,18 @@ class Kadeploy(ForgetfulPlatform):
         return Lender(wanted, self.state, self._user, password, self.progress) if wanted else None
 
     @cached_property
+    def _claims(self) -> Claims:
+        return Claims(self.state)
+
+    @cached_property
     def _store(self) -> Store:
-        mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
-        owner = f"{self.deployment.name}-{mark}"
-        return Store(self._needed("directory"), self._setting("directory_url"), owner, self._secret)
+        return self._access.store(self._secret)
 
     @cached_property
     def _power(self) -> Power:
-        return Power(self._rest, self.progress)
+        if self._backend.has_power:
+            return Management(self._backend, self.progress)
+        return Logins(lambda name: self._connection(self._as_told(name)), self.progress)
 
     def _secret(self) -> str:
         self._keys.login_public_key()
@@ -128,7 +146,7 @@ class Kadeploy(ForgetfulPlatform):
 
     @cached_property
     def _deployer(self) -> Deployer:
-        return Deployer(self._rest, self._store, self._prefix, self.progress)
+        return Deployer(self._backend, self._store, self._prefix, self.progress)
 
     @cached_property
     def _bound(self) -> dict[str, str]:
@@ -149,33 +167,30 @@ class Kadeploy(ForgetfulPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        super().check(nodes)
-        need("ssh")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = super().check(nodes) + missing("ssh")
         if not self._lender:
-            machines.require_bound(self.deployment.nodes, self._bound)
-        self._store.require()
-        known = self._rest.nodes()
-        if self._lender:
-            self._lender.check()
+            problems += machines.unbound(self.deployment.nodes, self._bound)
+            problems += self._claims.elsewhere(self._access.place, self._bound)
+            with noting(problems, key="reservation"):
+                require_none(self.state)
         # With a reservation, nodes may get their machines later.
-        self._require_machines([node for node in nodes if node.name in self._bound], known)
+        placed = [node for node in nodes if node.name in self._bound]
+        problems += machines.homeless(placed, self._bound)
+        with noting(problems):  # without this, nobody can be asked
+            self._access.require({option for node in nodes for option, value in node.options.items() if value})
+            with noting(problems, key="directory"):
+                self._store.require()
+            if self._lender:
+                with noting(problems, key="reservation"):
+                    self._lender.check()
+            problems += self._unknown(placed)
+        return problems
 
-    def _require_machines(self, nodes: t.Sequence[Node], known: t.Collection[str]) -> None:
-        """:raises InputError: Kadeploy does not have a node's machine, or nobody knows its address."""
-        for node in nodes:
-            machine = self._bound[node.name]
-            if machine not in known:
-                raise InputError(
-                    f"node {node.name!r}: Kadeploy at {self._rest.url} has no machine {machine!r}"
-                    f"{nearest(machine, known)}"
-                )
-        for node in nodes:
-            if node.address is None:
-                raise InputError(
-                    f"node {node.name!r} has no address: the resolver of this host does not know its machine "
-                    f"{self._bound[node.name]!r}; 'address' of the node in the deployment file says it"
-                )
+    def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """The nodes whose machine Kadeploy does not have."""
+        known = self._backend.nodes()
+        return machines.unknown(nodes, self._bound, known, f"{self._backend.where} has no machine")
 
     # -- reservations ----------------------------------------------------------------------------------------------
 
@@ -185,10 +200,10 @@ class Kadeploy(ForgetfulPlatform):
         done = self._lender.acquire()
         vars(self).pop("_bound", None)
         nodes = self.deployment.nodes
-        machines.require_bound(nodes, self._bound)
+        refuse(machines.unbound(nodes, self._bound))
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
-        self._require_machines(placed, self._rest.nodes())
+        refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
         return done
 
     def run_failed(self) -> None:
@@ -201,7 +216,7 @@ class Kadeploy(ForgetfulPlatform):
 
     def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         asked = [node.name for node in nodes if not node.address_given and node.name in self._bound]
-        found = machines.addresses({self._bound[name] for name in asked})
+        found = machines.addresses({self._bound[name] for name in asked}, self._access.frontend_host)
         return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
@@ -217,8 +232,10 @@ class Kadeploy(ForgetfulPlatform):
 
     def _known(self, name: str) -> Node:
         """A node, also one that the deployment does not have any more."""
-        if name in self._nodes:
-            return self._nodes[name]
+        return self._nodes[name] if name in self._nodes else self._as_told(name)
+
+    def _as_told(self, name: str) -> Node:
+        """A node as it was when it was last told to boot."""
         boot = Ledger(self.state, name).readable()[0]
         if boot is None:
             return Node(name, "")
@@ -280,6 +297,9 @@ class Kadeploy(ForgetfulPlatform):
         return seen
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
+        if self._lender and not self._lender.still_holds():
+            over = Lost("the job that had its machine is over", certain=True)
+            return dict.fromkeys((node.name for node in nodes), over)
         off = self._off([node.name for node in nodes])
         return dict.fromkeys(off, Lost("it was shut down, or ended by itself", certain=True))
 
@@ -294,6 +314,9 @@ class Kadeploy(ForgetfulPlatform):
             if image.volumes:
                 volumes = ", ".join(image.volumes)
                 raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kadeploy lacks")
+        if not self._lender:
+            refuse(self._claims.elsewhere(self._access.place, self._bound))
+        self._claims.write(self._access.place, self._bound)
         copied = [self._stage(image) for image in images]
         for group in self._groups(targets):
             self._deployer.rehearse(group)
@@ -307,29 +330,31 @@ class Kadeploy(ForgetfulPlatform):
         boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
         self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
 
+    def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
+        outcomes = super().remove(names, data=data, tell=tell)
+        self._claims.drop([name for name, outcome in outcomes.items() if outcome.ok])
+        return outcomes
+
     def teardown(self) -> None:
-        if self._setting("directory"):
+        self._claims.drop(list(self._claims.machines()))  # what was only staged
+        if self._access.directory:
             self._store.remove()
         if self._lender:
             self._lender.release()
+        else:
+            require_none(self.state)
 
     # -- nodes that boot -----------------------------------------------------------------------------------------
 
     def _groups(self, targets: t.Sequence[Target]) -> list[Group]:
-        """One for each image and cluster, whose nodes have the same options."""
-        parts: dict[tuple[t.Any, ...], dict[str, Target]] = {}
-        for target in targets:
-            machine = str(self.option(target.node, "machine"))
-            chosen = [self.option(target.node, key) for key in ("partition", "kernel_parameters", "deploy_timeout")]
-            posts = tuple(self.option(target.node, "postinstalls"))
-            key = (target.image.identity, machines.cluster_of(machine), *chosen, posts)
-            parts.setdefault(key, {})[machine] = target
-        groups = []
-        for (_identity, _cluster, partition, parameters, timeout, posts), part in parts.items():
-            image = next(iter(part.values())).image
-            name = name_of(f"{self._prefix}{image.role}-", image, part)
-            groups.append(Group(name, image, part, partition or "", parameters or "", posts, timeout))
-        return groups
+        """What is deployed with one call each; none takes longer than the job of the machines."""
+        left = self._lender.left() if self._lender else math.inf
+        if left < LEAST:
+            raise ComposeError(
+                f"the job of the machines ends in {left:.0f} s, too soon to deploy them: extend it (oar_job), or "
+                "destroy the deployment"
+            )
+        return grouped(targets, self._prefix, self.option, left)
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         for target in targets:
@@ -341,7 +366,7 @@ class Kadeploy(ForgetfulPlatform):
         """Give a node whose machine has failed another one, if there is one. One that the file names stays."""
         lent = self._lender.machines if self._lender else ()
         spares = [each for each in machines.offered(node, lent) if each not in {*self._broken, *self._bound.values()}]
-        found = machines.addresses(spares[:1])
+        found = machines.addresses(spares[:1], self._access.frontend_host)
         if node.options.get("machine") or node.address_given or not found:
             return
         old = self._bound[node.name]
@@ -350,8 +375,10 @@ class Kadeploy(ForgetfulPlatform):
 
     def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         outcomes: dict[str, NodeResult] = {}
-        self._leave(targets)
         groups = self._groups(targets)
+        self._leave(targets)
+        going = {target.node.name: str(self.option(target.node, "machine")) for target in targets}
+        self._claims.write(self._access.place, going)
         with ThreadPoolExecutor(max_workers=min(DEPLOYMENTS, len(groups))) as pool:
             for results in pool.map(self._deploy, groups):
                 for name, result in results.items():
@@ -362,8 +389,9 @@ class Kadeploy(ForgetfulPlatform):
     def _leave(self, targets: t.Sequence[Target]) -> None:
         """Switch off machines that nodes move away from: at no time may two be the same node."""
         taken = {str(self.option(target.node, "machine")) for target in targets} | set(self._bound.values())
-        left = {self._told(target.node.name) for target in targets} - taken - {""}
-        for machine, why in self._power.switch_off({machine: machine for machine in left}).items():
+        told = {self._told(target.node.name): target.node.name for target in targets}
+        left = {machine: name for machine, name in told.items() if machine and machine not in taken}
+        for machine, why in self._power.switch_off(left).items():
             self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
 
     def _deploy(self, group: Group) -> dict[str, NodeResult]:
@@ -376,6 +404,14 @@ class Kadeploy(ForgetfulPlatform):
         if outcome.error is None:
             self._broken.update(outcome.failed)
         return {name: _result(name, machine, group, outcome) for machine, name in nodes.items()}
+
+    def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
+        outcomes = super().stop(names, tell)
+        for name in names if not self._backend.has_power else ():
+            boot = Ledger(self.state, name).readable()[0]
+            if boot is not None:  # nobody can tell later that it is off: what it boots next is what matters
+                Ledger(self.state, name).intend(boot)
+        return outcomes
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         known = {name: self._machine(name) for name in names if Ledger(self.state, name).exists()}

@@ -18,6 +18,7 @@ except ImportError:
 
 from ...errors import ComposeError
 from ...libraries import missing_library
+from .backend import Backend
 from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
@@ -34,8 +35,8 @@ _KINDS = {"R-": "reboot", "P-": "power"}
 _ASKED = 40
 
 
-class Rest:
-    """Calls in the name of a user.
+class Rest(Backend):
+    """Calls.
 
     :param url: of the server, ``http://frontend:25300``.
     :param password: for HTTP Basic; without, the server believes who calls, or asks that host.
@@ -46,6 +47,7 @@ class Rest:
         if not HAS_REQUESTS:
             raise missing_library("requests", what="the REST interface of Kadeploy")
         self.url = url.rstrip("/")
+        self.where = f"Kadeploy at {self.url}"
         self.user = user
         self._session = requests.Session()
         self._session.verify = ca or True
@@ -59,17 +61,17 @@ class Rest:
         return tuple(int(part) for part in text.split(".") if part.isdigit())
 
     def nodes(self) -> list[str]:
-        """The names of all nodes that the server has."""
         return list(self._call("GET", "/nodes", "to list nodes").json())
 
     # Deployments
 
-    def deploy(self, order: Order, *, dry: bool = False) -> str:
-        """Begin a deployment; its identifier.
+    def rehearse(self, order: Order) -> None:
+        self._order(order, dry=True)
 
-        :param dry: only see whether it would be refused; there is no identifier then.
-        :raises KadeployError: Kadeploy refused, and nothing was begun.
-        """
+    def deploy(self, order: Order) -> str:
+        return str(self._order(order, dry=False).json()["wid"])
+
+    def _order(self, order: Order, *, dry: bool) -> requests.Response:
         body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": self._environment(order.environment)}
         if order.keys:
             body["ssh_authorized_keys"] = order.keys
@@ -79,11 +81,9 @@ class Rest:
             body["force"] = True
         if dry:
             body["dry_run"] = True
-        answer = self._call("POST", "/deployment", f"the deployment of {len(order.nodes)} nodes", body)
-        return "" if dry else str(answer.json()["wid"])
+        return self._call("POST", "/deployment", f"the deployment of {len(order.nodes)} nodes", body)
 
     def under_way(self) -> list[UnderWay]:
-        """The deployments of this user that are not forgotten yet."""
         found = self._call("GET", "/deployment", "to list deployments").json()
         return [
             UnderWay(str(each["wid"]), str(each["environment"]["name"]), _nodes_of(each), bool(each["done"]))
@@ -108,9 +108,7 @@ class Rest:
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float | None = None) -> Outcome:
         """The end of an operation.
 
-        :param deadline: seconds from now.
         :param pitch: seconds between two looks; by default a tenth of what it has taken so far, within limits.
-        :raises ComposeError: it goes on after the deadline; it is not cancelled.
         """
         kind = _kind_of(identifier)
         begin = time.monotonic()
@@ -140,10 +138,6 @@ class Rest:
         return Outcome(identifier, asked, tuple(about["nodes"]["ok"]), failed)
 
     def forget(self, identifier: str) -> None:
-        """Cancel an operation if it goes on, and have it forgotten; one that is not known is forgotten already.
-
-        Nodes of a deployment that is cancelled would boot Kadeploy's own system again.
-        """
         kind = _kind_of(identifier)
         try:
             self._call("GET", f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}")
@@ -163,17 +157,15 @@ class Rest:
 
     # Power
 
-    def switch_off(self, nodes: t.Sequence[str]) -> str:
-        """Begin to switch nodes off; the identifier of that."""
+    def switch_off(self, nodes: t.Sequence[str], deadline: float) -> Outcome:
         body = {"nodes": list(nodes), "status": "off", "level": "soft"}
         answer = self._call("PUT", "/power", f"to switch off {len(nodes)} nodes", body)
-        return str(answer.json()["wid"])
+        identifier = str(answer.json()["wid"])
+        outcome = self.wait(identifier, nodes, deadline)
+        self.forget(identifier)
+        return outcome
 
     def are_off(self, nodes: t.Sequence[str], deadline: float) -> set[str]:
-        """Those of the nodes that are switched off, as far as their management answers.
-
-        :param deadline: seconds for that.
-        """
         off: set[str] = set()
         for first in range(0, len(nodes), _ASKED):
             query = "&".join(f"nodes={quote(node)}" for node in nodes[first : first + _ASKED])
@@ -188,10 +180,6 @@ class Rest:
         return off
 
     def await_power(self, nodes: t.Collection[str], deadline: float) -> None:
-        """Wait until nothing that was begun for this user switches these nodes, or asks whether they are on.
-
-        Nodes are left out of a deployment meanwhile.
-        """
         for each in self._call("GET", "/power", "to list operations").json():
             if each["user"] == self.user and not each["done"] and _nodes_of(each).intersection(nodes):
                 try:
@@ -248,7 +236,7 @@ class Rest:
             try:
                 answer = self._session.request(verb, self.url + path, json=body, headers=headers, timeout=SILENCE)
             except requests.exceptions.RequestException as error:
-                wrong: ComposeError = ComposeError(f"Kadeploy at {self.url} cannot be reached: {error}")
+                wrong: ComposeError = ComposeError(f"{self.where} cannot be reached: {error}")
             else:
                 if answer.status_code == 200:
                     return answer

@@ -13,17 +13,16 @@ import hashlib
 import hmac
 import io
 import json
-import os
-import shutil
 import tarfile
 import tempfile
 import typing as t
-from contextlib import suppress
+from urllib.parse import quote, unquote
 
-from ...errors import ComposeError
 from ...model.boot import Target
 from ...model.codec import encode
 from ...model.image import Image
+from .outcome import Description
+from .shelf import Shelf
 
 #: Puts a node's document to where its system looks for it before services start; Kadeploy's own system runs it on every
 #: machine, with the partition at /mnt/dest.
@@ -50,22 +49,18 @@ SCRIPT = "compose-place"
 class Store:
     """Of one deployment.
 
-    :param directory: of all deployments; this one's is below it.
-    :param url: how Kadeploy finds it.
-    :param owner: what no other deployment has, for the name of its directory.
+    :param url: how Kadeploy finds the shelf.
     :param secret: known to this deployment only, for names that nobody guesses.
     """
 
-    def __init__(self, directory: str, url: str | None, owner: str, secret: t.Callable[[], str]) -> None:
-        self._directory = os.path.join(directory, owner)
-        self._above = directory
-        self._url = f"{(url or f'server://{directory}').rstrip('/')}/{owner}"
+    def __init__(self, shelf: Shelf, url: str, secret: t.Callable[[], str]) -> None:
+        self._shelf = shelf
+        self._url = url
         self._secret = secret
 
     def require(self) -> None:
         """:raises ComposeError: nothing can be put there."""
-        if not os.path.isdir(self._above) or not os.access(self._above, os.W_OK | os.X_OK):
-            raise ComposeError(f"directory {self._above} does not exist, or cannot be written to")
+        self._shelf.require()
 
     # -- images ----------------------------------------------------------------------------------------------------
 
@@ -79,43 +74,30 @@ class Store:
 
     def put_image(self, image: Image) -> bool:
         """Copy an image there; whether it was not there yet."""
-        path, source = os.path.join(self._directory, self._name(image)), image.path("installed")
-        if os.path.exists(path):  # only whole ones have that name
+        name, there = self._name(image), self._shelf.names()
+        if name in there:  # only whole ones have that name
             return False
-        self._make()
-        self._drop_partial(self._name(image))
-        handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f".{self._name(image)}.")
-        with open(handle, "wb") as copy, open(source, "rb") as stream:
-            shutil.copyfileobj(stream, copy, 1 << 20)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        self._shelf.drop([entry for entry in there if entry.startswith(f".{name}.")])
+        self._shelf.put(name, image.path("installed"))
         return True
-
-    def _drop_partial(self, name: str) -> None:
-        """What a run has left that was killed while it copied."""
-        for entry in os.listdir(self._directory):
-            if entry.startswith(f".{name}."):
-                with suppress(FileNotFoundError):
-                    os.unlink(os.path.join(self._directory, entry))
 
     def drop_images(self, keep: t.Collection[str]) -> None:
         """Forget images whose identity is not in ``keep``."""
-        with suppress(FileNotFoundError):
-            for entry in os.listdir(self._directory):
-                identity = entry.lstrip(".").split(".tar")[0].rpartition(".")[0]
-                if ".tar" in entry and not entry.endswith(".documents.tgz") and identity not in keep:
-                    os.unlink(os.path.join(self._directory, entry))
+        images = [entry for entry in self._shelf.names() if ".tar" in entry]
+        identities = {entry: entry.lstrip(".").split(".tar")[0].rpartition(".")[0] for entry in images}
+        self._shelf.drop([entry for entry, identity in identities.items() if identity not in keep])
 
     def remove(self) -> None:
         """Forget all."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._directory)
+        self._shelf.remove()
 
     # -- documents -------------------------------------------------------------------------------------------------
 
+    def _key(self, name: str) -> str:
+        return hmac.new(self._secret().encode(), name.encode(), hashlib.sha256).hexdigest()[:32]
+
     def _archive(self, name: str) -> str:
-        key = hmac.new(self._secret().encode(), name.encode(), hashlib.sha256).hexdigest()[:32]
-        return f"{key}.documents.tgz"
+        return f"{self._key(name)}.documents.tgz"
 
     def documents_url(self, name: str) -> str:
         """How Kadeploy finds the archive of a deployment of that name."""
@@ -123,8 +105,6 @@ class Store:
 
     def put_documents(self, name: str, targets: t.Mapping[str, Target]) -> None:
         """Write the archive with the documents of these machines' nodes."""
-        self._make()
-        path = os.path.join(self._directory, self._archive(name))
         files = {SCRIPT: (_SCRIPT.encode(), 0o755)}
         for machine, target in targets.items():
             text = json.dumps(encode(target.document)).encode()
@@ -135,19 +115,29 @@ class Store:
                 entry = tarfile.TarInfo(file)
                 entry.size, entry.mode = len(content), mode
                 archive.addfile(entry, io.BytesIO(content))
-        temporary = f"{path}.new"
-        with open(temporary, "wb") as out:
-            out.write(packed.getvalue())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        self._put(self._archive(name), packed.getvalue())
+
+    def publish(self, name: str, description: Description) -> str:
+        """Have a description at an address, which says that name: the address."""
+        file = self._description(name)
+        self._put(file, json.dumps(dict(description)).encode())
+        return f"{self._url}/{quote(file)}"
+
+    def name_at(self, address: str) -> str:
+        """The name that an address says; empty if it is another's."""
+        place, _slash, file = address.rpartition("/")
+        name = unquote(file).rpartition(".json")[0].rpartition(".")[0]
+        return name if place == self._url and unquote(file) == self._description(name) else ""
+
+    def _description(self, name: str) -> str:
+        return f"{name}.{self._key(name)}.json"
+
+    def _put(self, name: str, content: bytes) -> None:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            self._shelf.put(name, file.name)
 
     def drop_documents(self, name: str) -> None:
-        """Nobody needs the archive any more."""
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._directory, self._archive(name)))
-
-    def _make(self) -> None:
-        """The directory, which others may walk through and not list."""
-        self.require()
-        os.makedirs(self._directory, exist_ok=True)
-        os.chmod(self._directory, 0o711)
+        """Nobody needs the archive any more, nor the description."""
+        self._shelf.drop([self._archive(name), self._description(name)])

@@ -12,7 +12,7 @@ import os
 import typing as t
 from dataclasses import dataclass, fields
 
-from ...errors import ComposeError
+from ...model.result import Problem
 
 _UNLIMITED = 1 << 62
 
@@ -50,8 +50,11 @@ class Limit:
     used: int
     remedy: str = ""
 
-    def lack(self, nodes: int, needed: int) -> str:
-        """Why so many nodes cannot be started; empty if they can."""
+    def lack(self, nodes: str, needed: int) -> str:
+        """Why nodes cannot be started; empty if they can.
+
+        :param nodes: how many, in words.
+        """
         if self.used + needed <= self.there:
             return ""
         enough = 1 << (self.used + needed).bit_length()
@@ -149,19 +152,20 @@ class Host:
             return []
 
 
-def require(needs: t.Sequence[Needs], host: Host | None = None) -> None:
-    """Refuse nodes that this host cannot run together with what it runs already.
+def lacking(needs: t.Sequence[Needs], host: Host | None = None, *, beside: t.Sequence[Needs] = ()) -> list[Problem]:
+    """What this host lacks to run nodes together with what it runs already: every limit, and how to raise it.
 
     :param needs: of each node that is to be started.
-    :raises ComposeError: names every limit, and how to raise it.
+    :param beside: of those that other deployments start in the same run.
     """
     host = host or Host()
-    total = sum(needs, Needs())
+    together = [*needs, *beside]
+    total = sum(together, Needs()) if needs else Needs()
     lacks = []
     for each in fields(total):
         needed = getattr(total, each.name)
-        count = sum(bool(getattr(need, each.name)) for need in needs)
+        counts = [sum(bool(getattr(need, each.name)) for need in some) for some in (together, beside)]
+        count = f"{counts[0]}, {counts[1]} of them of other deployments in this run" if counts[1] else str(counts[0])
         limits = getattr(host, each.name)() if needed else []  # counting takes a while
         lacks += [lack for lack in (limit.lack(count, needed) for limit in limits) if lack]
-    if lacks:
-        raise ComposeError("; ".join(lacks))
+    return [Problem(lack) for lack in lacks]

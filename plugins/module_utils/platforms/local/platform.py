@@ -15,7 +15,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import replace
 
-from ...describe.ownership import DataVolume, Owner, require_own_data
+from ...describe.ownership import DataVolume, Owner, foreign_data
 from ...describe.state import Mark
 from ...errors import ComposeError, InputError
 from ...model.boot import Boot, Seen, Target
@@ -23,10 +23,11 @@ from ...model.deployment import Deployment, Node
 from ...model.document import NodeDocument
 from ...model.free import Options
 from ...model.image import ARCHITECTURES, Image
-from ...model.result import NodeResult
+from ...model.result import NodeResult, Problem
 from ...progress import TOLD, Progress, listed
 from ..base import Lost, Platform, Tell, per_node
-from ..ledger import require_own
+from ..ledger import foreign
+from ..problems import noting
 from . import console, limits, machine
 from .limits import Needs
 from .records import NodeState
@@ -91,25 +92,47 @@ class LocalPlatform(Platform):
         records = [record for name in NodeState.names(self.state) for record in self.node_state(name).readable()]
         return {record.image.identity for record in records if record}
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        for node in nodes:
-            if node.address is None:
-                raise InputError(f"node {node.name!r} has no address on {self.deployment.network}")
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = [
+            Problem(f"has no address on {self.deployment.network}", key="address", node=node.name)
+            for node in nodes
+            if node.address is None
+        ]
         there = self.state
         while not os.path.exists(there):
             there = os.path.dirname(there)
         if not os.access(there, os.W_OK | os.X_OK):
-            raise ComposeError(f"no permission to write to {there}, needed for the state {self.state}")
-        self._require_here(node.name for node in nodes)
-        self._require_known(node.name for node in nodes)
-        require_own(self.state, self.name)
-        data = {node.name: self.node_state(node.name).data(self.deployment) for node in nodes}
-        require_own_data(self.deployment, nodes, data)
+            why = f"no permission to write to {there}, needed for the state {self.state}"
+            return [*problems, Problem(why, key="state_dir")]
+        with noting(problems):
+            self._require_here(node.name for node in nodes)
+        with noting(problems):
+            self._require_known(node.name for node in nodes)
+        problems += foreign(self.state, self.name)
+        data = {}
+        for node in nodes:
+            with noting(problems, node.name):
+                data[node.name] = self.node_state(node.name).data(self.deployment)
+        problems += foreign_data(self.deployment, nodes, data)
         free = os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
         if free < SPACE:
-            raise ComposeError(f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed")
+            why = f"{there} has {free >> 20} MiB free, {SPACE >> 20} MiB are needed"
+            problems.append(Problem(why, key="state_dir"))
+        return problems + limits.lacking(self._needs(nodes), beside=self._needs_beside())
+
+    def _needs(self, nodes: t.Sequence[Node]) -> list[Needs]:
+        """What those of these nodes take that do not run yet."""
         running = self.running([node.name for node in nodes])
-        limits.require([self.needs(node) for node in nodes if node.name not in running])
+        return [self.needs(node) for node in nodes if node.name not in running]
+
+    def _needs_beside(self) -> list[Needs]:
+        """The same of other deployments that are started in the same run."""
+        return [
+            need
+            for neighbour in self.neighbours
+            if isinstance(neighbour.platform, LocalPlatform)
+            for need in neighbour.platform._needs(neighbour.nodes())
+        ]
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         wanted = {node.name: node for node in nodes}

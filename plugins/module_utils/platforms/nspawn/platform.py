@@ -14,8 +14,8 @@ from ...images import handover as nxc_handover
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
+from ...model.result import Problem
 from ...nodes.endpoint import Endpoint
-from ...process import need
 from ...progress import Progress
 from ..base import distinct_images
 from ..local import machine
@@ -24,6 +24,7 @@ from ..local.limits import CONTAINER, Needs
 from ..local.netns import BRIDGE, Namespace
 from ..local.platform import image_files
 from ..local.processes import ProcessPlatform
+from ..problems import missing
 from .roots import Roots
 
 
@@ -41,11 +42,11 @@ class Nspawn(ProcessPlatform):
         self.namespace = Namespace(deployment.name, self.state)
         self.roots = Roots(self.state, progress)
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
         if os.geteuid() != 0:
             raise ComposeError("platform 'nspawn' needs root: run the playbook with become, or use platform 'qemu'")
-        need("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
-        super().check(nodes)
+        problems = missing("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
+        return problems + super().check(nodes)
 
     def needs(self, node: Node) -> Needs:
         return CONTAINER

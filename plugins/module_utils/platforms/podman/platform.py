@@ -23,6 +23,7 @@ from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
 from ...model.image import Image
+from ...model.result import Problem
 from ...nodes.endpoint import Endpoint
 from ...process import Completed, need, run
 from ...progress import Progress
@@ -30,6 +31,7 @@ from ..base import distinct_images
 from ..local.limits import CONTAINER, Needs
 from ..local.netns import Namespace
 from ..local.platform import LocalPlatform, image_files
+from ..problems import missing, noting
 
 #: Labels of containers.
 DEPLOYMENT, NODE, IDENTITY, STATE = (
@@ -75,13 +77,20 @@ class Podman(LocalPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
         if os.geteuid() != 0:
             raise ComposeError("platform 'podman' needs root: run the playbook with become, or use platform 'qemu'")
-        need("podman", "ip", "nsenter", "nc", *{self.option(node, "runtime") for node in nodes} - {""})
-        super().check(nodes)
+        need("podman")  # it is asked what runs
+        problems = missing("ip", "nsenter", "nc")
+        for node in nodes:
+            runtime = self.option(node, "runtime")
+            if runtime:
+                with noting(problems, node.name, key="runtime"):
+                    need(runtime)
         if "," in self.state:  # it would end the part of an option of Podman
-            raise InputError(f"platform 'podman' cannot mount directories of {self.state}: there is a comma in it")
+            why = f"platform 'podman' cannot mount directories of {self.state}: there is a comma in it"
+            problems.append(Problem(why, key="state_dir"))
+        return problems + super().check(nodes)
 
     def needs(self, node: Node) -> Needs:
         return CONTAINER + _KEEPER

@@ -1,16 +1,18 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is refused before anything is touched on Proxmox VE. PRIVATE to the collection."""
+"""What cannot work on Proxmox VE, found before anything is touched. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ...describe.ownership import DataVolume, require_own_data
+from ...describe.ownership import DataVolume, foreign_data
 from ...errors import ComposeError, InputError
 from ...model.deployment import Node
+from ...model.result import Problem
+from ..problems import noting
 from . import ha, privileges
 from .client import TAGS_RESTRICTED
 from .config import Config
@@ -19,103 +21,159 @@ from .networks import bridges, changed
 from .privileges import Privileges
 from .record import node_tag, tags_of
 from .service import Service
+from .storage import Storage
 from .vm import Vm
 
+#: Where the disks of a node are, and the images to import: as far as there is such a storage.
+Storages = tuple[Storage, ...]
 
-def check(service: Service, nodes: t.Sequence[Node]) -> None:
-    """Refuse what cannot work.
 
-    :raises ComposeError: names node, option, VM, storage, or what the token may not do.
-    """
-    _check_options(service, nodes)
-    service.cluster.check()
-    needed = Privileges(service.cluster.client)
-    needed.demand(f"/storage/{service.uploads.storage.name}", privileges.UPLOADS)
-    vms = {node.name: service.find(node.name) for node in nodes}
-    for node in nodes:
-        storage = service.storage(node)
-        needed.demand(f"/storage/{storage.name}", privileges.DISKS)
-        if "images" not in storage.content:
-            content = ",".join(sorted({*storage.content, "images"}))
-            hint = f"allow it: pvesm set {storage.name} --content {content}"
-            raise InputError(f"storage {storage.name!r} takes no disks of VMs; {hint}", node=node.name)
-        vm = vms[node.name]
-        if service.method(node) == "clone":
-            _demand_where_made(service, node, needed, privileges.CLONING)
-        if vm is None:
-            _refuse_to_make(service, node)
-            _need_to_make(service, node, needed)
-        else:
-            _check_place(service, node, vm)
-            needed.demand(f"/vms/{vm.vmid}", _privileges(service, node))
-            if service.cluster.vms()[vm.vmid].managed:
-                needed.demand("/", privileges.HA)
-    if any(service.option(node, "ha") for node in nodes):
-        needed.demand("/", privileges.HA)
-    needed.refuse()
-    if None in vms.values():
-        _check_tags(service)
-    for node in nodes:
-        if vms[node.name] is None:  # after the privileges: only bridges that one may use are listed
-            place = service.option(node, "target_node")
-            storages = (service.storage(node), service.uploads.storage)
-            _check_bridges(service, node, [place] if place else service.cluster.nodes(*storages))
-    _check_existing(service, {node.name: (node, vm) for node in nodes if (vm := vms[node.name]) is not None})
-    groups = {service.option(node, "ha_group") for node in nodes if service.option(node, "ha")} - {None}
-    for group in sorted(groups):
-        ha.check_group(service.cluster.client, service.cluster.version, group)
+def check(service: Service, nodes: t.Sequence[Node]) -> list[Problem]:
+    """All that cannot work: of each node, and what the caller may not do."""
+    problems = _check_options(service, nodes)
+    with noting(problems):  # who is not answered, or let in, learns nothing more
+        service.cluster.check()
+        _check_cluster(service, nodes, problems)
+    return problems
 
 
 #: Option that is needed, and when.
 _NEEDED = (("storage", ""), ("volume", "staging=volume"), ("snapshot_command", "snapshot=node-command"))
 
 
-def _check_options(service: Service, nodes: t.Sequence[Node]) -> None:
-    numbers: dict[int, str] = {}
+def _check_options(service: Service, nodes: t.Sequence[Node]) -> list[Problem]:
+    problems: list[Problem] = []
+    vmids = _by_option(service, nodes, "vmid")
     for node in nodes:
         for name, when in _NEEDED:
             option, _equals, value = when.partition("=")
             if service.option(node, name) is None and (not when or service.option(node, option) == value):
-                raise InputError(f"node {node.name!r} has no {name}" + (f", which {when} needs" if when else ""))
+                message = f"has no {name}" + (f", which {when} needs" if when else "")
+                problems.append(Problem(message, key=name, node=node.name))
         if node.address is None and service.option(node, "address") == "given":
-            raise InputError(f"node {node.name!r} has no address on {service.deployment.network}")
+            problems.append(Problem(f"has no address on {service.deployment.network}", key="address", node=node.name))
         vmid = service.option(node, "vmid")
-        if vmid is not None and numbers.setdefault(vmid, node.name) != node.name:
-            raise InputError(f"nodes {numbers[vmid]!r} and {node.name!r} have the same vmid {vmid}")
+        same = vmids.get(vmid, [])
+        if len(same) > 1:
+            message = f"nodes {' and '.join(map(repr, same))} have the same vmid {vmid}"
+            problems.append(Problem(message, key="vmid", node=node.name))
+    return problems
 
 
-def _check_place(service: Service, node: Node, vm: Vm) -> None:
+def _by_option(service: Service, nodes: t.Iterable[Node], name: str) -> dict[t.Any, list[str]]:
+    """Value of an option → the nodes that have it."""
+    users: dict[t.Any, list[str]] = {}
+    for node in nodes:
+        value = service.option(node, name)
+        if value is not None:
+            users.setdefault(value, []).append(node.name)
+    return users
+
+
+def _check_cluster(service: Service, nodes: t.Sequence[Node], problems: list[Problem]) -> None:
+    """What the cluster has, and what the caller may do with it."""
+    needed = Privileges(service.cluster.client)
+    storages = _storages(service, nodes, needed, problems)
+    made: list[Node] = []
+    existing: dict[str, tuple[Node, Vm]] = {}
+    for node in nodes:
+        if service.option(node, "ha"):
+            needed.demand("/", privileges.HA)
+        if node.name not in storages:
+            continue
+        with noting(problems, node.name):
+            vm = service.find(node.name)
+            if service.method(node) == "clone":
+                _demand_where_made(service, node, needed, privileges.CLONING)
+            if vm is not None:
+                needed.demand(f"/vms/{vm.vmid}", _privileges(service, node))
+                if service.cluster.vms()[vm.vmid].managed:
+                    needed.demand("/", privileges.HA)
+                _check_place(service, node, vm, storages[node.name])
+                existing[node.name] = node, vm
+            else:
+                _need_to_make(service, node, needed)
+                _refuse_second(service, node)
+                _check_target(service, node, storages[node.name])
+                made.append(node)
+    for vmid, users in _by_option(service, made, "vmid").items():
+        with noting(problems, *users, key="vmid"):
+            _check_number(service, vmid)
+    lacking = needed.missing()
+    problems += lacking
+    if lacking:  # what one may not look at looks as if it was not there
+        return
+    if made:
+        with noting(problems):
+            _check_tags(service)
+    alike: dict[tuple[frozenset[str], tuple[str, ...]], list[str]] = {}
+    for node in made:
+        place = service.option(node, "target_node")
+        places = [place] if place else service.cluster.nodes(*storages[node.name])
+        alike.setdefault((_bridges(service, node), tuple(places)), []).append(node.name)
+    for (wanted, where), users in alike.items():
+        with noting(problems, *users, key="networks"):
+            _check_bridges(service, wanted, where)
+    problems += _check_existing(service, existing)
+    for group, users in _by_option(service, [node for node in nodes if service.option(node, "ha")], "ha_group").items():
+        with noting(problems, *users, key="ha_group"):
+            ha.check_group(service.cluster.client, service.cluster.version, group)
+
+
+def _storages(
+    service: Service, nodes: t.Sequence[Node], needed: Privileges, problems: list[Problem]
+) -> dict[str, Storages]:
+    """Node → the storages that it needs; without those whose own does not exist."""
+    uploads: Storages = ()
+    with noting(problems, key="import_storage"):
+        uploads = (service.uploads.storage,)
+        needed.demand(f"/storage/{uploads[0].name}", privileges.UPLOADS)
+    found: dict[str, Storages] = {}
+    for name, users in _by_option(service, nodes, "storage").items():
+        with noting(problems, *users, key="storage"):
+            storage = service.cluster.storage(name)
+            found.update(dict.fromkeys(users, (storage, *uploads)))
+            needed.demand(f"/storage/{storage.name}", privileges.DISKS)
+            if "images" not in storage.content:
+                content = ",".join(sorted({*storage.content, "images"}))
+                hint = f"allow it: pvesm set {storage.name} --content {content}"
+                raise InputError(f"storage {storage.name!r} takes no disks of VMs; {hint}")
+    return found
+
+
+def _check_place(service: Service, node: Node, vm: Vm, storages: Storages) -> None:
     if vm.node in service.cluster.off():
         raise ComposeError(f"VM {vm.vmid} is on {vm.node}, which is off", node=node.name)
-    for storage in (service.storage(node), service.uploads.storage):
+    for storage in storages:
         if not storage.on(vm.node):
             raise InputError(f"VM {vm.vmid} is on {vm.node}, which has no storage {storage.name!r}", node=node.name)
 
 
-def _check_existing(service: Service, vms: t.Mapping[str, tuple[Node, Vm]]) -> None:
-    """Refuse to take what belongs to somebody else: VMs, and data on them."""
+def _check_existing(service: Service, vms: t.Mapping[str, tuple[Node, Vm]]) -> list[Problem]:
+    """What belongs to somebody else, VMs and data on them, and what VMs cannot become."""
+    problems: list[Problem] = []
 
-    def read(name: str) -> Config:
-        try:
-            return vms[name][1].config()
-        except ComposeError as error:
-            error.node = error.node or name
-            raise
+    def read(name: str) -> None:
+        vm = vms[name][1]
+        with noting(problems, name):
+            service.looks[vm.vmid] = vm.config()
 
     with ThreadPoolExecutor(max_workers=service.parallel) as pool:
-        configs = dict(zip(vms, pool.map(read, vms)))
+        list(pool.map(read, vms))
     data: dict[str, list[DataVolume]] = {}
-    for name, config in configs.items():
-        node, vm = vms[name]
-        service.looks[vm.vmid] = config
-        record = service.machines.record(config, vm.vmid)
-        if record is None:
-            _check_adoption(service, node, vm, config)
-        elif record.created:
-            data[name] = data_volumes(config, record)
-            if changed(config, service.networks(node)):
-                _check_bridges(service, node, [vm.node])
-    require_own_data(service.deployment, [node for node, _vm in vms.values()], data)
+    for name, (node, vm) in vms.items():
+        config = service.looks.get(vm.vmid)
+        if config is None:
+            continue
+        with noting(problems, name):
+            record = service.machines.record(config, vm.vmid)
+            if record is None:
+                _check_adoption(service, node, vm, config)
+            elif record.created:
+                data[name] = data_volumes(config, record)
+                if changed(config, service.networks(node)):
+                    _check_bridges(service, _bridges(service, node), [vm.node])
+    return problems + foreign_data(service.deployment, [node for node, _vm in vms.values()], data)
 
 
 def _check_adoption(service: Service, node: Node, vm: Vm, config: Config) -> None:
@@ -145,42 +203,48 @@ def _check_tags(service: Service) -> None:
         raise InputError(f"{client.access.caller} may not tag VMs: {TAGS_RESTRICTED}")
 
 
-def _check_bridges(service: Service, node: Node, places: t.Sequence[str]) -> None:
+def _bridges(service: Service, node: Node) -> frozenset[str]:
+    return frozenset(bridges(service.option(node, "networks")))
+
+
+def _check_bridges(service: Service, wanted: frozenset[str], places: t.Sequence[str]) -> None:
     """Refuse interfaces on bridges of which none of the places, nodes of the cluster, has all."""
-    wanted = bridges(service.option(node, "networks"))
     if any(wanted <= service.cluster.bridges(place) for place in places):
         return
     lacking = sorted(wanted - service.cluster.bridges(places[0])) if len(places) == 1 else sorted(wanted)
     there = "; ".join(f"{place} has: {', '.join(sorted(service.cluster.bridges(place))) or 'none'}" for place in places)
     raise InputError(
-        f"networks of node {node.name!r} need the bridge {', '.join(map(repr, lacking))}, which is not on "
-        f"{'the node' if len(places) == 1 else 'any node'} of the cluster that it can be on; {there}",
-        node=node.name,
+        f"networks need the bridge {', '.join(map(repr, lacking))}, which is not on "
+        f"{'the node' if len(places) == 1 else 'any node'} of the cluster that it can be on; {there}"
     )
 
 
-def _refuse_to_make(service: Service, node: Node) -> None:
-    """Refuse a VM that would be a second one, or that no node of the cluster could have."""
+def _refuse_second(service: Service, node: Node) -> None:
+    """Refuse a VM that would be a second one."""
     lost = service.machines.lost(node.name)
     if lost is not None:
         tag = node_tag(service.deployment.name, node.name)
-        raise InputError(
-            f"VM {lost} says in its description that it is this node; give it the tag {tag} again", node=node.name
-        )
-    vmid = service.option(node, "vmid")
-    if vmid is not None and not service.cluster.is_free(vmid):
+        raise InputError(f"VM {lost} says in its description that it is this node; give it the tag {tag} again")
+
+
+def _check_number(service: Service, vmid: int) -> None:
+    """Refuse a number that is taken."""
+    if not service.cluster.is_free(vmid):
         raise InputError(
             f"vmid {vmid} is taken: by a container, or by a VM that {service.cluster.client.access.caller} may not see "
-            "(VM.Audit)",
-            node=node.name,
+            "(VM.Audit)"
         )
-    storages = (service.storage(node), service.uploads.storage)
+
+
+def _check_target(service: Service, node: Node, storages: Storages) -> None:
+    """Refuse a VM that no node of the cluster could have."""
     fitting = service.cluster.nodes(*storages)
     wanted = service.option(node, "target_node")
     if wanted not in fitting if wanted else not fitting:
+        names = " and ".join(repr(storage.name) for storage in storages)
         raise InputError(
-            f"target_node is {wanted!r}, expected a node that is on and has the storages {storages[0].name!r} and "
-            f"{storages[1].name!r}: {', '.join(sorted(fitting)) or 'none'}",
+            f"target_node is {wanted!r}, expected a node that is on and has the storages {names}: "
+            f"{', '.join(sorted(fitting)) or 'none'}",
             node=node.name,
         )
 

@@ -20,7 +20,7 @@ from ...model.boot import Seen, State, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface, Match, NodeDocument
 from ...model.image import Image
-from ...model.result import NodeResult
+from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...progress import Progress, listed
 from ..base import Lost, Platform, Tell, per_node
@@ -112,8 +112,8 @@ class Proxmox(Platform):
             if told["status"] == "stopped"
         }
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        check(self.service, nodes)
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        return check(self.service, nodes)
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         members = {node.name: node for node in nodes}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ...errors import ComposeError
+from ...model.result import Problem
 from .client import Client, ProxmoxError
 
 #: On each VM.
@@ -41,6 +41,8 @@ class Privileges:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._paths: dict[str, dict[str, int]] | None = None
+        #: Of paths that were asked for one by one.
+        self._asked: dict[str, set[str]] = {}
         self._missing: dict[str, set[str]] = {}
 
     def demand(self, path: str, privileges: t.Iterable[str]) -> None:
@@ -49,22 +51,27 @@ class Privileges:
             self._paths = self._client.get("/access/permissions") or {}
         lacking = set(privileges) - self._nearest(path)
         if lacking:  # membership in a pool shows only when that very path is asked for
-            told = self._client.get("/access/permissions", path=path) or {}
-            lacking -= set(told.get(path, {}))
+            if path not in self._asked:
+                told = self._client.get("/access/permissions", path=path) or {}
+                self._asked[path] = set(told.get(path, {}))
+            lacking -= self._asked[path]
         if lacking:
             self._missing.setdefault(path, set()).update(lacking)
 
-    def refuse(self) -> None:
-        """:raises ComposeError: names all that is missing, and where."""
-        if self._missing:
-            where = "; ".join(
-                f"on {path}: {', '.join(sorted(names))}{separation(self._client, path, names)}"
-                for path, names in sorted(self._missing.items())
-            )
-            raise ComposeError(
+    def missing(self) -> list[Problem]:
+        """All that is missing, and where: one problem, of nobody's node."""
+        if not self._missing:
+            return []
+        where = "; ".join(
+            f"on {path}: {', '.join(sorted(names))}{separation(self._client, path, names)}"
+            for path, names in sorted(self._missing.items())
+        )
+        return [
+            Problem(
                 f"{self._client.access.caller} lacks what is needed: {where}. Give a role with these privileges to the "
                 "user and, if privileges are separated, to the token"
             )
+        ]
 
     def _nearest(self, path: str) -> set[str]:
         """Privileges on a path as the nearest path above it that is listed hands them down."""

@@ -19,8 +19,8 @@ from ...model.deployment import Deployment, Node
 from ...model.document import Interface, Match
 from ...model.free import Options
 from ...model.image import Image
+from ...model.result import Problem
 from ...nodes.endpoint import Endpoint
-from ...process import need
 from ...progress import Progress
 from ..base import distinct_images
 from ..local import machine
@@ -29,6 +29,7 @@ from ..local.platform import image_files
 from ..local.ports import require_free
 from ..local.processes import ProcessPlatform
 from ..local.records import NodeState
+from ..problems import missing, noting
 from . import qmp
 from .kvm import is_emulated, kvm_fault
 
@@ -131,27 +132,46 @@ class Qemu(ProcessPlatform):
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
-    def check(self, nodes: t.Sequence[Node]) -> None:
-        need(PROGRAM, "env")
-        super().check(nodes)
+    def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        problems = missing(PROGRAM, "env") + super().check(nodes)
+        for node in nodes:
+            for key in ("memory", "cpus"):
+                value = self.option(node, key)
+                if value < 1:
+                    problems.append(Problem(f"{key} is {value}, expected 1 or more", key=key, node=node.name))
+        return problems + self._check_ports(nodes)
+
+    def _check_ports(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        """Ports that nodes cannot have: of others, or of another process."""
+        problems: list[Problem] = []
         running = self.running(node.name for node in nodes)
         ports = self.ports()
+        beside = self._ports_beside()
+        users: dict[int, list[str]] = {}
+        for name, port in sorted(ports.items()):
+            users.setdefault(port, []).append(name)
         for node in nodes:
-            for option in ("memory", "cpus"):
-                if self.option(node, option) < 1:
-                    raise InputError(
-                        f"{option} of node {node.name!r} is {self.option(node, option)}, expected 1 or more"
-                    )
             port = ports[node.name]
-            same = [name for name, other in ports.items() if other == port and name != node.name]
-            if same:
-                raise InputError(f"nodes {node.name!r} and {same[0]!r} have the same ssh_port {port}")
-            record = self.node_state(node.name).current()
-            if node.name not in running or record is None or record.options["ssh_port"] != port:
-                try:
+            record, _verified = self.node_state(node.name).readable()
+            has_it = node.name in running and record is not None and record.options["ssh_port"] == port
+            with noting(problems, node.name, key="ssh_port", remedy="set ssh_port or ssh_port_base"):
+                if len(users[port]) > 1:
+                    names = " and ".join(map(repr, users[port]))
+                    raise InputError(f"nodes {names} have the same ssh_port {port}")
+                if not has_it and port in beside:
+                    raise InputError(f"port {port} is that of {beside[port]}, which this run starts, too")
+                if not has_it:
                     require_free(port)
-                except ComposeError as error:
-                    raise ComposeError(f"{error.message}; set ssh_port or ssh_port_base", node=node.name) from None
+        return problems
+
+    def _ports_beside(self) -> dict[int, str]:
+        """Port → node of another deployment that is started in the same run."""
+        return {
+            other.platform.ports()[node.name]: f"node {node.name!r} of deployment {other.platform.deployment.name!r}"
+            for other in self.neighbours
+            if isinstance(other.platform, Qemu)
+            for node in other.nodes()
+        }
 
     def needs(self, node: Node) -> Needs:
         """Of memory what a guest has at its disposal; emulation takes about as much again for translated code."""

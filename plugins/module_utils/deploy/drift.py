@@ -1,0 +1,129 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which nodes are not what was released any more, though nobody deployed. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+
+from ..checks.builtin import unsealed
+from ..checks.drift import files_and_units, user_changes
+from ..describe.units import matches
+from ..errors import ComposeError, InputError
+from ..images.listing import Listing, can_list, list_image
+from ..model.deployment import Node
+from ..model.release import Release
+from ..model.step import Changes, Drifted, NodeDrift, UnitChanges
+from ..nodes.look import LOOK, sight_of
+from ..nodes.probe import Expected, facts_of, probe
+from ..nodes.words import clean
+from .engine import Engine
+
+#: Nodes that are asked at the same time, and seconds for one to answer.
+PARALLEL, ANSWER = 32, 60.0
+#: Names of a kind that a message has at most.
+SHOWN = 5
+
+
+def drift(engine: Engine, ignore: t.Mapping[str, str]) -> Drifted:
+    """Hold the nodes of the batch against the current release.
+
+    :param ignore: patterns for paths that may differ, besides those that every node writes; and why.
+    :raises InputError: a pattern has no reason, or nothing was released yet.
+    """
+    for pattern, reason in ignore.items():
+        if not pattern.startswith("/") or not str(reason or "").strip():
+            raise InputError(
+                f"ignore: {pattern!r}: {reason!r}, expected a pattern of paths (/…), and why they may differ"
+            )
+    kept = engine.releases.find("current")
+    unknown: list[str] = []
+    images = _images(engine, kept, unknown)
+    nodes: dict[str, NodeDrift] = {}
+
+    def look(node: Node) -> NodeDrift:
+        try:
+            return _look(engine, node, kept, images, list(ignore))
+        except ComposeError as error:
+            return NodeDrift(False, clean(error.message))
+
+    def describe() -> str:
+        return f"drift: {len(nodes)} of {len(engine.nodes)} nodes have answered"
+
+    with engine.progress.waiting(describe), ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+        for node, found in zip(engine.nodes, pool.map(look, engine.nodes)):
+            nodes[node.name] = found
+            if not found.ok:
+                engine.progress.say(f"drift {node.name}: {found.message}")
+    drifted = sorted(name for name, found in nodes.items() if found.drifted)
+    bad = sorted(name for name, found in nodes.items() if not found.ok)
+    return Drifted(False, nodes, bad, drifted, kept.number, unknown)
+
+
+def _images(engine: Engine, kept: Release, unknown: list[str]) -> dict[str, Listing]:
+    """Identity → the files of the images that nodes of the batch should run, of those that are here."""
+    found: dict[str, Listing] = {}
+    for role in sorted({node.role for node in engine.nodes} & set(kept.images)):
+        identity = kept.images[role]
+        try:
+            image = engine.releases.image(identity)
+            if can_list(image):
+                found[identity] = list_image(image)
+            else:
+                have = ", ".join(sorted(image.formats))
+                unknown.append(f"files and users of role {role}: its image has no root file system here, but {have}")
+        except (ComposeError, OSError) as error:
+            unknown.append(f"files and users of role {role}: {error}")
+    return found
+
+
+def _look(
+    engine: Engine, node: Node, kept: Release, images: t.Mapping[str, Listing], ignored: t.Sequence[str]
+) -> NodeDrift:
+    from ..nodes.connection import connect  # with paramiko, which the other steps need not wait for
+
+    if node.role not in kept.images:
+        return NodeDrift(False, f"release {kept.number} has no image for its role {node.role!r}")
+    meant = kept.images[node.role]
+    may_fail = (*engine.deployment.may_fail, *kept.may_fail.get(node.role, ()))
+    platform = engine.platform
+    connection = platform.shell(node) or connect(node.name, platform.endpoint(node), engine.keys)
+    try:
+        facts = facts_of(connection.run(probe(Expected(meant), wait=False), ANSWER))
+        running = clean(" ".join(facts.get("identity", [])))
+        listing = images.get(meant) if running == meant else None
+        sight = sight_of(connection.run(LOOK, ANSWER)) if listing else None
+    finally:
+        connection.close()
+    units = UnitChanges()
+    files = users = Changes()
+    if listing and sight:
+        users = user_changes(listing.users, sight.users)
+        files, units = files_and_units(listing, sight, ignored, users)
+    failed = [clean(unit) for unit in facts.get("failed", []) if not matches(unit, may_fail)]
+    found = NodeDrift(
+        True,
+        running="" if running == meant else running or "(unknown)",
+        files=files,
+        units=replace(units, failed=failed),
+        users=users,
+        unsealed=unsealed(facts.get("unsealed", [])),
+    )
+    message = _told(found, meant)
+    return replace(found, ok=not message, drifted=bool(message), message=message)
+
+
+def _told(found: NodeDrift, meant: str) -> str:
+    """All of it in one line; empty if there is nothing to say."""
+    parts = [f"runs {found.running}, expected {meant}"] if found.running else []
+    for what, changes in (("files", found.files), ("units", found.units), ("users", found.users)):
+        for field in fields(changes):
+            names = getattr(changes, field.name)
+            if names:
+                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                parts.append(f"{what} {field.name}: {', '.join(names[:SHOWN])}{more}")
+    parts += [f"unsealed: {reason}" for reason in found.unsealed]
+    return clean("; ".join(parts))

@@ -1,0 +1,76 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of an image, as a running node would list them. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ..model.image import Image
+from ..process import run
+
+#: Of the squashfs, without the content of files, which comes after this line.
+_LIST = 'unsquashfs -no-progress -pf /dev/stdout "$1" | LC_ALL=C sed "/^# START OF DATA/q"'
+#: A name, in which blanks and backslashes have a backslash before them; its type; the rest.
+_LINE = re.compile(r"((?:\\.|[^\\ ])+) ([A-Z]) (.*)", re.DOTALL)
+_TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a file without reading it."""
+
+    #: As ``%y`` of find(1): ``f``, ``d``, ``l``…
+    kind: str
+    #: Mode, user and group, as numbers.
+    owner: str
+    #: Size and time of the last change of a file; where a link leads.
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All of it."""
+
+    #: By path, without the first slash; the root directory has none.
+    entries: t.Mapping[str, Entry]
+    #: Lines of ``/etc/passwd``.
+    users: t.Sequence[str]
+
+
+def can_list(image: Image) -> bool:
+    """Whether what runs is the root file system that the bundle has."""
+    return image.builder == "debian" and "root" in image.formats
+
+
+def list_image(image: Image) -> Listing:
+    """The files of an image.
+
+    :raises ComposeError: they cannot be listed.
+    """
+    path = image.path("root")
+    entries: dict[str, Entry] = {}
+    for line in run(["sh", "-c", _LIST, "list", path], timeout=_TIMEOUT).stdout.split("\n"):
+        match = _LINE.fullmatch(line)
+        if match and not line.startswith("#"):
+            name = re.sub(r"\\(.)", r"\1", match[1])
+            entries[name.strip("/")] = _entry(match[2], match[3].split(" ", 4), entries)
+    users = run(["unsquashfs", "-cat", path, "etc/passwd"], timeout=_TIMEOUT).stdout
+    return Listing(entries, users.splitlines())
+
+
+def _entry(kind: str, words: t.Sequence[str], known: t.Mapping[str, Entry]) -> Entry:
+    if kind == "L":  # another name of a file
+        return known[re.sub(r"\\(.)", r"\1", " ".join(words))]
+    time, *owner = words[:4]
+    rest = words[4] if len(words) > 4 else ""
+    if kind == "S":
+        return Entry("l", " ".join(owner), rest)
+    if kind == "R":
+        return Entry("f", " ".join(owner), f"{rest.split(' ')[0]} {time}")
+    if kind == "I":
+        return Entry("p" if rest.startswith("f") else "s", " ".join(owner))
+    return Entry(kind.lower(), " ".join(owner))

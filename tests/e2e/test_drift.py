@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes that somebody has changed are found, and boot anew if asked to; nobody else is."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from tiny import Tiny
+
+#: What people do to a node that they should not.
+BY_HAND = """
+useradd --create-home mallory; rm /usr/bin/who; echo more >>/etc/greeting; mkdir -p /opt/a/b; touch /opt/a/b/c
+touch -r /etc/adduser.conf /tmp/then; sed -i s/DSHELL/dshell/ /etc/adduser.conf; touch -r /tmp/then /etc/adduser.conf
+systemctl mask --quiet cron.service
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tiny_of: t.Callable[..., Tiny]) -> Tiny:
+    lab = tiny_of(2, ["other"])
+    lab.play("deploy")
+    return lab
+
+
+def test_exactly_what_was_changed_is_told(lab: Tiny) -> None:
+    report = lab.directory / "report.json"
+    clean = lab.play("drift", "-e", f"compose_report={report}")
+    assert [node["ok"] for node in json.loads(report.read_text()).values()] == [True] * 3
+    assert not clean.said("drift app")
+    lab.on("app1", BY_HAND)
+    lab.on("other", "systemctl mask --quiet --runtime cron.service; systemd-run --quiet --unit=broken false")
+    lab.on("app2", "echo hello >/opt/cache")
+    ignore = json.dumps({"compose_drift_ignore": {"/opt/cache": "a cache"}, "compose_report": str(report)})
+    run = lab.play("drift", "-e", ignore, expect=2)
+    assert {host: counts["failed"] for host, counts in run.recap.items()} == {"app1": 1, "app2": 0, "other": 1}
+    nodes = json.loads(report.read_text())
+    assert nodes["app1"]["files"] == {
+        "changed": ["/etc/adduser.conf", "/etc/greeting"],
+        "added": ["/home/mallory", "/opt/a"],
+        "deleted": ["/usr/bin/who"],
+    }
+    assert nodes["app1"]["users"] == {"added": ["mallory"]}
+    assert nodes["app1"]["units"] == {"masked": ["cron.service"]}
+    assert nodes["app2"]["ok"]
+    assert nodes["other"]["units"] == {"masked": ["cron.service"], "failed": ["broken.service"]}
+    assert nodes["other"]["files"] == {} and nodes["other"]["users"] == {}
+
+
+def test_what_has_drifted_boots_anew(lab: Tiny) -> None:
+    boots = {node: lab.boot_of(node) for node in ("app1", "app2", "other")}
+    lab.script("an error")  # the release is what nodes boot, and not what its composition has become
+    run = lab.play("drift", "-e", "compose_heal=true", "-e", '{"compose_drift_ignore": {"/opt/cache": "a cache"}}')
+    assert {node for node, boot in boots.items() if lab.boot_of(node) != boot} == {"app1", "other"}
+    assert run.recap["app1"]["failed"] == run.recap["other"]["failed"] == 0
+    assert lab.on("app1", "cat /etc/greeting").count("more") == 0
