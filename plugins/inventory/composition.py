@@ -141,6 +141,12 @@ options:
       - See P(immutable.compose.sealed_ssh#connection).
     type: str
     default: refuse
+  stale:
+    description:
+      - What happens where the composition cannot be evaluated, and its C(composition.json) is older than its files.
+        V(refuse) fails the inventory source, V(warn) goes on with what it says.
+    type: str
+    default: refuse
   adopt_data:
     description:
       - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this
@@ -258,6 +264,9 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "raw": ((str, Mapping), "a name, or a mapping with a name and options"),
 }
 
+#: What may happen to a composition.json that is older than its composition.
+STALE = ("refuse", "warn")
+
 SUPPORT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "nix"))
 
 
@@ -301,10 +310,7 @@ class InventoryModule(BaseInventoryPlugin):
             except (ComposeError, OSError) as error:
                 raise InputError(f"{path}: composition: {error}") from error
             if is_stale(composition):
-                self.display.warning(
-                    f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more;"
-                    " write it again with the module immutable.compose.composition_evaluate"
-                )
+                self._tell_stale(composition, options["stale"], path)
             merged = with_distribution(options, composition.roles, path)
             parsed = parse(merged, composition, path, PLATFORMS, BUILDERS, others)
             settled = _held(parsed.deployment).settle(parsed.deployment)
@@ -315,6 +321,16 @@ class InventoryModule(BaseInventoryPlugin):
             if found is None:
                 raise
             return found.composition, found.parsed, found.release
+
+    def _tell_stale(self, composition: Composition, word: str, path: str) -> None:
+        """:raises ComposeError: nothing goes on in its place: the nodes might not be those that the files mean."""
+        message = (
+            f"{os.path.join(composition.path, MANIFEST)} does not match the files of the composition any more; where it"
+            " can be evaluated, 'ansible-playbook -i INVENTORY immutable.compose.evaluate' writes it again"
+        )
+        if values.one_of(word, STALE, f"{path}: stale") == "refuse":
+            raise ComposeError(f"{path}: {message}; 'stale: warn' in this file lets it pass")
+        self.display.warning(message)
 
     def _substitute(
         self, options: dict[str, t.Any], others: Others, path: str, directory: str, cause: str, evaluated: bool

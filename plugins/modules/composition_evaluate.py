@@ -11,6 +11,7 @@ version_added: 0.1.0
 description:
   - Reads the composition, checks its attributes and its test script; needs no network and builds nothing.
   - Writes C(composition.json) into the composition's directory, for inventories on hosts without Nix.
+  - In check mode it says C(changed) if that file is missing, or not what it would write.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.attributes.check

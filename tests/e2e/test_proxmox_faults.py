@@ -38,6 +38,7 @@ DEPLOYMENT: dict[str, t.Any] = {
 }
 VOLUMES = {"web": {"data": {"mount": "/data", "size": 16}}}
 ADOPTED = 300
+PANIC = "\x1b[1mBegin: mounting root\x1b[0m\r\nKernel panic - not syncing: no root\r\n"
 
 
 class Fleet(Lab):
@@ -45,7 +46,12 @@ class Fleet(Lab):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(
-            directory, nodes=["pve1", "pve2"], pace=0.05, resources_seconds=0, ha_seconds=2, guest={"shutdown": 2}
+            directory,
+            nodes=["pve1", "pve2"],
+            pace=0.05,
+            resources_seconds=0,
+            ha_seconds=2,
+            guest={"shutdown": 2, "console": PANIC},
         )
         self.images = directory / "images"
         self.images.mkdir()
@@ -274,3 +280,29 @@ def test_the_end_fails(fleet: Fleet) -> None:
     fleet.run("-e", "compose_data=true", playbook="destroy")
     assert fleet.vmids() == {} and fleet.uploads() == set()
     assert fleet.disks() == fleet.drives(unused=False) - {"none"}  # of the VM that was adopted
+
+
+def test_the_console_of_a_failed_boot(fleet: Fleet) -> None:
+    """A node that does not answer is reported with what it said last; without VM.Console, one line says so."""
+    short = json.dumps({**DEPLOYMENT, "boot_timeout": 5})
+    (fleet.directory / "lab.compose.yml").write_text(short)
+    fleet.mean("silent")
+    told = fleet.run(expect=2).output
+    for name in ("web1", "web2"):
+        kept = fleet.directory / "state" / "lab" / "nodes" / name / "console.log"
+        assert kept.read_text() == "Begin: mounting root\nKernel panic - not syncing: no root\n"
+    assert "its console said last:" in told and "Kernel panic - not syncing: no root" in told
+    assert "PVEVNC" not in told and "not recorded" not in told
+
+    forbidden = {
+        "kind": "http",
+        "method": "POST",
+        "path": "/termproxy$",
+        "status": 403,
+        "message": "Permission check failed",
+    }
+    fleet.faults({**forbidden, "times": 100})
+    told = fleet.run(expect=2).output
+    fleet.faults()
+    assert "its console said last" not in told and "no answer within 5 s" in told
+    assert len(set(re.findall(r"the consoles of VMs are not recorded.*lacks VM.Console on /vms/\d+", told))) == 1

@@ -20,6 +20,7 @@ for hidden in "$1" /nix /var/lib/immutable-compose ~/.ssh ~/.ansible; do
   if [ -d "$hidden" ]; then mount -t tmpfs tmpfs "$hidden"; fi
 done
 shift
+for program in $(command -v nix-instantiate nix); do mount --bind /dev/null "$(readlink -f "$program")"; done
 exec env HOME="$HIS_HOME" "$@"
 """
 
@@ -125,3 +126,14 @@ def test_a_host_that_is_off_is_named(elsewhere: Elsewhere) -> None:
     for node in ("app1", "other"):
         said = done.stdout.partition(f"{node} | UNREACHABLE")[2]
         assert "compose_host builder2, over which nodes are reached: " in said.partition("UNREACHABLE")[0]
+
+
+def test_what_a_controller_without_nix_reads_is_written(lab: Tiny, elsewhere: Elsewhere) -> None:
+    missing = lab.play("evaluate", "--check", expect=2)
+    assert missing.said("composition.json is missing or stale: ")
+    lab.play("evaluate")
+    assert "without its composition" not in elsewhere.run("ansible-inventory", "--list")
+    lab.edit("v${toString", "w${toString")
+    done = elsewhere.start("ansible-inventory", "--list")
+    assert done.returncode != 0
+    assert "does not match the files of the composition any more" in " ".join(done.stdout.split())

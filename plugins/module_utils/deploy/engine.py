@@ -113,14 +113,18 @@ class Engine:
 
     # -- compositions and images ---------------------------------------------------------------------------------
 
-    def evaluated(self, *, write: bool) -> Evaluated:
-        """``composition.json``; with ``write`` also as a file next to the composition."""
+    def evaluated(self) -> Evaluated:
+        """What ``composition.json`` has to say."""
+        return Evaluated(False, manifest(self.desired.evaluate()))
+
+    def write_evaluated(self, *, pretend: bool) -> Evaluated:
+        """Write ``composition.json`` next to the composition, unless it is there as it is to be."""
         composition = manifest(self.desired.evaluate())
         data = codec.encode(composition)
         path = os.path.join(self.deployment.composition, MANIFEST)
         old = read_json(path) if os.path.exists(path) else None
-        changed = write and old != data
-        if changed:
+        changed = _content(old) != _content(data)
+        if changed and not pretend:
             write_json(path, data, mode=0o644)
         return Evaluated(changed, composition)
 
@@ -296,6 +300,15 @@ class Engine:
     def teller(self, step: str, nodes: t.Sized) -> Tally:
         """Says how each of the nodes fares in a step."""
         return Tally(self.progress, step, "done", len(nodes))
+
+
+def _content(data: object) -> object:
+    """A ``composition.json`` without where it was written, which is another place in each checkout, and after what."""
+    return (
+        {key: value for key, value in data.items() if key not in ("path", "revision")}
+        if isinstance(data, dict)
+        else data
+    )
 
 
 def bundles(images: t.Mapping[str, Image]) -> dict[str, str]:

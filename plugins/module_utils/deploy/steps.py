@@ -67,8 +67,8 @@ def _always(claim: Claim) -> t.Callable[[Call], Claim]:
 STEPS: t.Mapping[str, Step] = {
     "audit": Step(lambda engine, call: audit(engine, call.params["advisories"]), _always(Claim.NONE)),
     "drift": Step(lambda engine, call: drift(engine, call.params["ignore"]), _always(Claim.NONE)),
-    "info": Step(lambda engine, call: engine.evaluated(write=False), _always(Claim.NONE)),
-    "evaluate": Step(lambda engine, call: engine.evaluated(write=not call.check_mode), _always(Claim.NONE)),
+    "info": Step(lambda engine, call: engine.evaluated(), _always(Claim.NONE)),
+    "evaluate": Step(lambda engine, call: engine.write_evaluated(pretend=call.check_mode), _always(Claim.NONE)),
     "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),
     "destroy": Step(
         lambda engine, call: destroy(engine, data=call.params["data"], pretend=call.check_mode),

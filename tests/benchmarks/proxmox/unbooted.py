@@ -4,7 +4,8 @@
 """Platform ``proxmox_unbooted``: ``proxmox`` with VMs that the simulator only pretends to run. For tests, too.
 
 There is no SSH to them, so the checks ask somebody who looks into the simulator: which disk was the VM started with?
-A system whose image is called ``bad…`` does not come up well.
+A system whose image is called ``bad…`` does not come up well; one
+that is called ``silent…`` never answers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 
 from ..nodes.endpoint import Endpoint
 from ..nodes.output import Output
@@ -44,12 +46,17 @@ class Shell:
         self.tag, self.images = tag, images
 
     def open(self, timeout):
-        pass
+        if self._booted().startswith("silent"):
+            time.sleep(timeout)
 
     def run(self, command, timeout):
-        booted = {short(identity): identity for identity in os.listdir(self.images)}.get(self._serial(), "nothing")
+        booted = self._booted()
         state = "degraded" if booted.startswith("bad") else "running"
         return Output(0, f"identity {booted}\nstate {state}\n".encode(), b"")
+
+    def _booted(self):
+        """Identity of the image that the VM was started with."""
+        return {short(identity): identity for identity in os.listdir(self.images)}.get(self._serial(), "nothing")
 
     def _serial(self):
         """Serial number of the disk that the VM was started with."""

@@ -11,6 +11,7 @@ from . import cpus, drives
 from .access import Access
 from .calls import ANSWERS, Call
 from .clock import Clock
+from .consoles import Consoles
 from .datacenter import Datacenter
 from .errors import ApiError, parameter_error, permission_error
 from .faults import Faults
@@ -59,6 +60,7 @@ class Cluster:
         self.volumes.copying = self._copying
         self.volumes.making = lambda size: self.tasks.wait(self.options.allocate_seconds * size / (1 << 40))
         self.guests = Guests(state, self.options, self.clock, self.faults)
+        self.consoles = Consoles(self.guests)
         known = self.schema.method("POST", "/nodes/{node}/qemu/{vmid}/config").properties
         drives.learn(known)
         custom = self.schema.method("POST", "/cluster/qemu/custom-cpu-models").properties

@@ -35,6 +35,8 @@ class Guest:
     files: dict[str, str] | None = None
     #: Path of a program → its exit code; others exit with 0.
     programs: dict[str, int] | None = None
+    #: What it says on its serial port to everybody who begins to listen.
+    console: str | None = None
 
 
 class Guests:
@@ -168,6 +170,24 @@ class Guests:
         """What runs in a VM that is not booted for real."""
         path = self._guests / f"{vmid}.json"
         return Guest(**(json.loads(path.read_text()) if path.exists() else self._options.guest))
+
+    def console(self, vmid: int) -> t.Iterator[bytes]:
+        """What a running VM says on its serial port from now on; nothing (``b""``) while it is silent."""
+        record = self.record(vmid)
+        if record is None:
+            return
+        if not record["machine"]:
+            yield (self.guest(vmid).console or "").encode()
+        path = self._run / f"{vmid}.console"
+        seen = path.stat().st_size if path.exists() else 0
+        while self.running(vmid):
+            data = b""
+            if record["machine"] and path.exists():
+                with path.open("rb") as stream:
+                    stream.seek(seen)
+                    data = stream.read(4096)
+                seen += len(data)
+            yield data
 
     def agent_answers(self, vmid: int) -> bool:
         """The agent of a running VM answers; a silent one costs three seconds."""

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from .calls import Call
 from .cluster import Cluster
+from .consoles import CLOSE, Stream, accepted
 from .errors import ApiError, permission_error
 from .uploads import Body, UploadError, receive
 
@@ -303,8 +304,25 @@ class Handler(BaseHTTPRequestHandler):
                 cluster.clock.sleep(UNAUTHORIZED_SECONDS)
             self._fail(error)
             return
+        if path.endswith("/vncwebsocket") and "Sec-WebSocket-Key" in self.headers:
+            self._upgrade(int(data["port"]))
+            return
         total = {"total": call.total} if call.total else {}
         self._answer(200, "OK", json.dumps({"data": data, **total}).encode())
+
+    def _upgrade(self, port: int) -> None:
+        """The connection is a WebSocket from now on."""
+        self.close_connection = True
+        self.send_response(101, "Switching Protocols")
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "upgrade")
+        self.send_header("Sec-WebSocket-Accept", accepted(self.headers["Sec-WebSocket-Key"]))
+        self.send_header("Sec-WebSocket-Protocol", "binary")
+        self.end_headers()
+        self.wfile.flush()
+        stream = Stream(self.connection)
+        self.server.cluster.consoles.serve(port, stream)
+        stream.send(b"", CLOSE)
 
     def _in_time(self, verb: str, work: t.Callable[[], tuple[Call, t.Any]]) -> tuple[Call, t.Any]:
         """What a call answers; one that takes longer than the proxy waits goes on, without a listener."""

@@ -1,4 +1,4 @@
-"""Keys and commands that QEMU's monitor takes; consoles, which are checked only."""
+"""Keys and commands that QEMU's monitor takes; terminals on serial consoles."""
 
 from __future__ import annotations
 
@@ -74,8 +74,30 @@ def spice(cluster: Cluster, call: Call) -> None:
     raise ApiError("no spice port" if cluster.guests.running(call.vmid) else f"VM {call.vmid} not running")
 
 
-@answers(f"POST {PATH}vncproxy", f"POST {PATH}termproxy")
-def console(cluster: Cluster, call: Call) -> None:
-    """There are no consoles."""
+@answers(f"POST {PATH}vncproxy")
+def display(cluster: Cluster, call: Call) -> None:
+    """There are no displays."""
     cluster.load(call)
-    raise NotImplementedHere("consoles are not implemented in the simulator")
+    raise NotImplementedHere("consoles with a picture are not implemented in the simulator")
+
+
+@answers(f"POST {PATH}termproxy")
+def terminal(cluster: Cluster, call: Call) -> dict[str, t.Any]:
+    """A terminal beside the VM, which waits for ten seconds for somebody with its ticket."""
+    config = cluster.load(call).current(pending=False)
+    serial = call.get("serial") or str(config.get("vga") or "")
+    if not serial.startswith("serial"):
+        raise NotImplementedHere("consoles with a picture are not implemented in the simulator")
+    waiting = cluster.consoles.open(call.user, call.vmid, serial if config.get(serial) else "")
+    upid = cluster.fork(call, "vncproxy", call.vmid, waiting.work)
+    return {"user": call.user, "ticket": waiting.ticket, "port": waiting.port, "upid": upid}
+
+
+@answers(f"GET {PATH}vncwebsocket")
+def websocket(cluster: Cluster, call: Call) -> dict[str, str]:
+    """Where the socket leads that is made of this call."""
+    cluster.files.check(call.node, call.vmid)
+    port = call.number("port") or 0
+    if not cluster.consoles.belongs(call.user, call.vmid, str(call.get("vncticket"))):
+        raise ApiError("invalid PVEVNC ticket", 401)
+    return {"port": str(port)}

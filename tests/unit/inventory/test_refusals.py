@@ -103,14 +103,22 @@ def test_composition_json_serves_where_there_is_no_nix(site: Site) -> None:
     assert listed.data["deployment_demo"]["vars"]["compose_composition"] == str(site.composition)
 
 
-def test_old_composition_json_is_warned_about(site: Site) -> None:
+def test_old_composition_json_is_refused(site: Site) -> None:
     site.write()
     fresh = site.write(source=source_digest(str(site.composition)))
     assert site.list(fresh).data
     (site.composition / "composition.nix").write_text("{ ... }: { roles.new = { }; }")
     listed = site.list(fresh)
-    assert listed.returncode == 0
-    assert "composition.json does not match the files of the composition any more" in listed.stderr.replace("\n", " ")
+    told = " ".join(listed.message.split())
+    assert "composition.json does not match the files of the composition any more" in told
+    assert "'ansible-playbook -i INVENTORY immutable.compose.evaluate' writes it again" in told
+    assert "without its composition" not in listed.stderr
+    fresh.write_text(fresh.read_text() + "stale: warn\n")
+    listed = site.list(fresh)
+    assert listed.returncode == 0 and "deployment_demo" in listed.stdout
+    assert "composition.json does not match the files of the composition any more" in " ".join(listed.stderr.split())
+    fresh.write_text(fresh.read_text().replace("stale: warn", "stale: perhaps"))
+    assert "stale is 'perhaps', expected one of refuse, warn" in " ".join(site.list(fresh).message.split())
 
 
 def test_the_same_deployment_twice(site: Site) -> None:

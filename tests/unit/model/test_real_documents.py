@@ -29,7 +29,7 @@ def test_a_run(rack: Site, tmp_path: Path) -> None:
     rack.set(parameters={"size": 3})
     rack.means["web"] = "v2"
     rack.deploy()
-    rack.engine().evaluated(write=True)
+    rack.engine().write_evaluated(pretend=False)
     assert check_state(rack.deployment.state) >= {"addresses", "current", "image", "release", "report"}
     assert complaints(json.loads((tmp_path / "composition.json").read_text()), "composition") == []
     assert complaints(codec.encode(rack.deployment), "deployment") == []

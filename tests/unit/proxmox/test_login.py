@@ -19,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.access import Access
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.terminal import console
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import World
@@ -206,3 +207,15 @@ def test_an_authority_of_the_environment(world: World, tmp_path: Path, monkeypat
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
     check(world)  # what the deployment says wins
     assert "REQUESTS_CA_BUNDLE in the environment is" in refused(world, ca_file="")
+
+
+def test_consoles_are_read_through_a_proxy_too(world: World, proxy: _Proxy) -> None:
+    platform = world.platform("web1")
+    world.deploy(platform, "one")
+    vm = platform.service.find("web1")
+    assert vm is not None
+    (world.state / "guests" / f"{vm.vmid}.json").write_text('{"console": "Kernel panic"}')
+    before = proxy.count
+    with console(vm) as said:
+        assert "Kernel panic" in b"".join(data for data, _turn in zip(said, range(20), strict=False)).decode()
+    assert proxy.count > before

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import typing as t
+from urllib.parse import quote
 
 try:
     import proxmoxer
@@ -147,6 +148,14 @@ class Client:
             adapter = requests.adapters.HTTPAdapter(pool_maxsize=self._parallel)
         session.mount("https://", adapter)
         return api
+
+    def identification(self) -> dict[str, str]:
+        """The header with which a connection of another kind says who calls; a secret."""
+        access = self.access
+        if access.token_id:
+            return {"Authorization": f"PVEAPIToken={access.account}!{access.token_name}={access.token_secret}"}
+        ticket, _csrf = self._connected().get_tokens()
+        return {"Cookie": f"PVEAuthCookie={quote(ticket, safe='')}"}
 
     def call(self, verb: str, path: str, /, **params: t.Any) -> t.Any:
         """The data of the answer.

@@ -28,6 +28,7 @@ from . import ha
 from .agent import told_address
 from .checks import check
 from .config import Config
+from .consoles import Consoles
 from .going_back import go_back
 from .machines import Making, data_volumes, described, is_leftover, is_shell
 from .networks import bridges, shown
@@ -59,6 +60,7 @@ class Proxmox(Platform):
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
         self.service = Service(deployment, progress)
+        self.consoles = Consoles(deployment.state, progress)
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -94,12 +96,12 @@ class Proxmox(Platform):
         return data_volumes(config, record) if config and record else []
 
     def console(self, node: Node, lines: int = 50) -> str:
-        """The API has none that could be read later."""
-        return ""
+        return "\n".join(self.consoles.text(node.name).splitlines()[-lines:])
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
         states = self.service.cluster.states()
         vms = {node.name: vm for node in nodes if (vm := self.service.find(node.name)) is not None}
+        self.consoles.follow(vms)
         # The list is some seconds old: only the VM itself is certain that it is off.
         asked = [name for name, vm in vms.items() if states.get(vm.vmid) != "running"]
         status = dict(zip(asked, self._each(lambda name: vms[name].status(), asked)))
@@ -343,6 +345,7 @@ class Proxmox(Platform):
                 return NodeResult(ok=True)
             staged = record.current is None and not data_volumes(config, record)
             changed = self.service.machines.let_go(vm, references, data=data)
+            self.consoles.forget(name)
             if staged:
                 self.progress.say(
                     f"remove {name}: it was only staged: VM {vm.vmid} never ran an image of this deployment"
