@@ -85,3 +85,16 @@ def test_the_machine_of_another_deployment_is_refused(site_of: SiteOf, ground: H
         two.deploy()
     assert one.boots() == before and one.plan() == {"web1": "keep"}
     two.set(nodes=())
+
+
+@on_kexec
+def test_a_node_has_the_address_of_the_host_that_is_named(site_of: SiteOf) -> None:
+    site = site_of()
+    web1, web2 = (replace(node, address=None) for node in site.deployment.nodes)
+    named = replace(web1, options={**web1.options, "host": "10.87.0.1"})
+    site.set(nodes=(named, replace(web2, options={**web2.options, "host": "no.such.host.invalid"})))
+    with pytest.raises(ComposeError, match="'web2' has no address: that of its machine is not known"):
+        site.deploy()
+    site.set(nodes=(named,))
+    assert site.deploy()["failed_nodes"] == []
+    assert site.runs() == {"web1": "v1"}

@@ -11,6 +11,7 @@ of :mod:`.scripts`). What runs is asked of the machine.
 from __future__ import annotations
 
 import os
+import socket
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,7 @@ class Kexec(ForgetfulPlatform):
     formats = ("root", "kernel", "initrd")
     options = OPTIONS
     host_variables = HOST_VARIABLES
+    own_addresses = True
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
@@ -127,7 +129,13 @@ class Kexec(ForgetfulPlatform):
             why = f"images of the builder {self.deployment.builder!r} cannot be started from memory yet"
             return [Problem(why, key="platform")]
         problems += [
-            Problem(f"node {node.name!r} has no address on {self.deployment.network}", key="address", node=node.name)
+            Problem(
+                f"node {node.name!r} has no address: that of its machine is not known",
+                key="address",
+                node=node.name,
+                remedy="'address' of the node in the deployment file says it, or the option 'host', a name that this "
+                "host resolves",
+            )
             for node in nodes
             if node.address is None
         ]
@@ -181,6 +189,18 @@ class Kexec(ForgetfulPlatform):
                 "already: no machine is trusted on first use"
             )
         return "" if self._is_ours(node.name, answer) else fault_of(answer, str(node.address))
+
+    # -- where nodes are ---------------------------------------------------------------------------------------------
+
+    def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+        """Those of hosts that are named, where the deployment file does not say the node's."""
+        hosts = {node.name: str(node.options["host"]) for node in nodes if node.options.get("host")}
+        asked = [node.name for node in nodes if node.name in hosts and not node.address_given]
+        found = {}
+        for name in asked:
+            with suppress(OSError):
+                found[name] = str(socket.getaddrinfo(hosts[name], None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+        return found
 
     # -- what nodes are told -------------------------------------------------------------------------------------
 
