@@ -12,6 +12,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from .conftest import SiteOf
 from .ground import BROKEN
 from .platforms.kexec import Hall
+from .site import ILL
 
 on_kexec = pytest.mark.parametrize("ground", ["kexec"], indirect=True)
 
@@ -48,6 +49,27 @@ def test_what_went_back_because_nobody_came_is_started_again(site_of: SiteOf, gr
     ground.end(site.deployment, "web2")
     assert site.plan() == {"web1": "keep", "web2": "replace"}
     assert "web2: gone; its machine has booted its own Linux" in site.said()
+
+
+@on_kexec
+def test_what_has_gone_back_to_its_image_stays(site_of: SiteOf, ground: Hall) -> None:
+    site = site_of()
+    site.deploy()
+    site.means = ILL
+    result = site.deploy()
+    assert {node["back_on"] for node in result["nodes"].values()} == {"v1"}
+    assert ground.is_confirmed("10.87.0.1") and ground.is_confirmed("10.87.0.2")
+
+
+@on_kexec
+def test_what_was_ill_and_is_booted_again_stays(site_of: SiteOf, ground: Hall) -> None:
+    site = site_of()
+    site.deploy()
+    site.ill["web2"] = site.boots()["web2"]
+    before = site.boots()
+    assert site.deploy()["failed_nodes"] == []
+    assert site.boots()["web1"] == before["web1"] and site.boots()["web2"] != before["web2"]
+    assert ground.is_confirmed("10.87.0.2")
 
 
 @on_kexec

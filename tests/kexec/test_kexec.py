@@ -3,9 +3,20 @@
 
 from __future__ import annotations
 
+import yaml
 from lab import Lab
 
 from .stock import Stock
+
+#: A unit that fails: its node comes up, and is not well.
+ILL = """units."ill.service".text = ''
+      [Service]
+      Type=oneshot
+      ExecStart=/bin/false
+      [Install]
+      WantedBy=multi-user.target
+    '';
+    files."/etc/greeting"."""
 
 
 def say(lab: Lab, command: str) -> str:
@@ -21,7 +32,7 @@ def test_a_node_is_started_kept_replaced_and_ended(lab: Lab, stock: Stock) -> No
     assert say(lab, "findmnt --noheadings --output FSTYPE /") == "overlay"
     assert "/dev/vd" not in say(lab, "cat /proc/mounts")
     assert say(lab, "cat /etc/resolv.conf") == "nameserver 10.0.2.3"
-    assert say(lab, "cat /run/compose/confirmed") == "1"
+    assert say(lab, "ls /run/compose/confirmed")
     assert "KEY" not in say(lab, "cat /proc/cmdline")
     boots = lab.boots()
 
@@ -35,6 +46,29 @@ def test_a_node_is_started_kept_replaced_and_ended(lab: Lab, stock: Stock) -> No
 
     lab.play("destroy")
     assert stock.on_disk("hostname") == "stock"
+
+
+def test_a_failed_check_takes_the_node_back_and_a_power_cut_is_told(lab: Lab, stock: Stock) -> None:
+    # A second deployment in the inventory, which means the same machine, has nothing of it.
+    other = lab.inventory / "other.compose.yml"
+    other.write_text(yaml.safe_dump({**lab.deployment, "name": "other", "roles": {"app": ["app2"]}, "nodes": {}}))
+    run = lab.play("deploy", expect=2)
+    assert (run.recap["app1"]["failed"], run.recap["app2"]["failed"]) == (0, 1)
+    other.unlink()
+
+    lab.edit("one", "two")
+    lab.edit('files."/etc/greeting".', ILL)
+    run = lab.play("deploy", expect=2)
+    assert run.said("ill.service") and run.said("back on")
+    assert say(lab, "cat /etc/greeting; ls /run/compose/confirmed").startswith("one")
+
+    stock.stop()
+    stock.start()
+    assert lab.play("plan").said("app1: gone; its machine has booted its own Linux")
+    lab.edit("two", "one")
+    lab.edit(ILL, 'files."/etc/greeting".')
+    lab.play("deploy")
+    assert say(lab, "cat /etc/greeting") == "one"
 
 
 def test_an_image_that_does_not_come_up_goes_back_by_itself(lab: Lab, stock: Stock) -> None:

@@ -109,7 +109,8 @@ class Rollout:
                 for name in wave
                 if name in served and outcomes[name].ok and outcomes[name].changed
             }
-            wrong = self.check(booted, "revert" if number == 1 else f"revert-{number}") if booted else {}
+            wrong = dict(self.check(booted, "revert" if number == 1 else f"revert-{number}")) if booted else {}
+            wrong |= self.platform.confirm([self.deployment.node(name) for name in booted if name not in wrong])
             for name, message in wrong.items():
                 outcomes[name] = replace(outcomes[name], ok=False, message=f"reverted, but: {message}")
             back.update(booted)

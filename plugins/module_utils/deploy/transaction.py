@@ -326,6 +326,9 @@ class Transaction:
         outcomes = engine.rollout(plan.composition).switch([[targets[name] for name in wave] for wave in waves])
         verified = self._check(journal, names, script)
         nodes = dict(verified.nodes)
+        well = [name for name in ill if outcomes[name].ok and nodes[name].ok]
+        for name, why in engine.platform.confirm([engine.deployment.node(name) for name in well]).items():
+            nodes[name] = NodeResult(ok=False, message=why)
         for name in ill:
             outcome = outcomes[name]
             if not outcome.ok:

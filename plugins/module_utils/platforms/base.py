@@ -185,6 +185,15 @@ class Platform(ABC):
         Nodes that already run their last verified image are left alone (``changed`` is false).
         """
 
+    def confirm(self, nodes: t.Sequence[Node]) -> dict[str, str]:
+        """Nodes that were booted with their last verified image again are found well: they stay.
+
+        For platforms whose nodes do not stay by themselves.
+
+        :returns: node → why it does not.
+        """
+        return {}
+
     @abstractmethod
     def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
         """Keep a new document for the node's next boot, and its digest for :meth:`observe`; reboots nothing.

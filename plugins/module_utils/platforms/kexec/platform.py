@@ -278,7 +278,7 @@ class Kexec(ForgetfulPlatform):
             return NodeResult(changed=self._stage(name, images[name]))
 
         outcomes = self._per_node("stage", images, act, lambda name, outcome: None)
-        _require_all(outcomes)
+        _require_none(_wrong(outcomes))
         return any(outcome.changed for outcome in outcomes.values())
 
     def _stage(self, name: str, image: Image) -> bool:
@@ -344,21 +344,22 @@ class Kexec(ForgetfulPlatform):
 
         return self._per_node("remove", names, act, tell)
 
-    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
-        """Confirm the nodes: from now on they stay."""
-
+    def confirm(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         def act(name: str) -> NodeResult:
             machine = self._machine(name)
             answer = machine.ask()
             if answer is None or answer.node is None or not self._is_ours(name, answer):
-                raise ComposeError("cannot be confirmed: its machine went back, or does not answer", node=name)
+                raise ComposeError("cannot be confirmed: its machine went back, or does not answer")
             if not answer.node.confirmed:
-                machine.do("confirming", scripts.CONFIRM, str(release))
+                machine.do("confirming", scripts.CONFIRM)
             return NodeResult(changed=not answer.node.confirmed)
 
-        outcomes = self._per_node("confirm", [node.name for node in nodes], act, lambda name, outcome: None)
-        super().commit([node for node in nodes if outcomes[node.name].ok], release)
-        _require_all(outcomes)
+        return _wrong(self._per_node("confirm", [node.name for node in nodes], act, lambda name, outcome: None))
+
+    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
+        wrong = self.confirm(nodes)
+        super().commit([node for node in nodes if node.name not in wrong], release)
+        _require_none(wrong)
 
     def _per_node(
         self, step: str, names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell
@@ -386,7 +387,11 @@ class Kexec(ForgetfulPlatform):
         self._per_node("teardown", self._nodes, act, lambda name, outcome: None)
 
 
-def _require_all(outcomes: t.Mapping[str, NodeResult]) -> None:
-    wrong = sorted(outcome.message for outcome in outcomes.values() if not outcome.ok)
+def _wrong(outcomes: t.Mapping[str, NodeResult]) -> dict[str, str]:
+    """Why nodes are not what was asked for."""
+    return {name: outcome.message for name, outcome in outcomes.items() if not outcome.ok}
+
+
+def _require_none(wrong: t.Mapping[str, str]) -> None:
     if wrong:
-        raise ComposeError("\n".join(wrong))
+        raise ComposeError("\n".join(wrong[name] for name in sorted(wrong)))

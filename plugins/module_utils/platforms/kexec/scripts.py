@@ -24,7 +24,7 @@ in=/run/compose/in
 if [ -e $in/owner ]; then
     say owner "$(cat $in/owner)"
     say identity "$(cat /usr/lib/compose/identity)"
-    say confirmed "$(cat /run/compose/confirmed 2>/dev/null)"
+    if [ -e /run/compose/confirmed ]; then say confirmed yes; fi
     say interfaces "$(jq -c .interfaces /run/compose/node.json)"
     say memory "$(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo)"
     exit
@@ -114,12 +114,8 @@ DROP = f"if grep -q ' {STAGING} ' /proc/mounts; then umount -l {STAGING}; fi; rm
 #: Back to what the disk has.
 LEAVE = "systemctl reboot"
 
-#: Argument: number of a release. From now on the system stays.
-CONFIRM = """
-set -eu
-echo "$1" > /run/compose/.confirmed
-mv /run/compose/.confirmed /run/compose/confirmed
-"""
+#: From now on the system stays.
+CONFIRM = ": > /run/compose/confirmed"
 
 #: First process of a system that another Linux started: its root file system came along, and no disk is looked at.
 #: Programs and modules are those of the builder ``debian`` (nix/debian/build/role.sh). The dead man's switch takes the
