@@ -31,13 +31,14 @@ if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})"
 elif [ -r {identity_file} ]; then IFS= read -r -n 1000 identity <{identity_file}
 else identity=$(head {identity_file} 2>&1); fi
 herd={system_link}/profile/bin/herd
-if [ -x $herd ]; then state=running; else state=$(systemctl is-system-running 2>&1); fi
+asked() { IFS= read -r -n 1000 state < <(systemctl is-system-running "$@" 2>&1); }
+if [ -x $herd ]; then state=running; else asked; fi
 echo "identity $identity"
 # What runs something else is not waited for, but told about.
 wait={wait} grace={grace} ports={ports}
 if [ "$identity" != {identity} ]; then wait=0 grace=0 ports=; fi
 case $state in
-  initializing|starting) if [ $wait = 1 ]; then state=$(systemctl is-system-running --wait 2>&1); fi ;;
+  initializing|starting) if [ $wait = 1 ]; then asked --wait; fi ;;
 esac
 about() { head -n "$2" | cut -b 1-{width} | while IFS= read -r line; do printf '%s\n' "$1 $unit $line"; done; }
 explained=0
@@ -58,7 +59,7 @@ for port in $ports; do
   done
 done
 if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
-echo "state ${state:0:1000}"
+echo "state $state"
 """
 
 
