@@ -38,10 +38,11 @@ DISTRIBUTIONS = {
     "packageurl": "packageurl-python",
     "requests_toolbelt": "requests-toolbelt",
     "spdx_tools": "spdx-tools",
+    "websocket": "websocket-client",
     "yaml": "pyyaml",
 }
-#: Comes with ansible-core.
-WITH_ANSIBLE = {"ansible", "ansible_collections", "jinja2", "packaging", "pyyaml"}
+#: Come with ansible-core, and with requests.
+BROUGHT_ALONG = {"ansible", "ansible_collections", "jinja2", "packaging", "pyyaml", "urllib3"}
 #: Debian packages that no Debian is without, and systemd, which is asked for only where it manages the host.
 ESSENTIAL = {"apt", "coreutils", "dash", "dpkg", "mount", "systemd", "util-linux"}
 
@@ -185,7 +186,7 @@ def test_requirements_are_what_the_plugins_import() -> None:
     imported = {name for path in (ROOT / "plugins").rglob("*.py") for name in imports(path)} - set(
         sys.stdlib_module_names
     )
-    assert {DISTRIBUTIONS.get(name, name) for name in imported} - WITH_ANSIBLE == {
+    assert {DISTRIBUTIONS.get(name, name) for name in imported} - BROUGHT_ALONG == {
         *requirements("requirements.txt"),
         *requirements("requirements-sbom.txt"),
     }

@@ -23,8 +23,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.progress import 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "platforms"
 
 every_platform = pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLATFORMS)
-#: Those that log in nowhere; the others are asked the same in tests of their own, with a service to answer.
-LOCAL = {name: platform for name, platform in PLATFORMS.items() if not platform.environment}
+#: Those that ask nobody; the others are asked the same in tests of their own, with a service or a machine to answer.
+LOCAL = {
+    name: platform for name, platform in PLATFORMS.items() if not platform.environment and not platform.own_addresses
+}
 every_local_platform = pytest.mark.parametrize("platform", LOCAL.values(), ids=LOCAL)
 
 
