@@ -77,7 +77,7 @@ def test_an_image_that_does_not_come_up_goes_back_by_itself(lab: Lab, stock: Sto
     lab.write(platform={**lab.deployment["platform"], "confirm_within": 120})
     run = lab.play("deploy", expect=2)
     assert run.recap["app1"]["failed"] == 1
-    assert run.said("its machine runs its own Linux again")
+    assert run.said("app1: gone; its machine has booted its own Linux")
     assert "nobody confirmed this system in time" in stock.console
     assert stock.on_disk("hostname") == "stock"
 

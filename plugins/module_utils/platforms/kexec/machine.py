@@ -107,6 +107,22 @@ class Machine:
                 raise ComposeError(f"{what}: not within {seconds:.0f} s; {last}", node=self.node)
             time.sleep(POLL)
 
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until the machine's own Linux has ended, which lets nobody in long before.
+
+        :raises ComposeError: it has not, in time.
+        """
+        end = time.monotonic() + seconds
+        while self._serves():
+            if time.monotonic() > end:
+                raise ComposeError(f"its machine's own Linux has not ended within {seconds:.0f} s", node=self.node)
+            time.sleep(POLL)
+
+    def _serves(self) -> bool:
+        """Whether the SSH server of its own Linux still runs: it has that host key, and asks for a login."""
+        done = self._run("true", (), as_node=False, timeout=QUESTION, more=("PreferredAuthentications=none",))
+        return done.returncode == 0 or "Permission denied" in done.stderr
+
     # -- doing ---------------------------------------------------------------------------------------------------
 
     def do(
@@ -138,9 +154,10 @@ class Machine:
         as_node: bool,
         timeout: float,
         content: t.Iterable[bytes] | None = None,
+        more: t.Sequence[str] = (),
     ) -> Completed:
         login = self._login
-        options = list(_OPTIONS)
+        options = [*_OPTIONS, *more]
         if as_node:
             user, port, key = "root", login.ssh_port, t.cast("str | None", self._keys.identity_file)
             options += [f"HostKeyAlias={self.node}", "GlobalKnownHostsFile=none"]

@@ -73,7 +73,7 @@ def start(machine: Machine, target: Target, owner: str, confirm_within: int, pro
     content = [overlay.archive(files)]
     machine.do("starting the image with kexec", scripts.BOOT, *what, content=content, may_break=True)
     # Whoever asks for the node must not meet the Linux before it, which is shutting down.
-    machine.wait(lambda now: now is None or now.boot != answer.boot, COMMAND, "leaving its machine's own Linux")
+    machine.wait_for_end(COMMAND)
 
 
 def drop(machine: Machine) -> None:
