@@ -87,7 +87,7 @@ def alone(directory: Path, url: str) -> float:
     orders = []
     for role, count in ROLES.items():
         about = {"name": role, "os": "linux", "image": image, "boot": boot, "filesystem": "ext4"}
-        orders.append(Order([names.pop() for _ in range(count)], about))
+        orders.append(Order([names.pop() for _number in range(count)], about))
 
     def deploy(order: Order) -> None:
         client = Rest(url, "alice")

@@ -52,7 +52,7 @@ def test_a_path_that_no_role_may_have_is_refused_by_its_name(lab: Lab) -> None:
     kept = (lab.composition / "composition.nix").read_text()
     lab.edit('units."redis-server.service" = { };', 'files."/run/redis.conf".text = "";')
     process = lab.start("build")
-    output, _ = process.communicate(timeout=PATIENCE)
+    output, _errors = process.communicate(timeout=PATIENCE)
     (lab.composition / "composition.nix").write_text(kept)
     assert process.returncode == 1
     assert 'roles.database.files."/run/redis.conf": cannot be in an image' in output

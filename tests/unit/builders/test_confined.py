@@ -83,7 +83,7 @@ def _key(name: str, value: str) -> t.Iterator[None]:
     system(KEY_CALLS[2], 3, key)  # revoke
 
 
-SAID: t.Mapping[str, t.Any] = {"check": True, "capture_output": True, "text": True}
+SAID: t.Mapping[str, t.Any] = {"capture_output": True, "text": True}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Attacked]:
     secret = directory / "ca"
     secret.write_text(token)
     secret.chmod(0o600)
-    other = subprocess.run(["nix-store", "--add", secret], **SAID).stdout.strip()
+    other = subprocess.run(["nix-store", "--add", secret], check=True, **SAID).stdout.strip()
     victim = subprocess.Popen(["sleep", "600"], env={"SECRET": token})
     device = os.stat("/").st_dev
     with _Listener(("127.0.0.1", 0), _Tell) as server:
@@ -181,10 +181,10 @@ ENTER = REPOSITORY / "nix/debian/build/enter.sh"
 def tools(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tree that builds run in."""
     root = os.path.realpath(_build(tmp_path_factory.mktemp("plain"), ""))
-    maker = subprocess.run(["nix-store", "--query", "--deriver", root], **SAID).stdout.strip()
-    wanted = subprocess.run(["nix-store", "--query", "--requisites", maker], **SAID).stdout.split()
+    maker = subprocess.run(["nix-store", "--query", "--deriver", root], check=True, **SAID).stdout.strip()
+    wanted = subprocess.run(["nix-store", "--query", "--requisites", maker], check=True, **SAID).stdout.split()
     [derivation] = [path for path in wanted if path.endswith("-debian-tools.drv")]
-    return subprocess.run(["nix-store", "--query", "--outputs", derivation], **SAID).stdout.strip()
+    return subprocess.run(["nix-store", "--query", "--outputs", derivation], check=True, **SAID).stdout.strip()
 
 
 def _derivation(directory: Path, tools: str, commands: str) -> tuple[Nix, list[str]]:
@@ -212,7 +212,7 @@ def test_a_result_that_leads_elsewhere_is_refused(tmp_path: Path, tools: str, ta
 
 def test_a_build_ends_with_who_asked_for_it(tmp_path: Path, tools: str) -> None:
     marker = str(secrets.randbelow(10**9) + 10**9)
-    _, derivations = _derivation(tmp_path, tools, f"sleep {marker} & setsid sleep {marker}")
+    _nix, derivations = _derivation(tmp_path, tools, f"sleep {marker} & setsid sleep {marker}")
     config = "build-users-group =\n" + "".join(f"{key} = {value}\n" for key, value in REQUIRED.items())
     environment = {**os.environ, "NIX_CONFIG": config}
     asked = subprocess.Popen(

@@ -241,7 +241,7 @@ class CommandLine(Backend):
     def _script(self, script: str, command: str, timeout: float, *, refuse: bool = True) -> Completed:
         """:param refuse: every exit code but 0; else those only that are not of Kadeploy's command."""
         done = self._host.run(["sh", "-s"], timeout, stdin=_HEAD + script)
-        missing = re.search(r"(ka\w+3): (?:command )?not found|(?:ka\w+3)['’]?: No such file", done.stderr)
+        missing = re.search(r"(ka\w+3): (?:command )?not found|(?:ka\w+3)['\u2019]?: No such file", done.stderr)
         if missing or done.returncode in (_OURS, 126, 127) or (refuse and done.returncode):
             raise CommandError(f"{command} on {self._host.where}", done.returncode, done.stderr)
         return done

@@ -83,7 +83,7 @@ class Grid5000Api(Backend):
         self._site = self._call(f"to tell of the site {site!r}", lambda: client.sites[site])
 
     def nodes(self) -> list[str]:
-        about = self._call("to list nodes", lambda: self._site.status.list())
+        about = self._call("to list nodes", self._site.status.list)
         return list(about.nodes)
 
     def rehearse(self, order: Order) -> None:
