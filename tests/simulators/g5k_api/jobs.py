@@ -244,7 +244,8 @@ class Jobs:
                     changed.append(job)
             self._plan(now)
         for job in changed:
-            if "deploy" in job.types and job.state == "Running":
+            # As OAR's prologue does: who sees the job run may deploy.
+            if "deploy" in job.types and job.state == "Launching":
                 self._grant(job.user, job.nodes)
             elif "deploy" in job.types and job.state == "Finishing":
                 self._withdraw(job.user, job.nodes)
