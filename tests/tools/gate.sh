@@ -116,7 +116,9 @@ unit() {
     stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml" "${rest[@]}"
     tests stage unit-programs "$newest" -n 3 "${elsewhere[@]}"
     for environment in "${environments[@]:1}"; do
-        tests stage "unit-${environment##*/}" "$environment" -n 3 tests/unit "${elsewhere[@]/#/--ignore=}"
+        # The slowest file would be one process's alone.
+        tests stage "unit-${environment##*/}" "$environment" -n 3 --dist worksteal tests/unit \
+            "${elsewhere[@]/#/--ignore=}"
     done
 }
 
