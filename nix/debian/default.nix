@@ -21,7 +21,7 @@ let
     mirrors = builtins.fromJSON mirrors;
     formats = builtins.fromJSON formats;
   };
-  all = builtins.mapAttrs derive described.roles;
+  all = builtins.mapAttrs (role: attributes: derive role (import ./follow attributes)) described.roles;
 in
 {
   evaluation = described // {

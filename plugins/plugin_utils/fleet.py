@@ -52,6 +52,7 @@ STEPS: t.Mapping[str, Step] = {
     "composition_evaluate": Step(credentials=False),
     "composition_info": Step(credentials=False),
     "composition_lock": Step(credentials=False),
+    "config_push": Step(secrets=True),
     "deployment_destroy": Step(boots_nodes=True),
     "deployment_plan": Step(secrets=True),
     "deployment_settle": Step(secrets=True, boots_nodes=True),

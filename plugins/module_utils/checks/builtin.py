@@ -22,6 +22,7 @@ from ..nodes.words import clean
 from ..platforms.base import Platform
 from ..progress import TOLD, Progress
 from .deadline import Deadline, DeadlineError
+from .follow import follow_checks
 from .report import REACHABLE
 from .waiting import last_words, watching
 
@@ -164,6 +165,7 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
         for port in expected.ports:
             is_open = str(port) not in facts.get("closed", [])
             checks.append(Check(f"port {port}", is_open, name, "" if is_open else "accepts no connection"))
+        checks += follow_checks(name, expected.follow, facts)
     return checks
 
 

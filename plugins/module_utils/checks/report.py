@@ -20,6 +20,8 @@ from ..model.report import Check, ReportDocument, ScriptReport
 
 #: Names of checks: that a node answers, and the whole test script (its subtests are ``testScript: NAME``).
 REACHABLE, SCRIPT = "reachable", "testScript"
+#: What the name of a check begins with that is about a directory which follows a git repository; its path comes next.
+FOLLOW = "follow "
 
 #: Characters that XML 1.0 cannot express, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -37,6 +39,8 @@ class NodeReport:
     failed: int
     #: The failed checks, one per line.
     message: str
+    #: Directories that follow a git repository → commit that they are at.
+    follow: t.Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ def _node_report(checks: t.Sequence[Check]) -> NodeReport:
         passed=len(checks) - len(failed),
         failed=len(failed),
         message="\n".join(check.words for check in failed),
+        follow={check.name.removeprefix(FOLLOW): check.revision for check in checks if check.revision},
     )
 
 

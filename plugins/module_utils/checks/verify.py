@@ -12,6 +12,7 @@ from functools import partial
 
 from ..errors import ComposeError
 from ..model.deployment import Deployment
+from ..model.follow import Follows
 from ..model.report import Check, ScriptReport
 from ..nodes.connection import Connection, SSHError, connect
 from ..nodes.keys import Keys
@@ -46,6 +47,8 @@ class Verification:
     ports: t.Mapping[str, t.Sequence[int]] = field(default_factory=dict)
     #: Node → units, or patterns for them, whose failure counts for nothing; besides those of the deployment.
     may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: Node → directories that follow a git repository.
+    follow: t.Mapping[str, Follows] = field(default_factory=dict)
     #: Nodes whose failure does not keep the test script from running: it is known already, and not of this run.
     ill: t.Collection[str] = ()
     test_script: str = ""
@@ -60,6 +63,7 @@ class Verification:
                 self.ports.get(name, ()),
                 self.deployment.node(name).address,
                 (*self.deployment.may_fail, *self.may_fail.get(name, ())),
+                self.follow.get(name, {}),
             )
             for name, identity in self.identities.items()
         }

@@ -77,6 +77,7 @@ class Desired:
                 {role: list(ports) for role, ports in kept.ports.items()},
                 {role: list(units) for role, units in kept.may_fail.items()},
                 kept.test_script,
+                dict(kept.follow),
             ),
             kept.node_images,
         )
@@ -105,6 +106,7 @@ class Desired:
                 {name: list(role.ports) for name, role in composition.roles.items()},
                 {name: list(role.may_fail) for name, role in composition.roles.items()},
                 composition.test_script,
+                {name: role.follow for name, role in composition.roles.items() if role.follow},
             ),
         )
 

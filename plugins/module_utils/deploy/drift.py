@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 
 from ..checks.builtin import unsealed
 from ..checks.drift import files_and_units, user_changes
+from ..checks.follow import COMMIT, followed
 from ..describe.units import matches
 from ..errors import ComposeError, InputError
 from ..images.listing import Listing, can_list, list_image
@@ -103,6 +104,7 @@ def _look(
     if listing and sight:
         users = user_changes(listing.users, sight.users)
         files, units = files_and_units(listing, sight, ignored, users)
+    said = followed(facts)
     failed = [clean(unit) for unit in facts.get("failed", []) if not matches(unit, may_fail)]
     found = NodeDrift(
         True,
@@ -111,6 +113,8 @@ def _look(
         units=replace(units, failed=failed),
         users=users,
         unsealed=unsealed(facts.get("unsealed", [])),
+        follow={path: told.revision for path, told in said.items() if told.revision},
+        edited={path: told.differs for path, told in said.items() if told.differs},
     )
     message = _told(found, meant)
     return replace(found, ok=not message, drifted=bool(message), message=message)
@@ -125,5 +129,7 @@ def _told(found: NodeDrift, meant: str) -> str:
             if names:
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 parts.append(f"{what} {field.name}: {', '.join(names[:SHOWN])}{more}")
+    for path, names in found.edited.items():
+        parts.append(f"{path} differs from {found.follow.get(path, '')[:COMMIT]}: {', '.join(names)}")
     parts += [f"unsealed: {reason}" for reason in found.unsealed]
     return clean("; ".join(parts))

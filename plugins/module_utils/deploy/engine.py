@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import typing as t
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from ..builders.base import Builder
 from ..builders.failures import with_failure
@@ -25,6 +25,7 @@ from ..files import read_json, write_json
 from ..model import codec
 from ..model.boot import Seen
 from ..model.deployment import Beside, Deployment
+from ..model.follow import Follows, pushed
 from ..model.image import FORMATS, Image
 from ..model.journal import Verified
 from ..model.plan import Meaning
@@ -43,6 +44,16 @@ from .rollout import Rollout
 
 if t.TYPE_CHECKING:
     from ..checks.verify import Verification
+    from .follow import Followers
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What *verified* means for a role, besides its image."""
+
+    ports: tuple[int, ...] = ()
+    may_fail: tuple[str, ...] = ()
+    follow: Follows = field(default_factory=dict)
 
 
 class Engine:
@@ -225,7 +236,13 @@ class Engine:
         report = verify(self._verification(meant, meaning, test_script, results, ill), self.progress)
         where = f" (journal and console: {results}/results.json)"
         nodes = {
-            node: NodeResult(each.ok, False, each.message + (where if each.message else ""), silent=not each.reached)
+            node: NodeResult(
+                each.ok,
+                False,
+                each.message + (where if each.message else ""),
+                silent=not each.reached,
+                follow=each.follow,
+            )
             for node, each in report.nodes.items()
         }
         script = report.script if report.script and report.script.ran and not report.script.ok else None
@@ -248,26 +265,29 @@ class Engine:
         from ..checks.verify import Verification
 
         nodes = [node for node in self.deployment.nodes if node.name in meant]
-        rules = {what: self._rules(*what, meaning) for what in {(node.role, meant[node.name]) for node in nodes}}
+        rules = {what: self.rules(*what, meaning) for what in {(node.role, meant[node.name]) for node in nodes}}
         expected = {node.name: rules[node.role, meant[node.name]] for node in nodes}
         return Verification(
             deployment=self.deployment,
             platform=self.platform,
             keys=self.keys,
             identities=meant,
-            ports={name: ports for name, (ports, _may_fail) in expected.items()},
-            may_fail={name: may_fail for name, (_ports, may_fail) in expected.items()},
+            ports={name: rules.ports for name, rules in expected.items()},
+            may_fail={name: rules.may_fail for name, rules in expected.items()},
+            follow={name: rules.follow for name, rules in expected.items()},
             ill=ill,
             test_script=test_script,
             results=results,
         )
 
-    def _rules(self, role: str, identity: str, meaning: Meaning) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """Ports and units that may fail, of an image: of another than is meant, those of the release that meant it."""
+    def rules(self, role: str, identity: str, meaning: Meaning | Release) -> Rules:
+        """What a node with an image has to be: with another than is meant, what the release says that meant it."""
         rules: Meaning | Release | None = meaning
         if identity != meaning.images.get(role):
             rules = self.releases.with_image(role, identity)
-        return (tuple(rules.ports.get(role, ())), tuple(rules.may_fail.get(role, ()))) if rules else ((), ())
+        if rules is None:
+            return Rules()
+        return Rules(tuple(rules.ports.get(role, ())), tuple(rules.may_fail.get(role, ())), rules.follow.get(role, {}))
 
     # -- what the steps share ------------------------------------------------------------------------------------
 
@@ -278,7 +298,29 @@ class Engine:
             verified = self.check(images, meaning, "", name)
             return {node: result.message for node, result in verified.nodes.items() if not result.ok}
 
-        return Rollout(self.deployment, self.platform, self.progress, check)
+        def follow(images: t.Mapping[str, str]) -> dict[str, str]:
+            nodes = [self.deployment.node(name) for name in images]
+            directories = {
+                node.name: pushed(self.rules(node.role, images[node.name], meaning).follow) for node in nodes
+            }
+            return self._give({name: each for name, each in directories.items() if each})
+
+        return Rollout(self.deployment, self.platform, self.progress, check, follow)
+
+    def _give(self, follows: t.Mapping[str, Follows]) -> dict[str, str]:
+        """Push to nodes that boot what they follow: those for which that failed, and why."""
+        if not follows:
+            return {}
+        with self.followers(self.deployment.boot_timeout) as followers:
+            followers.fetch(follows)
+            outcomes = followers.bring(follows, self.teller("config", follows))
+        return {name: outcome.message for name, outcome in outcomes.items() if not outcome.ok}
+
+    def followers(self, wait: float) -> Followers:
+        """Those who are told what directories follow. :param wait: seconds for a node to answer."""
+        from .follow import Followers  # with paramiko, which most steps do without
+
+        return Followers(self.deployment, self.platform, self.keys, wait)
 
     def write_access(self) -> None:
         """``ssh_config`` and ``known_hosts`` for every node of the deployment that has an address."""

@@ -18,19 +18,25 @@ from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
 Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, str]]
+#: The same, of what boots without what it follows.
+Follow = t.Callable[[t.Mapping[str, str]], t.Mapping[str, str]]
 
 
 class Rollout:
     """One batch of a deployment, on its platform.
 
     :param check: takes node → identity, and a name for the results.
+    :param follow: takes node → identity of nodes that boot, and brings their directories to what is pushed to them.
     """
 
-    def __init__(self, deployment: Deployment, platform: Platform, progress: Progress, check: Check) -> None:
+    def __init__(
+        self, deployment: Deployment, platform: Platform, progress: Progress, check: Check, follow: Follow
+    ) -> None:
         self.deployment = deployment
         self.platform = platform
         self.progress = progress
         self.check = check
+        self.follow = follow
 
     def switch(self, waves: t.Sequence[t.Sequence[Target]]) -> dict[str, NodeResult]:
         """Boot the targets. Each wave but the last is checked; after one that fails, the others are left alone."""
@@ -59,6 +65,9 @@ class Rollout:
         for turn in range(retries + 1):
             outcomes.update(self.platform.switch(wave, tell))
             started = {target.node.name: target.image.identity for target in wave if outcomes[target.node.name].ok}
+            for name, message in self.follow(started).items():
+                outcomes[name] = replace(outcomes[name], ok=False, message=message)
+                del started[name]
             if (checked or retries) and started:
                 for name, message in self.check(started, "switch").items():
                     outcomes[name] = replace(outcomes[name], ok=False, message=message)
@@ -109,7 +118,9 @@ class Rollout:
                 for name in wave
                 if name in served and outcomes[name].ok and outcomes[name].changed
             }
-            wrong = dict(self.check(booted, "revert" if number == 1 else f"revert-{number}")) if booted else {}
+            wrong = dict(self.follow(booted))
+            whole = {name: identity for name, identity in booted.items() if name not in wrong}
+            wrong |= self.check(whole, "revert" if number == 1 else f"revert-{number}") if whole else {}
             wrong |= self.platform.confirm([self.deployment.node(name) for name in booted if name not in wrong])
             for name, message in wrong.items():
                 outcomes[name] = replace(outcomes[name], ok=False, message=f"reverted, but: {message}")

@@ -102,12 +102,14 @@ class Settlement:
         :param outcomes: of nodes that are no hosts.
         """
         healed = self.journal.verified.healed if self.journal.verified else []
+        checked = self.journal.verified.nodes if self.journal.verified else {}
         switched = self.journal.switched or {}
         results = {}
         for name in self.plan.batch:
             message = self.failures.get(name, "was not well: booted again" if name in healed else "")
             changed = name in healed or (name in switched and switched[name].changed)
-            results[name] = NodeResult(name not in self.failures, changed, message)
+            follow = checked[name].follow if name in checked else {}
+            results[name] = NodeResult(name not in self.failures, changed, message, follow=follow)
         results.update(outcomes)
         return results
 
@@ -133,6 +135,7 @@ class Settlement:
                     nodes={node.name: node.role for node in nodes},
                     ports=plan.composition.ports,
                     may_fail=plan.composition.may_fail,
+                    follow=plan.composition.follow,
                     test_script=plan.composition.test_script,
                     places={node.name: Located(node.index, node.address) for node in nodes},
                     composition_name=plan.composition.name,

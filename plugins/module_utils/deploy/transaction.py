@@ -16,6 +16,7 @@ from ..errors import ComposeError, InputError, nearest
 from ..images.packages import versions
 from ..model.boot import Seen, Target
 from ..model.deployment import Node
+from ..model.follow import Follows, pushed
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
@@ -72,6 +73,9 @@ class Transaction:
                 self.progress.say(f"plan {node.name}: its document is not compared: {why}")
         roles = sorted({node.role for node in engine.nodes})
         desired = None if wish.release is not None else engine.desired.composed(roles)
+        if desired is not None and desired.meaning.follow:
+            known = [node for node in engine.nodes if node.name not in engine.deployment.unreadable]
+            problems += _lacking(known, desired.meaning.follow)
         refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)
@@ -218,8 +222,19 @@ class Transaction:
         targets = [] if journal.problem else self._targets(journal.plan)
         if not targets:
             return StepResult(False)
+        self._require_followed(journal.plan, [target.node for target in targets])
         acquired = self.engine.platform.acquire()
         return StepResult(self.engine.platform.stage(targets) or acquired)
+
+    def _require_followed(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
+        """:raises ComposeError: what is to be pushed to nodes cannot be had, so that they would boot without it."""
+        engine = self.engine
+        rules = {node.name: engine.rules(node.role, plan.image(node.name), plan.composition) for node in nodes}
+        follows = {name: each for name, rule in rules.items() if (each := pushed(rule.follow))}
+        if follows:
+            with engine.followers(0) as followers:
+                problems = followers.fetch(follows)
+            refuse([Problem(message, node=name, step="stage") for name, message in problems.items()])
 
     def _targets(self, plan: Plan) -> list[Target]:
         """The nodes that the plan switches, with image and document."""
@@ -362,6 +377,20 @@ class Transaction:
     def give_up(self, problem: str) -> None:
         """An earlier step came to nothing, in whatever way: the run settles for that."""
         self.journal.write(replace(self.journal.read(), problem=problem))
+
+
+def _lacking(nodes: t.Iterable[Node], follow: t.Mapping[str, Follows]) -> list[Problem]:
+    """Which nodes have no secret to log in to what they follow. :param nodes: whose secrets are known."""
+    return [
+        Problem(
+            f"roles.{node.role}.follow.{path}: no secret {each.secret!r}, which is to log in to {each.repository}",
+            node=node.name,
+            remedy="give the role that secret in the deployment file, below 'secrets'",
+        )
+        for node in nodes
+        for path, each in follow.get(node.role, {}).items()
+        if each.secret and not node.secrets.get(each.secret)
+    ]
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ..model.composition import Distribution, Role, Volume
+from ..model.follow import Follow
 
 
 class _Mounted(t.TypedDict):
@@ -26,10 +27,25 @@ class VolumeAttributes(_Mounted, total=False):
     mode: str
 
 
+class _Followed(t.TypedDict):
+    repository: str
+    revision: str
+
+
+class FollowAttributes(_Followed, total=False):
+    """A directory that follows a git repository, as :class:`Follow`."""
+
+    check: str
+    reload: str
+    every: str
+    secret: str
+
+
 class RoleAttributes(t.TypedDict, total=False):
     """Of a role, those that are read here; an evaluation on the builder's side reads the others."""
 
     file: str
+    follow: t.Mapping[str, FollowAttributes]
     kernel: str | None
     mayFail: t.Sequence[str]
     packages: t.Sequence[str]
@@ -69,6 +85,7 @@ def roles_of(attributes: Attributes) -> dict[str, Role]:
             ports=tuple(role.get("ports", ())),
             may_fail=tuple(role.get("mayFail", ())),
             volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
+            follow={path: Follow(**followed) for path, followed in role.get("follow", {}).items()},
         )
         for name, role in attributes["roles"].items()
     }

@@ -70,6 +70,12 @@ def not_a_mount(path: str) -> str | None:
     return _not_a_path(path)
 
 
+def is_below(path: str, directory: str) -> bool:
+    """Whether an absolute path is in a directory, or is that itself."""
+    path, directory = _real(path), _real(directory)
+    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+
+
 def _not_a_path(path: str) -> str | None:
     for directory in _RUNTIME:
         if _is_of(path, (directory,)):

@@ -12,6 +12,7 @@ from ..errors import InputError, nearest
 from ..libraries import missing_library
 from . import values
 from .attributes import Attributes
+from .follow import follow_errors
 from .names import is_host_name, is_role_name, label_of
 from .reserved import not_a_file, not_a_mount
 from .units import PATTERN
@@ -62,6 +63,17 @@ VOLUME = _object(
     },
     required=["mount"],
 )
+FOLLOW = _object(
+    {
+        "repository": TEXT,
+        "revision": TEXT,
+        "check": TEXT,
+        "reload": TEXT,
+        "every": {"type": "string", "pattern": r"^[1-9][0-9]{0,4}(?:s|min|h|d)$"},
+        "secret": {"type": "string", "pattern": r"^\S.*$"},
+    },
+    required=["repository", "revision"],
+)
 # The name becomes the serial number of a virtio disk: 20 characters.
 VOLUMES = _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME)
 PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
@@ -78,6 +90,7 @@ ROLE = _object(
         "description": TEXT,
         "packages": _list(PACKAGE),
         "files": _named(PATH, FILE),
+        "follow": _named(PATH, FOLLOW),
         "units": _named(r"[\w@:.\\-]+\.(?:service|socket|timer|path|mount|automount|target|slice|swap)", UNIT),
         "users": _named(USER, LOGIN),
         "kernel": {**PACKAGE, "type": ["string", "null"]},
@@ -212,6 +225,7 @@ def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
             refused = not_a_file(f"/etc/systemd/system/{unit}")
             if refused:
                 errors.append(f"roles.{name}.units.{unit}: {refused}")
+        errors += follow_errors(name, role)
         if role.get("kernel") is None and role.get("kernelModules"):
             errors.append(f"roles.{name}.kernelModules: needs a kernel")
     return errors

@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .follow import Follows
+
 #: How many, or which, machines have a role: ``None`` (one, named like the role), a count, or the names.
 Distribution = t.Union[None, int, list[str]]
 
@@ -47,6 +49,8 @@ class Role:
     may_fail: tuple[str, ...] = ()
     #: Package → version, of all that is in the image; empty where that is known only after a build.
     packages: t.Mapping[str, str] = field(default_factory=dict)
+    #: Directories that follow a git repository, by path.
+    follow: Follows = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .follow import Follows
+
 #: What may happen to a node. ``refresh``: the running node is told its new peers; no reboot.
 ACTIONS = ("keep", "refresh", "create", "replace", "retire")
 #: Those that boot an image.
@@ -46,6 +48,8 @@ class Meaning:
     #: Units, or patterns for them, by role, whose failure counts for nothing.
     may_fail: dict[str, list[str]]
     test_script: str
+    #: Role → directories that follow a git repository, by path.
+    follow: dict[str, Follows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

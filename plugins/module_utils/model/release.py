@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .follow import Follows
 from .free import Parameters
 
 
@@ -60,6 +61,8 @@ class Release:
     composition_name: str = ""
     #: Role → units, or patterns for them, whose failure counted for nothing.
     may_fail: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: Role → directories that follow a git repository, by path.
+    follow: t.Mapping[str, Follows] = field(default_factory=dict)
     #: Node → identity of its image, where that is not the image of its role: the node waits for its turn, or went back
     #: alone.
     node_images: t.Mapping[str, str] = field(default_factory=dict)

@@ -43,7 +43,7 @@ class CheckDetails:
 class Check:
     """The result of one check."""
 
-    #: ``reachable``, ``identity``, ``units``, ``port N``, ``testScript``, ``testScript: SUBTEST``.
+    #: ``reachable``, ``identity``, ``units``, ``port N``, ``follow PATH``, ``testScript``, ``testScript: SUBTEST``.
     name: str
     ok: bool
     #: Null where the result belongs to no node, or to an unknown one.
@@ -54,6 +54,8 @@ class Check:
     seconds: float = 0.0
     #: Of a failed test script.
     details: CheckDetails = field(default_factory=CheckDetails)
+    #: Commit that a directory is at which follows a git repository; empty for all else.
+    revision: str = ""
 
     def __str__(self) -> str:
         return f"{self.node}: {self.words}" if self.node else self.words

@@ -73,6 +73,8 @@ class NodeResult:
     spared: bool = False
     #: Where ``message`` comes from, as far as that is known.
     problem: t.Optional[Problem] = None
+    #: Directories that follow a git repository → commit that they are at.
+    follow: t.Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

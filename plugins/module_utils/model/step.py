@@ -105,7 +105,7 @@ class Built(StepResult):
 
 @dataclass(frozen=True)
 class Fared(StepResult):
-    """How nodes fared: result of `deployment_switch` and of `deployment_destroy`."""
+    """How nodes fared: result of `deployment_switch`, `deployment_destroy` and `config_push`."""
 
     #: By name.
     nodes: t.Mapping[str, NodeResult]
@@ -198,6 +198,8 @@ class NodeAudit:
     message: str
     #: Identity of the image; empty if it is not known.
     image: str
+    #: Directories that follow a git repository → commit that they are at.
+    follow: t.Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,10 @@ class NodeDrift:
     users: Changes = field(default_factory=Changes)
     #: Why somebody has broken the seal, who and when.
     unsealed: t.Sequence[str] = ()
+    #: Directories that follow a git repository → commit that they are at.
+    follow: t.Mapping[str, str] = field(default_factory=dict)
+    #: Those of them that differ from their commit → what of them differs.
+    edited: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -346,6 +352,7 @@ RESULTS: t.Mapping[str, type[StepResult]] = {
     "composition_evaluate": Evaluated,
     "composition_info": Evaluated,
     "composition_lock": Locked,
+    "config_push": Fared,
     "deployment_destroy": Fared,
     "deployment_plan": Planned,
     "deployment_settle": Settled,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shlex
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..model.follow import Follows
 from ..model.image import IDENTITY_FILE, SYSTEM_LINK
 from .output import Output
 
@@ -19,6 +20,8 @@ LISTED, EXPLAINED, LINES, WIDTH = 200, 10, 3, 300
 
 #: Where a node has a line for each task that changed it though it was sealed. Gone when it boots again.
 UNSEALED = "/run/compose/unsealed"
+#: The program of images with directories that follow a git repository.
+FOLLOW = "/usr/lib/compose/follow"
 
 #: What is known of a node, by key: one fact per line, ``KEY VALUE``.
 Facts = t.Mapping[str, t.Sequence[str]]
@@ -59,6 +62,7 @@ for port in $ports; do
   done
 done
 if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
+if [ -x {follow} ]; then {follow} report; fi
 echo "state $state"
 """
 
@@ -73,6 +77,8 @@ class Expected:
     address: str | None = None
     #: Units, or patterns for them, whose failure is told but counts for nothing.
     may_fail: t.Sequence[str] = ()
+    #: Directories that follow a git repository, by path.
+    follow: Follows = field(default_factory=dict)
 
 
 def probe(expected: Expected, *, wait: bool) -> str:
@@ -84,6 +90,7 @@ def probe(expected: Expected, *, wait: bool) -> str:
         "identity_file": shlex.quote(IDENTITY_FILE),
         "system_link": SYSTEM_LINK,
         "unsealed": UNSEALED,
+        "follow": FOLLOW,
         "identity": shlex.quote(expected.identity),
         "wait": "1" if wait else "0",
         "grace": str(PORT_GRACE if wait else 0),

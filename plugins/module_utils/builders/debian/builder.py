@@ -55,6 +55,9 @@ PARTS: t.Mapping[str, tuple[str, ...]] = {
 #: What builds need whatever the user's nix.conf says: they mount file systems and set owners.
 REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-derivation": "false"}
 
+#: Packages of a role with directories that pull what they follow.
+PULLS = ("ca-certificates", "git")
+
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
 
@@ -76,7 +79,11 @@ class _Evaluated:
 
     def wanted(self, role: str) -> Wanted:
         attributes = self.attributes["roles"][role]
-        return Wanted(tuple(attributes.get("packages", ())), attributes.get("kernel"))
+        packages = dict.fromkeys(attributes.get("packages", ()))
+        for followed in attributes.get("follow", {}).values():
+            if followed.get("every"):
+                packages.update(dict.fromkeys(PULLS))
+        return Wanted(tuple(packages), attributes.get("kernel"))
 
     def stale(self, role: str) -> list[str]:
         """Why the role cannot be built from the lock."""
