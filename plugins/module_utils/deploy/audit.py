@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a deployment has packages that advisories are about. PRIVATE to the collection.
 
-Answers from the package lists of the images; nothing is asked of the nodes but what image they run, by the platform.
+Answers from the package lists of the images. What image nodes run, the platform is asked; what they follow, they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from .engine import Engine
 
 #: Names that a cell of the table or a message has at most, and lines that the table has on what is not known.
 SHOWN, UNKNOWN = 5, 20
+#: Seconds for a node to say what it follows.
+ANSWER = 10.0
 
 
 @dataclass
@@ -64,12 +66,14 @@ def audit(engine: Engine, data: t.Any) -> Audited:
         for finding in {finding for each in identities for finding in images.get(each, ())}:
             at(finding).releases.append(number)
     nodes = {}
-    for name, identity in _running(engine).items():
+    running = _running(engine)
+    revisions = _revisions(engine, running, unknown)
+    for name, identity in running.items():
         if identity not in images:
             unknown.append(f"node {name}: its image {identity or '(unknown)'} is not here")
         for finding in images.get(identity, ()):
             at(finding).nodes.append(name)
-        nodes[name] = _word(identity, images.get(identity))
+        nodes[name] = _word(identity, images.get(identity), revisions.get(name, {}))
     rows = [Occurrence(**vars(finding), **vars(places)) for finding, places in sorted(found.items())]
     return Audited(
         changed=False,
@@ -78,7 +82,7 @@ def audit(engine: Engine, data: t.Any) -> Audited:
         nodes=nodes,
         failed_nodes=sorted(name for name, word in nodes.items() if not word.ok),
         unknown=unknown,
-        table=[f"deployment {engine.deployment.name}:", *_table(rows), *_caveats(unknown)],
+        table=[f"deployment {engine.deployment.name}:", *_table(rows), *_followed(revisions), *_caveats(unknown)],
     )
 
 
@@ -141,13 +145,39 @@ def _running(engine: Engine) -> dict[str, str]:
     }
 
 
-def _word(identity: str, findings: t.Sequence[Finding] | None) -> NodeAudit:
+def _revisions(engine: Engine, running: t.Mapping[str, str], unknown: list[str]) -> dict[str, dict[str, str]]:
+    """Node → directory that follows a git repository → the commit that it is at, as the node itself says."""
+    current = engine.releases.current()
+    rules = {
+        node.name: engine.rules(node.role, running[node.name], current)
+        for node in engine.nodes
+        if current and running.get(node.name)
+    }
+    names = [name for name, rule in rules.items() if rule.follow]
+    if not names:
+        return {}
+    with engine.followers(ANSWER) as followers:
+        said = followers.ask(names)
+    unknown += [f"node {name}: what it follows: {each.message}" for name, each in said.items() if not each.ok]
+    return {name: dict(each.follow) for name, each in said.items()}
+
+
+def _followed(revisions: t.Mapping[str, t.Mapping[str, str]]) -> list[str]:
+    """Lines for people: each commit once, with its nodes."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, directories in revisions.items():
+        for path, commit in directories.items():
+            found.setdefault((path, commit), []).append(name)
+    return [f"{path} is at {commit}: {_names(names)}" for (path, commit), names in sorted(found.items())]
+
+
+def _word(identity: str, findings: t.Sequence[Finding] | None, follow: t.Mapping[str, str]) -> NodeAudit:
     """What there is to say of a node that has this image."""
     if findings is None:
         message = f"its image {identity or '(unknown)'} is not here, so that nobody knows what is in it"
     else:
         message = _names([f"{each.advisory} ({each.package} {each.version})" for each in findings], ", ")
-    return NodeAudit(not message, message, identity)
+    return NodeAudit(not message, message, identity, follow)
 
 
 def _table(rows: t.Sequence[Occurrence]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 import typing as t
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from ..checks.follow import COMMIT, followed
@@ -44,7 +44,7 @@ _Key = tuple[str, str, str]
 class _Fetched:
     """What a repository has, or why that is not known."""
 
-    repository: Repository
+    repository: Repository | None
     commit: str = ""
     archive: bytes = b""
     problem: str = ""
@@ -75,9 +75,8 @@ def push(engine: Engine, *, pretend: bool) -> Fared:
             bad = [name for name in wave if not nodes[name].ok]
             if bad and number < len(waves):
                 message = f"left as it was: {bad[0]} failed before its turn"
-                nodes.update(
-                    (name, NodeResult(False, message=message, left=True)) for later in waves[number:] for name in later
-                )
+                later = [name for others in waves[number:] for name in others]
+                nodes.update(dict.fromkeys(later, NodeResult(False, message=message, left=True)))
                 break
         return Fared(any_changed(nodes), nodes, failed(nodes), followers.diffs())
 
@@ -113,21 +112,49 @@ class Followers:
             for path, follow in pushed(directories).items():
                 key = self._key(name, follow)
                 if key not in self._fetched:
-                    self._fetched[key] = self._fetch(follow, key[-1])
+                    self._fetched[key] = self._fetch(name, follow, key[-1])
                 if self._fetched[key].problem:
                     problems[name] = f"{path}: {self._fetched[key].problem}"
         return problems
 
-    def _fetch(self, follow: Follow, secret: str) -> _Fetched:
+    def _fetch(self, name: str, follow: Follow, secret: str) -> _Fetched:
+        if follow.secret and not secret:
+            why = self._deployment.unreadable.get(name, f"there is no secret {follow.secret!r}")
+            return _Fetched(None, problem=f"{follow.repository}: {why}")
         self._platform.progress.say(f"config: fetching {follow.revision} of {follow.repository}")
-        found = _Fetched(Repository(follow.repository, secret))
-        self._closing.callback(found.repository.close)
+        repository = Repository(follow.repository, secret)
+        self._closing.callback(repository.close)
+        found = _Fetched(repository)
         try:
-            found.commit = found.repository.fetch(follow.revision)
-            found.archive = found.repository.archive(found.commit)
+            found.commit = repository.fetch(follow.revision)
+            found.archive = repository.archive(found.commit)
         except ComposeError as error:
             found.problem = error.message
         return found
+
+    def ask(self, names: t.Sequence[str]) -> dict[str, NodeResult]:
+        """What nodes say that they are at."""
+
+        def act(name: str) -> NodeResult:
+            with self._connected(name) as connection:
+                return NodeResult(
+                    follow={path: told.revision for path, told in _ask(connection).items() if told.revision}
+                )
+
+        return per_node(names, act, lambda *told: None, step="config", parallel=PARALLEL)
+
+    @contextmanager
+    def _connected(self, name: str) -> t.Iterator[Connection]:
+        node = self._deployment.node(name)
+        connection = self._platform.shell(node) or connect(name, self._platform.endpoint(node), self._keys)
+        try:
+            self._waiting[name] = connection
+            connection.open(self._wait)
+            self._waiting.pop(name)
+            yield connection
+        finally:
+            self._waiting.pop(name, None)
+            connection.close()
 
     def bring(self, follows: t.Mapping[str, Follows], tell: Tell, *, pretend: bool = False) -> dict[str, NodeResult]:
         """Bring nodes to what was fetched.
@@ -136,16 +163,8 @@ class Followers:
         """
 
         def act(name: str) -> NodeResult:
-            node = self._deployment.node(name)
-            connection = self._platform.shell(node) or connect(name, self._platform.endpoint(node), self._keys)
-            try:
-                self._waiting[name] = connection
-                connection.open(self._wait)
-                self._waiting.pop(name)
+            with self._connected(name) as connection:
                 return self._bring(name, connection, follows[name], pretend=pretend)
-            finally:
-                self._waiting.pop(name, None)
-                connection.close()
 
         with watching(self._platform, lambda: dict(self._waiting), self._platform.progress):
             return per_node(follows, act, tell, step="config", parallel=PARALLEL)
@@ -199,12 +218,18 @@ class Followers:
         found = []
         for fetched in self._fetched.values():
             for path, old in sorted(fetched.before):
-                texts = fetched.repository.changed(old, fetched.commit) if old else {}
+                texts = fetched.repository.changed(old, fetched.commit) if old and fetched.repository else {}
                 before, after = (
                     "".join(f"{name}:\n{pair[side]}" for name, pair in sorted(texts.items())) for side in (0, 1)
                 )
-                headers = (f"{path} at {_short(commit)}" for commit in (old, fetched.commit))
-                found.append(Diff(*headers, before or f"{_short(old)}\n", after or f"{fetched.commit[:COMMIT]}\n"))
+                found.append(
+                    Diff(
+                        f"{path} at {_short(old)}",
+                        f"{path} at {_short(fetched.commit)}",
+                        before or f"{_short(old)}\n",
+                        after or f"{_short(fetched.commit)}\n",
+                    )
+                )
         return found
 
     def _key(self, name: str, follow: Follow) -> _Key:

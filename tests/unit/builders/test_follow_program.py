@@ -211,7 +211,7 @@ def test_a_secret_is_on_no_command_line(node: Node) -> None:
     bin_.mkdir()
     (bin_ / "git").write_text(
         f'#!/bin/sh\necho "$@" >>{node.root}/lines; echo $GIT_SSH_COMMAND >>{node.root}/lines\n'
-        f"cat {node.root}/run/follow-*/key >{node.root}/key; stat -c %a {node.root}/run/follow-*/key >>{node.root}/key\n"
+        f"cd {node.root}/run/follow-*; cat key >{node.root}/key; stat -c %a key >>{node.root}/key\n"
         f"$GIT_ASKPASS \"Password for 'https://x'\" >{node.root}/password\n"
         f"$GIT_ASKPASS \"Username for 'https://x'\" >{node.root}/user\nexit 1\n"
     )

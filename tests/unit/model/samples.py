@@ -23,6 +23,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     NodeDocument,
     Peer,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follow
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import (
     Image,
     ImageFile,
@@ -53,12 +54,13 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmo
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried
 
 VOLUMES = {"data": Volume("/var/lib/db", 2048, "db", "staff", "0700")}
+FOLLOW = {"db": {"/etc/db": Follow("https://a/b", "main", "c %s", "r", "5min", "key")}}
 COMPOSITION = Composition(
     name="web",
     builder="debian",
     path="/c/web",
     digest="abc",
-    roles={"db": Role("db", "identity", (5432,), VOLUMES, False, ("a*.service",), {"bash": "5.2"})},
+    roles={"db": Role("db", "identity", (5432,), VOLUMES, False, ("a*.service",), {"bash": "5.2"}, FOLLOW["db"])},
     distribution={"db": 1, "web": ["a", "b"], "admin": None},
     test_script="start_all()",
     revision="1234-dirty",
@@ -124,7 +126,9 @@ DOCUMENT = NodeDocument(
     domain="example",
 )
 BOOT = Boot("nspawn", IMAGE, DOCUMENT, "aa-bb", {"memory": 512})
-MEANING = Meaning({"db": "h-web-db"}, "web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()")
+MEANING = Meaning(
+    {"db": "h-web-db"}, "web", "abc", "1234", {"db": [5432]}, {"db": ["a*.service"]}, "start_all()", FOLLOW
+)
 RELEASE = Release(
     number=3,
     deployment="site",
@@ -140,10 +144,11 @@ RELEASE = Release(
     places={"db1": Located(1, "10.1.0.1"), "db2": Located(2, None)},
     composition_name="web",
     may_fail={"db": ["a*.service"]},
+    follow=FOLLOW,
     node_images={"db2": "h-web-old"},
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
-RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM)
+RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM, {"/etc/db": "ab"})
 PLAN = Plan(
     batch=["db1", "db2"],
     steps={
@@ -191,7 +196,7 @@ REPORT = ReportDocument(
     failed_nodes=["db1"],
     problem="testScript: no",
     script=ScriptReport(False, True, "line 1", 1, "db1"),
-    checks=[Check("testScript", False, "db1", "line 1", 1.5, CheckDetails(1, "x()", [2], "false", 1, "no"))],
+    checks=[Check("testScript", False, "db1", "line 1", 1.5, CheckDetails(1, "x()", [2], "false", 1, "no"), "ab")],
     evidence={"db1": {"journal": "no"}},
 )
 DIFF = step.Diff("nodes", "nodes", "db1: old", "db1: new")
@@ -203,7 +208,7 @@ RESULTS: t.Mapping[str, step.StepResult] = {
         changed=False,
         affected=True,
         findings=[step.Occurrence("CVE-1", "bash", "5.1", ["db"], ["h-web-db"], [1, 2], ["db1"])],
-        nodes={"db1": step.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db")},
+        nodes={"db1": step.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db", {"/etc/db": "ab"})},
         failed_nodes=["db1"],
         unknown=["image x: it has no list of packages"],
         table=["deployment site:"],
@@ -211,6 +216,7 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "composition_evaluate": EVALUATED,
     "composition_info": EVALUATED,
     "composition_lock": step.Locked(True, "/c/web/compose.lock.json", [DIFF]),
+    "config_push": step.Fared(True, NODES, ["db1"], [DIFF]),
     "deployment_destroy": step.Fared(True, NODES, ["db1"], [DIFF]),
     "deployment_plan": step.Planned(
         changed=True,
@@ -238,6 +244,8 @@ RESULTS: t.Mapping[str, step.StepResult] = {
                 units=step.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
                 users=step.Changes([], ["bob"], []),
                 unsealed=["'disk full' by me@here"],
+                follow={"/etc/db": "ab"},
+                edited={"/etc/db": ["a"]},
             )
         },
         failed_nodes=["db1"],
