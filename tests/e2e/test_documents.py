@@ -26,6 +26,7 @@ RUN: dict[str, dict[str, t.Any]] = {
 AROUND: dict[str, dict[str, t.Any]] = {
     "composition_evaluate": {},
     "composition_info": {},
+    "config_push": {},
     "nxc_export": {},
     "audit_info": {"advisories": {"id": "CVE-1", "package": "libc6", "versions": ["> 0"]}},
     "drift_info": {"ignore": {"/opt/*": "a test"}},

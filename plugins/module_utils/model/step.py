@@ -193,6 +193,8 @@ class Occurrence:
 class NodeAudit:
     """What there is to say of the image of a node."""
 
+    brief: t.ClassVar[bool] = True
+
     ok: bool
     #: What affects it, or why that is not known.
     message: str

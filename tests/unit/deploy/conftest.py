@@ -20,6 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, NodeDocument
+from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follows
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
@@ -52,6 +53,8 @@ class Site:
     test_script: str = ""
     #: TCP ports of every role, as the composition has it now.
     ports: tuple[int, ...] = ()
+    #: Directories of every role that follow a git repository, as the composition has them now.
+    follow: Follows = field(default_factory=dict)
     #: Identity of an image → the ports that its nodes listen on.
     listens: dict[str, set[int]] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -118,7 +121,10 @@ class Stub(Builder):
     site: t.ClassVar[Site]
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
-        roles = {name: Role(name, identity, ports=self.site.ports) for name, identity in self.site.means.items()}
+        roles = {
+            name: Role(name, identity, ports=self.site.ports, follow=self.site.follow)
+            for name, identity in self.site.means.items()
+        }
         digest = "-".join([*self.site.means.values(), self.site.test_script])
         return Composition("site", self.name, path, digest, roles, test_script=self.site.test_script)
 
