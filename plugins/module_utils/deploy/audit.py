@@ -159,7 +159,7 @@ def _revisions(engine: Engine, running: t.Mapping[str, str], unknown: list[str])
     with engine.followers(ANSWER) as followers:
         said = followers.ask(names)
     unknown += [f"node {name}: what it follows: {each.message}" for name, each in said.items() if not each.ok]
-    return {name: dict(each.follow) for name, each in said.items()}
+    return {name: dict(said[name].follow) for name in names}
 
 
 def _followed(revisions: t.Mapping[str, t.Mapping[str, str]]) -> list[str]:

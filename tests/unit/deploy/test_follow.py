@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.follow import push
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Limit
@@ -194,3 +195,13 @@ def test_a_commit_that_is_pinned_is_checked(rack: Site, nodes: Nodes) -> None:
     found = rack.engine().verify("current")
     assert found.failed_nodes == ["web2"]
     assert f"follow {PATH}: is at aaaaaaaaaaaa, expected {commit[:12]}" in found.nodes["web2"].message
+
+
+def test_an_audit_says_which_commit_nodes_are_at(rack: Site, nodes: Nodes) -> None:
+    commit = nodes.commit("one\n")
+    rack.deploy()
+    rack.silent.add("web2")
+    found = audit(rack.engine(), {"id": "CVE-1", "package": "x", "versions": ["> 0"]})
+    assert found.nodes["web1"].follow == {PATH: commit}
+    assert f"{PATH} is at {commit}: web1 web3" in found.table
+    assert "node web2: what it follows: config, web2: no answer" in found.unknown
