@@ -147,6 +147,13 @@ options:
         V(refuse) fails the inventory source, V(warn) goes on with what it says.
     type: str
     default: refuse
+  trust:
+    description:
+      - Whether the composition may read all files that the user who deploys may, read variables of the environment, and
+        fetch, when it is evaluated; which every reading of the inventory does. Without this word, compositions of the
+        builder V(debian) have their own directory only.
+    type: bool
+    default: false
   adopt_data:
     description:
       - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this
@@ -297,7 +304,9 @@ class InventoryModule(BaseInventoryPlugin):
         composition = None
         try:
             try:
-                composition = load(where, setup, builder(SUPPORT, Progress(), builder_options))
+                composition = load(
+                    where, setup, builder(SUPPORT, Progress(), builder_options, trusted=options["trust"])
+                )
             except (ComposeError, OSError) as error:
                 raise InputError(f"{path}: composition: {error}") from error
             if is_stale(composition):

@@ -21,6 +21,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
     "list": ((list, str), "a list"),
     "dict": ((Mapping,), "a mapping"),
+    "bool": ((bool,), "true or false"),
     "raw": ((str, Mapping), "a name, or a mapping with a name and options"),
 }
 
@@ -41,7 +42,7 @@ def _typed(key: str, value: object, kind: str, path: str) -> object:
     kinds, expected = _KINDS[kind]
     if key == "sealed" and value is False:  # what YAML makes of the word
         return "off"
-    if isinstance(value, bool):  # which would pass for a number or a string
+    if isinstance(value, bool) and kind != "bool":  # which would pass for a number or a string
         raise InputError(f"{path}: {key} is {value!r}, as YAML reads yes, no, on and off; expected {expected}")
     digits = isinstance(value, str) and value.isdigit() and int in kinds
     if value is not None and not digits and not isinstance(value, kinds):
