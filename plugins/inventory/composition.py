@@ -147,6 +147,13 @@ options:
         V(refuse) fails the inventory source, V(warn) goes on with what it says.
     type: str
     default: refuse
+  trust:
+    description:
+      - Whether the composition may read all files that the user who deploys may, read variables of the environment, and
+        fetch, when it is evaluated; which every reading of the inventory does. Without this word, compositions of the
+        builder V(debian) have their own directory only.
+    type: bool
+    default: false
   adopt_data:
     description:
       - Nodes that may take over data volumes which were made for another role, composition or deployment. Without this
@@ -221,7 +228,6 @@ nodes:
 
 import os
 import typing as t
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ansible.errors import AnsibleError, AnsibleParserError
@@ -251,18 +257,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.regist
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import prepare, reached, sealed
+from ansible_collections.immutable.compose.plugins.plugin_utils.deployment_file import checked
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
 from ansible_collections.immutable.compose.plugins.plugin_utils.placement import others_of
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
-
-#: Type of an option → what YAML may have for it, and what people are told to write.
-KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "str": ((str, int, float), "a text"),
-    "int": ((int,), "a whole number"),
-    "list": ((list, str), "a list"),
-    "dict": ((Mapping,), "a mapping"),
-    "raw": ((str, Mapping), "a name, or a mapping with a name and options"),
-}
 
 #: What may happen to a composition.json that is older than its composition.
 STALE = ("refuse", "warn")
@@ -306,7 +304,9 @@ class InventoryModule(BaseInventoryPlugin):
         composition = None
         try:
             try:
-                composition = load(where, setup, builder(SUPPORT, Progress(), builder_options))
+                composition = load(
+                    where, setup, builder(SUPPORT, Progress(), builder_options, trusted=options["trust"])
+                )
             except (ComposeError, OSError) as error:
                 raise InputError(f"{path}: composition: {error}") from error
             if is_stale(composition):
@@ -354,21 +354,8 @@ class InventoryModule(BaseInventoryPlugin):
 
     def _options_of(self, loader: DataLoader, path: str) -> dict[str, t.Any]:
         """The options as plain data. Strings of the file were never trusted as templates."""
-        config = loader.load_from_file(path, cache="none")
-        if not isinstance(config, Mapping):
-            raise InputError(f"{path}: expected a mapping, with 'plugin: {self.NAME}'")
-        values.known(config, self.option_definitions, path, "key of a deployment file")
-        for key, value in config.items():
-            kinds, expected = KINDS[self.option_definitions[key].get("type", "str")]
-            if key == "sealed" and value is False:
-                config = {**config, key: "off"}
-                continue
-            if isinstance(value, bool):  # which would pass for a number or a string
-                raise InputError(f"{path}: {key} is {value!r}, as YAML reads yes, no, on and off; expected {expected}")
-            if isinstance(value, str) and value.isdigit() and int in kinds:
-                continue
-            if value is not None and not isinstance(value, kinds):
-                raise InputError(f"{path}: {key} is {plain(value)!r}, expected {expected}")
+        kinds = {key: str(option.get("type", "str")) for key, option in self.option_definitions.items()}
+        config = checked(loader.load_from_file(path, cache="none"), self.NAME, kinds, path)
         try:
             self.set_options(direct=dict(config))
         except AnsibleError as error:

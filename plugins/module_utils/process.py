@@ -35,6 +35,7 @@ PACKAGES = {
     "nix-store": "nix-bin",
     "nsenter": "util-linux",
     "podman": "podman",
+    "prlimit": "util-linux",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "ssh": "openssh-client",

@@ -81,7 +81,7 @@ def main() -> int:
             raise SystemExit("the audit did not find what is there")
     ratio = min(ours) / min(reading)
     print(
-        f"audit: ours {min(ours):.2f} s ({len(result['findings'])} findings), only reading {min(reading):.2f} s",
+        f"audit: ours {min(ours):.2f} s ({len(result.findings)} findings), only reading {min(reading):.2f} s",
         file=sys.stderr,
     )
     print(f"bench audit {ratio:.1f} {GOAL} {'met' if ratio <= GOAL else 'short'}")

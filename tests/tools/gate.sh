@@ -114,22 +114,29 @@ unit() {
     [ ${#environments[@]} -eq 1 ] || once+=(tests/unit/travel)
     mapfile -t rest < <(git ls-files 'tests/unit/*test_*.py' | grep -vF "$(printf '%s/\n' "${once[@]}")")
     stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml" "${rest[@]}"
-    tests stage unit-programs "$newest" -n 3 "${elsewhere[@]}"
+    # The slowest file would be one process's alone.
+    tests stage unit-programs "$newest" -n 3 --dist worksteal "${elsewhere[@]}"
     for environment in "${environments[@]:1}"; do
-        # The slowest file would be one process's alone.
         tests stage "unit-${environment##*/}" "$environment" -n 3 --dist worksteal tests/unit \
             "${elsewhere[@]/#/--ignore=}"
     done
 }
 
-sanity() {
-    beside importer tests/tools/importer.sh
+# One after the other: ansible-test's environments are shared by the versions of ansible-core.
+sanity_tests() {
     # What does not depend on the version of ansible-core is looked at once.
-    local options=(--exclude tests/simulators/proxmox/records/)
+    local environment code=0 options=(--exclude tests/simulators/proxmox/records/)
     for environment in "${environments[@]}"; do
-        stage "sanity-${environment##*/}" tests/tools/ansible_test.sh "$environment" sanity "${options[@]}"
+        echo "== with $environment"
+        tests/tools/ansible_test.sh "$environment" sanity "${options[@]}" || code=$?
         options=(--skip-test changelog --skip-test pep8 --skip-test pylint --skip-test shellcheck --skip-test yamllint)
     done
+    return "$code"
+}
+
+sanity() {
+    beside importer tests/tools/importer.sh
+    beside sanity sanity_tests
 }
 
 smoke() {
@@ -234,8 +241,8 @@ for part in "$@"; do
     case $part in
         static) static ;;
         unit) unit ;;
-        sanity) sanity ;;
-        smoke) smoke && continue ;;  # beside the next part
+        sanity) sanity && continue ;;  # beside the next part
+        smoke) smoke && continue ;;
         contract) contract ;;
         backends) backends ;;
         e2e) e2e ;;

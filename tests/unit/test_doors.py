@@ -142,6 +142,7 @@ WRITTEN: set[str] = {
     "module_utils/describe/hostvars.py: to_hostvars()",
     "module_utils/describe/values.py: mapping()",
     "module_utils/describe/values.py: variables()",
+    "plugin_utils/deployment_file.py: checked()",
     "plugin_utils/nxc_distribution.py: with_distribution()",
     "plugin_utils/nxc_distribution.py: with_distribution(options)",
     "plugin_utils/way_out.py: from_counts(options)",

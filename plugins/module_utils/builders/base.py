@@ -21,15 +21,19 @@ class Builder(ABC):
 
     :param support: directory of the collection's own data files (``nix/``) on this host.
     :param given: options from the deployment file, by name.
+    :param trusted: the composition may read, and fetch, whatever this user may.
     """
 
     name: t.ClassVar[str]
     #: Options in the deployment file, by name.
     options: t.ClassVar[t.Mapping[str, Option]] = {}
 
-    def __init__(self, support: str, progress: Progress, given: Options | None = None) -> None:
+    def __init__(
+        self, support: str, progress: Progress, given: Options | None = None, *, trusted: bool = False
+    ) -> None:
         self.support = support
         self.progress = progress
+        self.trusted = trusted
         self._given = given or {}
 
     def option(self, name: str) -> t.Any:

@@ -99,7 +99,7 @@ class Engine:
         self.progress = progress
         self.state = deployment.state
         self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
-            support, progress, deployment.builder_options
+            support, progress, deployment.builder_options, trusted=deployment.trust
         )
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)

@@ -134,6 +134,7 @@ def parse(
         composition=composition.path,
         builder=composition.builder,
         builder_options=chosen(data["builder"], builders, path, "builder")[1],
+        trust=data.get("trust") is True,
         platform=platform.name,
         nodes=nodes,
         network=str(network),

@@ -34,7 +34,7 @@ _SHARED = (
     "verify_timeout",
 )
 #: The same, left out where there is none.
-_IF_ANY = ("domain", "broken")
+_IF_ANY = ("domain", "broken", "trust")
 #: Fields that are mappings or lists.
 _OF_PARTS = (
     "setup",

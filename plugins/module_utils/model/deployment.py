@@ -83,6 +83,8 @@ class Deployment:
     network: str = "10.87.0.0/16"
     #: Options of the builder.
     builder_options: Options = field(default_factory=dict)
+    #: The composition may read, and fetch, whatever the user who deploys may.
+    trust: bool = False
     #: git revision at which the composition is taken; empty: as its directory is now.
     revision: str = ""
     #: Directory, on the host that runs the deployment, where releases, keys and local machines are kept.

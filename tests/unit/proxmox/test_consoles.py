@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.waiting import last_words
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Lost
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import consoles, terminal
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -69,6 +70,24 @@ def test_what_a_node_says_while_it_is_waited_for(world: World, deployed: Proxmox
     wait_until(lambda: "panic" in words(deployed))
     assert words(deployed) == "Begin: mounting root\nKernel panic - not syncing: no root"
     assert words(deployed, 1) == ""
+
+
+def test_what_it_says_tells_that_a_node_is_not_coming_up(world: World, deployed: Proxmox) -> None:
+    says(world, PANIC)
+    nodes = deployed.deployment.nodes
+    wait_until(lambda: bool(deployed.lost(nodes)))
+    assert deployed.lost(nodes) == {"web1": Lost("its kernel has panicked", certain=False)}
+
+
+def test_what_the_boot_before_said_is_not_held_against_the_next_one(world: World, deployed: Proxmox) -> None:
+    says(world, PANIC)
+    nodes = deployed.deployment.nodes
+    wait_until(lambda: bool(deployed.lost(nodes)))
+    says(world, "login: ")
+    world.deploy(deployed, "two")
+    assert deployed.lost(nodes) == {}
+    wait_until(lambda: "login:" in words(deployed))
+    assert deployed.lost(nodes) == {}
 
 
 def test_it_is_kept_after_the_wait_without_secrets(world: World, deployed: Proxmox) -> None:

@@ -147,6 +147,10 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
+    def _within(self, path: str) -> list[str]:
+        """What a composition may read, see :meth:`Nix.evaluate`."""
+        return [] if self.trusted else [path, os.path.join(self.support, "debian")]
+
     def _evaluated(self, path: str, parameters: Parameters) -> _Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
@@ -159,11 +163,25 @@ class Debian(Builder):
             )
         lock = read_lock(path)
         try:
-            evaluated = self._nix.evaluate(self._file, "evaluation", self._arguments(path, parameters))
+            evaluated = self._nix.evaluate(
+                self._file, "evaluation", self._arguments(path, parameters), within=self._within(path)
+            )
         except EvaluationError as error:
-            raise EvaluationError(f"{file} does not evaluate:\n{error.message}") from None
+            said = f"{file} does not evaluate:\n{error.message}"
+            if "restricted mode" in error.message:
+                said += (
+                    f"\nA composition has {path} only: 'trust: true' in the deployment file lets it read and fetch "
+                    "whatever its user may"
+                )
+            raise EvaluationError(said) from None
         identities = evaluated.pop("identities")
         return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
+
+    def _paths(self, evaluated: _Evaluated, parameters: Parameters, formats: t.Sequence[str]) -> dict[str, str]:
+        """Role → store path of its bundle."""
+        arguments = self._arguments(evaluated.path, parameters, formats)
+        paths = self._nix.evaluate(self._file, "paths", arguments, within=self._within(evaluated.path))
+        return t.cast("dict[str, str]", paths)
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
@@ -208,12 +226,13 @@ class Debian(Builder):
             lacking = sorted(KERNEL_FORMATS.intersection(formats)) if evaluated.wanted(role).kernel is None else []
             if lacking:
                 raise InputError(f"roles.{role} has no kernel, so there is no image in format {', '.join(lacking)}")
-        paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
+        paths = self._paths(evaluated, parameters, formats)
         todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
         if todo:
             mirrors = self._check_host()
             arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
-            derivations = self._nix.instantiate(self._file, [f'images."{role}".bundle' for role in todo], arguments)
+            attributes = [f'images."{role}".bundle' for role in todo]
+            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self._within(evaluated.path))
             try:
                 self._realise(evaluated, lock, derivations, todo)
             except NixBuildError as error:
@@ -284,7 +303,7 @@ class Debian(Builder):
     ) -> dict[str, bool]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
-        paths = self._nix.evaluate(self._file, "paths", self._arguments(evaluated.path, parameters, formats))
+        paths = self._paths(evaluated, parameters, formats)
         return {role: self._nix.is_valid([paths[role]]) for role in roles}
 
     def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
@@ -314,7 +333,8 @@ class Debian(Builder):
         found = {}
         for role in roles:
             log = BuildLog(self.progress, lambda path: f"again: {_label(path, evaluated.name)}")
-            derivations = self._nix.instantiate(self._file, [f'images."{role}".{part}' for part in parts], arguments)
+            attributes = [f'images."{role}".{part}' for part in parts]
+            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self._within(evaluated.path))
             try:
                 self._nix.realise(derivations, log, log.describe, "--check")
                 found[role] = ""

@@ -15,7 +15,7 @@ import typing as t
 
 from ...describe.options import Option
 from ...errors import CommandError, ComposeError, EvaluationError, InputError
-from ...process import Completed, run
+from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import Builder
 from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
@@ -25,6 +25,7 @@ EVALUATION_TIMEOUT = 120  #: seconds, without Nixpkgs
 NIXPKGS_TIMEOUT = 1800  #: seconds, for evaluations that may fetch and read all of Nixpkgs
 BUILD_TIMEOUT = 4 * 3600  #: seconds
 DOWNLOADS = 8  #: at the same time
+EVALUATION_MEMORY = 4 * 2**30  #: bytes of address space, for evaluations that are confined
 
 #: What is set unless the user's nix.conf has it.
 DEFAULTS = {"substituters": "", "max-jobs": "auto", "log-lines": "25"}
@@ -56,6 +57,9 @@ _STORE_FAULTS = {
     _CAUSES["no-space"]: "make space there, for example with `nix-collect-garbage`",
     re.compile(r"Permission denied|Operation not permitted"): "run as root",
 }
+
+#: What is said where there is no more of :data:`EVALUATION_MEMORY`.
+_NO_MEMORY = re.compile(r"Failed to expand heap|Out of Memory|out of memory|std::bad_alloc|Cannot allocate memory")
 
 #: Features of the newer commands, as every Nix from 2.8 on calls them.
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
@@ -97,24 +101,43 @@ class Nix:
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
-    def evaluate(self, file: str, attribute: str, arguments: t.Mapping[str, str], *, store: bool = False) -> t.Any:
+    def evaluate(
+        self,
+        file: str,
+        attribute: str,
+        arguments: t.Mapping[str, str],
+        *,
+        store: bool = False,
+        within: t.Sequence[str] = (),
+    ) -> t.Any:
         """Value of an attribute of a file that is a function. Nothing is built.
 
+        :param within: the directories of which all is that the expression may read, and it may fetch nothing; empty:
+            it may do whatever this user may.
         :param store: what is evaluated needs a store: it has the paths of derivations from Nixpkgs, or fetches inputs.
             Without it, nothing is fetched or written.
         :raises EvaluationError: with Nix's own words.
         """
-        command = ["nix-instantiate", "--eval", "--strict", "--json"]
+        command = [*_confined("nix-instantiate", within), "--eval", "--strict", "--json"]
         if not store:
             command += ["--readonly-mode", "--store", "dummy://"]
         command += [file, "-A", attribute, *_arguments(arguments)]
         return json.loads(self._evaluating(self._with_store if store else self._run, command, store))
 
     def instantiate(
-        self, file: str, attributes: t.Sequence[str], arguments: t.Mapping[str, str], *, nixpkgs: bool = False
+        self,
+        file: str,
+        attributes: t.Sequence[str],
+        arguments: t.Mapping[str, str],
+        *,
+        nixpkgs: bool = False,
+        within: t.Sequence[str] = (),
     ) -> list[str]:
-        """Paths of the derivations that attributes evaluate to, in their order."""
-        command = ["nix-instantiate", file]
+        """Paths of the derivations that attributes evaluate to, in their order.
+
+        :param within: as of :meth:`evaluate`.
+        """
+        command = [*_confined("nix-instantiate", within), file]
         for attribute in attributes:
             command += ["-A", attribute]
         command += _arguments(arguments)
@@ -142,6 +165,8 @@ class Nix:
                 return run_(command, timeout=NIXPKGS_TIMEOUT if long else EVALUATION_TIMEOUT).stdout
         except CommandError as error:
             text = ANSI.sub("", error.output)
+            if _NO_MEMORY.search(text):
+                raise EvaluationError(f"it needs more than {EVALUATION_MEMORY / 2**30:.1f} GiB of memory") from None
             lines = [line for line in text.splitlines() if not line.startswith("warning:")]
             explained = EvaluationError("\n".join(lines[-30:]).strip() or str(error))
             with_failure(explained, nix_evaluation_failure(text))
@@ -248,6 +273,31 @@ class Nix:
             if signing_key:
                 self.command("store", "sign", "--recursive", "--key-file", signing_key, *paths)
             self.command("copy", "--to", cache, *paths, timeout=BUILD_TIMEOUT)
+
+
+def _confined(program: str, directories: t.Sequence[str]) -> list[str]:
+    """A program of Nix that evaluates what has these directories only; with none of them, as it is."""
+    if not directories:
+        return [program]
+    need(program, "prlimit")
+    settings = {
+        "restrict-eval": "true",
+        "allowed-uris": "",
+        "nix-path": "",
+        "allow-import-from-derivation": "false",
+        "allow-unsafe-native-code-during-evaluation": "false",
+    }
+    # Both a directory and what its links lead to must be allowed: the latter first, for Nix 2.26 follows them at once.
+    paths = dict.fromkeys(path for directory in directories for path in (os.path.realpath(directory), directory))
+    return [
+        "prlimit",
+        f"--as={EVALUATION_MEMORY}",
+        "env",
+        "NIX_PATH=",
+        program,
+        *(word for key, value in settings.items() for word in ("--option", key, value)),
+        *(word for path in paths for word in ("-I", path)),
+    ]
 
 
 def _arguments(arguments: t.Mapping[str, str]) -> list[str]:

@@ -19,8 +19,6 @@ class Backend(ABC):
 
     #: In words: ``Kadeploy at http://frontend:25300``.
     where: str
-    #: Whether machines can be switched off by it, and asked whether they are.
-    has_power: t.ClassVar[bool] = True
 
     @abstractmethod
     def nodes(self) -> list[str]:
@@ -60,22 +58,29 @@ class Backend(ABC):
         Machines of a deployment that is cancelled would boot Kadeploy's own system again.
         """
 
+
+class PowerBackend(Backend):
+    """One by which machines can be switched off, and asked whether they are."""
+
+    @abstractmethod
     def switch_off(self, nodes: t.Sequence[str], deadline: float) -> Outcome:
         """Switch machines off, to the end.
 
         :param deadline: seconds for that.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def are_off(self, nodes: t.Sequence[str], deadline: float) -> set[str]:
         """Those of the machines that are switched off, as far as their management answers.
 
         :param deadline: seconds for that.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def await_power(self, nodes: t.Collection[str], deadline: float) -> None:
         """Wait until nothing that was begun for this user switches these machines, or asks whether they are on.
 
         They are left out of a deployment meanwhile.
+
+        :param deadline: seconds for that.
         """

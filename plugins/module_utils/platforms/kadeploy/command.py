@@ -26,7 +26,7 @@ from ...errors import CommandError, ComposeError
 from ...libraries import missing_library
 from ...nodes.frontend import Frontend, Here
 from ...process import Completed
-from .backend import Backend
+from .backend import PowerBackend
 from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
 
 #: Seconds for commands that only ask, and for a deployment to begin or to be cancelled.
@@ -96,7 +96,7 @@ exit $code
 """
 
 
-class CommandLine(Backend):
+class CommandLine(PowerBackend):
     """:param host: where the commands are."""
 
     def __init__(self, host: Frontend | Here | None = None) -> None:

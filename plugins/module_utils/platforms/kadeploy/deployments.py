@@ -14,7 +14,7 @@ from ...model.boot import Target
 from ...model.deployment import Node
 from ...model.image import Image
 from ...progress import Progress, listed
-from .backend import Backend
+from .backend import Backend, PowerBackend
 from .machines import cluster_of
 from .outcome import Description, KadeployError, Order, Outcome
 from .store import SCRIPT, Store
@@ -129,7 +129,8 @@ class Deployer:
         identifier = self._under_way(group)
         if identifier is None:
             self._store.put_documents(group.name, group.targets)
-            self._backend.await_power(group.machines, group.timeout)
+            if isinstance(self._backend, PowerBackend):
+                self._backend.await_power(group.machines, group.timeout)
             identifier = self._begin(group)
         else:
             self._progress.say(f"switch: {listed(group.machines)}: waiting for the deployment {identifier} of before")

@@ -52,8 +52,6 @@ class Grid5000Api(Backend):
     :param ca_file: certificates of the authorities that the API's own may be signed by; empty: those of this host.
     """
 
-    has_power = False
-
     def __init__(
         self,
         site: str,

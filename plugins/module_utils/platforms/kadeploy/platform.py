@@ -33,12 +33,13 @@ from ..ledger import Ledger
 from ..problems import missing, noting, refuse
 from . import machines
 from .access import Access
-from .backend import Backend
+from .backend import Backend, PowerBackend
 from .claims import Claims
 from .deployments import Deployer, Group, grouped
 from .lender import Lender, require_none
 from .options import ENVIRONMENT, OPTIONS
 from .outcome import Outcome
+from .placement import Placement
 from .power import Logins, Management, Power
 from .store import Store
 
@@ -68,10 +69,6 @@ class Kadeploy(ForgetfulPlatform):
         super().__init__(deployment, progress)
         self._keys = Keys(self.state)
         self._nodes = {node.name: node for node in deployment.nodes}
-        #: Machines that have failed in this step: another one takes their place, if there is one.
-        self._broken: set[str] = set()
-        #: Node → address of the machine that has taken the place of such a one.
-        self._moved: dict[str, str] = {}
 
     @classmethod
     def machines_of(cls, deployment: Deployment) -> dict[str, str]:
@@ -131,7 +128,7 @@ class Kadeploy(ForgetfulPlatform):
 
     @cached_property
     def _power(self) -> Power:
-        if self._backend.has_power:
+        if isinstance(self._backend, PowerBackend):
             return Management(self._backend, self.progress)
         return Logins(lambda name: self._connection(self._as_told(name)), self.progress)
 
@@ -149,16 +146,16 @@ class Kadeploy(ForgetfulPlatform):
         return Deployer(self._backend, self._store, self._prefix, self.progress)
 
     @cached_property
-    def _bound(self) -> dict[str, str]:
-        """Node → machine, of the nodes of the deployment."""
-        told = {name: self._told(name) for name in self._nodes}
-        lent = self._lender.machines if self._lender else ()
-        return machines.bind(self.deployment.nodes, {name: machine for name, machine in told.items() if machine}, lent)
+    def _placement(self) -> Placement:
+        def lent() -> t.Sequence[str]:
+            return self._lender.machines if self._lender else ()
 
-    def _told(self, name: str) -> str:
-        """The machine that a node was last told to boot on; empty if it never was."""
-        boot = Ledger(self.state, name).readable()[0]
-        return str(boot.options.get("machine") or "") if boot is not None else ""
+        return Placement(self.deployment, lent, self._access.frontend_host, self.progress)
+
+    @property
+    def _bound(self) -> t.Mapping[str, str]:
+        """Node → machine."""
+        return self._placement.bound
 
     def option(self, node: Node, name: str) -> t.Any:
         if name == "machine":
@@ -170,7 +167,7 @@ class Kadeploy(ForgetfulPlatform):
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
         problems = super().check(nodes) + missing("ssh")
         if not self._lender:
-            problems += machines.unbound(self.deployment.nodes, self._bound)
+            problems += self._placement.problems()
             problems += self._claims.elsewhere(self._access.place, self._bound)
             with noting(problems, key="reservation"):
                 require_none(self.state)
@@ -198,9 +195,9 @@ class Kadeploy(ForgetfulPlatform):
         if not self._lender:
             return False
         done = self._lender.acquire()
-        vars(self).pop("_bound", None)
+        self._placement.lend()
         nodes = self.deployment.nodes
-        refuse(machines.unbound(nodes, self._bound))
+        refuse(self._placement.problems())
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
         refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
@@ -215,16 +212,14 @@ class Kadeploy(ForgetfulPlatform):
     # -- nodes ---------------------------------------------------------------------------------------------------
 
     def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
-        asked = [node.name for node in nodes if not node.address_given and node.name in self._bound]
-        found = machines.addresses({self._bound[name] for name in asked}, self._access.frontend_host)
-        return {name: found[self._bound[name]] for name in asked if self._bound[name] in found}
+        return self._placement.addresses(nodes)
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """None that the node would have to be told of: the site's network gives machines their addresses."""
         return ()
 
     def endpoint(self, node: Node) -> Endpoint:
-        address = self._moved.get(node.name, node.address)
+        address = self._placement.address(node)
         if address is None:
             raise ComposeError("the address of its machine is not known", node=node.name)
         proxy = self.option(node, "proxy_command")
@@ -240,10 +235,6 @@ class Kadeploy(ForgetfulPlatform):
         if boot is None:
             return Node(name, "")
         return Node(name, boot.image.role, address=boot.document.address, options=boot.options)
-
-    def _machine(self, name: str) -> str:
-        """Where a node is now, or is going to be."""
-        return self._told(name) or self._bound.get(name, "")
 
     # -- what runs -----------------------------------------------------------------------------------------------
 
@@ -273,7 +264,7 @@ class Kadeploy(ForgetfulPlatform):
             finally:
                 shell.close()
         except HostKeyMismatch:
-            self.progress.say(f"{name}: its machine {self._machine(name)} runs another system")
+            self.progress.say(f"{name}: its machine {self._placement.machine(name)} runs another system")
             return Seen("stopped")
         except ComposeError:
             return Seen("silent")
@@ -286,15 +277,12 @@ class Kadeploy(ForgetfulPlatform):
 
     def _off(self, names: t.Sequence[str]) -> set[str]:
         """Those of the nodes whose machines are switched off, as far as that can be told."""
-        return self._power.are_off({self._machine(name): name for name in names})
+        return self._power.are_off({self._placement.machine(name): name for name in names})
 
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         seen = super().observe(nodes)
-        for name, each in seen.items():
-            told, bound = self._told(name), self._bound.get(name, "")
-            if told and bound and told != bound:
-                seen[name] = replace(each, differs=(f"on machine {told}, not on {bound}",))
-        return seen
+        where = {name: self._placement.elsewhere(name) for name in seen}
+        return {name: replace(each, differs=where[name] or each.differs) for name, each in seen.items()}
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
         if self._lender and not self._lender.still_holds():
@@ -358,20 +346,8 @@ class Kadeploy(ForgetfulPlatform):
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         for target in targets:
-            if self._bound.get(target.node.name) in self._broken:
-                self._take_spare(target.node)
+            self._placement.replace_failed(target.node)
         return super().switch(targets, tell)
-
-    def _take_spare(self, node: Node) -> None:
-        """Give a node whose machine has failed another one, if there is one. One that the file names stays."""
-        lent = self._lender.machines if self._lender else ()
-        spares = [each for each in machines.offered(node, lent) if each not in {*self._broken, *self._bound.values()}]
-        found = machines.addresses(spares[:1], self._access.frontend_host)
-        if node.options.get("machine") or node.address_given or not found:
-            return
-        old = self._bound[node.name]
-        ((self._bound[node.name], self._moved[node.name]),) = found.items()
-        self.progress.say(f"switch: {self._bound[node.name]} takes the place of {old} for {node.name}")
 
     def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         outcomes: dict[str, NodeResult] = {}
@@ -388,9 +364,7 @@ class Kadeploy(ForgetfulPlatform):
 
     def _leave(self, targets: t.Sequence[Target]) -> None:
         """Switch off machines that nodes move away from: at no time may two be the same node."""
-        taken = {str(self.option(target.node, "machine")) for target in targets} | set(self._bound.values())
-        told = {self._told(target.node.name): target.node.name for target in targets}
-        left = {machine: name for machine, name in told.items() if machine and machine not in taken}
+        left = self._placement.left(targets, {str(self.option(target.node, "machine")) for target in targets})
         for machine, why in self._power.switch_off(left).items():
             self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
 
@@ -402,19 +376,19 @@ class Kadeploy(ForgetfulPlatform):
         except ComposeError as error:
             return {name: NodeResult(False, True, f"{machine}: {error.message}") for machine, name in nodes.items()}
         if outcome.error is None:
-            self._broken.update(outcome.failed)
+            self._placement.failed(outcome.failed)
         return {name: _result(name, machine, group, outcome) for machine, name in nodes.items()}
 
     def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().stop(names, tell)
-        for name in names if not self._backend.has_power else ():
+        for name in names if not isinstance(self._backend, PowerBackend) else ():
             boot = Ledger(self.state, name).readable()[0]
             if boot is not None:  # nobody can tell later that it is off: what it boots next is what matters
                 Ledger(self.state, name).intend(boot)
         return outcomes
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
-        known = {name: self._machine(name) for name in names if Ledger(self.state, name).exists()}
+        known = {name: self._placement.machine(name) for name in names if Ledger(self.state, name).exists()}
         wrong = self._power.switch_off({machine: name for name, machine in known.items() if machine})
         outcomes = {}
         for name in names:

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from ...errors import ComposeError
 from ...progress import Progress, listed
-from .backend import Backend
+from .backend import PowerBackend
 from .outcome import KadeployError
 
 if t.TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Power(t.Protocol):
 class Management:
     """By Kadeploy, which asks their management."""
 
-    def __init__(self, backend: Backend, progress: Progress) -> None:
+    def __init__(self, backend: PowerBackend, progress: Progress) -> None:
         self._backend = backend
         self._progress = progress
 

@@ -18,7 +18,7 @@ except ImportError:
 
 from ...errors import ComposeError
 from ...libraries import missing_library
-from .backend import Backend
+from .backend import PowerBackend
 from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
@@ -35,7 +35,7 @@ _KINDS = {"R-": "reboot", "P-": "power"}
 _ASKED = 40
 
 
-class Rest(Backend):
+class Rest(PowerBackend):
     """Calls.
 
     :param url: of the server, ``http://frontend:25300``.

@@ -25,10 +25,11 @@ from ...model.free import Options
 from ...model.image import ARCHITECTURES, Image
 from ...model.result import NodeResult, Problem
 from ...progress import TOLD, Progress, listed
+from .. import boot_signs
 from ..base import Lost, Platform, Tell, per_node
 from ..ledger import foreign
 from ..problems import noting
-from . import console, limits, machine
+from . import limits, machine
 from .limits import Needs
 from .records import NodeState
 
@@ -225,7 +226,7 @@ class LocalPlatform(Platform):
             if node.name not in running:
                 found[node.name] = Lost("it does not run any more: it was shut down, or ended by itself", certain=True)
             else:
-                trouble = console.trouble(self.console(node, console.LINES))
+                trouble = boot_signs.trouble(self.console(node, boot_signs.LINES))
                 if trouble:
                     found[node.name] = Lost(trouble, certain=False)
         return found

@@ -56,6 +56,18 @@ class Consoles:
             for name in [name for name in vms if name not in working | hopeless][:free]:
                 self._recordings[name] = Recording(vms[name], self._path(name), self._explain)
 
+    def begin(self, names: t.Iterable[str]) -> None:
+        """These VMs start anew: what they said before is not of this boot."""
+        with self._lock:
+            for name in names:
+                if name in self._recordings:
+                    self._recordings[name].begin()
+
+    def heard(self, name: str) -> str:
+        """What a node's console has said in this step, since its VM was started if that was in this step, too."""
+        with self._lock:
+            return self._recordings[name].text() if name in self._recordings else ""
+
     def text(self, name: str) -> str:
         """What a node's console said, as far as it was recorded, now or by an earlier step."""
         with self._lock:
@@ -101,6 +113,10 @@ class Recording:
     def works(self) -> bool:
         """It has, or wants, a connection."""
         return self._thread.is_alive() and self._wanted()
+
+    def begin(self) -> None:
+        """Forget what was said."""
+        self._said.clear()
 
     def text(self) -> str:
         """What was said last, without what a terminal would obey."""

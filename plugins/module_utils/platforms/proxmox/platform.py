@@ -23,6 +23,7 @@ from ...model.image import Image
 from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...progress import Progress, listed
+from .. import boot_signs
 from ..base import Lost, Platform, Tell, per_node
 from . import ha
 from .agent import told_address
@@ -106,7 +107,8 @@ class Proxmox(Platform):
         asked = [name for name, vm in vms.items() if states.get(vm.vmid) != "running"]
         status = dict(zip(asked, self._each(lambda name: vms[name].status(), asked)))
         words = "its VM is off: it was shut down, or ended by itself"
-        return {
+        stuck = {name: boot_signs.trouble(self.consoles.heard(name)) for name in vms}
+        return {name: Lost(why, certain=False) for name, why in stuck.items() if why} | {
             name: Lost(f"{words} (VM {vms[name].vmid} on {vms[name].node})", certain=not told["ha"].get("managed"))
             for name, told in status.items()
             if told["status"] == "stopped"
@@ -272,6 +274,7 @@ class Proxmox(Platform):
     ) -> dict[str, NodeResult]:
         self.service.looks.clear()
         left = set(names)
+        self.consoles.begin(left)
 
         def told(name: str, outcome: NodeResult) -> None:
             left.discard(name)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Lost
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.console import trouble
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.boot_signs import trouble
 
 from .conftest import Lab
 
