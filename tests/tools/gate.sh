@@ -123,6 +123,7 @@ unit() {
 }
 
 # One after the other: ansible-test's environments are shared by the versions of ansible-core.
+# shellcheck disable=SC2317  # it is called by `beside`
 sanity_tests() {
     # What does not depend on the version of ansible-core is looked at once.
     local environment code=0 options=(--exclude tests/simulators/proxmox/records/)
