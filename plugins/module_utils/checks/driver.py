@@ -12,9 +12,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import io
-import itertools
 import os
-import queue
 import signal
 import socket
 import sys
@@ -22,6 +20,7 @@ import threading
 import time
 import traceback
 import typing as t
+import weakref
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -30,19 +29,21 @@ from ..errors import ComposeError
 from ..model.report import Check, CheckDetails
 from .deadline import Deadline
 from .script import METHODS, SCRIPT, compiled, variables
-from .wire import Call, Fault, Script, Wire
+from .wire import Fault, Script, Wire
 
 
-def main(descriptor: int) -> t.NoReturn:
-    """Run the script that comes over the socket. Whatever it leaves behind, this ends with it."""
-    wire = Wire(socket.socket(fileno=descriptor))
-    # A copy of this process has no business with the nodes: two would take each other's answers.
-    os.register_at_fork(after_in_child=wire.drop)
+def main(talk: int, door: int) -> t.NoReturn:
+    """Run the script that comes over a socket. Whatever it leaves behind, this ends with it.
+
+    :param talk: descriptor of the socket.
+    :param door: the one through which those of threads go.
+    """
+    wire = Wire(socket.socket(fileno=talk))
     message = wire.receive()
-    if message is not None and message.pop("kind") == "script":
-        _Run(wire, Script(**message)).run()
+    if message is not None:
+        _Run(wire, Calls(socket.socket(fileno=door)), Script(**message)).run()
         with suppress(OSError):
-            wire.send("end")
+            wire.send({"kind": "end"})
     os._exit(0)
 
 
@@ -56,51 +57,55 @@ class NodeError(ComposeError):
         super().__init__(fault.message, node=fault.node)
 
 
-class Nodes:
-    """The way to the nodes: calls, each of which waits for its answer. Safe to use from several threads."""
+class Calls:
+    """The way to the nodes, for each thread its own.
 
-    def __init__(self, wire: Wire, main_thread: int) -> None:
-        self._wire = wire
-        self._thread = main_thread
-        self._numbers = itertools.count()
-        self._waiting: dict[int, queue.SimpleQueue[dict[str, t.Any]]] = {}
-        threading.Thread(target=self._listen, daemon=True).start()
+    A copy of this process has none: two would take each other's answers.
+    """
+
+    def __init__(self, door: socket.socket) -> None:
+        self._door = door
+        self._own = threading.local()
+        self._all: weakref.WeakSet[Wire] = weakref.WeakSet()
+        os.register_at_fork(after_in_child=self._drop)
 
     def call(self, node: str, method: str, args: t.Sequence[t.Any], kwargs: t.Mapping[str, t.Any]) -> t.Any:
         """:raises NodeError: what was asked for is not so, or the node cannot be reached."""
-        number = next(self._numbers)
-        answered = self._waiting[number] = queue.SimpleQueue()
+        wire: Wire = getattr(self._own, "wire", None) or self._open()
         try:
-            self._wire.send("call", **vars(Call(number, node, method, args, kwargs)))
+            wire.send({"node": node, "method": method, "args": args, "kwargs": kwargs})
+            answer = wire.receive()
         except OSError:
-            raise RuntimeError("a copy of the test script's process cannot use its machines") from None
-        answer = answered.get()
-        del self._waiting[number]
-        if answer["fault"]:
+            answer = None
+        if answer is None:
+            raise RuntimeError("a copy of the test script's process cannot use its machines")
+        if "fault" in answer:
             fault = Fault(**answer["fault"])
             raise _exception(fault) or NodeError(fault)
         value = answer["value"]
         return tuple(value) if isinstance(value, list) else value
 
-    def _listen(self) -> None:
-        while True:
-            message = self._wire.receive()
-            if message is None:  # who started this is gone
-                os.killpg(0, signal.SIGKILL)
-            elif message["kind"] == "where":
-                frame = sys._current_frames().get(self._thread)
-                self._wire.send("at", lines=_lines(reversed(list(traceback.walk_stack(frame)))))
-            else:
-                self._waiting[message["id"]].put(message)
+    def _open(self) -> Wire:
+        ours, theirs = socket.socketpair()
+        with theirs, suppress(OSError):
+            socket.send_fds(self._door, [b"."], [theirs.fileno()])
+        self._own.wire = wire = Wire(ours)
+        self._all.add(wire)
+        return wire
+
+    def _drop(self) -> None:
+        self._door.close()
+        for wire in self._all:
+            wire.drop()
 
 
 class Machine:
     """One node; its methods are those of :class:`.machine.Machine`."""
 
-    def __init__(self, name: str, role: str, nodes: Nodes) -> None:
+    def __init__(self, name: str, role: str, calls: Calls) -> None:
         self.name = name
         self.role = role
-        self._nodes = nodes
+        self._calls = calls
 
     def __repr__(self) -> str:
         return f"<Machine {self.name!r}>"
@@ -110,14 +115,14 @@ class Machine:
             raise AttributeError(f"machines have no {name!r} here")
 
         def method(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            return self._nodes.call(self.name, name, args, kwargs)
+            return self._calls.call(self.name, name, args, kwargs)
 
         self.__dict__[name] = method
         return method
 
     def copy_from_host(self, source: str, target: str) -> None:
         """Copy a file or directory of this host; a relative path is the script's."""
-        self._nodes.call(self.name, "copy_from_host", (os.path.abspath(source), target), {})
+        self._calls.call(self.name, "copy_from_host", (os.path.abspath(source), target), {})
 
 
 class Machines(list[Machine]):
@@ -135,12 +140,13 @@ class Machines(list[Machine]):
 class _Run:
     """One run of a test script."""
 
-    def __init__(self, wire: Wire, script: Script) -> None:
+    def __init__(self, wire: Wire, calls: Calls, script: Script) -> None:
         self._wire = wire
         self._text = script.text
         self._deadline = Deadline(script.left, script.seconds)
-        nodes = Nodes(wire, threading.get_ident())
-        self._machines = Machines(Machine(name, role, nodes) for name, role in script.nodes.items())
+        self._machines = Machines(Machine(name, role, calls) for name, role in script.nodes.items())
+        os.register_at_fork(after_in_child=wire.drop)
+        threading.Thread(target=self._listen, args=[threading.get_ident()], daemon=True).start()
 
     def run(self) -> None:
         start = time.monotonic()
@@ -155,10 +161,20 @@ class _Run:
         self._tell(Check(SCRIPT, True, seconds=seconds) if failure is None else self._failed(failure, seconds))
 
     def _say(self, text: str) -> None:
-        self._wire.send("say", text=text)
+        self._wire.send({"kind": "say", "text": text})
 
     def _tell(self, check: Check) -> None:
-        self._wire.send("check", **dataclasses.asdict(check))
+        self._wire.send({"kind": "check", **dataclasses.asdict(check)})
+
+    def _listen(self, script: int) -> None:
+        """Say which line the script is at, as often as that is asked.
+
+        :param script: its thread.
+        """
+        while self._wire.receive() is not None:
+            frame = sys._current_frames().get(script)
+            self._wire.send({"kind": "at", "lines": _lines(reversed(list(traceback.walk_stack(frame))))})
+        os.killpg(0, signal.SIGKILL)  # who started this is gone
 
     # -- what the script finds defined ---------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ output or never look at the time. None of it concerns a run whose locks, connect
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import socket
@@ -30,17 +29,15 @@ from . import driver
 from .deadline import Deadline, DeadlineError
 from .machine import CheckFailed, Machine
 from .script import METHODS, SCRIPT, dedent
-from .wire import Answer, Call, Fault, Script, Wire
+from .wire import Call, Fault, Script, Wire
 
 #: Seconds after the deadline until a script that does not even ask for the time is ended.
 PATIENCE = 5.0
 #: Seconds for the script's process to say which line it is at, and to end after its last word.
 ANSWER = 1.0
-#: Calls of a script's threads that are served at once.
-CALLS = 64
 
 _PACKAGE = "/ansible_collections/"
-_MAIN = f"import sys; sys.path[:0] = sys.argv[2:]; from {driver.__name__} import main; main(int(sys.argv[1]))"
+_MAIN = f"import sys; sys.path[:0] = sys.argv[3:]; from {driver.__name__} import main; main(*map(int, sys.argv[1:3]))"
 
 
 class ScriptProcess:
@@ -48,16 +45,18 @@ class ScriptProcess:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        ours, theirs = socket.socketpair()
+        ours, its = socket.socketpair()
+        self._door, its_door = socket.socketpair()
         self._wire = Wire(ours)
         collection = driver.__file__.partition(_PACKAGE)[0]
-        with theirs:
+        with its, its_door:
+            sockets = [its.fileno(), its_door.fileno()]
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function; run_command waits for the end
-                [sys.executable, "-c", _MAIN, str(theirs.fileno()), collection],
+                [sys.executable, "-c", _MAIN, *map(str, sockets), collection],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=sockets,
                 start_new_session=True,
             )
         threading.Thread(target=self._tell_output, daemon=True).start()
@@ -72,13 +71,16 @@ class ScriptProcess:
         if self._process.returncode is None:
             _kill(self._process)
         self._wire.socket.close()
+        self._door.close()
 
     def run(self, text: str, machines: t.Iterable[Machine], deadline: Deadline) -> list[Check]:
         """Run the script to its end or the deadline: one result for each subtest, and one for the script.
 
         :param machines: all nodes of the deployment.
         """
-        return _Run(dedent(text), machines, deadline, self._wire, self._process, self._progress).run()
+        by_name = {machine.name: machine for machine in sorted(machines, key=lambda machine: machine.name)}
+        threading.Thread(target=_let_in, args=[self._door, by_name], daemon=True).start()
+        return _Run(dedent(text), by_name, deadline, self._wire, self._process, self._progress).run()
 
     def _tell_output(self) -> None:
         """What programs write that the script starts; it itself says its lines."""
@@ -100,21 +102,19 @@ class _Run:
     def __init__(
         self,
         text: str,
-        machines: t.Iterable[Machine],
+        machines: t.Mapping[str, Machine],
         deadline: Deadline,
         wire: Wire,
         process: subprocess.Popen[bytes],
         progress: Progress,
     ) -> None:
         self._text = text
-        self._machines = {machine.name: machine for machine in sorted(machines, key=lambda machine: machine.name)}
+        self._machines = machines
         self._deadline = deadline
         self._wire = wire
         self._process = process
         self._progress = progress
         self._checks: list[Check] = []
-        #: Held by whoever waits for the next message.
-        self._turn = threading.Lock()
         self._over = threading.Event()
         #: Lines that the script says it is at.
         self._lines: list[int] = []
@@ -125,9 +125,8 @@ class _Run:
         left = self._left()
         nodes = {machine.name: machine.role for machine in self._machines.values()}
         with suppress(OSError):  # it has ended already, as is seen below
-            self._wire.send("script", **vars(Script(self._text, nodes, left, self._deadline.seconds)))
-        for _dummy in range(CALLS):
-            threading.Thread(target=self._serve, daemon=True).start()
+            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds)))
+        threading.Thread(target=self._listen, daemon=True).start()
         with self._progress.waiting(lambda: f"test script: {self._doing()}"):
             on_time = self._over.wait(left + PATIENCE)
         why = "" if on_time else self._deadline.over().message
@@ -153,28 +152,14 @@ class _Run:
 
     # -- what the script says ------------------------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        """Take a message, and leave the next one to another thread before what it asks for is done."""
-        while not self._over.is_set():
-            with self._turn:
-                try:
-                    call = self._take()
-                except (ComposeError, KeyError, TypeError, ValueError):  # it writes to a descriptor that is not its own
-                    self._over.set()
-                    return
-            if call is not None:
-                answer = self._answer(call)
-                with suppress(OSError):
-                    self._wire.send("answer", **dataclasses.asdict(answer))
+    def _listen(self) -> None:
+        with suppress(ComposeError, KeyError, TypeError, ValueError):  # it writes to a descriptor that is not its own
+            while self._take(self._wire.receive() or {"kind": "end"}):
+                pass
+        self._over.set()
 
-    def _take(self) -> Call | None:
-        message = self._wire.receive()
-        if message is None:
-            self._over.set()
-            return None
-        kind = message.pop("kind")
-        if kind == "call":
-            return codec.decode(Call, message, "call")
+    def _take(self, message: dict[str, t.Any]) -> bool:
+        kind = str(message.pop("kind"))
         if kind == "say":
             self._progress.say(str(message["text"]))
         elif kind == "check":
@@ -182,23 +167,7 @@ class _Run:
         elif kind == "at":
             self._lines = [int(number) for number in message["lines"]]
             self._located.set()
-        else:
-            self._over.set()
-        return None
-
-    def _answer(self, call: Call) -> Answer:
-        try:
-            if call.method not in METHODS:
-                raise ValueError(f"machines have no {call.method!r} here")
-            return Answer(call.id, getattr(self._machines[call.node], call.method)(*call.args, **call.kwargs))
-        except (CheckFailed, CommandError) as error:
-            return Answer(
-                call.id, None, Fault("", error.message, error.node, error.command, error.returncode, error.output)
-            )
-        except ComposeError as error:
-            return Answer(call.id, fault=Fault("", error.message, error.node))
-        except Exception as error:  # what Python says of the script's arguments is the script's to handle
-            return Answer(call.id, fault=Fault(type(error).__name__, str(error)))
+        return kind != "end"
 
     # -- what it is at -------------------------------------------------------------------------------------------
 
@@ -206,7 +175,7 @@ class _Run:
         """Lines of the script that run, the outermost first; empty if its process does not say."""
         self._located.clear()
         with suppress(OSError):
-            self._wire.send("where")
+            self._wire.send({"kind": "where"})
             if self._located.wait(ANSWER):
                 return self._lines
         return []
@@ -216,3 +185,42 @@ class _Run:
         busy = [f"{machine.name}: {machine.doing}" for machine in self._machines.values() if machine.doing]
         more = f" and {len(busy) - 3} more" if len(busy) > 3 else ""
         return (f"line {lines[-1]}" if lines else "running") + (f", {'; '.join(busy[:3])}{more}" if busy else "")
+
+
+# -- what its threads ask of the nodes -------------------------------------------------------------------------------
+
+
+def _let_in(door: socket.socket, machines: t.Mapping[str, Machine]) -> None:
+    """Serve each socket that comes through the door, until it is closed."""
+    with suppress(OSError):
+        while True:
+            data, descriptors, _flags, _address = socket.recv_fds(door, 1, 1)
+            for descriptor in descriptors:
+                wire = Wire(socket.socket(fileno=descriptor))
+                threading.Thread(target=_serve, args=[wire, machines], daemon=True).start()
+            if not data:
+                return
+
+
+def _serve(wire: Wire, machines: t.Mapping[str, Machine]) -> None:
+    """Answer one thread's calls, one after the other, as long as there are any."""
+    with wire.socket, suppress(ComposeError, OSError, ValueError):
+        while True:
+            message = wire.receive()
+            if message is None:
+                return
+            wire.send(_answer(codec.decode(Call, message, "call"), machines))
+
+
+def _answer(call: Call, machines: t.Mapping[str, Machine]) -> dict[str, t.Any]:
+    try:
+        if call.method not in METHODS:
+            raise ValueError(f"machines have no {call.method!r} here")
+        return {"value": getattr(machines[call.node], call.method)(*call.args, **call.kwargs)}
+    except (CheckFailed, CommandError) as error:
+        fault = Fault("", error.message, error.node, error.command, error.returncode, error.output)
+    except ComposeError as error:
+        fault = Fault("", error.message, error.node)
+    except Exception as error:  # what Python says of the script's arguments is the script's to handle
+        fault = Fault(type(error).__name__, str(error))
+    return {"fault": vars(fault)}

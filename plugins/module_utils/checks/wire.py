@@ -3,13 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a test script's process and the one that has the nodes say to each other. PRIVATE to the collection.
 
-JSON objects, one in a line, over a socket. ``kind`` says which they are:
+JSON objects, one in a line, over sockets. Each thread of the script that calls machines has one of its own for that, on
+which a :class:`Call` and its answer follow each other (``value``, or a :class:`Fault` as ``fault``; tuples have become
+lists): nobody has to hand anything on. On the first socket ``kind`` says what a message is:
 
-================  ======================================================================================
-of the script     ``call`` (:class:`Call`), ``say`` (``text``), ``check`` (a :class:`~.report.Check`),
-                  ``at`` (``lines``), ``end``
-to it             ``script`` (:class:`Script`), ``answer`` (:class:`Answer`), ``where`` (which line is it at?)
-================  ======================================================================================
+=============  ==================================================================================
+of the script  ``say`` (``text``), ``check`` (a :class:`~.report.Check`), ``at`` (``lines``), ``end``
+to it          ``script`` (:class:`Script`), ``where`` (which line is it at?)
+=============  ==================================================================================
+
+The sockets of the threads come through another one, which carries nothing else.
 
 The script's process loads this before anything else: no library that takes long.
 """
@@ -43,7 +46,6 @@ class Script:
 class Call:
     """A method of a machine."""
 
-    id: int
     node: str
     method: str
     args: t.Sequence[t.Any] = ()
@@ -63,17 +65,8 @@ class Fault:
     output: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a method returned; tuples have become lists."""
-
-    id: int
-    value: t.Any = None
-    fault: t.Optional[Fault] = None  # noqa: UP045
-
-
 class Wire:
-    """One end of the socket. Safe to write to from several threads, and to read from one at a time."""
+    """One end of a socket. Safe to write to from several threads, and to read from one at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -84,9 +77,9 @@ class Wire:
         """Have no part in it any more, also where somebody still waits for a message; others may go on."""
         os.close(self.socket.detach())
 
-    def send(self, kind: str, **content: t.Any) -> None:
+    def send(self, message: t.Mapping[str, t.Any]) -> None:
         """:raises OSError: nobody is at the other end. :raises TypeError: something in it is not for JSON."""
-        line = json.dumps({"kind": kind, **content}).encode() + b"\n"
+        line = json.dumps(message).encode() + b"\n"
         with self._writing:
             self.socket.sendall(line)
 

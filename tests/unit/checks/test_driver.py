@@ -324,4 +324,4 @@ def test_progress_says_what_is_waited_for(machine: Machine, tmp_path: Path, monk
     monkeypatch.setattr(module, "HEARTBEAT", 0.2)
     path = tmp_path / "progress"
     run("\nmachine.succeed('sleep 1')", machine, progress=str(path))
-    assert "test script: line 2, oar-server: must succeed: sleep 1 (0 s)" in path.read_text()
+    assert "test script: line 2, oar-server: must succeed: sleep 1 (" in path.read_text()
