@@ -222,7 +222,7 @@ class _Run:
                 details, command=error.command, returncode=error.returncode, output=error.output
             )
             tail = "\n".join(error.output.strip().splitlines()[-20:])
-            if tail and tail not in message:
+            if not message.endswith(tail):
                 message = f"{message}\n{tail}"
         node = error.node if isinstance(error, ComposeError) else None
         return Check(SCRIPT, False, node, message, seconds, details)
