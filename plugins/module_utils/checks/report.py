@@ -20,8 +20,8 @@ from ..model.report import Check, ReportDocument, ScriptReport
 from ..model.result import Evidence
 from ..nodes.words import last_lines
 
-#: Names of checks: that a node answers, and the whole test script (its subtests are ``testScript: NAME``).
-REACHABLE, SCRIPT = "reachable", "testScript"
+#: Name of the check that a node answers.
+REACHABLE = "reachable"
 #: What the name of a check begins with that is about a directory which follows a git repository; its path comes next.
 FOLLOW = "follow "
 #: How many lines of journal and console the result of a node has. Controllers keep them: the files have more.
