@@ -36,8 +36,18 @@ PATIENCE = 5.0
 #: Seconds for the script's process to say which line it is at, and to end after its last word.
 ANSWER = 1.0
 
-_PACKAGE = "/ansible_collections/"
-_MAIN = f"import sys; sys.path[:0] = sys.argv[3:]; from {driver.__name__} import main; main(*map(int, sys.argv[1:3]))"
+#: On a host that was sent this code, the package lies in a directory of another name.
+_MAIN = f"""
+import sys, types
+name = ""
+for part in {driver.__name__.rpartition(".checks.")[0]!r}.split("."):
+    name = f"{{name}}.{{part}}".lstrip(".")
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+sys.modules[name].__path__ = sys.argv[3:]
+from {driver.__name__} import main
+main(*map(int, sys.argv[1:3]))
+"""
 
 
 class ScriptProcess:
@@ -48,11 +58,11 @@ class ScriptProcess:
         ours, its = socket.socketpair()
         self._door, its_door = socket.socketpair()
         self._wire = Wire(ours)
-        collection = driver.__file__.partition(_PACKAGE)[0]
+        package = os.path.dirname(os.path.dirname(driver.__file__))
         with its, its_door:
             sockets = [its.fileno(), its_door.fileno()]
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function; run_command waits for the end
-                [sys.executable, "-c", _MAIN, *map(str, sockets), collection],
+                [sys.executable, "-c", _MAIN, *map(str, sockets), package],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks import script_process
+from ansible_collections.immutable.compose.plugins.module_utils.checks import driver, script_process
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
@@ -38,6 +39,16 @@ def is_there(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_it_runs_where_the_code_was_sent_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another host the package lies in a directory of the deployment's state."""
+    sent = tmp_path / "shipped" / "0123" / "module_utils"
+    shutil.copytree(Path(driver.__file__).parents[1], sent, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(driver, "__file__", str(sent / "checks" / "driver.py"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (script,) = run("pass")
+    assert script.ok, script.message
 
 
 def gone(path: Path) -> bool:
