@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -95,6 +95,9 @@ test-nixpkgs: ## as root: what of the builders needs a Nixpkgs, with NIXPKGS=/pa
 
 test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is installed for it; not part of `test`
 	@tests/tools/gate.sh oar
+
+test-awx: ## as root: the set-up of AWX against its recorded answers, and the example project; not part of `test`
+	@tests/tools/gate.sh awx
 
 setup-%:
 	@tests/tools/setup.sh $*
