@@ -50,16 +50,26 @@ is_online() {
 packages() {
     local wanted=(oar-server oar-server-pgsql oar-user oar-user-pgsql oar-node oar-restful-api "postgresql-$version"
         apache2 openssh-server libjson-perl libyaml-perl libyaml-syck-perl)
-    ! dpkg --status "${wanted[@]}" >/dev/null 2>&1 || return 0
-    # Nothing that comes along may start by itself.
-    local policy=/usr/sbin/policy-rc.d
+    local missing policy=/usr/sbin/policy-rc.d
+    mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | grep -vxF -f <(
+        dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p'))
+    [ ${#missing[@]} -gt 0 ] || return 0
+    # What comes along must start neither now nor at the next boot.
     if [ ! -e $policy ]; then
         # shellcheck disable=SC2064
         trap "rm -f $policy" EXIT
         printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin $policy
     fi
     apt-get update -q
-    apt-get install -q -y --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${wanted[@]}"
+    apt-get install -q -y --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}"
+    local package
+    local -A services=([apache2]='apache2 apache-htcacheclean' [openssh-server]=ssh [oar-server]=oar-server
+        [oar-node]=oar-node ["postgresql-$version"]=postgresql)
+    for package in "${missing[@]}"; do
+        # shellcheck disable=SC2086
+        ! command -v systemctl >/dev/null || [ -z "${services[$package]:-}" ] ||
+            systemctl --quiet disable ${services[$package]} || true
+    done
 }
 
 names() {
@@ -214,8 +224,27 @@ up() {
     echo "OAR runs: $(oarnodes -l | wc -l) nodes, REST API http://127.0.0.1:$api_port/oarapi, log /var/log/oar.log"
 }
 
+# jobs: the numbers of those that have not ended
+jobs() {
+    database -d oar -c "SELECT job_id FROM jobs WHERE state NOT IN ('Terminated', 'Error')"
+}
+
+# Their processes would outlive the server.
+end_jobs() {
+    local job n
+    for job in $(jobs); do
+        oardel "$job" >/dev/null || true
+    done
+    for n in $(seq 60); do
+        [ -n "$(jobs)" ] || return 0
+        sleep 0.5
+    done
+    echo "after $n looks, these jobs have not ended: $(jobs)" >&2
+}
+
 down() {
     local name
+    ! runs server || ! is_online || end_jobs
     for name in apache2 sshd; do
         ! runs $name || kill "$(cat $run/$name.pid)"
     done
