@@ -18,8 +18,8 @@ from ..files import write_text
 from ..model import codec
 from ..model.report import Check, ReportDocument, ScriptReport
 
-#: Names of checks: that a node answers, and the whole test script (its subtests are ``testScript: NAME``).
-REACHABLE, SCRIPT = "reachable", "testScript"
+#: Name of the check that a node answers.
+REACHABLE = "reachable"
 #: What the name of a check begins with that is about a directory which follows a git repository; its path comes next.
 FOLLOW = "follow "
 

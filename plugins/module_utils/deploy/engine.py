@@ -17,7 +17,7 @@ from ..builders.base import Builder
 from ..builders.failures import with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..checks.report import SCRIPT
+from ..checks.script import SCRIPT
 from ..describe.held import HeldAddresses
 from ..describe.load import MANIFEST, manifest
 from ..errors import ComposeError, Failure, InputError, nearest
