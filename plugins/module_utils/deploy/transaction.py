@@ -20,7 +20,7 @@ from ..model.follow import Follows, pushed
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
-from ..model.result import NodeResult, Problem
+from ..model.result import Evidence, NodeResult, Problem
 from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, StepResult
 from ..platforms.problems import noting, refuse
 from .desired import Meant
@@ -274,7 +274,7 @@ class Transaction:
         engine.write_access()  # some platforms know an address only now
         results = {**done, **outcomes}
         self.journal.write(replace(journal, switched=results))
-        return Fared(any_changed(results), results, failed(results), render(plan.steps, {}))
+        return Fared(any_changed(results), _brief(results), failed(results), render(plan.steps, {}))
 
     def _make_room(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
         """Remove what is to be retired and has an address that is used again: it goes before that."""
@@ -311,7 +311,7 @@ class Transaction:
             verified = self._heal(journal, ill, names, script)
         self.journal.write(replace(journal, verified=verified))
         nodes = verified.nodes
-        return Checked(any_changed(nodes), nodes, failed(nodes), verified.checks, verified.script)
+        return Checked(any_changed(nodes), _brief(nodes), failed(nodes), verified.checks, verified.script)
 
     def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
         plan = journal.plan
@@ -391,6 +391,11 @@ def _lacking(nodes: t.Iterable[Node], follow: t.Mapping[str, Follows]) -> list[P
         for path, each in follow.get(node.role, {}).items()
         if each.secret and not node.secrets.get(each.secret)
     ]
+
+
+def _brief(nodes: t.Mapping[str, NodeResult]) -> dict[str, NodeResult]:
+    """Without the evidence: settle says it, and controllers need not keep it twice."""
+    return {name: replace(result, evidence=Evidence()) for name, result in nodes.items()}
 
 
 def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:
