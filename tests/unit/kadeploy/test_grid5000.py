@@ -18,8 +18,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadepl
     KadeployError,
     Order,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.shelf import LocalShelf
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.store import Store
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.shelf import LocalShelf
 
 from .conftest import Serve, start_api
 from .test_rest import NODES, OWN
