@@ -76,6 +76,8 @@ class Transaction:
         if desired is not None and desired.meaning.follow:
             known = [node for node in engine.nodes if node.name not in engine.deployment.unreadable]
             problems += _lacking(known, desired.meaning.follow)
+        if desired is not None:
+            problems += platform.check_volumes(engine.nodes, desired.volumes)
         refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)

@@ -50,6 +50,8 @@ class Reservation:
     #: Of the job, by which it is found again.
     name: str
     types: tuple[str, ...] = ("deploy",)
+    #: With their scratch disks, where these are resources of their own.
+    disks: bool = False
     #: SQL about the machines, as OAR takes it.
     properties: str = ""
     queue: str = ""

@@ -18,6 +18,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import (
     Access,
+    Disk,
     Interface,
     Match,
     NodeDocument,
@@ -124,6 +125,7 @@ DOCUMENT = NodeDocument(
     parameters={"size": 3},
     secrets={"password": "hunter2"},
     domain="example",
+    disks=(Disk("db", "/dev/disk1", "volume 'db'", "0b1b2b3b-4b5b", True, True), Disk("osd", "/dev/disk2")),
 )
 BOOT = Boot("nspawn", IMAGE, DOCUMENT, "aa-bb", {"memory": 512})
 MEANING = Meaning(
