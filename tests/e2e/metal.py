@@ -73,17 +73,18 @@ def served(name: str, state: Path, *args: str) -> t.Iterator[str]:
 
 
 @contextmanager
-def site_of(state: Path, api: Path, machines: int = 3, **options: t.Any) -> t.Iterator[Site]:
+def site_of(state: Path, api: Path, machines: int = 3, disks: int = 0, **options: t.Any) -> t.Iterator[Site]:
     """A site with so many machines: ``sim-1``, ``sim-2``, …
 
     :param state: directory of Kadeploy, with ``served``, which it fetches from; :param api: that of the API.
+    :param disks: scratch disks of each that can be reserved.
     :param options: of the stand-in for Kadeploy.
     """
     (state / "served").mkdir()
     cluster = {"nodes": [f"sim-[1-{machines}]"], "automaton": AUTOMATON, "before_ping": 1, "reboot_timeout": 3000}
     chosen = {"pace": 0.02, "clusters": {"sim": cluster}, "rights": {}, **options}
     (state / "options.json").write_text(json.dumps(chosen))
-    (api / "options.json").write_text(json.dumps({"pace": 0.02}))
+    (api / "options.json").write_text(json.dumps({"pace": 0.02, "disks": disks}))
     with (
         served("kadeploy", state, "--machines", "nspawn") as url,
         served("g5k_api", api, "--kadeploy", url) as where,

@@ -107,7 +107,9 @@ def test_an_empty_disk_gets_a_file_system_once_and_keeps_its_data(node: Node) ->
     disk = node.disk("disk1")
     assert "making the file system for volume 'db' of role 'web'" in node.prepare(volume("db", disk))
     assert node.links() == {"db": "disk1"}
-    assert (node.root / "udev").read_text() == f"control --reload\ntrigger --settle --action=change {disk}\n"
+    every, *rest = (node.root / "udev").read_text().splitlines()
+    assert every == "trigger --settle --action=change --subsystem-match=block"
+    assert rest == ["control --reload", f"trigger --settle --action=change {disk}"]
     put(disk, "precious")
     before = disk.read_bytes()
     assert node.prepare(volume("db", disk, wipe=True, adopt=True)) == ""
@@ -124,6 +126,8 @@ def test_data_of_others_are_kept_and_the_disk_gets_no_name(node: Node) -> None:
     )
     node.prepare(volume("db", disk), volume("log", log), refused=refusal)
     assert disk.read_bytes() == before and node.links() == {}
+    # Neither have others its name, such as by their labels.
+    assert (node.root / "run/compose/disks/virtio-db").exists()
     # The other volume of the same node is another one, too.
     node.prepare(volume("log", disk, owner="other1"), refused="it holds volume 'db'")
     node.prepare(volume("db", disk, wipe=True))
@@ -184,7 +188,7 @@ def test_what_the_role_has_not_is_left(node: Node) -> None:
     disk = node.disk("disk1")
     node.prepare(volume("unknown", disk))
     node.prepare()
-    assert not disk.read_bytes().strip(b"\0") and node.links() == {} and not (node.root / "udev").exists()
+    assert not disk.read_bytes().strip(b"\0") and node.links() == {}
 
 
 def test_a_disk_that_comes_late(node: Node) -> None:

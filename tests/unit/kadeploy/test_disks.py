@@ -79,7 +79,7 @@ def test_volumes_without_a_disk_are_told_by_node(tmp_path: Path) -> None:
     nodes = [node(volumes=["db=disk1"]), replace(node(), name="db2"), Node("web1", "web")]
     problems = chosen.check_volumes(nodes, {"db": {"db": Volume("/srv/db")}, "web": {}})
     assert [(problem.node, problem.key) for problem in problems] == [("db2", "volumes")]
-    assert "role 'db' has a data volume 'db', and no disk is given for it" in problems[0].message
+    assert "role 'db' has data volumes for which no disk is given: db" in problems[0].message
 
 
 def test_what_a_node_is_told() -> None:

@@ -131,7 +131,7 @@ def test_a_role_with_data_volumes_and_no_disk_for_them(serve: Serve, tmp_path: P
     chosen = platform(tmp_path, "sim-1", url=serve().url)
     (target,) = targets(chosen, tmp_path)
     image = replace(target.image, volumes={"db": Volume("/srv", 10)})
-    with pytest.raises(InputError, match=r"role 'web' has a data volume 'db', and no disk is given for it"):
+    with pytest.raises(InputError, match=r"role 'web' has data volumes for which no disk is given: db"):
         chosen.stage([replace(target, image=image)])
 
 

@@ -58,20 +58,22 @@ def scratch(nodes: t.Iterable[Node]) -> int:
 
 
 def without(nodes: t.Sequence[Node], volumes: t.Mapping[str, t.Collection[str]]) -> list[Problem]:
-    """The nodes with a data volume for which no disk is given.
+    """The nodes with data volumes for which no disk is given.
 
     :param volumes: role → names of its data volumes.
     """
+    lacking = [
+        (node, [name for name in volumes.get(node.role, ()) if name not in named(node, "volumes")]) for node in nodes
+    ]
     return [
         Problem(
-            f"role {node.role!r} has a data volume {volume!r}, and no disk is given for it",
+            f"role {node.role!r} has data volumes for which no disk is given: {', '.join(names)}",
             key="volumes",
             node=node.name,
-            remedy=f"give one, {EXPECTED}, in the option 'volumes' of the role or the node",
+            remedy=f"the option 'volumes' of the role or the node says {EXPECTED}",
         )
-        for node in nodes
-        for volume in volumes.get(node.role, ())
-        if volume not in named(node, "volumes")
+        for node, names in lacking
+        if names
     ]
 
 
