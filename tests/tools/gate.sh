@@ -169,7 +169,7 @@ e2e() {
 }
 
 # That nothing is touched that was not meant, on real nodes: a command of its own, for time.
-damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_out,waiting,releases,drift}.py)
+damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_out,waiting,releases,drift,hooks}.py)
 damage() {
     may_skip=
     e2e_tests damage "${damage[@]}"
