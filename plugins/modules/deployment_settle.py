@@ -47,7 +47,7 @@ RETURN = r"""
 asked:
   description:
     - Host → hook that has to run for it before the task, repeated, goes on; with C(file) and C(token). What became of
-      it is the host's variable C(compose_hooked), with C(token) and C(message), which is empty if all is well.
+      it is the host's variable C(deploy_hooked), with C(token) and C(message), which is empty if all is well.
     - The role P(immutable.compose.deploy#role) does all of this.
   type: dict
   returned: where the deployment file has C(hooks) and one of them is due

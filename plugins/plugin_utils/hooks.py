@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Between a step that waits for a hook and the tasks of the role that run it. PRIVATE to the collection.
 
-The task's result says which host has to run which file; each host answers in its variable ``compose_hooked``. Where
+The task's result says which host has to run which file; each host answers in its variable ``deploy_hooked``. Where
 several deployments are in the batch, the steps of those that wait for nothing are not taken again.
 """
 
@@ -37,7 +37,7 @@ def asked(ask: object, hooks: Hooks, memory: Memory) -> dict[str, object]:
 def answers(memory: Memory, views: Views) -> dict[str, str]:
     """What the hook came to that was asked for: node → why it failed; empty if it did not."""
     ask = memory.asked()
-    return {node: _answer(views[node].get("compose_hooked"), ask.token) for node in ask.nodes} if ask else {}
+    return {node: _answer(views[node].get("deploy_hooked"), ask.token) for node in ask.nodes} if ask else {}
 
 
 def _answer(told: object, token: str) -> str:

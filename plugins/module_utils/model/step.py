@@ -342,7 +342,7 @@ class HookCall:
     hook: str
     #: With the tasks of the user, on the controller.
     file: str
-    #: What the answer is known by: the variable `compose_hooked` of the host, with `token` and `message`.
+    #: What the answer is known by: the variable `deploy_hooked` of the host, with `token` and `message`.
     token: str
 
 
