@@ -25,6 +25,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.result imp
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+from ansible_collections.immutable.compose.plugins.plugin_utils.artifacts import artifacts, has_last_word
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
 from ansible_collections.immutable.compose.plugins.plugin_utils.hooks import answers, asked, remember, told_again
 from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Known, Memory
@@ -111,7 +112,11 @@ class FleetAction(ActionBase):
                 "failed": True,
                 "msg": "no host of this batch belongs to a deployment of immutable.compose",
             }
-        return {**result, **_summed(deployments, goes_on=self._plan is not None)}
+        summed = _summed(deployments, goes_on=self._plan is not None)
+        if has_last_word(self.name, self._task.args, check_mode=self._task.check_mode):
+            hosts = [host for batch in found.values() for host in batch]
+            summed.update(artifacts(self.name, summed, (given or {}).get("nodes", {}), hosts))
+        return {**result, **summed}
 
     def _refusal(self) -> str:
         """Why the task would act more than once on each node; empty if it would not."""

@@ -29,10 +29,10 @@ HOOK = """
 @pytest.fixture(scope="module")
 def lab(tiny_of: t.Callable[..., Tiny]) -> Tiny:
     lab = tiny_of(2, ["other"])
-    (lab.inventory / "hook").mkdir()
+    (lab.directory / "hook").mkdir()
     for name in ("drain", "undrain"):
-        (lab.inventory / f"hook/{name}").write_text(HOOK)
-    lab.write(hooks={name: f"hook/{name}" for name in ("drain", "undrain")}, at_most={"app": 1})
+        (lab.directory / f"hook/{name}").write_text(HOOK)
+    lab.write(hooks={name: f"../hook/{name}" for name in ("drain", "undrain")}, at_most={"app": 1})
     lab.play("deploy")
     return lab
 

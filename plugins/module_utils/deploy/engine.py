@@ -17,7 +17,7 @@ from ..builders.base import Builder
 from ..builders.failures import with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..checks.report import SCRIPT
+from ..checks.script import SCRIPT
 from ..describe.held import HeldAddresses
 from ..describe.load import MANIFEST, manifest
 from ..errors import ComposeError, Failure, InputError, nearest
@@ -237,14 +237,16 @@ class Engine:
 
         results = os.path.join(self.state, "results", name)
         report = verify(self._verification(meant, meaning, test_script, results, ill), self.progress)
-        where = f" (journal and console: {results}/results.json)"
+        if not report.ok:
+            self.progress.say(f"{name}: more of journals and consoles is in {results}/results.json")
         nodes = {
             node: NodeResult(
                 each.ok,
                 False,
-                each.message + (where if each.message else ""),
+                each.message,
                 silent=not each.reached,
                 follow=each.follow,
+                evidence=each.evidence,
             )
             for node, each in report.nodes.items()
         }
@@ -253,7 +255,7 @@ class Engine:
             nodes,
             passed=sum(check.ok for check in report.checks),
             failed=sum(not check.ok for check in report.checks),
-            script=f"{SCRIPT}: {script.message}{where}" if script else "",
+            script=f"{SCRIPT}: {script.message}" if script else "",
             script_node=script.node if script else None,
         )
 
@@ -297,9 +299,9 @@ class Engine:
     def rollout(self, meaning: Meaning, service: Service) -> Rollout:
         """Checks waves by the built-in checks only: the test script is about the whole."""
 
-        def check(images: t.Mapping[str, str], name: str) -> dict[str, str]:
+        def check(images: t.Mapping[str, str], name: str) -> dict[str, NodeResult]:
             verified = self.check(images, meaning, "", name)
-            return {node: result.message for node, result in verified.nodes.items() if not result.ok}
+            return {node: result for node, result in verified.nodes.items() if not result.ok}
 
         def follow(images: t.Mapping[str, str]) -> dict[str, str]:
             nodes = [self.deployment.node(name) for name in images]

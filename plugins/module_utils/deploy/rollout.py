@@ -17,9 +17,9 @@ from .results import Tally
 from .service import Service
 from .waves import Waves, out_of_service, without
 
-#: Checks that nodes run these images and are up: names of those that do not, with what is wrong.
-Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, str]]
-#: The same, of what boots without what it follows.
+#: Checks that nodes run these images and are up: those that do not, by name.
+Check = t.Callable[[t.Mapping[str, str], str], t.Mapping[str, NodeResult]]
+#: The same, of what boots without what it follows; only with words.
 Follow = t.Callable[[t.Mapping[str, str]], t.Mapping[str, str]]
 
 
@@ -113,8 +113,8 @@ class Rollout:
                 outcomes[name] = replace(outcomes[name], ok=False, message=message)
                 del started[name]
             if (checked or retries) and started:
-                for name, message in self.check(started, "switch").items():
-                    outcomes[name] = replace(outcomes[name], ok=False, message=message)
+                for name, found in self.check(started, "switch").items():
+                    outcomes[name] = replace(outcomes[name], ok=False, message=found.message, evidence=found.evidence)
             failed = [target for target in wave if not outcomes[target.node.name].ok]
             if not failed or turn == retries:
                 break
@@ -195,7 +195,8 @@ class Rollout:
         }
         wrong = dict(self.follow(booted))
         whole = {name: identity for name, identity in booted.items() if name not in wrong}
-        wrong |= self.check(whole, results) if whole else {}
+        if whole:
+            wrong |= {name: result.message for name, result in self.check(whole, results).items()}
         wrong |= self.platform.confirm([self.deployment.node(name) for name in booted if name not in wrong])
         for name, identity in booted.items():
             outcomes[name] = replace(outcomes[name], back_on=identity)

@@ -17,7 +17,7 @@ from ..errors import ComposeError
 from ..model.boot import Seen
 from ..model.journal import Journal
 from ..model.release import Located, Release
-from ..model.result import NodeResult
+from ..model.result import Evidence, NodeResult
 from ..model.step import Settled
 from .engine import Engine
 from .plan import SHOWN
@@ -83,6 +83,11 @@ class Settlement:
         common = self.journal.problem or ("" if found or self.plan.unproven else self._script())
         return {name: found.get(name) or common for name in self.plan.batch if name in found or common}
 
+    def _evidence(self, name: str) -> Evidence:
+        """What a node said of itself when it failed its checks, the last time that it was asked."""
+        verified = self.journal.verified.nodes if self.journal.verified else {}
+        return {**(self.journal.switched or {}), **verified}.get(name, NodeResult()).evidence
+
     def _script(self) -> str:
         verified = self.journal.verified
         return f"verify: {verified.script}" if verified and verified.script and verified.script_node is None else ""
@@ -128,7 +133,9 @@ class Settlement:
             message = self.failures.get(name, "was not well: booted again" if name in healed else "")
             changed = name in healed or (name in switched and switched[name].changed)
             follow = checked[name].follow if name in checked else {}
-            results[name] = NodeResult(name not in self.failures, changed, message, follow=follow)
+            results[name] = NodeResult(
+                name not in self.failures, changed, message, follow=follow, evidence=self._evidence(name)
+            )
         results.update(outcomes)
         return results
 
@@ -256,7 +263,7 @@ class Settlement:
             now = f"{'back on' if outcome.back_on else 'left on'} its last verified image {seen.identity}"
         else:
             now = f"{seen.state}, on its last verified image {seen.identity}"
-        return NodeResult(False, True, f"{own}; {now}", back_on=outcome.back_on)
+        return NodeResult(False, True, f"{own}; {now}", back_on=outcome.back_on, evidence=self._evidence(name))
 
     def _kept(self, veto: str) -> Settled:
         """Nothing goes back, and nothing is released: people want to look at it."""

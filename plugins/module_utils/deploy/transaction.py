@@ -28,7 +28,7 @@ from .engine import Engine, bundles
 from .healing import Healing
 from .journal import JournalFile
 from .plan import Step, hooks_of, plan_node, render, staying, told
-from .results import any_changed, failed
+from .results import any_changed, brief, failed
 from .rollout import short_of_quorum
 from .service import Paused, Service
 from .settlement import Settlement, require
@@ -280,7 +280,7 @@ class Transaction:
             engine.rollout(plan.composition, service).switch(waves, outcomes, stay)
         except Paused as paused:
             self._pause(replace(journal, switched=outcomes, hooks=service.log))
-            return Fared(any_changed(outcomes), outcomes, failed(outcomes), ask=paused.ask)
+            return Fared(any_changed(outcomes), brief(outcomes), failed(outcomes), ask=paused.ask)
         told = [name for name in plan.names("refresh") if name not in outcomes]
         if engine.follow_machines():
             told += plan.names("keep")
@@ -290,7 +290,7 @@ class Transaction:
         outcomes.update({name: refreshed[name] for name in told if name not in outcomes or not refreshed[name].ok})
         engine.write_access()  # some platforms know an address only now
         self.journal.write(replace(journal, switched=outcomes, hooks=service.log))
-        return Fared(any_changed(outcomes), outcomes, failed(outcomes), render(plan.steps, {}))
+        return Fared(any_changed(outcomes), brief(outcomes), failed(outcomes), render(plan.steps, {}))
 
     def _service(self, journal: Journal) -> Service:
         return Service(self.engine.state, self.engine.deployment.hooks, journal.hooks)
@@ -348,7 +348,7 @@ class Transaction:
             verified = healing.words(self._check(journal, names, script))
         self.journal.write(replace(journal, verified=verified, hooks=service.log))
         nodes = verified.nodes
-        return Checked(any_changed(nodes), nodes, failed(nodes), verified.checks, verified.script)
+        return Checked(any_changed(nodes), brief(nodes), failed(nodes), verified.checks, verified.script)
 
     def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
         plan = journal.plan

@@ -29,10 +29,10 @@ HOOK = """
 def hooks(site: Site, *names: str) -> dict[str, str]:
     """The key of a deployment file, and the files that it names."""
     for name in names:
-        path = site.directory / "inventory/hooks" / f"{name}.yml"
+        path = site.directory / "hooks" / f"{name}.yml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(HOOK.format(directory=site.directory))
-    return {name: f"hooks/{name}.yml" for name in names}
+    return {name: f"../hooks/{name}.yml" for name in names}
 
 
 def noted(site: Site) -> list[str]:
@@ -82,7 +82,7 @@ def test_a_hook_that_fails_is_a_failed_node_of_its_deployment_alone(site: Site) 
     run = site.play("deploy", expect=2)
     assert sorted(noted(site)) == ["drain other1", "end app1", "undrain app1"]
     words = {result["msg"] for name, result in run.events if name.endswith("Report") and result.get("failed")}
-    file = site.directory / "inventory/hooks"
+    file = site.directory / "hooks"
     assert any(word.startswith(f"switch: drain: {file}/drain.yml: Tell the proxy: ") for word in words), words
     assert any(word.startswith(f"end: {file}/end.yml: Tell the proxy: ") for word in words), words
     assert any("left as it was: other1 failed before its turn" in word for word in words)

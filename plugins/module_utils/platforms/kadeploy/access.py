@@ -11,11 +11,11 @@ from functools import cached_property
 
 from ...errors import InputError
 from ...nodes.frontend import Frontend
+from ..shelf import LocalShelf, RemoteShelf, Shelf
 from .backend import Backend
 from .command import CommandLine
 from .grid5000 import URL, Grid5000Api
 from .rest import Rest
-from .shelf import LocalShelf, RemoteShelf, Shelf
 from .store import Store
 
 #: Way → options that it needs, and those that it takes besides.

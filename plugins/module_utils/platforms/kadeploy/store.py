@@ -21,8 +21,8 @@ from urllib.parse import quote, unquote
 from ...model.boot import Target
 from ...model.codec import encode
 from ...model.image import Image
+from ..shelf import Shelf
 from .outcome import Description
-from .shelf import Shelf
 
 #: Puts a node's document to where its system looks for it before services start; Kadeploy's own system runs it on every
 #: machine, with the partition at /mnt/dest.
