@@ -1,6 +1,6 @@
 # Entry point of the debian builder.
 #   evaluation   what is known of a composition without building it
-#   images       by role: its derivations (root, raw, qcow2, tar, oci, installed, bundle) and identity
+#   images       by role: its derivations (root, raw, qcow2, tar, oci, installed, network, bundle) and identity
 #   paths        by role: store path of the bundle, which has image.json and links to the requested formats
 { composition          # directory
 , name                 # of the composition

@@ -94,6 +94,7 @@ let
   raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; needs = root; };
   qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; needs = raw; };
   tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; needs = root; };
+  network = within tools ./build/network.sh { name = "${name}-${role}-network"; image = root; needs = root; };
   installed = within tools ./build/installed.sh {
     name = "${name}-${role}-installed";
     image = root;
@@ -119,11 +120,12 @@ let
     tar = "${tar}/root.tar";
     oci = "${oci}/oci.tar";
     installed = "${installed}/installed.tar.gz";
+    network = "${network}/network.cpio.gz";
   };
   packages = sets.essential.packages ++ sets.base.packages ++ locked.packages ++ (if kernel == null then [ ] else [ kernel ]);
 in
 {
-  inherit identity root raw qcow2 tar oci installed;
+  inherit identity root raw qcow2 tar oci installed network;
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format file.${format} ]) formats;

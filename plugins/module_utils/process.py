@@ -64,7 +64,7 @@ def need(*programs: str) -> None:
             raise MissingProgramError(program, PACKAGES.get(program, program))
 
 
-def _ends(pid: int, timeout: float) -> bool:
+def ends(pid: int, timeout: float) -> bool:
     """Whether a child ends within so many seconds. ``Popen.wait`` would look only now and then."""
     handle = os.pidfd_open(pid)
     try:
@@ -133,7 +133,7 @@ def run(
             with suppress(BrokenPipeError):
                 child.stdin.close()
         try:
-            ended = _ends(child.pid, timeout)
+            ended = ends(child.pid, timeout)
         except BaseException:
             os.killpg(child.pid, signal.SIGKILL)
             raise

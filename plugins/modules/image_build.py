@@ -26,8 +26,8 @@ options:
   formats:
     description:
       - Build in these formats, instead of those that the platform needs. Not with a plan.
-      - The formats are V(root), V(kernel), V(initrd), V(qcow2), V(raw), V(tar), V(oci), V(iso), V(vma), V(kexec)
-        and V(installed). Which of them there are depends on the builder.
+      - The formats are V(root), V(kernel), V(initrd), V(qcow2), V(raw), V(tar), V(oci), V(iso), V(vma), V(kexec),
+        V(installed) and V(network). Which of them there are depends on the builder.
     type: list
     elements: str
     default: []

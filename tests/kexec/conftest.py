@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual machine with Debian on its disk, emulated, and a deployment of one node on it."""
+"""An emulated machine with a Debian on its disk, which all tests share, and a deployment of one node on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lab import Lab
 
-from .stock import ADDRESS, PORT, Stock, make_disk
+from .stock import Stock, make_disk
 
 #: What the role of the test is: nothing but a system with a kernel.
 COMPOSITION = """
@@ -34,30 +34,33 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
-def stock(disk: Path, tmp_path: Path) -> t.Iterator[Stock]:
-    """The machine, which runs what its disk has."""
-    machine = Stock(disk, tmp_path)
-    machine.start()
+@pytest.fixture(scope="session")
+def machine(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Stock]:
+    machine = Stock(disk, tmp_path_factory.mktemp("machine"))
     yield machine
     machine.stop()
 
 
 @pytest.fixture
+def stock(machine: Stock) -> Stock:
+    """The machine, which runs what its disk has."""
+    machine.ready()
+    return machine
+
+
+@pytest.fixture
 def lab(stock: Stock, tmp_path: Path) -> Lab:
     """One node on the machine, not deployed yet."""
-    options = {
-        "name": "kexec",
-        "host": "127.0.0.1",
-        "port": PORT,
-        "ssh_port": PORT,
-        "user": "admin",
-        "key": str(stock.key),
-        "known_hosts": str(stock.known_hosts),
-        "confirm_within": 600,
-    }
-    settings = {"platform": options, "network": "10.0.2.0/24", "roles": {"app": ["app1"]}}
-    lab = Lab(tmp_path, "web", {**settings, "nodes": {"app1": {"address": ADDRESS}}})
+    nodes = {"app1": {"address": stock.address}}
+    platform = {"name": "kexec", **stock.options()}
+    settings = {"platform": platform, "network": "10.0.0.0/16", "roles": {"app": ["app1"]}, "nodes": nodes}
+    lab = Lab(tmp_path, "web", settings)
+    lock_role(lab)
+    return lab
+
+
+def lock_role(lab: Lab) -> None:
+    """Give the composition the one role of these tests."""
     (lab.composition / "composition.nix").write_text(COMPOSITION)
     path = lab.composition / "compose.lock.json"
     lock = json.loads(path.read_text())
@@ -66,7 +69,6 @@ def lab(stock: Stock, tmp_path: Path) -> Lab:
     role["packages"] = [name for name in role["packages"] if "redis" not in name]
     lock["roles"] = {"app": role}
     path.write_text(json.dumps(lock))
-    return lab
 
 
 def pytest_configure() -> None:

@@ -7,16 +7,13 @@ import shutil
 import socket
 import subprocess
 import time
+import typing as t
 from pathlib import Path
-
-#: Of the machine, in QEMU's own network; and where its SSH server is found on this host.
-ADDRESS = "10.0.2.15"
-PORT = 24800
 
 PACKAGES = "systemd-sysv,udev,openssh-server,sudo,kexec-tools,linux-image-cloud-amd64,iproute2,dbus,kmod"
 NETWORK = "[Match]\nType=ether\n[Network]\nDHCP=ipv4\n"
 #: Seconds to boot, emulated.
-BOOT = 300
+BOOT = 600
 
 
 def make_disk(directory: Path) -> None:
@@ -51,68 +48,96 @@ def make_disk(directory: Path) -> None:
 
 
 class Stock:
-    """One machine; its disk stays as it was made."""
+    """One machine; its disk stays as it was made.
 
-    def __init__(self, disk: Path, directory: Path) -> None:
+    :param number: of the machine: it has a network of its own, in which this host is ``gateway``.
+    """
+
+    def __init__(self, disk: Path, directory: Path, number: int = 0) -> None:
         self.key = disk / "key"
         self.known_hosts = directory / "known_hosts"
+        self.gateway, self.address = f"10.0.{2 + number}.2", f"10.0.{2 + number}.15"
+        #: Of this host, that leads to its SSH server.
+        self.port = 24800 + number
         kind, key = (disk / "host_key.pub").read_text().split()[:2]
-        self.known_hosts.write_text(f"[127.0.0.1]:{PORT} {kind} {key}\n")
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
+        self._network = f"10.0.{2 + number}.0/24"
         self._disk = disk
         self._console = directory / "console"
         self._process: subprocess.Popen[bytes] | None = None
+        self._mark = 0
+
+    def options(self, confirm_within: int = 600) -> dict[str, t.Any]:
+        """What a deployment says of it."""
+        return {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "ssh_port": self.port,
+            "user": "admin",
+            "key": str(self.key),
+            "known_hosts": str(self.known_hosts),
+            "confirm_within": confirm_within,
+        }
 
     def start(self) -> None:
-        """Boot, and wait for the disk's Linux."""
+        """Switch it on, without waiting."""
         command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
         command += ["-m", "1024", "-nodefaults", "-no-user-config", "-display", "none", "-device", "virtio-rng-pci"]
-        command += ["-chardev", f"file,id=console,path={self._console}", "-serial", "chardev:console"]
+        command += ["-chardev", f"file,id=console,path={self._console},append=on", "-serial", "chardev:console"]
         command += ["-kernel", str(self._disk / "vmlinuz"), "-initrd", str(self._disk / "initrd")]
         command += ["-append", "root=LABEL=stock rw console=ttyS0 quiet"]
         command += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={self._disk / 'disk'}"]
         command += ["-device", "virtio-blk-pci,drive=disk", "-device", "virtio-net-pci,netdev=net,romfile="]
-        command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{PORT}-:22"]
+        command += ["-netdev", f"user,id=net,net={self._network},hostfwd=tcp:127.0.0.1:{self.port}-:22"]
         self._process = subprocess.Popen(command)
-        self.wait_for_disk()
 
     def stop(self) -> None:
         """Pull the plug."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process = None
+
+    def cut(self) -> None:
+        """A power cut; waits for the disk's Linux."""
+        self.stop()
+        self.start()
+        self.wait_for_disk()
+
+    def ready(self) -> None:
+        """See to it that it runs the disk's Linux, and forget what was said on the console."""
+        if self._process is None or self.on_disk("hostname") != "stock":
+            self.cut()
+        self._mark = len(self._said())
 
     @property
     def console(self) -> str:
-        """All that was said on the console."""
+        """What was said on the console since :meth:`ready`."""
+        return self._said()[self._mark :]
+
+    def _said(self) -> str:
         return self._console.read_text(errors="replace")
 
-    def wait_for_disk(self, seconds: float = BOOT) -> float:
-        """Wait until the Linux on the disk answers, with its own host key and user; seconds that took."""
+    def wait_for_disk(self) -> None:
+        """Wait until the Linux on the disk answers, with its own host key and user."""
         begin = time.monotonic()
         while self.on_disk("hostname") != "stock":
-            assert time.monotonic() - begin < seconds, self.console[-2000:]
+            assert time.monotonic() - begin < BOOT, self.console[-2000:]
             time.sleep(2)
-        return time.monotonic() - begin
 
     def on_disk(self, command: str) -> str:
         """Output of a command on the disk's Linux; empty if that does not answer."""
         try:  # QEMU accepts connections in place of the guest
-            with socket.create_connection(("127.0.0.1", PORT), 2) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
                 connection.settimeout(5)
                 if not connection.recv(1):
                     return ""
         except OSError:
             return ""
-        options = [
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "StrictHostKeyChecking=yes",
-            "-o",
-            f"UserKnownHostsFile={self.known_hosts}",
-        ]
+        known = f"UserKnownHostsFile={self.known_hosts}"
+        options = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", known]
         done = subprocess.run(
-            ["ssh", "-F", "none", *options, "-i", str(self.key), "-p", str(PORT), "admin@127.0.0.1", command],
+            ["ssh", *options, "-i", str(self.key), "-p", str(self.port), "admin@127.0.0.1", command],
             capture_output=True,
             text=True,
             timeout=60,

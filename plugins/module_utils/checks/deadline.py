@@ -25,12 +25,13 @@ class TriedLongEnough(ComposeError):
 class Deadline:
     """A moment in the future, after which nothing more is started.
 
-    :param seconds: how far away it is.
+    :param left: seconds until then.
+    :param seconds: how many there were at the beginning; by default as many.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._end = time.monotonic() + seconds
+    def __init__(self, left: float, seconds: float | None = None) -> None:
+        self.seconds = left if seconds is None else seconds
+        self._end = time.monotonic() + left
 
     def over(self) -> DeadlineError:
         """The error to raise when it has passed."""

@@ -1,34 +1,128 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the test script of a composition. PRIVATE to the collection."""
+"""Runs the test script of a composition, in a process that does nothing else. PRIVATE to the collection.
+
+It has neither connections nor keys: what machines are asked for is done by the process that started this one
+(:mod:`.script_process`).
+"""
 
 from __future__ import annotations
 
+import builtins
+import dataclasses
 import io
 import os
+import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 import typing as t
-import unittest
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, redirect_stdout
-from dataclasses import replace
+import weakref
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from ..describe.names import label_of
-from ..errors import CommandError, ComposeError
+from ..errors import ComposeError
 from ..model.report import Check, CheckDetails
-from ..progress import Progress
-from .deadline import Deadline, DeadlineError
-from .machine import CheckFailed, Machine
-from .report import SCRIPT
-from .script import compiled, dedent, variables
+from .deadline import Deadline
+from .script import METHODS, SCRIPT, compiled, variables
+from .wire import Fault, Script, Wire
 
-#: Seconds after the deadline until a script that does not even ask for the time is left to itself.
-PATIENCE = 5.0
+
+def main(talk: int, door: int) -> t.NoReturn:
+    """Run the script that comes over a socket. Whatever it leaves behind, this ends with it.
+
+    :param talk: descriptor of the socket.
+    :param door: the one through which those of threads go.
+    """
+    wire = Wire(socket.socket(fileno=talk))
+    message = wire.receive()
+    if message is not None:
+        _Run(wire, Calls(socket.socket(fileno=door)), Script(**message)).run()
+        with suppress(OSError):
+            wire.send({"kind": "end"})
+    os._exit(0)
+
+
+class NodeError(ComposeError):
+    """A method of a machine failed."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.command = fault.command
+        self.returncode = fault.returncode
+        self.output = fault.output
+        super().__init__(fault.message, node=fault.node)
+
+
+class Calls:
+    """The way to the nodes, for each thread its own.
+
+    A copy of this process has none: two would take each other's answers.
+    """
+
+    def __init__(self, door: socket.socket) -> None:
+        self._door = door
+        self._own = threading.local()
+        self._all: weakref.WeakSet[Wire] = weakref.WeakSet()
+        os.register_at_fork(after_in_child=self._drop)
+
+    def call(self, node: str, method: str, args: t.Sequence[t.Any], kwargs: t.Mapping[str, t.Any]) -> t.Any:
+        """:raises NodeError: what was asked for is not so, or the node cannot be reached."""
+        wire: Wire = getattr(self._own, "wire", None) or self._open()
+        try:
+            wire.send({"node": node, "method": method, "args": args, "kwargs": kwargs})
+            answer = wire.receive()
+        except OSError:
+            answer = None
+        if answer is None:
+            raise RuntimeError("a copy of the test script's process cannot use its machines")
+        if "fault" in answer:
+            fault = Fault(**answer["fault"])
+            raise _exception(fault) or NodeError(fault)
+        value = answer["value"]
+        return tuple(value) if isinstance(value, list) else value
+
+    def _open(self) -> Wire:
+        ours, theirs = socket.socketpair()
+        with theirs, suppress(OSError):
+            socket.send_fds(self._door, [b"."], [theirs.fileno()])
+        self._own.wire = wire = Wire(ours)
+        self._all.add(wire)
+        return wire
+
+    def _drop(self) -> None:
+        self._door.close()
+        for wire in self._all:
+            wire.drop()
+
+
+class Machine:
+    """One node; its methods are those of :class:`.machine.Machine`."""
+
+    def __init__(self, name: str, role: str, calls: Calls) -> None:
+        self.name = name
+        self.role = role
+        self._calls = calls
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.name!r}>"
+
+    def __getattr__(self, name: str) -> t.Callable[..., t.Any]:
+        if name not in METHODS:
+            raise AttributeError(f"machines have no {name!r} here")
+
+        def method(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            return self._calls.call(self.name, name, args, kwargs)
+
+        self.__dict__[name] = method
+        return method
+
+    def copy_from_host(self, source: str, target: str) -> None:
+        """Copy a file or directory of this host; a relative path is the script's."""
+        self._calls.call(self.name, "copy_from_host", (os.path.abspath(source), target), {})
 
 
 class Machines(list[Machine]):
@@ -43,65 +137,57 @@ class Machines(list[Machine]):
         raise KeyError(key)
 
 
-class TestScript:
-    """One run of a test script.
+class _Run:
+    """One run of a test script."""
 
-    :param machines: all nodes of the deployment.
-    """
+    def __init__(self, wire: Wire, calls: Calls, script: Script) -> None:
+        self._wire = wire
+        self._text = script.text
+        self._deadline = Deadline(script.left, script.seconds)
+        self._machines = Machines(Machine(name, role, calls) for name, role in script.nodes.items())
+        os.register_at_fork(after_in_child=wire.drop)
+        threading.Thread(target=self._listen, args=[threading.get_ident()], daemon=True).start()
 
-    __test__ = False  # not for pytest
-
-    def __init__(self, text: str, machines: t.Iterable[Machine], deadline: Deadline, progress: Progress) -> None:
-        self._text = dedent(text)
-        self._machines = Machines(sorted(machines, key=lambda machine: machine.name))
-        self._deadline = deadline
-        self._progress = progress
-        self._checks: list[Check] = []
-
-    def run(self) -> list[Check]:
-        """Run the script to its end or the deadline: one result for each subtest, and one for the script."""
-        failure: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                exec(compiled(self._text, SCRIPT)[0], self._symbols())
-            except BaseException as error:  # SystemExit included: a script must not end the run
-                failure.append(error)
-
+    def run(self) -> None:
         start = time.monotonic()
-        # A thread of its own: nothing else can leave a script behind that never looks at the time.
-        worker = threading.Thread(target=work, daemon=True)
-        doing = self._progress.waiting(lambda: f"test script: {self._doing(worker)}")
-        with doing, closing(_Lines(self._progress.say)) as output, redirect_stdout(output):
-            worker.start()
-            worker.join(self._left() + PATIENCE)
-        seconds = time.monotonic() - start
-        if worker.is_alive():
-            check = self._failed(self._deadline.over(), self._lines_of(worker), seconds)
-        elif failure:
-            check = self._failed(failure[0], _lines(traceback.walk_tb(failure[0].__traceback__)), seconds)
-        else:
-            check = Check(SCRIPT, True, seconds=seconds)
-        return [*self._checks, check]
-
-    def _left(self) -> float:
+        sys.stdout = output = _Lines(self._say)
+        failure = None
         try:
-            return self._deadline.left()
-        except DeadlineError:  # as the first thing that the script does is going to say
-            return 0.0
+            exec(compiled(self._text, SCRIPT)[0], self._symbols())
+        except BaseException as error:  # SystemExit included: a script that leaves early has not passed
+            failure = error
+        seconds = time.monotonic() - start
+        output.close()
+        self._tell(Check(SCRIPT, True, seconds=seconds) if failure is None else self._failed(failure, seconds))
+
+    def _say(self, text: str) -> None:
+        self._wire.send({"kind": "say", "text": text})
+
+    def _tell(self, check: Check) -> None:
+        self._wire.send({"kind": "check", **dataclasses.asdict(check)})
+
+    def _listen(self, script: int) -> None:
+        """Say which line the script is at, as often as that is asked.
+
+        :param script: its thread.
+        """
+        while self._wire.receive() is not None:
+            frame = sys._current_frames().get(script)
+            self._wire.send({"kind": "at", "lines": _lines(reversed(list(traceback.walk_stack(frame))))})
+        os.killpg(0, signal.SIGKILL)  # who started this is gone
 
     # -- what the script finds defined ---------------------------------------------------------------------------
 
     def _symbols(self) -> dict[str, t.Any]:
         general = {
-            "log": _Log(self._progress.say),
+            "log": _Log(self._say),
             "machines": self._machines,
             "os": os,
             "parallel": parallel,
             "retry": self._deadline.retry,
             "start_all": self._start_all,
             "subtest": self._subtest,
-            "t": unittest.TestCase(),
+            "t": _Assertions(),
         }
         nodes = variables((machine.name for machine in self._machines), self._text)
         return {"__name__": SCRIPT, **general, **{key: self._machines[name] for key, name in nodes.items()}}
@@ -113,44 +199,43 @@ class TestScript:
     @contextmanager
     def _subtest(self, name: str) -> t.Iterator[None]:
         """A part of the script with a result of its own."""
-        self._progress.say(f"subtest: {name}")
+        self._say(f"subtest: {name}")
         start = time.monotonic()
         try:
             yield
         except BaseException as error:
             node = error.node if isinstance(error, ComposeError) else None
-            self._checks.append(
-                Check(f"{SCRIPT}: {name}", False, node, _message(error), seconds=time.monotonic() - start)
-            )
+            self._tell(Check(f"{SCRIPT}: {name}", False, node, _message(error), time.monotonic() - start))
             raise
-        self._checks.append(Check(f"{SCRIPT}: {name}", True, seconds=time.monotonic() - start))
+        self._tell(Check(f"{SCRIPT}: {name}", True, seconds=time.monotonic() - start))
 
     # -- how it went ---------------------------------------------------------------------------------------------
 
-    def _failed(self, error: BaseException, lines: list[int], seconds: float) -> Check:
-        details = CheckDetails()
+    def _failed(self, error: BaseException, seconds: float) -> Check:
+        lines = _lines(traceback.walk_tb(error.__traceback__))
+        details = located(self._text, lines)
         message = _message(error)
-        if lines:
-            source = self._text.splitlines()[lines[-1] - 1].strip()
-            message = f"line {lines[-1]}: {source}\n{message}"
-            details = CheckDetails(lines[-1], source, lines[:-1])
-        if isinstance(error, (CheckFailed, CommandError)):
-            details = replace(details, command=error.command, returncode=error.returncode, output=error.output)
+        if details.line is not None:
+            message = f"line {details.line}: {details.source}\n{message}"
+        if isinstance(error, NodeError) and error.command is not None:
+            details = dataclasses.replace(
+                details, command=error.command, returncode=error.returncode, output=error.output
+            )
             tail = "\n".join(error.output.strip().splitlines()[-20:])
-            if isinstance(error, CheckFailed) and tail:
+            if not message.endswith(tail):
                 message = f"{message}\n{tail}"
         node = error.node if isinstance(error, ComposeError) else None
         return Check(SCRIPT, False, node, message, seconds, details)
 
-    def _lines_of(self, worker: threading.Thread) -> list[int]:
-        frame = sys._current_frames().get(worker.ident or 0)
-        return _lines(reversed(list(traceback.walk_stack(frame)))) if frame is not None else []
 
-    def _doing(self, worker: threading.Thread) -> str:
-        lines = self._lines_of(worker)
-        busy = [f"{machine.name}: {machine.doing}" for machine in self._machines if machine.doing]
-        more = f" and {len(busy) - 3} more" if len(busy) > 3 else ""
-        return (f"line {lines[-1]}" if lines else "starting") + (f", {'; '.join(busy[:3])}{more}" if busy else "")
+def located(text: str, lines: t.Sequence[int]) -> CheckDetails:
+    """Where in a script something happened.
+
+    :param lines: numbers of the lines that led there, the outermost first; empty if nobody knows.
+    """
+    if not lines:
+        return CheckDetails()
+    return CheckDetails(lines[-1], text.splitlines()[lines[-1] - 1].strip(), list(lines[:-1]))
 
 
 def parallel(*functions: t.Callable[[], t.Any]) -> list[t.Any]:
@@ -158,6 +243,8 @@ def parallel(*functions: t.Callable[[], t.Any]) -> list[t.Any]:
 
     :raises Exception: that of the first function, in the order given, that failed.
     """
+    from concurrent.futures import ThreadPoolExecutor  # takes a while to load, which few scripts need
+
     if not functions:
         return []
     with ThreadPoolExecutor(max_workers=min(64, len(functions))) as pool:
@@ -166,7 +253,7 @@ def parallel(*functions: t.Callable[[], t.Any]) -> list[t.Any]:
 
 
 class _Lines(io.TextIOBase):
-    """Standard output of the script, line by line; that of the process belongs to Ansible."""
+    """Standard output of the script, line by line."""
 
     def __init__(self, say: t.Callable[[str], None]) -> None:
         self._say = say
@@ -180,6 +267,7 @@ class _Lines(io.TextIOBase):
 
     def close(self) -> None:
         self.write("\n")
+        super().close()
 
 
 class _Log:
@@ -189,9 +277,23 @@ class _Log:
         self.log = self.info = self.warning = self.error = say
 
 
+class _Assertions:
+    """A ``unittest.TestCase``, loaded by the first script line that uses it."""
+
+    def __getattr__(self, name: str) -> t.Any:
+        import unittest
+
+        return getattr(unittest.TestCase(), name)
+
+
 def _lines(frames: t.Iterable[tuple[FrameType, int]]) -> list[int]:
     """Lines of the script in these frames, the outermost first."""
     return [number for frame, number in frames if frame.f_code.co_filename == SCRIPT]
+
+
+def _exception(fault: Fault) -> Exception | None:
+    kind = getattr(builtins, fault.builtin, None) if fault.builtin else None
+    return kind(fault.message) if isinstance(kind, type) and issubclass(kind, Exception) else None
 
 
 def _message(error: BaseException) -> str:

@@ -16,6 +16,8 @@ import warnings
 from ..describe.names import label_of
 from ..errors import InputError, nearest
 
+#: What a test script is called in results and messages (its subtests are ``testScript: NAME``).
+SCRIPT = "testScript"
 #: Names that every test script finds defined, besides its nodes; see docs/checks.md.
 SYMBOLS = ("log", "machines", "os", "parallel", "retry", "start_all", "subtest", "t")
 
@@ -23,7 +25,6 @@ SYMBOLS = ("log", "machines", "os", "parallel", "retry", "start_all", "subtest",
 METHODS = (
     "copy_from_host",
     "copy_from_machine",
-    "doing",
     "execute",
     "fail",
     "get_unit_info",
@@ -98,20 +99,20 @@ def check_script(text: str, node_names: t.Iterable[str]) -> list[str]:
 
     def at(number: int, what: str) -> str:
         line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-        return f"testScript, line {number}: {what}\n    {line}"
+        return f"{SCRIPT}, line {number}: {what}\n    {line}"
 
     def refuse(number: int, why: str) -> t.NoReturn:
         raise InputError(at(number, why))
 
     try:
-        found = compiled(text, "testScript")[1]
+        found = compiled(text, SCRIPT)[1]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except SyntaxError as error:
         refuse(error.lineno or 0, error.msg)
     except ValueError as error:  # NUL
-        raise InputError(f"testScript: {error}") from None
+        raise InputError(f"{SCRIPT}: {error}") from None
 
     expressions = [item for item in ast.walk(tree) if isinstance(item, ast.expr)]
     judge = _Judge(list(node_names), _assigned(tree), text)

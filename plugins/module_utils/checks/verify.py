@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -22,9 +23,10 @@ from ..platforms.base import Platform
 from ..progress import Progress
 from .builtin import Look, check_nodes
 from .deadline import Deadline
-from .driver import TestScript
 from .machine import Machine
-from .report import SCRIPT, NodeReport, Report
+from .report import NodeReport, Report
+from .script import SCRIPT
+from .script_process import ScriptProcess
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50
@@ -79,17 +81,18 @@ def verify(what: Verification, progress: Progress) -> Report:
     boot_timeout = min(what.deployment.boot_timeout, what.deployment.verify_timeout)
     try:
         look = Look(what.platform, connections.to, boot_timeout)
-        checks = check_nodes(what.expected(), look, progress)
         script = None
-        if what.test_script.strip():
-            bad = list(
-                dict.fromkeys(str(check.node) for check in checks if not check.ok and check.node not in what.ill)
-            )
-            if bad:
-                script = ScriptReport(False, ran=False, message=f"not started, because of {', '.join(bad)}")
-            else:
-                checks += _run_script(what, connections, deadline, progress)
-                script = _script_report(checks[-1])
+        with ScriptProcess(progress) if what.test_script.strip() else nullcontext() as process:
+            checks = check_nodes(what.expected(), look, progress)
+            if process is not None:
+                bad = list(
+                    dict.fromkeys(str(check.node) for check in checks if not check.ok and check.node not in what.ill)
+                )
+                if bad:
+                    script = ScriptReport(False, ran=False, message=f"not started, because of {', '.join(bad)}")
+                else:
+                    checks += _run_script(process, what, connections, deadline, progress)
+                    script = _script_report(checks[-1])
         report = Report(what.deployment.name, list(what.identities), checks, script=script)
         report = replace(report, evidence=_evidence(what, report.failed_nodes, connections))
         report = report.masked(progress.mask)
@@ -152,7 +155,9 @@ class _Unreachable:
         raise SSHError(f"cannot be reached: {self._why}", node=self.node)
 
 
-def _run_script(what: Verification, connections: _Connections, deadline: Deadline, progress: Progress) -> list[Check]:
+def _run_script(
+    process: ScriptProcess, what: Verification, connections: _Connections, deadline: Deadline, progress: Progress
+) -> list[Check]:
     machines = [
         Machine(
             node.name,
@@ -165,7 +170,7 @@ def _run_script(what: Verification, connections: _Connections, deadline: Deadlin
         )
         for node in what.deployment.nodes
     ]
-    checks = TestScript(what.test_script, machines, deadline, progress).run()
+    checks = process.run(what.test_script, machines, deadline)
     who = f"{checks[-1].node}: " if checks[-1].node else ""
     progress.say(f"{SCRIPT}: {'ok' if checks[-1].ok else who + checks[-1].message}")
     return checks

@@ -19,8 +19,23 @@ from .free import Parameters
 #: as ``podman load`` reads it. ``iso``: bootable optical disk. ``vma``: backup that Proxmox restores. ``kexec``: tar
 #: archive with kernel, initrd that holds the whole system, and a script that boots them from any Linux. ``toplevel``:
 #: directory of a NixOS system in the store of this host. ``installed``: compressed tar archive of a root file system
-#: with kernel and initrd, for whoever unpacks it to a partition and boots that; see :class:`Installed`.
-FORMATS = ("root", "kernel", "initrd", "qcow2", "raw", "tar", "oci", "iso", "vma", "kexec", "toplevel", "installed")
+#: with kernel and initrd, for whoever unpacks it to a partition and boots that; see :class:`Installed`. ``network``:
+#: what comes behind ``initrd`` where the root file system is on a server: drivers of network cards and NFS.
+FORMATS = (
+    "root",
+    "kernel",
+    "initrd",
+    "qcow2",
+    "raw",
+    "tar",
+    "oci",
+    "iso",
+    "vma",
+    "kexec",
+    "toplevel",
+    "installed",
+    "network",
+)
 
 #: Architecture of an image, by what ``uname -m`` says on machines that run it.
 ARCHITECTURES: t.Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -69,8 +69,8 @@ class Platform(ABC):
     """Where nodes run."""
 
     name: t.ClassVar[str]
-    #: Image formats that :meth:`stage` needs.
-    formats: t.ClassVar[tuple[str, ...]]
+    #: Image formats that :meth:`stage` needs; options of the deployment may add some.
+    formats: tuple[str, ...]
     #: Options in the deployment file, by name.
     options: t.ClassVar[t.Mapping[str, Option]] = {}
     #: Option → variable in which other inventory sources have it, for roles that are placed on their hosts. Wins over

@@ -31,7 +31,8 @@ SCRIPTS = {
     **{name: f'exec {sys.executable} -IS {PROGRAMS} {name} "$@"' for name in ("kexec", "systemctl")},
     "ip": 'read -r it <"$MACHINE/address"; case "$*" in *address*) echo "2: eth0 inet $it/24 brd 10.87.0.255";;'
     " *) echo default via 10.87.0.254 dev eth0;; esac",
-    "mount": "",
+    # What a server exports, if one answers.
+    "mount": 'if [ "$3" = nfs ]; then for there; do :; done; cp -rT "$MACHINE/../exported/" "$there"; fi',
     "umount": 'rm -rf "$2"',
 }
 #: What scripts see of the machine, and not of this host.
@@ -111,7 +112,9 @@ class Hall(Ground):
         patch.setattr(machine, "POLL", 0.02)
         patch.setattr(platform, "LOOK", 0.1)
         patch.setattr(platform, "missing", lambda program: [])
-        self._hall = directory / "machines"
+        self._hall = directory / "hall"
+        #: Link to the directory that a server exports.
+        self.exported = self._hall / "exported"
 
     def _machine(self, address: str) -> Machine:
         return Machine(self._hall / address)
@@ -152,6 +155,7 @@ class Hall(Ground):
         (directory / "kernel").write_text("no kernel" if identity == BROKEN else "kernel")
         (directory / "initrd").write_text("what the builder made")
         (directory / "root").write_text(identity)
+        (directory / "network").write_text("drivers")
 
     def boot(self, deployment: Deployment, node: str) -> Boot | None:
         found = [each for each in self._all() if each.owner == f"{deployment.name}/{node}"]
@@ -159,7 +163,7 @@ class Hall(Ground):
         return found[0].boot if found else None
 
     def _all(self) -> list[Machine]:
-        return [Machine(path) for path in sorted(self._hall.glob("*"))]
+        return [Machine(path) for path in sorted(self._hall.glob("10.*"))]
 
     def end(self, deployment: Deployment, node: str) -> None:
         """Somebody pulls the plug, and puts it in again: the machine boots what its disk has."""

@@ -44,7 +44,13 @@ def boot(initramfs: bytes | None) -> None:
     files = unpacked(initramfs)
     assert files["kexec/init"].startswith(b"#!/bin/busybox sh") and int(files["kexec/deadline"])
     assert files["kexec/resolv.conf"] == b"nameserver 192.0.2.53\n"
-    write("usr/lib/compose/identity", files["kexec/root.squashfs"] + b"\n")
+    root = files.get("kexec/root.squashfs")
+    if root is None:
+        address, path, file = files["kexec/nfs"].decode().split()
+        assert (address, path) == ("192.0.2.9", "/images")
+        assert files["kexec/interfaces"].startswith(b"52:54:00:00:00:01 10.87.")
+        root = read(f"{MACHINE}/../exported/{file}")
+    write("usr/lib/compose/identity", root + b"\n")
     write("run/compose/node.json", files["kexec/in/node.json"])
     write("run/compose/in/owner", files["kexec/in/owner"])
 

@@ -151,8 +151,8 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
 def test_formats_that_need_a_kernel_are_refused(debian: Debian, proxy: str) -> None:
     with pytest.raises(InputError, match=r"roles\.proxy has no kernel, so there is no image in format initrd, kernel"):
         debian.build(proxy, {}, ["proxy"], ["root", "kernel", "initrd"], "/nonexistent")
-    with pytest.raises(InputError, match=r"roles\.proxy has no kernel, so there is no image in format installed"):
-        debian.build(proxy, {}, ["proxy"], ["installed"], "/nonexistent")
+    with pytest.raises(InputError, match=r"roles\.proxy has no kernel, so there is no image in format installed, net"):
+        debian.build(proxy, {}, ["proxy"], ["installed", "network"], "/nonexistent")
 
 
 class Mirror(BaseHTTPRequestHandler):

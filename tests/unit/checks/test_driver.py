@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
-from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript, parallel
+from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import parallel
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import CheckFailed, Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, SSHError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -42,7 +43,8 @@ def make(connection: Connection, results: Path, said: list[str], *, seconds: flo
 
 
 def run(text: str, *machines: Machine, seconds: float = 300, progress: str | None = None) -> list[Check]:
-    return TestScript(text, machines, Deadline(seconds), Progress(progress)).run()
+    with ScriptProcess(Progress(progress)) as process:
+        return process.run(text, machines, Deadline(seconds))
 
 
 # -- commands ----------------------------------------------------------------------------------------------------
@@ -283,9 +285,9 @@ def test_deadline_ends_a_command(kept: Connection, tmp_path: Path) -> None:
 
 
 def test_deadline_ends_a_script_that_never_asks(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ansible_collections.immutable.compose.plugins.module_utils.checks import driver
+    from ansible_collections.immutable.compose.plugins.module_utils.checks import script_process
 
-    monkeypatch.setattr(driver, "PATIENCE", 0.1)
+    monkeypatch.setattr(script_process, "PATIENCE", 0.1)
     stdout = sys.stdout
     (check,) = run("import time\n\ntime.sleep(60)", machine, seconds=3)
     assert not check.ok
@@ -322,4 +324,4 @@ def test_progress_says_what_is_waited_for(machine: Machine, tmp_path: Path, monk
     monkeypatch.setattr(module, "HEARTBEAT", 0.2)
     path = tmp_path / "progress"
     run("\nmachine.succeed('sleep 1')", machine, progress=str(path))
-    assert "test script: line 2, oar-server: must succeed: sleep 1 (0 s)" in path.read_text()
+    assert "test script: line 2, oar-server: must succeed: sleep 1 (" in path.read_text()

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
-from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import TestScript
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
-from ansible_collections.immutable.compose.plugins.module_utils.checks.report import SCRIPT
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
     METHODS,
+    SCRIPT,
     SYMBOLS,
     check_script,
     variables,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -99,12 +99,13 @@ def test_variables() -> None:
 
 def test_every_method_that_is_accepted_exists(tmp_path: Path) -> None:
     machine = Machine("node", t.cast(t.Any, None), Deadline(10), console=str, results=str(tmp_path), say=print)
-    assert set(METHODS) == {name for name in dir(machine) if not name.startswith("_")}
+    assert {*METHODS, "doing"} == {name for name in dir(machine) if not name.startswith("_")}
 
 
 def test_every_symbol_that_is_accepted_is_defined() -> None:
     """Else the check would let through what fails after the switch."""
     text = f"print({', '.join(SYMBOLS)}, __name__)"
     check_script(text, [])
-    (check,) = TestScript(text, [], Deadline(10), Progress()).run()
+    with ScriptProcess(Progress()) as process:
+        (check,) = process.run(text, [], Deadline(10))
     assert check.ok and check.name == SCRIPT, check.message

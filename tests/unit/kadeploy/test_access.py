@@ -15,13 +15,13 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.frontend import Frontend
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.shelf import (
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.store import Store
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.shelf import (
     LocalShelf,
     RemoteShelf,
     Shelf,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.store import Store
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import Serve

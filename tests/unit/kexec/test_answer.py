@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, Match
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import ARCHITECTURES, Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kexec.answer import Answer, Running
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kexec.faults import fault_of, misfit, refused
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kexec.overlay import System
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kexec.platform import Kexec
 
 OWN = """\
 boot 1c3f
@@ -78,31 +82,36 @@ def test_a_machine_that_runs_a_node_of_others_is_theirs() -> None:
 
 
 def image(directory: Path) -> Image:
-    files = {name: ImageFile(name, 1, "") for name in ("root", "kernel", "initrd")}
+    files = {name: ImageFile(name, 1, "") for name in ("root", "kernel", "initrd", "network")}
     for name in files:
         (directory / name).write_bytes(bytes(1 << 20))
     return Image("web", "debian", "v2", ARCHITECTURES["x86_64"], files, bundle=str(directory))
 
 
 def test_an_image_that_does_not_fit(tmp_path: Path) -> None:
-    here = replace(Answer.read(OWN), memory=1 << 30)
-    assert misfit(image(tmp_path), here) == ""
-    assert (
-        misfit(image(tmp_path), replace(here, architecture="aarch64"))
-        == "the image v2 is for amd64, its machine is arm64"
-    )
+    v2, here = image(tmp_path), replace(Answer.read(OWN), memory=1 << 30)
+    whole = System.of(v2, over_nfs=False)
+    assert misfit(v2, whole, here) == ""
+    why = misfit(v2, whole, replace(here, architecture="aarch64"))
+    assert why == "the image v2 is for amd64, its machine is arm64"
     small = replace(here, memory=40 << 20)
-    why = misfit(image(tmp_path), small)
+    why = misfit(v2, whole, small)
     assert why.startswith("its machine has 40 MiB of memory free, the image v2 needs 7")
     # A node takes all of it: what is free there says nothing.
-    assert "40 MiB of memory, the image" in misfit(
-        image(tmp_path), replace(small, node=Running("lab/web1", "v1", True))
-    )
+    why = misfit(v2, whole, replace(small, node=Running("lab/web1", "v1", True)))
+    assert "40 MiB of memory, the image" in why
     # What is staged has taken its memory already.
-    assert misfit(image(tmp_path), replace(small, staged=("v2",))) == ""
-    large = image(tmp_path)
+    assert misfit(v2, whole, replace(small, staged=("v2",))) == ""
     os.truncate(tmp_path / "root", 1 << 32)
-    assert "more than 4 GiB" in misfit(large, here)
+    assert "more than 4 GiB" in misfit(v2, whole, here)
+    # Where its root file system does not travel, it takes no memory.
+    assert misfit(v2, System.of(v2, over_nfs=True), here) == ""
+
+
+@pytest.mark.parametrize("nfs", ["server:/images", "192.0.2.9", "192.0.2.9:images", "192.0.2.9:/a,b", "192.0.2.9:/a b"])
+def test_an_export_that_nobody_could_mount(nfs: str) -> None:
+    with pytest.raises(InputError, match="expected the IPv4 address of a server and what it exports"):
+        validate_options(Kexec, {"nfs": nfs}, "platform", "platform")
 
 
 def test_a_kernel_that_is_locked_down_is_named() -> None:

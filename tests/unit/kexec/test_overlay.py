@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kexec import overlay, scripts
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.kexec.overlay import System
 
 DOCUMENT = {"kexec/": b"", "kexec/deadline": b"900\n", "kexec/in/": b"", "kexec/in/owner": b"lab/web1\n"}
 
@@ -32,16 +34,34 @@ def test_archives_are_aligned_whatever_is_before_them(tmp_path: Path, first: int
     initrd, root = tmp_path / "initrd", tmp_path / "root"
     initrd.write_bytes(bytes(first))
     root.write_bytes(b"x" * second)
-    whole = b"".join(overlay.with_root(str(initrd), str(root)))
-    assert len(whole) == overlay.length_with_root(str(initrd), str(root))
+    system = System("v1", "kernel", (str(initrd),), str(root))
+    whole = b"".join(system.initramfs())
+    assert len(whole) == system.length
     assert len(whole) % 4 == 0 and whole.index(b"070701") % 4 == 0
     found = unpacked(whole[whole.index(b"070701") :], tmp_path / "found")
     assert found == {"kexec/init": scripts.INIT, "kexec/root.squashfs": root.read_bytes()}
     assert (tmp_path / "found/kexec/init").stat().st_mode & 0o100
 
 
+def test_with_a_root_over_nfs_the_drivers_travel_in_its_place(tmp_path: Path) -> None:
+    files = {name: ImageFile(name, 1, "") for name in ("root", "kernel", "initrd", "network")}
+    for name, length in {"root": 1 << 20, "kernel": 5, "initrd": 4097, "network": 1002}.items():
+        (tmp_path / name).write_bytes(name[:1].encode() * length)
+    image = Image("web", "debian", "v2", "amd64", files, bundle=str(tmp_path))
+    system, whole = System.of(image, over_nfs=True), System.of(image, over_nfs=False)
+    assert (system.name, whole.name) == ("v2-nfs", "v2")  # neither is taken for the other where it is staged
+    content = b"".join(system.initramfs())
+    assert len(content) == system.length < 1 << 15 and whole.length > 1 << 20
+    # The kernel looks for an archive at multiples of four.
+    assert content.startswith(b"i" * 4097 + bytes(3) + b"n" * 1002 + bytes(2) + b"070701")
+    assert unpacked(content[5104:], tmp_path / "found") == {"kexec/init": scripts.INIT}
+
+
 def test_the_first_process_and_all_scripts_are_shell() -> None:
-    for script in (scripts.INIT.decode(), scripts.ASK, scripts.KEEP, scripts.REHEARSE, scripts.BOOT, scripts.DROP):
+    for script in (
+        scripts.INIT.decode(),
+        *(scripts.ASK, scripts.KEEP, scripts.REACH, scripts.REHEARSE, scripts.BOOT, scripts.DROP),
+    ):
         subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 

@@ -40,9 +40,9 @@ from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock
 DEFAULT_SUITE = "bookworm"
 
 #: Formats that this builder makes.
-FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci", "installed")
+FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci", "installed", "network")
 #: Formats that a role without a kernel does not have.
-KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2", "installed"})
+KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2", "installed", "network"})
 #: Format → derivations it is made by, besides the root file system.
 PARTS: t.Mapping[str, tuple[str, ...]] = {
     "raw": ("raw",),
@@ -50,6 +50,7 @@ PARTS: t.Mapping[str, tuple[str, ...]] = {
     "tar": ("tar",),
     "oci": ("tar", "oci"),
     "installed": ("installed",),
+    "network": ("network",),
 }
 
 #: What builds need whatever the user's nix.conf says: they mount file systems and set owners.

@@ -11,11 +11,11 @@ from functools import cached_property
 
 from ...errors import InputError
 from ...nodes.frontend import Frontend
+from ..shelf import LocalShelf, RemoteShelf, Shelf
 from .backend import Backend
 from .command import CommandLine
 from .grid5000 import URL, Grid5000Api
 from .rest import Rest
-from .shelf import LocalShelf, RemoteShelf, Shelf
 from .store import Store
 
 #: Way → options that it needs, and those that it takes besides.
@@ -96,4 +96,4 @@ class Access:
         if self.backend == "command":
             return CommandLine(self.frontend_host)
         user = self.user if self.password else ""
-        return Grid5000Api(self.site, user, self.password, self.url or URL, self.ca_file, store)
+        return Grid5000Api(self.site, store, user, self.password, self.url or URL, self.ca_file)

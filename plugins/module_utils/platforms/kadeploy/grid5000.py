@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ...errors import ComposeError, InputError
+from ...errors import ComposeError
 from ...libraries import missing_library
 from .backend import Backend
-from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
+from .outcome import Description, Failure, KadeployError, Order, Outcome, UnderWay
 
 #: Where the API is, for whoever does not say.
 URL = "https://api.grid5000.fr/stable"
@@ -47,7 +47,6 @@ class Grid5000Api(Backend):
     """The deployments of a site, by the library ``python-grid5000``, which tries again what passes.
 
     :param site: its name, such as ``grenoble``.
-    :param publisher: needed for descriptions.
     :param username: with ``password``; empty inside Grid'5000, where the API knows who calls.
     :param ca_file: certificates of the authorities that the API's own may be signed by; empty: those of this host.
     """
@@ -55,11 +54,11 @@ class Grid5000Api(Backend):
     def __init__(
         self,
         site: str,
+        publisher: Publisher,
         username: str = "",
         password: str = "",
         url: str = URL,
         ca_file: str = "",
-        publisher: Publisher | None = None,
     ) -> None:
         try:
             import grid5000
@@ -88,25 +87,14 @@ class Grid5000Api(Backend):
         """The API has no dry run: what it refuses, it refuses when it deploys."""
 
     def deploy(self, order: Order) -> str:
-        """:raises InputError: there is nowhere to put a description."""
-        environment = order.environment
-        body: dict[str, t.Any] = {"nodes": list(order.nodes)}
-        if isinstance(environment, Registered):
-            body["environment"] = "@".join(filter(None, (environment.name, environment.user)))
-            body |= {"version": environment.version, "arch": environment.arch}
-        elif self._publisher is not None:
-            body["environment"] = self._publisher.publish(order.name, environment)
-        else:
-            raise InputError("the API of Grid'5000 deploys environments that are registered, or are at an address")
-        body |= {"key": order.keys, "partition_label": order.partition, "ignore_nodes_deploying": order.force}
+        environment = self._publisher.publish(order.name, order.environment)
+        body = {"nodes": list(order.nodes), "environment": environment, "partition_label": order.partition}
         body = {key: value for key, value in body.items() if value}
         what = f"the deployment of {len(order.nodes)} nodes"
         return str(self._call(what, lambda: self._site.deployments.create(body)).uid)
 
     def under_way(self) -> list[UnderWay]:
         """Those of environments at addresses of ours; what has ended needs not be forgotten."""
-        if self._publisher is None:
-            return []
         found = self._call("to list deployments", lambda: self._site.deployments.list(limit=_LISTED))
         ours = []
         for each in (entry.to_dict() for entry in found):

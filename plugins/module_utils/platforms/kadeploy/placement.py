@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from functools import cached_property
 
-from ...model.boot import Target
+from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.result import Problem
 from ...nodes.frontend import Frontend
@@ -18,7 +18,7 @@ from . import machines
 
 
 class Placement:
-    """Nodes on machines, stable across runs: what a node was last told to boot on, it keeps.
+    """Nodes on machines, stable across runs: what a node was last told to boot on, or was being told, it keeps.
 
     :param lent: gives the machines of the deployment's reservation, none where it has none.
     :param frontend: is asked for addresses that this host's resolver does not know.
@@ -44,8 +44,8 @@ class Placement:
     @cached_property
     def bound(self) -> dict[str, str]:
         """Node → machine, of the nodes of the deployment that have one."""
-        told = {name: self.told(name) for name in self._nodes}
-        known = {name: machine for name, machine in told.items() if machine}
+        last = {name: self._last(name)[-1:] for name in self._nodes}
+        known = {name: machine for name, found in last.items() for machine in found}
         return machines.bind(list(self._nodes.values()), known, self._lent())
 
     def lend(self) -> None:
@@ -54,8 +54,16 @@ class Placement:
 
     def told(self, name: str) -> str:
         """The machine that a node was last told to boot on; empty if it never was."""
-        boot = Ledger(self._state, name).readable()[0]
-        return str(boot.options.get("machine") or "") if boot is not None else ""
+        return _machine_of(Ledger(self._state, name).readable()[0])
+
+    def machines(self, name: str) -> list[str]:
+        """Where a node is, or may be; none if nobody knows."""
+        return self._last(name) or list(filter(None, [self.bound.get(name)]))
+
+    def _last(self, name: str) -> list[str]:
+        """The machine that a node was last told to boot on, then that where it was being told when a run was killed."""
+        meant = _machine_of(Ledger(self._state, name).intended())
+        return list(dict.fromkeys(filter(None, (self.told(name), meant))))
 
     def machine(self, name: str) -> str:
         """Where a node is now, or is going to be; empty if nobody knows."""
@@ -115,3 +123,7 @@ class Placement:
         still = {*taken, *self.bound.values()}
         told = {self.told(target.node.name): target.node.name for target in targets}
         return {machine: name for machine, name in told.items() if machine and machine not in still}
+
+
+def _machine_of(boot: Boot | None) -> str:
+    return str(boot.options.get("machine") or "") if boot is not None else ""

@@ -327,6 +327,7 @@ class Kadeploy(ForgetfulPlatform):
     def prune(self, keep: t.Collection[str]) -> None:
         boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
         self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
+        self._deployer.tidy()
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().remove(names, data=data, tell=tell)
@@ -375,7 +376,7 @@ class Kadeploy(ForgetfulPlatform):
     def _leave(self, targets: t.Sequence[Target]) -> None:
         """Switch off machines that nodes move away from: at no time may two be the same node."""
         left = self._placement.left(targets, {str(self.option(target.node, "machine")) for target in targets})
-        for machine, why in self._power.switch_off(left).items():
+        for machine, why in self._switch_off(left).items():
             self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
 
     def _deploy(self, group: Group) -> dict[str, NodeResult]:
@@ -406,11 +407,20 @@ class Kadeploy(ForgetfulPlatform):
         return outcomes
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
-        known = {name: self._placement.machine(name) for name in names if Ledger(self.state, name).exists()}
-        wrong = self._power.switch_off({machine: name for name, machine in known.items() if machine})
+        known = {name: self._placement.machines(name) for name in names if Ledger(self.state, name).exists()}
+        wrong = self._switch_off({machine: name for name, found in known.items() for machine in found})
         outcomes = {}
         for name in names:
-            why = wrong.get(known.get(name, ""), "")
-            outcomes[name] = NodeResult(not why, name in known, f"{known[name]}: {why}" if why else "")
+            why = "; ".join(f"{machine}: {wrong[machine]}" for machine in known.get(name, ()) if machine in wrong)
+            outcomes[name] = NodeResult(not why, name in known, why)
             tell(name, outcomes[name])
         return outcomes
+
+    def _switch_off(self, which: t.Mapping[str, str]) -> dict[str, str]:
+        """Switch off machines, which somebody may still deploy; those that are not off, and why."""
+        try:
+            if which:
+                self._deployer.end(which)
+        except ComposeError as error:
+            return dict.fromkeys(which, error.message)
+        return self._power.switch_off(which)

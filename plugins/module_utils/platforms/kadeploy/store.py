@@ -21,8 +21,8 @@ from urllib.parse import quote, unquote
 from ...model.boot import Target
 from ...model.codec import encode
 from ...model.image import Image
+from ..shelf import Shelf
 from .outcome import Description
-from .shelf import Shelf
 
 #: Puts a node's document to where its system looks for it before services start; Kadeploy's own system runs it on every
 #: machine, with the partition at /mnt/dest.
@@ -141,3 +141,9 @@ class Store:
     def drop_documents(self, name: str) -> None:
         """Nobody needs the archive any more, nor the description."""
         self._shelf.drop([self._archive(name), self._description(name)])
+
+    def keep_documents(self, names: t.Collection[str]) -> None:
+        """Remove the archives and descriptions of all deployments that have not one of these names."""
+        keep = {file for name in names for file in (self._archive(name), self._description(name))}
+        files = [file for file in self._shelf.names() if ".tar" not in file]
+        self._shelf.drop([file for file in files if file not in keep])

@@ -8,14 +8,51 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ...model.free import Options
 from ...model.image import ARCHITECTURES, Image
-from . import overlay
+from ...model.result import Problem
+from ..problems import noting
 from .answer import Answer
+from .export import Export
+from .overlay import LARGEST, System
 
 #: Programs that the machine needs, and the Debian packages that have them.
 PROGRAMS: t.Mapping[str, str] = {"kexec": "kexec-tools", "ip": "iproute2"}
 #: Memory that an image takes before it is started: as it was staged, as it is loaded, and as it is when it starts.
 _COPIES, _SPARE = 3, 64 << 20
+
+
+def unusable(name: str, options: Options, export: Export | None) -> list[Problem]:
+    """What options of a node name, and is not on this host as it has to be."""
+    problems: list[Problem] = []
+    for option in ("key", "known_hosts"):
+        path = options[option]
+        if path is not None and not os.access(os.path.expanduser(str(path)), os.R_OK):
+            why = f"{option} is {path}, which is no file that can be read here"
+            problems.append(Problem(why, key=option, node=name))
+    if export is not None:
+        with noting(problems, name, key="nfs_dir"):
+            export.require()
+    elif options["nfs"] or options["nfs_dir"]:
+        has, lacks = ("nfs", "nfs_dir") if options["nfs"] else ("nfs_dir", "nfs")
+        why = f"has {has}, and no {lacks}: a server exports as nfs what is nfs_dir on this host"
+        problems.append(Problem(why, key=lacks, node=name))
+    return problems
+
+
+def shared(taken: t.Mapping[str, str], places: t.Mapping[str, str]) -> list[Problem]:
+    """The nodes that have the machine of another node.
+
+    :param taken: place of a machine → node of another deployment.
+    :param places: node → place of its machine, empty if that is not known.
+    """
+    owners, problems = dict(taken), []
+    for name, place in places.items():
+        other = owners.setdefault(place, name)
+        if place and other != name:
+            why = f"it has the same machine as the node {other!r}: {place}"
+            problems.append(Problem(why, key="host", node=name))
+    return problems
 
 
 def fault_of(answer: Answer, address: str) -> str:
@@ -39,15 +76,15 @@ def fault_of(answer: Answer, address: str) -> str:
     return ""
 
 
-def misfit(image: Image, answer: Answer) -> str:
+def misfit(image: Image, system: System, answer: Answer) -> str:
     """Why an image cannot be started on a machine that answers so; empty if it can."""
     here = ARCHITECTURES.get(answer.architecture, answer.architecture)
     if image.architecture != here:
         return f"the image {image.identity} is for {image.architecture}, its machine is {here}"
-    if os.path.getsize(image.path("root")) > overlay.LARGEST:
+    if system.root is not None and os.path.getsize(system.root) > LARGEST:
         return f"the root file system of {image.identity} has more than 4 GiB"
-    needed = _COPIES * overlay.length_with_root(image.path("initrd"), image.path("root")) + _SPARE
-    if answer.memory < needed and image.identity not in answer.staged:
+    needed = _COPIES * system.length + _SPARE
+    if answer.memory < needed and system.name not in answer.staged:
         return (
             f"its machine has {answer.memory >> 20} MiB of memory{'' if answer.node else ' free'}, the image "
             f"{image.identity} needs {needed >> 20} MiB to be started: {_COPIES} times its size"

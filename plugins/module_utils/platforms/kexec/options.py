@@ -39,6 +39,21 @@ OPTIONS: t.Mapping[str, Option] = {
     ),
     "become": Option(bool, True, "Whether a user other than root becomes root, with C(sudo) without a password."),
     "ssh_port": Option(int, 22, "Port of O(host) that leads to the SSH server of the node.", least=1),
+    "nfs": Option(
+        str,
+        None,
+        "NFS export from which the node has its root file system, so that it does not travel to each machine: "
+        "C(ADDRESS:/PATH). By default all of the image is in memory.",
+        pattern=r"[0-9]{1,3}(\.[0-9]{1,3}){3}:/[^\s,]*",
+        expected="the IPv4 address of a server and what it exports, ADDRESS:/PATH",
+    ),
+    "nfs_dir": Option(
+        str,
+        None,
+        "Directory of the host that deploys, which is what O(nfs) exports: images are copied there.",
+        pattern=_PATH,
+        expected=_A_PATH,
+    ),
     "confirm_within": Option(
         int,
         900,

@@ -4,9 +4,10 @@
 """What is appended to the initramfs of an image, so that it needs no disk: archives that the kernel unpacks one after
 another over each other (Documentation/driver-api/early-userspace/buffer-format.rst). PRIVATE to the collection.
 
-``/kexec/root.squashfs`` is the root file system, ``/kexec/init`` the first process (:data:`.scripts.INIT`). What else
-is in ``/kexec`` is of one node, and secret: ``deadline``, ``resolv.conf``, and the directory ``in``, which the node
-sees as ``/run/compose/in``.
+``/kexec/root.squashfs`` is the root file system, unless that is on a server; ``/kexec/init`` the first process
+(:data:`.scripts.INIT`). What else is in ``/kexec`` is of one node, and secret: ``deadline``, ``resolv.conf``, and the
+directory ``in``, which the node sees as ``/run/compose/in``. With a root over NFS, ``nfs`` is ``ADDRESS PATH FILE``,
+and ``interfaces`` has lines ``MAC ADDRESS GATEWAY``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 import os
 import stat
 import typing as t
+from dataclasses import dataclass
 
+from ...model.image import Image
 from . import scripts
 
 #: Archives begin at a multiple of it, and so do their members and the data of these.
@@ -31,26 +34,48 @@ def archive(files: t.Mapping[str, bytes]) -> bytes:
     return b"".join([_member(name, data) for name, data in files.items()]) + _end()
 
 
-def with_root(initrd: str, root: str) -> t.Iterator[bytes]:
-    """The image's initramfs, with the root file system behind it. Its length is :func:`length_with_root`."""
-    yield from content(initrd)
-    size = os.path.getsize(root)
-    yield _padding(os.path.getsize(initrd)) + _before(size)
-    yield from content(root)
-    yield _padding(size) + _end()
+@dataclass(frozen=True)
+class System:
+    """What a machine has to have before it starts an image."""
 
+    #: By which it is known there.
+    name: str
+    #: Files of this host: kernel, and archives of the initramfs.
+    kernel: str
+    archives: tuple[str, ...]
+    #: File that is the root file system; ``None``: it does not come along.
+    root: str | None
 
-def length_with_root(initrd: str, root: str) -> int:
-    """Bytes of :func:`with_root`."""
-    first, second = os.path.getsize(initrd), os.path.getsize(root)
-    around = len(_before(second) + _end())
-    return first + len(_padding(first)) + around + second + len(_padding(second))
+    @classmethod
+    def of(cls, image: Image, *, over_nfs: bool) -> System:
+        kernel, initrd = image.path("kernel"), image.path("initrd")
+        if over_nfs:
+            return cls(f"{image.identity}-nfs", kernel, (initrd, image.path("network")), None)
+        return cls(image.identity, kernel, (initrd,), image.path("root"))
 
+    def initramfs(self) -> t.Iterator[bytes]:
+        """What is of every node that runs the image."""
+        for path in self.archives:
+            yield from content(path)
+            yield _padding(os.path.getsize(path))
+        yield self._before()
+        if self.root is not None:
+            yield from content(self.root)
+            yield _padding(os.path.getsize(self.root))
+        yield _end()
 
-def _before(size: int) -> bytes:
-    """What is before a root file system of this size."""
-    first = _header("kexec/init", len(scripts.INIT), 0o700) + scripts.INIT + _padding(len(scripts.INIT))
-    return _member("kexec/", b"") + first + _header("kexec/root.squashfs", size)
+    @property
+    def length(self) -> int:
+        """Bytes of :meth:`initramfs`."""
+        files = self.archives if self.root is None else (*self.archives, self.root)
+        whole = sum(-(-os.path.getsize(path) // _ALIGNMENT) * _ALIGNMENT for path in files)
+        return whole + len(self._before() + _end())
+
+    def _before(self) -> bytes:
+        """What is before the root file system."""
+        first = _header("kexec/init", len(scripts.INIT), 0o700) + scripts.INIT + _padding(len(scripts.INIT))
+        before = _member("kexec/", b"") + first
+        return before if self.root is None else before + _header("kexec/root.squashfs", os.path.getsize(self.root))
 
 
 def content(path: str) -> t.Iterator[bytes]:

@@ -23,7 +23,6 @@ from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
 from ...model.free import Options
-from ...model.image import Image
 from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
@@ -34,9 +33,11 @@ from ..ledger import Ledger
 from ..problems import missing
 from . import scripts
 from .answer import Answer
-from .faults import fault_of, misfit
+from .export import Export
+from .faults import fault_of, misfit, shared, unusable
 from .machine import Machine, login_of
 from .options import HOST_VARIABLES, OPTIONS
+from .overlay import System
 from .start import bring, drop, rehearse, start
 
 #: Machines that are worked on at the same time.
@@ -51,7 +52,7 @@ class Kexec(ForgetfulPlatform):
     """Nodes on machines that have a Linux of their own."""
 
     name = "kexec"
-    formats = ("root", "kernel", "initrd")
+    formats: tuple[str, ...] = ("root", "kernel", "initrd")
     options = OPTIONS
     host_variables = HOST_VARIABLES
     own_addresses = True
@@ -64,6 +65,8 @@ class Kexec(ForgetfulPlatform):
         self._answers: dict[str, Answer | None] = {}
         self._looked = 0.0
         self._nodes = {node.name: node for node in deployment.nodes}
+        if any(self.option(node, "nfs") for node in deployment.nodes):
+            self.formats = (*self.formats, "network")
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:
@@ -95,6 +98,14 @@ class Kexec(ForgetfulPlatform):
                 raise ComposeError("has no address", node=name)
             self._machines[name] = Machine(name, login_of(options), self._keys)
         return self._machines[name]
+
+    def _export(self, node: Node) -> Export | None:
+        """What has its root file system, if that is a server."""
+        nfs, directory = self.option(node, "nfs"), self.option(node, "nfs_dir")
+        return Export(nfs, os.path.expanduser(directory), self.deployment.name) if nfs and directory else None
+
+    def _exports(self) -> set[Export]:
+        return {export for export in map(self._export, self.deployment.nodes) if export is not None}
 
     def _ask(self, names: t.Collection[str]) -> dict[str, str]:
         """Ask all of these machines; those that do not work out, and why."""
@@ -139,7 +150,9 @@ class Kexec(ForgetfulPlatform):
             for node in nodes
             if node.address is None
         ]
-        problems += self._unreadable(nodes) + self._shared()
+        for node in nodes:
+            problems += unusable(node.name, self._options(node.name), self._export(node))
+        problems += shared(self._taken(), {name: self._place(name) for name in self._nodes})
         wrong = {problem.node for problem in problems}
         asked = [node for node in nodes if node.name not in wrong]
         faults = self._ask([node.name for node in asked])
@@ -149,35 +162,19 @@ class Kexec(ForgetfulPlatform):
                 problems.append(Problem(why, node=node.name))
         return problems
 
-    def _unreadable(self, nodes: t.Sequence[Node]) -> list[Problem]:
-        """The files that options name, and that cannot be read on this host."""
-        problems = []
-        for node in nodes:
-            for option in ("key", "known_hosts"):
-                path = self.option(node, option)
-                if path is not None and not os.access(os.path.expanduser(path), os.R_OK):
-                    why = f"{option} is {path}, which is no file that can be read here"
-                    problems.append(Problem(why, key=option, node=node.name))
-        return problems
+    def _place(self, name: str) -> str:
+        """Of the machine of a node."""
+        options = self._options(name)
+        return f"{options['host']}, port {options['port']}" if options["host"] else ""
 
-    def _shared(self) -> list[Problem]:
-        """The nodes that have the machine of another node, of this deployment or of one that the run has planned."""
-        machines: dict[tuple[t.Any, t.Any], str] = {}
-        for neighbour in self.neighbours:
-            if isinstance(neighbour.platform, Kexec):
-                for node in neighbour.nodes():
-                    options = neighbour.platform._options(node.name)
-                    machines[options["host"], options["port"]] = f"{neighbour.platform._owner(node.name)!r}"
-        problems = []
-        for name in self._nodes:
-            options = self._options(name)
-            if not options["host"]:
-                continue
-            other = machines.setdefault((options["host"], options["port"]), repr(name))
-            if other != repr(name):
-                why = f"it has the same machine as the node {other}: {options['host']}, port {options['port']}"
-                problems.append(Problem(why, key="host", node=name))
-        return problems
+    def _taken(self) -> dict[str, str]:
+        """Machines of nodes of other deployments, which the run has planned, and these nodes."""
+        return {
+            neighbour.platform._place(node.name): neighbour.platform._owner(node.name)
+            for neighbour in self.neighbours
+            if isinstance(neighbour.platform, Kexec)
+            for node in neighbour.nodes()
+        }
 
     def _fault(self, node: Node) -> str:
         answer = self._answers[node.name]
@@ -268,30 +265,38 @@ class Kexec(ForgetfulPlatform):
     def stage(self, targets: t.Sequence[Target]) -> bool:
         """Copy images to machines that run their own Linux, and have its kernel say whether it would start them; the
         others get theirs when they have left their node."""
-        images = {target.node.name: target.image for target in targets}
+        by_name = {target.node.name: target for target in targets}
         for image in distinct_images(targets):
             if image.volumes:
                 volumes = ", ".join(image.volumes)
                 raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kexec lacks")
 
+        exports = [(target.image, self._export(target.node)) for target in targets]
+        copied = [export.put(image) for image, export in exports if export is not None]
+
         def act(name: str) -> NodeResult:
-            return NodeResult(changed=self._stage(name, images[name]))
+            return NodeResult(changed=self._stage(by_name[name]))
 
-        outcomes = self._per_node("stage", images, act, lambda name, outcome: None)
+        outcomes = self._per_node("stage", by_name, act, lambda name, outcome: None)
         _require_none(_wrong(outcomes))
-        return any(outcome.changed for outcome in outcomes.values())
+        return any(copied) or any(outcome.changed for outcome in outcomes.values())
 
-    def _stage(self, name: str, image: Image) -> bool:
-        machine = self._machine(name)
+    def _stage(self, target: Target) -> bool:
+        name, image, export = target.node.name, target.image, self._export(target.node)
+        machine, system = self._machine(name), System.of(image, over_nfs=export is not None)
         answer = machine.ask()
         if answer is None:
             return False
-        why = misfit(image, answer)
+        why = misfit(image, system, answer)
         if why:
             raise ComposeError(why, node=name)
-        if answer.node is not None or not bring(machine, image, answer, self.progress):
+        if answer.node is not None:
             return False
-        rehearse(machine, image, answer)
+        if export is not None:
+            export.try_from(machine, image)
+        if not bring(machine, image, system, answer, self.progress):
+            return False
+        rehearse(machine, image, system, answer)
         return True
 
     # -- nodes ---------------------------------------------------------------------------------------------------
@@ -303,7 +308,8 @@ class Kexec(ForgetfulPlatform):
             target = by_name[name]
             self._leave(name, patient=True)
             within = int(self.option(target.node, "confirm_within"))
-            start(self._machine(name), target, self._owner(name), within, self.progress)
+            export = self._export(target.node)
+            start(self._machine(name), target, self._owner(name), within, export, self.progress)
             return NodeResult(changed=True, message=f"boots {target.image.identity}")
 
         return self._per_node("switch", by_name, act, tell)
@@ -374,7 +380,12 @@ class Kexec(ForgetfulPlatform):
             return per_node(sorted(left), act, told, step=step, parallel=PARALLEL)
 
     def prune(self, keep: t.Collection[str]) -> None:
-        """What was staged is gone with the Linux that it was staged in, or once it gets another image."""
+        """What a server holds; else what was staged is gone with the Linux that it was staged in, or once that gets
+        another image."""
+        boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
+        used = {*keep, *(boot.image.identity for boot in boots if boot is not None)}
+        for export in self._exports():
+            export.prune(used)
 
     def teardown(self) -> None:
         """What was staged, and never started, takes memory of machines that answer."""
@@ -385,6 +396,8 @@ class Kexec(ForgetfulPlatform):
             return NodeResult()
 
         self._per_node("teardown", self._nodes, act, lambda name, outcome: None)
+        for export in self._exports():
+            export.shelf.remove()
 
 
 def _wrong(outcomes: t.Mapping[str, NodeResult]) -> dict[str, str]:

@@ -66,6 +66,31 @@ fi
 mv "$1.new" "$1"
 """
 
+#: Arguments: address of a server, what it exports, a file there that must be. Without the helpers of ``nfs-common``.
+REACH = (
+    _PATH
+    + """
+set -eu
+there=$(mktemp -d /run/compose-nfs.XXXXXX)
+trap 'umount -l "$there" 2>/dev/null || true; rmdir "$there" 2>/dev/null || true' EXIT
+for version in 4.2 4.1 4.0 none; do
+    if [ $version = none ]; then
+        echo "$why" >&2
+        exit 1
+    fi
+    how=ro,soft,timeo=50,retrans=1,vers=$version,addr=$1
+    if why=$(timeout 30 mount -i -t nfs -o "$how" "$1:$2" "$there" 2>&1); then
+        break
+    fi
+done
+if [ ! -e "$there/$3" ]; then
+    echo "it is not there: is nfs_dir the directory that $1 exports as $2?" >&2
+    exit 1
+fi
+head -c 1 "$there/$3" >/dev/null
+"""
+)
+
 # The kernel's own loader takes signed kernels where no others are allowed; older kernels have only the other one.
 _LOAD = """
 load() {
@@ -74,7 +99,7 @@ load() {
 }
 """
 
-#: Arguments: identity, kernel command line. Whether the kernel would take what is staged; nothing stays of that.
+#: Arguments: name, kernel command line. Whether the kernel would take what is staged; nothing stays of that.
 REHEARSE = (
     _PATH
     + _LOAD
@@ -86,7 +111,7 @@ kexec -s -u 2>/dev/null || kexec -u
 """
 )
 
-#: Arguments: identity, kernel command line, length of the staged initramfs. What is of the node comes behind that.
+#: Arguments: name, kernel command line, length of the staged initramfs. What is of the node comes behind that.
 BOOT = (
     _PATH
     + _LOAD
@@ -117,7 +142,8 @@ LEAVE = "systemctl reboot"
 #: From now on the system stays.
 CONFIRM = ": > /run/compose/confirmed"
 
-#: First process of a system that another Linux started: its root file system came along, and no disk is looked at.
+#: First process of a system that another Linux started: its root file system came along or is on a server, and no disk
+#: is looked at.
 #: Programs and modules are those of the builder ``debian`` (nix/debian/build/role.sh). The dead man's switch takes the
 #: machine back to what its disk has unless somebody confirms the system in time. It is no unit, and needs neither files
 #: nor programs: the system cannot stop it by mistake.
@@ -157,6 +183,40 @@ dead_man() {
     echo b >&4
 }
 
+# Until the dead man's switch is armed: a server may hang whatever asks it.
+guard() {
+    read -r left < /kexec/deadline
+    read -r -t "$left" _ <&3
+    echo b > /proc/sysrq-trigger
+}
+
+# A link comes up when it likes, and so does a server.
+mount_nfs() {
+    for alias in /sys/bus/*/devices/*/modalias; do
+        read -r name < "$alias" && /bin/busybox modprobe -q "$name" 2>/dev/null
+    done
+    /bin/busybox modprobe -q nfsv4
+    /bin/busybox mkdir /nfs
+    read -r server path file < /kexec/nfs
+    for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        while read -r mac address gateway; do
+            for device in /sys/class/net/*; do
+                read -r has < "$device/address"
+                [ "$has" = "$mac" ] || continue
+                /bin/busybox ip address add "$address" dev "${device##*/}" 2>/dev/null
+                /bin/busybox ip link set "${device##*/}" up
+                # As networkd has it: what it does not know it removes.
+                [ -z "$gateway" ] || /bin/busybox ip route add default via "$gateway" protocol static 2>/dev/null
+            done
+        done < /kexec/interfaces
+        for version in 4.2 4.1 4.0; do
+            /bin/busybox mount -t nfs -o "ro,vers=$version,addr=$server" "$server:$path" /nfs && return
+        done
+        /bin/busybox sleep 2
+    done
+    fail "$server:$path cannot be mounted"
+}
+
 arm() {
     # Where the kernel itself hangs, only a watchdog helps.
     for module in wdat_wdt iTCO_wdt i6300esb softdog; do
@@ -167,14 +227,21 @@ arm() {
     [ ! -c /dev/watchdog ] || watchdog=/dev/watchdog
     # Opened now: no path leads there once the system runs.
     cd /new/run/compose || fail "no /run"
-    /bin/busybox mkfifo /kexec/clock
     exec 3<>/kexec/clock 4>/proc/sysrq-trigger 5>/dev/kmsg 6>$watchdog
     dead_man &
     exec 3>&- 4>&- 5>&- 6>&-
     cd /
 }
 
-/bin/busybox mount -t squashfs -o ro,loop /kexec/root.squashfs /lower || fail "no root file system came along"
+/bin/busybox mkfifo /kexec/clock
+root=/kexec/root.squashfs guard=
+if [ -e /kexec/nfs ]; then
+    guard 3<>/kexec/clock &
+    guard=$!
+    mount_nfs
+    root=/nfs/$file
+fi
+/bin/busybox mount -t squashfs -o ro,loop "$root" /lower || fail "no root file system at $root"
 /bin/busybox mount -t tmpfs -o mode=0755 volatile /upper
 /bin/busybox mkdir /upper/upper /upper/work
 /bin/busybox mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work overlay /new ||
@@ -187,6 +254,7 @@ fi
 /bin/busybox mkdir /new/run/compose
 /bin/busybox mv /kexec/in /new/run/compose/in
 arm
+[ -z "$guard" ] || kill "$guard"
 /bin/busybox mount --move /dev /new/dev
 /bin/busybox mount --move /sys /new/sys
 /bin/busybox mount --move /proc /new/proc

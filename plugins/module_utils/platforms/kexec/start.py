@@ -15,38 +15,42 @@ from ...model.image import Image
 from ...progress import Progress
 from . import overlay, scripts
 from .answer import Answer
+from .export import Export
 from .faults import misfit, refused
 from .machine import COMMAND, Machine
+from .overlay import System
 
 
-def bring(machine: Machine, image: Image, answer: Answer, progress: Progress) -> bool:
+def bring(machine: Machine, image: Image, system: System, answer: Answer, progress: Progress) -> bool:
     """Copy an image to the memory of a machine; whether it was not there yet."""
-    if image.identity in answer.staged:
+    if system.name in answer.staged:
         return False
-    kernel, initrd, root = (image.path(format_) for format_ in ("kernel", "initrd", "root"))
-    length = overlay.length_with_root(initrd, root)
-    progress.say(f"{machine.node}: copying {image.identity}, {length >> 20} MiB")
-    kernel_file, system = f"{image.identity}.kernel", f"{image.identity}.system"
-    size = str(os.path.getsize(kernel))
-    machine.do("copying the kernel", scripts.KEEP, kernel_file, size, content=overlay.content(kernel))
-    machine.do("copying the system", scripts.KEEP, system, str(length), content=overlay.with_root(initrd, root))
+    progress.say(f"{machine.node}: copying {image.identity}, {system.length >> 20} MiB")
+    size = str(os.path.getsize(system.kernel))
+    content = overlay.content(system.kernel)
+    machine.do("copying the kernel", scripts.KEEP, f"{system.name}.kernel", size, content=content)
+    name, length = f"{system.name}.system", str(system.length)
+    machine.do("copying the system", scripts.KEEP, name, length, content=system.initramfs())
     return True
 
 
-def rehearse(machine: Machine, image: Image, answer: Answer) -> None:
+def rehearse(machine: Machine, image: Image, system: System, answer: Answer) -> None:
     """Have the machine's kernel load what was brought, and forget it. :raises ComposeError: it does not take it."""
     try:
-        machine.do("loading the image with kexec", scripts.REHEARSE, image.identity, _cmdline(image))
+        machine.do("loading the image with kexec", scripts.REHEARSE, system.name, _cmdline(image))
     except ComposeError as error:
         machine.do("dropping the image", scripts.DROP)
         raise ComposeError(refused(answer, error.message), node=machine.node) from None
 
 
-def start(machine: Machine, target: Target, owner: str, confirm_within: int, progress: Progress) -> None:
+def start(
+    machine: Machine, target: Target, owner: str, confirm_within: int, export: Export | None, progress: Progress
+) -> None:
     """Have the machine's own Linux start an image; returns once it has ended.
 
     :param owner: ``DEPLOYMENT/NODE``
     :param confirm_within: seconds until the system goes back, unless it is confirmed.
+    :param export: what has its root file system, if that does not come along.
     """
     image = target.image
     answer = machine.ask()
@@ -54,11 +58,11 @@ def start(machine: Machine, target: Target, owner: str, confirm_within: int, pro
         raise ComposeError(f"its machine's own Linux does not answer any more: {machine.why}", node=machine.node)
     if answer.node is not None:
         raise ComposeError(f"its machine was taken: it runs the node {answer.node.owner}", node=machine.node)
-    why = misfit(image, answer)
+    system = System.of(image, over_nfs=export is not None)
+    why = misfit(image, system, answer)
     if why:
         raise ComposeError(why, node=machine.node)
-    bring(machine, image, answer, progress)
-    progress.say(f"{machine.node}: starting {image.identity}")
+    bring(machine, image, system, answer, progress)
     files = {
         "kexec/": b"",
         "kexec/deadline": b"%d\n" % confirm_within,
@@ -68,8 +72,13 @@ def start(machine: Machine, target: Target, owner: str, confirm_within: int, pro
     }
     if answer.dns:
         files["kexec/resolv.conf"] = "".join(f"nameserver {server}\n" for server in answer.dns).encode()
-    length = str(overlay.length_with_root(image.path("initrd"), image.path("root")))
-    what = (image.identity, _cmdline(image), length)
+    if export is not None:
+        export.try_from(machine, image)
+        interfaces = [f"{each.match.mac} {each.address} {each.gateway or ''}\n" for each in answer.interfaces]
+        files["kexec/nfs"] = f"{export.told(image)}\n".encode()
+        files["kexec/interfaces"] = "".join(interfaces).encode()
+    progress.say(f"{machine.node}: starting {image.identity}")
+    what = (system.name, _cmdline(image), str(system.length))
     content = [overlay.archive(files)]
     machine.do("starting the image with kexec", scripts.BOOT, *what, content=content, may_break=True)
     # Whoever asks for the node must not meet the Linux before it, which is shutting down.

@@ -11,8 +11,8 @@ import tempfile
 import typing as t
 from contextlib import suppress
 
-from ...errors import CommandError, ComposeError
-from ...nodes.frontend import Frontend
+from ..errors import CommandError, ComposeError
+from ..nodes.frontend import Frontend
 
 #: Seconds for a command on the frontend, and for a file to be copied there.
 _TIMEOUT, _COPY = 60.0, 7200.0

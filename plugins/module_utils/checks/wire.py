@@ -1,0 +1,97 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a test script's process and the one that has the nodes say to each other. PRIVATE to the collection.
+
+JSON objects, one in a line, over sockets. Each thread of the script that calls machines has one of its own for that, on
+which a :class:`Call` and its answer follow each other (``value``, or a :class:`Fault` as ``fault``; tuples have become
+lists): nobody has to hand anything on. On the first socket ``kind`` says what a message is:
+
+=============  ==================================================================================
+of the script  ``say`` (``text``), ``check`` (a :class:`~.report.Check`), ``at`` (``lines``), ``end``
+to it          ``script`` (:class:`Script`), ``where`` (which line is it at?)
+=============  ==================================================================================
+
+The sockets of the threads come through another one, which carries nothing else.
+
+The script's process loads this before anything else: no library that takes long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import typing as t
+from dataclasses import dataclass, field
+
+#: Bytes of a line.
+LONGEST = 64 << 20
+
+
+@dataclass(frozen=True)
+class Script:
+    """What is to be run."""
+
+    text: str
+    #: Node → its role, in the order of ``machines``.
+    nodes: t.Mapping[str, str]
+    #: Seconds until the end of the verification, and how many there were at its beginning.
+    left: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Call:
+    """A method of a machine."""
+
+    node: str
+    method: str
+    args: t.Sequence[t.Any] = ()
+    kwargs: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a method failed."""
+
+    #: Name of a kind of exception that Python has; empty for one of the collection's own.
+    builtin: str
+    message: str
+    node: t.Optional[str] = None  # noqa: UP045 - read at run time
+    command: t.Optional[str] = None  # noqa: UP045
+    returncode: t.Optional[int] = None  # noqa: UP045
+    output: str = ""
+
+
+class Wire:
+    """One end of a socket. Safe to write to from several threads, and to read from one at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._lines = sock.makefile("rb")
+        self._writing = threading.Lock()
+
+    def drop(self) -> None:
+        """Have no part in it any more, also where somebody still waits for a message; others may go on."""
+        os.close(self.socket.detach())
+
+    def send(self, message: t.Mapping[str, t.Any]) -> None:
+        """:raises OSError: nobody is at the other end. :raises TypeError: something in it is not for JSON."""
+        line = json.dumps(message).encode() + b"\n"
+        with self._writing:
+            self.socket.sendall(line)
+
+    def receive(self) -> dict[str, t.Any] | None:
+        """The next message; ``None`` if there is none any more. :raises ValueError: it is none."""
+        try:
+            line = self._lines.readline(LONGEST)
+        except OSError:
+            return None
+        if not line:
+            return None
+        message = json.loads(line)
+        if not isinstance(message, dict):
+            raise ValueError("expected an object")
+        return message
