@@ -94,13 +94,14 @@ def metal_of(state: Path, names: str, **options: t.Any) -> t.Iterator[Metal]:
 
 
 @contextmanager
-def site_of(state: Path, api: Path, machines: int = 3, **options: t.Any) -> t.Iterator[Site]:
+def site_of(state: Path, api: Path, machines: int = 3, disks: int = 0, **options: t.Any) -> t.Iterator[Site]:
     """A site with so many machines: ``sim-1``, ``sim-2``, …
 
     :param state: directory of Kadeploy; :param api: that of the API.
+    :param disks: scratch disks of each that can be reserved.
     :param options: of the stand-in for Kadeploy.
     """
-    (api / "options.json").write_text(json.dumps({"pace": 0.02}))
+    (api / "options.json").write_text(json.dumps({"pace": 0.02, "disks": disks}))
     with (
         metal_of(state, f"sim-[1-{machines}]", **options) as metal,
         served("g5k_api", api, "--kadeploy", metal.url) as where,

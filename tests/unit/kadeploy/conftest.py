@@ -43,9 +43,9 @@ def serve(tmp_path: Path) -> t.Iterator[Serve]:
         core.stop()
 
 
-def start_api(state: Path, kadeploy: str) -> tuple[t.Any, t.Any]:
+def start_api(state: Path, kadeploy: str, **options: t.Any) -> tuple[t.Any, t.Any]:
     """The API of a site over a Kadeploy."""
-    server, api = start_site(state, kadeploy, 0, SiteOptions(pace=0.005))
+    server, api = start_site(state, kadeploy, 0, SiteOptions(pace=0.005, **options))
     return server, api
 
 

@@ -72,7 +72,17 @@ class Placement:
     def elsewhere(self, name: str) -> tuple[str, ...]:
         """In words, that a node is not where it should be."""
         told, bound = self.told(name), self.bound.get(name, "")
-        return (f"on machine {told}, not on {bound}",) if told and bound and told != bound else ()
+        if not told or not bound or told == bound:
+            return ()
+        return tuple(filter(None, (f"on machine {told}, not on {bound}", self.data_left(name))))
+
+    def data_left(self, name: str) -> str:
+        """In words, that a node's data are on a machine that it leaves, or has left; empty if none are."""
+        boot, bound = Ledger(self._state, name).readable()[0], self.bound.get(name, "")
+        told = self.told(name)
+        if boot is None or not boot.image.volumes or not told or not bound or told == bound:
+            return ""
+        return f"its data ({', '.join(boot.image.volumes)}) stay on {told}, and are not on {bound}"
 
     def problems(self) -> list[Problem]:
         """The nodes of the deployment without a machine of their own."""
@@ -102,7 +112,8 @@ class Placement:
         found = machines.addresses(spares[:1], self._frontend)
         for spare, address in found.items():
             self.bound[node.name], self._moved[node.name] = spare, address
-            self._progress.say(f"switch: {spare} takes the place of {old} for {node.name}")
+            left = self.data_left(node.name)
+            self._progress.say(f"switch: {spare} takes the place of {old} for {node.name}{left and f': {left}'}")
 
     def left(self, targets: t.Sequence[Target], taken: t.Collection[str]) -> dict[str, str]:
         """Machine → node, of the machines that nodes move away from.
