@@ -14,13 +14,13 @@ NODES = ("app1", "app2")
 #: Notes what it did for whom, and the boot that the node had then. Waits, or fails, where a file says so.
 HOOK = """
 - name: Ask the node
-  ansible.builtin.raw: cut -d ' ' -f 22 /proc/1/stat
+  ansible.builtin.raw: cat /proc/1/stat
   register: boot
 - name: Tell the proxy
   ansible.builtin.shell: >-
     test ! -e no-{{ compose_hook }}-{{ inventory_hostname }} || exit 1;
     test ! -e slow-{{ compose_hook }} || sleep 60;
-    echo {{ compose_hook }} {{ inventory_hostname }} {{ boot.stdout | trim }} >>told
+    echo {{ compose_hook }} {{ inventory_hostname }} {{ boot.stdout.split()[21] }} >>told
   args: {chdir: "{{ inventory_dir }}/.."}
   delegate_to: localhost
 """

@@ -50,7 +50,8 @@ def test_hooks_run_as_their_nodes_wave_by_wave(site: Site) -> None:
     assert sorted(noted(site)) == sorted(f"{hook} {name}" for hook in ("undrain", "end") for name in NODES)
     (site.directory / "web/composition.nix").write_text("two")
     assert site.play("plan").said("plan: hook drain: app1, app2, app3") and noted(site) == []
-    site.play("deploy")
+    told = site.play("deploy").result("artifacts")
+    assert told["immutable_replaced"] == NODES and told["immutable_release"] == {"site": 2}  # once, however many turns
     ran = noted(site)
     assert [sorted(ran[:2]), sorted(ran[2:4]), ran[4:6], sorted(ran[6:])] == [
         ["drain app1", "drain app2"],
