@@ -22,6 +22,8 @@ class ActionModule(ActionBase):
         result["changed"] = last.get("changed", False) if last else plan.get("action") not in (None, "keep")
         if last.get("back_on"):
             result["reverted_to"] = last["back_on"]
+        if last.get("evidence"):
+            result["evidence"] = last["evidence"]
         word = last or plan
         if word.get("message"):
             result["msg"] = word["message"]

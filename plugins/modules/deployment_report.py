@@ -58,6 +58,13 @@ reverted_to:
   description: Image that the node is back on.
   type: str
   returned: when the node was taken back
+evidence:
+  description:
+    - What the node has said of itself when it failed its checks. C(checks) are the names of those that failed;
+      C(journal) and C(console) the last 20 lines of each, as far as they can be had, of the first ten such nodes.
+  type: dict
+  returned: when checks of the node failed
+  sample: {"checks": ["units"], "journal": "systemd[1]: nginx.service: Failed with result 'exit-code'."}
 """
 
 from ansible.module_utils.basic import AnsibleModule

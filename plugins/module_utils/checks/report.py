@@ -17,11 +17,15 @@ from dataclasses import dataclass, field, replace
 from ..files import write_text
 from ..model import codec
 from ..model.report import Check, ReportDocument, ScriptReport
+from ..model.result import Evidence
+from ..nodes.words import last_lines
 
 #: Name of the check that a node answers.
 REACHABLE = "reachable"
 #: What the name of a check begins with that is about a directory which follows a git repository; its path comes next.
 FOLLOW = "follow "
+#: How many lines of journal and console the result of a node has. Controllers keep them: the files have more.
+TOLD = 20
 
 #: Characters that XML 1.0 cannot express, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,11 +40,12 @@ class NodeReport:
     #: Whether it answered at all: a node that is silent is not for that reason wrong.
     reached: bool
     passed: int
-    failed: int
     #: The failed checks, one per line.
     message: str
     #: Directories that follow a git repository → commit that they are at.
     follow: t.Mapping[str, str] = field(default_factory=dict)
+    #: Of the failed checks.
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Report:
         own: dict[str | None, list[Check]] = {}
         for check in self.checks:
             own.setdefault(check.node, []).append(check)
-        return {name: _node_report(own.get(name, [])) for name in self.batch}
+        return {name: _node_report(own.get(name, []), self.evidence.get(name, {})) for name in self.batch}
 
     @property
     def failed_nodes(self) -> list[str]:
@@ -149,15 +154,18 @@ class Report:
         write_text(os.path.join(directory, "junit.xml"), self.junit())
 
 
-def _node_report(checks: t.Sequence[Check]) -> NodeReport:
+def _node_report(checks: t.Sequence[Check], evidence: t.Mapping[str, str]) -> NodeReport:
     failed = [check for check in checks if not check.ok]
     return NodeReport(
         ok=not failed,
         reached=not any(check.name == REACHABLE for check in failed),
         passed=len(checks) - len(failed),
-        failed=len(failed),
         message="\n".join(check.words for check in failed),
         follow={check.name.removeprefix(FOLLOW): check.revision for check in checks if check.revision},
+        evidence=Evidence(
+            tuple(check.name for check in failed),
+            **{title: last_lines(text, TOLD) for title, text in evidence.items()},
+        ),
     )
 
 

@@ -41,6 +41,7 @@ from .documents import Documents
 from .release import ReleaseStore
 from .results import Tally, failed
 from .rollout import Rollout
+from .service import Service
 
 if t.TYPE_CHECKING:
     from ..checks.verify import Verification
@@ -96,6 +97,8 @@ class Engine:
         #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
         self.claim: AbstractContextManager[t.Any] = nullcontext()
         self.act_on(batch)
+        #: A step waits for a hook, and goes on when that has run.
+        self.paused = False
         self.progress = progress
         self.state = deployment.state
         self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
@@ -234,14 +237,16 @@ class Engine:
 
         results = os.path.join(self.state, "results", name)
         report = verify(self._verification(meant, meaning, test_script, results, ill), self.progress)
-        where = f" (journal and console: {results}/results.json)"
+        if not report.ok:
+            self.progress.say(f"{name}: more of journals and consoles is in {results}/results.json")
         nodes = {
             node: NodeResult(
                 each.ok,
                 False,
-                each.message + (where if each.message else ""),
+                each.message,
                 silent=not each.reached,
                 follow=each.follow,
+                evidence=each.evidence,
             )
             for node, each in report.nodes.items()
         }
@@ -250,7 +255,7 @@ class Engine:
             nodes,
             passed=sum(check.ok for check in report.checks),
             failed=sum(not check.ok for check in report.checks),
-            script=f"{SCRIPT}: {script.message}{where}" if script else "",
+            script=f"{SCRIPT}: {script.message}" if script else "",
             script_node=script.node if script else None,
         )
 
@@ -291,12 +296,12 @@ class Engine:
 
     # -- what the steps share ------------------------------------------------------------------------------------
 
-    def rollout(self, meaning: Meaning) -> Rollout:
+    def rollout(self, meaning: Meaning, service: Service) -> Rollout:
         """Checks waves by the built-in checks only: the test script is about the whole."""
 
-        def check(images: t.Mapping[str, str], name: str) -> dict[str, str]:
+        def check(images: t.Mapping[str, str], name: str) -> dict[str, NodeResult]:
             verified = self.check(images, meaning, "", name)
-            return {node: result.message for node, result in verified.nodes.items() if not result.ok}
+            return {node: result for node, result in verified.nodes.items() if not result.ok}
 
         def follow(images: t.Mapping[str, str]) -> dict[str, str]:
             nodes = [self.deployment.node(name) for name in images]
@@ -305,7 +310,7 @@ class Engine:
             }
             return self._give({name: each for name, each in directories.items() if each})
 
-        return Rollout(self.deployment, self.platform, self.progress, check, follow)
+        return Rollout(self.deployment, self.platform, self.progress, check, follow, service)
 
     def _give(self, follows: t.Mapping[str, Follows]) -> dict[str, str]:
         """Push to nodes that boot what they follow: those for which that failed, and why."""

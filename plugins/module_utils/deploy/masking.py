@@ -11,7 +11,7 @@ import typing as t
 from ..model.deployment import Deployment
 
 #: Keys of results whose values are words for people, with whatever a node or a tool has said.
-TEXTS = ("msg", "message", "exception", "failure")
+TEXTS = ("msg", "message", "exception", "failure", "evidence")
 #: Characters from which on a value is hidden also inside of other words.
 LONG = 6
 MASKED = "********"

@@ -52,6 +52,19 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What a node that failed its checks has said of itself."""
+
+    brief: t.ClassVar[bool] = True
+
+    #: Names of the failed checks.
+    checks: t.Sequence[str] = ()
+    #: The last lines of each; empty where they cannot be had, and for nodes beyond the first ten that failed.
+    journal: str = ""
+    console: str = ""
+
+
+@dataclass(frozen=True)
 class NodeResult:
     """How one node fared: in a step, or in the whole run."""
 
@@ -75,6 +88,8 @@ class NodeResult:
     problem: t.Optional[Problem] = None
     #: Directories that follow a git repository → commit that they are at.
     follow: t.Mapping[str, str] = field(default_factory=dict)
+    #: Of failed checks.
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def failed(self) -> bool:

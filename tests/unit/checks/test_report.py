@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails
+from ansible_collections.immutable.compose.plugins.module_utils.model.result import Evidence
 
 BATCH = ["node1", "node2"]
 GOOD = Check("identity", True, "node1", seconds=0.25)
@@ -44,6 +45,14 @@ def test_result_of_each_node() -> None:
         "reachable: no answer",
     )
     assert Report("demo", BATCH, [GOOD, BAD]).nodes["node2"].reached
+
+
+def test_a_node_that_failed_has_the_evidence() -> None:
+    journal = "\n".join(f"line {number}" for number in range(50))
+    nodes = Report("demo", BATCH, [GOOD, BAD], {"node2": {"journal": journal, "console": ""}}).nodes
+    assert nodes["node1"].evidence == Evidence()
+    assert nodes["node2"].evidence.checks == (BAD.name,)
+    assert nodes["node2"].evidence.journal.splitlines() == [f"line {number}" for number in range(30, 50)]
 
 
 def test_a_script_that_blames_nobody_is_the_deployments_problem() -> None:

@@ -161,6 +161,10 @@ class CallbackModule(CallbackBase):
             stream.write(json.dumps([result.task.get_name(), result.result]) + "\\n")
 
     v2_runner_on_ok = v2_runner_on_failed = _keep
+
+    def v2_playbook_on_stats(self, stats):
+        with open("events", "a") as stream:
+            stream.write(json.dumps(["artifacts", stats.custom.get("_run", {})]) + "\\n")
 """
 
 

@@ -16,7 +16,7 @@ from ...model.image import Image
 from ...progress import Progress, listed
 from .backend import Backend, PowerBackend
 from .machines import cluster_of
-from .outcome import Description, KadeployError, Order, Outcome
+from .outcome import Description, KadeployError, Order, Outcome, UnderWay
 from .store import SCRIPT, Store
 
 #: A system that is unpacked to a partition, in Kadeploy's terms; 131 is that of Linux.
@@ -157,17 +157,32 @@ class Deployer:
                 raise
             return identifier
 
+    def end(self, machines: t.Collection[str]) -> None:
+        """End what runs that were killed have left going on with machines, which keeps these busy."""
+        for each in self._ours(machines):
+            self._end(each)
+
+    def tidy(self) -> None:
+        """Remove documents that such runs have left, but for those that Kadeploy may still fetch."""
+        self._store.keep_documents({each.environment for each in self._backend.under_way()})
+
     def _under_way(self, group: Group) -> str | None:
         """The deployment of just this that goes on. Others of ours on these machines, of runs that ended, are ended."""
-        machines, found = set(group.machines), None
-        for each in self._backend.under_way():
-            if not each.environment.startswith(self._prefix) or not machines & each.nodes:
-                continue
+        found = None
+        for each in self._ours(group.machines):
             if each.environment == group.name and not each.done:
                 found = each.identifier
             else:
-                self._backend.forget(each.identifier)
+                self._end(each)
         return found
+
+    def _ours(self, machines: t.Collection[str]) -> list[UnderWay]:
+        found = self._backend.under_way()
+        return [each for each in found if each.environment.startswith(self._prefix) and each.nodes & set(machines)]
+
+    def _end(self, deployment: UnderWay) -> None:
+        self._backend.forget(deployment.identifier)
+        self._store.drop_documents(deployment.environment)
 
     def _wait(self, identifier: str, group: Group) -> Outcome:
         """The end of a deployment. One that is waited for in vain is cancelled, with what follows this."""
