@@ -111,6 +111,18 @@ def test_a_command_that_was_killed(frontend: Frontend, tmp_path: Path) -> None:
     client.forget(identifier)
 
 
+def test_the_end_of_a_command_is_not_known_at_once(
+    frontend: Frontend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the frontend is busy, some time passes between its end and its exit code."""
+    _server, client = frontend()
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow/mv").write_text('#!/bin/sh\nsleep 2\nexec /bin/mv "$@"\n')
+    (tmp_path / "slow/mv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/slow:{os.environ['PATH']}")
+    assert list(deployed(client, Order(["sim-1"], OWN)).ok) == ["sim-1"]
+
+
 def test_machines_that_are_off(frontend: Frontend) -> None:
     server, client = frontend()
     assert sorted(client.nodes()) == ["sim-1", "sim-2", "sim-3", "sim-4"]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import typing as t
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,17 +22,6 @@ from .conftest import Serve, start_api
 from .test_rest import NODES, OWN
 
 Connect = t.Callable[..., tuple[t.Any, Grid5000Api]]
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> t.Iterator[str]:
-    """Where a web server has the files of ``tmp_path``."""
-    handler = type("Handler", (SimpleHTTPRequestHandler,), {"log_message": lambda *_words: None})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

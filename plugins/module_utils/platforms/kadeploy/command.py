@@ -43,18 +43,21 @@ umask 077
 all=$HOME/.local/state/immutable.compose/kadeploy
 fail() {{ echo "$1" >&2; exit {_OURS}; }}
 show() {{ for name in "$@"; do echo "{_MARK}$name"; cat "$name" 2>/dev/null; echo; done; }}
-runs() {{ [ ! -e code ] && kill -0 "$(cat pid 2>/dev/null)" 2>/dev/null; }}
+lives() {{ kill -0 "$(cat "$1" 2>/dev/null)" 2>/dev/null; }}
+runs() {{ [ ! -e code ] && {{ lives runner || lives pid; }}; }}
 """
-#: ``kadeploy3`` without us: what it says, and its exit code once it has ended.
+#: ``kadeploy3`` without us: what it says, and its exit code some time after it has ended. Until then it goes on.
 _RUN = """\
+echo $$ >runner
 sh -c 'echo $$ >pid; exec {command}' >said 2>wrong </dev/null
 echo $? >code.new
 mv code.new code
 """
 _DEPLOY = """\
+[ -e "$all/{name}/runner" ] || rm -rf "$all/{name}"  # half made
 mkdir -p "$all" && mkdir "$all/{name}" && cd "$all/{name}" || fail "no directory for it"
 {files}
-echo $$ >pid
+echo $$ >runner
 setsid -f sh run >/dev/null 2>&1 </dev/null || fail "setsid failed"
 n=0
 until [ -s wid ] || [ -e code ] || [ $n -ge {begin} ]; do sleep 0.25; n=$((n + 1)); done
@@ -78,10 +81,10 @@ show said wrong wid ok ko code
 """
 _FORGET = """\
 cd "$all/{name}" 2>/dev/null || exit 0
-runs && kill -INT "$(cat pid)"
+runs && lives pid && kill -INT "$(cat pid)"
 n=0
 while runs && [ $n -lt {looks} ]; do sleep 0.25; n=$((n + 1)); done
-runs && kill -KILL "$(cat pid)"
+runs && lives pid && kill -KILL "$(cat pid)"
 rm -rf "$all/{name}"
 """
 #: A command that is waited for, with files in a directory that goes with the shell.

@@ -11,7 +11,7 @@ import typing as t
 from ...errors import ComposeError
 from ...libraries import missing_library
 from .backend import Backend
-from .outcome import Description, Failure, KadeployError, Order, Outcome, UnderWay
+from .outcome import UNKNOWN, Description, Failure, KadeployError, Order, Outcome, UnderWay
 
 #: Where the API is, for whoever does not say.
 URL = "https://api.grid5000.fr/stable"
@@ -21,10 +21,13 @@ _TIMEOUT, PITCH = 120.0, 10.0
 _LISTED = 500
 #: While a deployment goes on.
 _GOES_ON = ("waiting", "processing")
-#: Kadeploy's words of an error that matter → its number, which the API does not pass on.
+#: Kadeploy's words of an error that matter, or those of the API instead → its number, which the API does not pass on.
 _NUMBERS = (
+    ("no longer exists on the Kadeploy server", 1),
+    ("Couldn't find Grid5000::Deployment", 1),
     ("Invalid node list", 2),
     ("Invalid file", 5),
+    ("Error fetching the image description file", 5),
     ("sufficient rights", 6),
     ("Invalid environment specification", 7),
     ("All the nodes have been discarded", 14),
@@ -135,8 +138,12 @@ class Grid5000Api(Backend):
 
     def forget(self, identifier: str) -> None:
         """The API itself keeps what has ended."""
-        if self.outcome(identifier, ()) is None:
-            self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
+        try:
+            if self.outcome(identifier, ()) is None:
+                self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
+        except KadeployError as error:
+            if error.code != UNKNOWN:
+                raise
 
     def _call(self, what: str, call: t.Callable[[], _T]) -> _T:
         try:

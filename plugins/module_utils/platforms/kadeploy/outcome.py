@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from ...errors import ComposeError
 
+#: Kadeploy's number of the error of an operation that it does not know.
+UNKNOWN = 1
 #: Kadeploy's error number → what a user can do about it.
 _MEANINGS: t.Mapping[int, str] = {
-    1: "Kadeploy does not know this operation (any more): it was cancelled, or the job of its nodes is over",
+    UNKNOWN: "Kadeploy does not know this operation (any more): it was cancelled, or the job of its nodes is over",
     2: "a node does not exist at this site, or its name has another form",
     3: "Kadeploy cannot fetch a file that is on this side: give a path on the server, or an address",
     5: "Kadeploy cannot read a file: see directory_url and postinstalls",

@@ -19,16 +19,16 @@ except ImportError:
 from ...errors import ComposeError
 from ...libraries import missing_library
 from .backend import PowerBackend
-from .outcome import Failure, KadeployError, Order, Outcome, UnderWay
+from .outcome import UNKNOWN, Failure, KadeployError, Order, Outcome, UnderWay
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
 SILENCE, PATIENCE = 60, 45
 #: Seconds between two looks at an operation, at first and at most: looking often slows the server down.
 FIRST, PITCH = 0.5, 5.0
+#: What every server answers, to whoever asks.
+_FIRST_CALL = "/auth_headers_prefix"
 #: Answers that pass by themselves.
 _PASSING = (500, 502, 503, 504)
-#: Number of the error of an operation that is not known.
-_UNKNOWN = 1
 #: Nodes that one call asks for: addresses have an end.
 _ASKED = 40
 
@@ -121,7 +121,7 @@ class Rest(PowerBackend):
             self._call("GET", f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}")
             self._call("DELETE", f"/{kind}/{identifier}", f"to forget the {kind} {identifier}")
         except KadeployError as error:
-            if error.code != _UNKNOWN:
+            if error.code != UNKNOWN:
                 raise
 
     # Power
@@ -154,7 +154,7 @@ class Rest(PowerBackend):
                 try:
                     self.wait(str(each["wid"]), (), deadline)
                 except KadeployError as error:
-                    if error.code != _UNKNOWN:  # forgotten meanwhile
+                    if error.code != UNKNOWN:  # forgotten meanwhile
                         raise
 
     # Calls
@@ -166,8 +166,8 @@ class Rest(PowerBackend):
 
         :param what: for the error: ``Kadeploy refused …``.
         """
-        if not self._prefix and path != "/auth_headers_prefix":
-            self._prefix = self._call("GET", "/auth_headers_prefix", "to say how users log in").text.strip()
+        if not self._prefix and path != _FIRST_CALL:
+            self._prefix = self._call("GET", _FIRST_CALL, "to say how users log in").text.strip()
         headers = {f"{self._prefix}User": self.user, "Accept": "*/*"}
         end, pause = time.monotonic() + PATIENCE, 0.25
         while True:
@@ -179,6 +179,8 @@ class Rest(PowerBackend):
                 if answer.status_code == 200:
                     return answer
                 wrong = _refusal(what, answer)
+                if answer.status_code == 404 and path == _FIRST_CALL:
+                    raise ComposeError(f"{self.where}: HTTP 404, and no answer of Kadeploy; is url its address?")
                 if answer.status_code not in _PASSING:
                     raise wrong
             if verb != "GET" or not again or time.monotonic() + pause > end:
