@@ -113,7 +113,7 @@ class FleetAction(ActionBase):
                 "msg": "no host of this batch belongs to a deployment of immutable.compose",
             }
         summed = _summed(deployments, goes_on=self._plan is not None)
-        if has_last_word(self.name, self._task.args, check_mode=self._task.check_mode):
+        if "asked" not in summed and has_last_word(self.name, self._task.args, check_mode=self._task.check_mode):
             hosts = [host for batch in found.values() for host in batch]
             summed.update(artifacts(self.name, summed, (given or {}).get("nodes", {}), hosts))
         return {**result, **summed}

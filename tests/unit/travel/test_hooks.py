@@ -50,7 +50,8 @@ def test_hooks_run_as_their_nodes_wave_by_wave(site: Site) -> None:
     assert sorted(noted(site)) == sorted(f"{hook} {name}" for hook in ("undrain", "end") for name in NODES)
     (site.directory / "web/composition.nix").write_text("two")
     assert site.play("plan").said("plan: hook drain: app1, app2, app3") and noted(site) == []
-    site.play("deploy")
+    told = site.play("deploy").result("artifacts")
+    assert told["immutable_replaced"] == NODES and told["immutable_release"] == {"site": 2}  # once, however many turns
     ran = noted(site)
     assert [sorted(ran[:2]), sorted(ran[2:4]), ran[4:6], sorted(ran[6:])] == [
         ["drain app1", "drain app2"],
@@ -81,7 +82,7 @@ def test_a_hook_that_fails_is_a_failed_node_of_its_deployment_alone(site: Site) 
         (site.directory / f"no-{refused}").touch()
     run = site.play("deploy", expect=2)
     assert sorted(noted(site)) == ["drain other1", "end app1", "undrain app1"]
-    words = {result["msg"] for name, result in run.events if name.endswith("Report") and result.get("failed")}
+    words = {result["msg"] for name, result in run.events if name.endswith("Report") and "msg" in result}
     file = site.directory / "hooks"
     assert any(word.startswith(f"switch: drain: {file}/drain.yml: Tell the proxy: ") for word in words), words
     assert any(word.startswith(f"end: {file}/end.yml: Tell the proxy: ") for word in words), words
