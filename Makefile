@@ -26,7 +26,7 @@ demo-proxmox: setup-demo ## deploy the example web on a simulated Proxmox VE who
 destroy-proxmox: setup-demo ## stop and remove the machines of demo-proxmox, and the simulator
 	@$(proxmox) destroy
 
-demo-kadeploy: setup-demo ## reserve four machines of a site in small, deploy the example web on them by Kadeploy, give them back
+demo-kadeploy: setup-demo ## on Debian 12: reserve four machines with a real OAR, deploy the example web on them by a simulated Kadeploy, give them back
 	@$(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" PYTHONPATH=.cache/collections:tests/e2e \
 		$(venv)/bin/python tests/tools/demo_kadeploy.py
 
@@ -93,7 +93,7 @@ test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from
 test-nixpkgs: ## as root: what of the builders needs a Nixpkgs, with NIXPKGS=/path/to/one; not part of `test`
 	@NIXPKGS=$(NIXPKGS) tests/tools/gate.sh nixpkgs
 
-test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is installed for it; not part of `test`
+test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is installed for it, and demo-kadeploy; not part of `test`
 	@tests/tools/gate.sh oar
 
 test-awx: ## as root: the set-up of AWX against its recorded answers, and the example project; not part of `test`

@@ -134,6 +134,15 @@ options:
         is not wrong; V(replace) boots it again.
     type: str
     default: refuse
+  hooks:
+    description:
+      - Files with tasks of yours, relative to the deployment file, that the role P(immutable.compose.deploy#role) runs
+        for a node, as that host.
+      - C(drain) runs before a running node goes down, C(undrain) once it is verified, or back on what was verified
+        last; C(back) before that if it was taken back, and C(end) at the end of each run that changed it.
+      - A node for which a hook fails has failed. One that cannot be drained is not touched.
+    type: dict
+    default: {}
   sealed:
     description:
       - What happens to tasks of your plays that may change a node which the deployment makes. V(refuse) fails them,

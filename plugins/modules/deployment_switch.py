@@ -38,6 +38,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+asked:
+  description:
+    - Host → hook that has to run for it before the task, repeated, goes on; with C(file) and C(token). What became of
+      it is the host's variable C(deploy_hooked), with C(token) and C(message), which is empty if all is well.
+    - The role P(immutable.compose.deploy#role) does all of this.
+  type: dict
+  returned: where the deployment file has C(hooks) and one of them is due
+  sample: {"node1": {"hook": "drain", "file": "/srv/site/hooks/drain.yml", "token": "0d9c"}}
 failed_nodes:
   description: Nodes for which the step failed.
   type: list

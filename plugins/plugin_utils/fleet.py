@@ -27,6 +27,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.base i
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.artifacts import artifacts, has_last_word
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
+from ansible_collections.immutable.compose.plugins.plugin_utils.hooks import answers, asked, remember, told_again
 from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Known, Memory
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
@@ -45,6 +46,8 @@ class Step:
     credentials: bool = True
     #: Nodes may be other machines afterwards than they were before.
     boots_nodes: bool = False
+    #: Waits for hooks of the user, and is repeated when they have run.
+    pauses: bool = False
 
 
 #: Every fleet module.
@@ -56,9 +59,9 @@ STEPS: t.Mapping[str, Step] = {
     "config_push": Step(secrets=True),
     "deployment_destroy": Step(boots_nodes=True),
     "deployment_plan": Step(secrets=True),
-    "deployment_settle": Step(secrets=True, boots_nodes=True),
-    "deployment_switch": Step(secrets=True, boots_nodes=True),
-    "deployment_verify": Step(secrets=True, boots_nodes=True),
+    "deployment_settle": Step(secrets=True, boots_nodes=True, pauses=True),
+    "deployment_switch": Step(secrets=True, boots_nodes=True, pauses=True),
+    "deployment_verify": Step(secrets=True, boots_nodes=True, pauses=True),
     "drift_info": Step(),
     "image_build": Step(credentials=False),
     "image_reproduce": Step(credentials=False),
@@ -110,7 +113,7 @@ class FleetAction(ActionBase):
                 "msg": "no host of this batch belongs to a deployment of immutable.compose",
             }
         summed = _summed(deployments, goes_on=self._plan is not None)
-        if has_last_word(self.name, self._task.args, check_mode=self._task.check_mode):
+        if "asked" not in summed and has_last_word(self.name, self._task.args, check_mode=self._task.check_mode):
             hosts = [host for batch in found.values() for host in batch]
             summed.update(artifacts(self.name, summed, (given or {}).get("nodes", {}), hosts))
         return {**result, **summed}
@@ -147,6 +150,10 @@ class FleetAction(ActionBase):
         memory, plans = Memory(name), self.name == "deployment_plan"
         if plans:
             memory.begin()
+        goes_on = planned is not None and self.step.pauses
+        ended = memory.ended(self.name) if goes_on else None
+        if ended is not None:
+            return told_again(self.name, ended, memory, self._views)
         try:
             known = (memory.recall() if planned else None) or self._known(name, task_vars)
             deployment = self._with_secrets(known)
@@ -159,8 +166,16 @@ class FleetAction(ActionBase):
             args = self._arguments(known.hosts, batch, members, absent, task_vars)
             run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
-                deployment, batch, args, run=run, absent=absent, beside=self._beside, problem=memory.given_up
+                deployment,
+                batch,
+                args,
+                run=run,
+                absent=absent,
+                beside=self._beside,
+                problem=memory.given_up,
+                hooked=answers(memory, self._views) if goes_on else {},
             )
+            done.update(asked(done.pop("ask", None), deployment.hooks, memory))
             if plans and not done.get("failed"):
                 self._beside.append(Beside(known.deployment, _starts(done)))
             if self.step.boots_nodes:
@@ -177,6 +192,8 @@ class FleetAction(ActionBase):
             done.update(msg=why, **_failed(batch, why))
             if planned:
                 memory.give_up(why)
+        if goes_on:
+            remember(self.name, done, memory)
         # Those that the steps which go on with a plan act on; they need not say it again.
         return done if planned else {**done, "hosts": batch}
 
@@ -262,12 +279,14 @@ def _summed(deployments: dict[str, dict[str, t.Any]], *, goes_on: bool) -> dict[
     nodes: dict[str, t.Any] = {}
     for each in deployments.values():
         nodes.update(each.get("nodes", {}))
+    calls = {host: call for each in deployments.values() for host, call in each.pop("asked", {}).items()}
     diff = [entry for each in deployments.values() for entry in each.get("diff", ())]
     summed: dict[str, t.Any] = {
         "changed": any(each.get("changed", False) for each in deployments.values()),
         "pending": any(each.get("pending", False) for each in deployments.values()),
         "nodes": nodes,
         "failed_nodes": [host for each in deployments.values() for host in each.get("failed_nodes", ())],
+        **({"asked": calls} if calls else {}),
         "deployments": {
             name: {
                 key: value for key, value in each.items() if key not in _TOLD_ONCE and (key, value) != ("failure", None)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import typing as t
 from dataclasses import dataclass
+from glob import escape, glob
 
 from ansible import constants
 
 from ansible_collections.immutable.compose.plugins.module_utils.files import read_json, write_json
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
+from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask
 
 
 def directory_of_run() -> str:
@@ -45,9 +47,8 @@ class Memory:
 
     def begin(self) -> None:
         """Forget all: a new plan begins anew."""
-        for path in (self._known, self._given_up):
-            if os.path.exists(path):
-                os.unlink(path)
+        for path in glob(f"{escape(self._path)}.*"):
+            os.unlink(path)
 
     def keep(self, known: Known) -> None:
         """What the plan is made of: it is put together once, for that takes long with many hosts."""
@@ -69,6 +70,31 @@ class Memory:
     def given_up(self) -> str:
         """Why the run has given up the deployment; empty if it has not."""
         return t.cast(str, read_json(self._given_up)) if os.path.exists(self._given_up) else ""
+
+    def end(self, step: str, result: t.Mapping[str, object]) -> None:
+        """A step has come to its end: while others wait for hooks, it is not taken again."""
+        write_json(f"{self._path}.{step}.json", result)
+
+    def ended(self, step: str) -> dict[str, t.Any] | None:
+        """The result of a step that has come to its end."""
+        path = f"{self._path}.{step}.json"
+        return t.cast("dict[str, t.Any]", read_json(path)) if os.path.exists(path) else None
+
+    def ask(self, ask: Ask) -> None:
+        """A hook has to run."""
+        codec.write(self._asked, ask)
+
+    def asked(self) -> Ask | None:
+        """What was asked for since the last look."""
+        if not os.path.exists(self._asked):
+            return None
+        ask = codec.read(Ask, self._asked)
+        os.unlink(self._asked)
+        return ask
+
+    @property
+    def _asked(self) -> str:
+        return f"{self._path}.asked.json"
 
     @property
     def _known(self) -> str:

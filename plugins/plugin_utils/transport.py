@@ -92,6 +92,7 @@ class Transport:
         absent: t.Sequence[str] = (),
         beside: t.Sequence[Beside] = (),
         problem: str = "",
+        hooked: t.Mapping[str, str] | None = None,
     ) -> dict[str, object]:
         """The module's result for one deployment.
 
@@ -99,6 +100,7 @@ class Transport:
         :param absent: members of the deployment whose hosts the inventory of the run lacks.
         :param beside: other deployments on the same host, which the run has planned before.
         :param problem: why the run has given up the deployment.
+        :param hooked: what the hook came to that an earlier step has asked for.
         :param args: arguments that the task gives to the module.
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
@@ -111,6 +113,7 @@ class Transport:
             tuple(absent),
             tuple(beside),
             problem,
+            hooked or {},
             progress_file=progress,
         )
         with self._delivered(parcel) as path:

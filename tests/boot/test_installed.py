@@ -20,7 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
-from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access, NodeDocument
+from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access, Disk, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, connect
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
@@ -189,6 +189,51 @@ def test_it_boots_from_the_partition_and_forgets(site: Site) -> None:
         connection.close()
     site.platform.remove(["server"], data=False, tell=lambda name, outcome: None)
     assert site.digest(DEPLOY) == before
+
+
+def tell(site: Site, *disks: Disk) -> None:
+    """The document of the next boot has these disks."""
+    file = site.disk.parent / "node.json"
+    file.write_text(json.dumps(codec.encode(replace(site.document, disks=disks))))
+    commands = site.disk.parent / "commands"
+    path = "/etc/compose/node.json"
+    commands.write_text(f"rm {path}\nwrite {file} {path}\nset_inode_field {path} mode 0100600\n")
+    place = f"{site.disk}?offset={site.places[DEPLOY][0]}"
+    subprocess.run(["debugfs", "-w", "-f", str(commands), place], check=True, capture_output=True)
+
+
+def test_data_volumes_on_disks_of_the_document(site: Site) -> None:
+    """A partition without anything, while another file system has the name of the volume as its label."""
+    shared = Disk("shared", "/dev/disk/by-partlabel/virtio-spare", "volume 'shared' of this test", f"{UUID[:-1]}a")
+    tell(site, shared)
+    before = site.digest("KDPL_TMP_disk0")
+    mounted = "findmnt --noheadings --output SOURCE,FSTYPE /srv/shared"
+    for kept in ("first\n", "first\nsecond\n"):
+        site.boot("root=/dev/sda3")
+        connection = site.connect()
+        try:
+            word = kept.split()[-1]
+            output = connection.run(f"{mounted}; echo {word} >> /srv/shared/kept; cat /srv/shared/kept; sync", PATIENCE)
+            assert output.stdout.decode().split(maxsplit=2) == ["/dev/sda6", "ext4", kept]
+            assert connection.run("systemctl is-active nfs-server", PATIENCE).returncode == 0
+            connection.run("systemctl poweroff", PATIENCE)
+        finally:
+            connection.close()
+            site.platform.remove(["server"], data=False, tell=lambda name, outcome: None)
+    # What is on the other one is somebody's: it is not mounted, though it has the name.
+    tell(site, replace(shared, device="/dev/disk/by-partlabel/KDPL_TMP_disk0"))
+    site.boot("root=/dev/sda3")
+    connection = site.connect()
+    try:
+        output = connection.run(f"journalctl --no-pager --unit compose-disks; {mounted}", PATIENCE)
+        said = output.stdout.decode()
+        assert "disk /dev/disk/by-partlabel/KDPL_TMP_disk0 of shared: it holds ext4" in said and output.returncode != 0
+        assert connection.run("systemctl is-active emergency.target", PATIENCE).returncode == 0
+    finally:
+        connection.close()
+        site.platform.remove(["server"], data=False, tell=lambda name, outcome: None)
+        tell(site)
+    assert site.digest("KDPL_TMP_disk0") == before
 
 
 @pytest.mark.parametrize("root", ROOTS)

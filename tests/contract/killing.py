@@ -34,12 +34,12 @@ def until_done(run: t.Callable[[t.Callable[[str], None]], object], step: str) ->
     :param run: takes what is to be called with the name of each step before it.
     """
     for number, point in enumerate(POINTS):
-        if not _killed(run, step, point):
+        if not is_killed(run, step, point):
             return number
     return len(POINTS)
 
 
-def _killed(run: t.Callable[[t.Callable[[str], None]], object], step: str, point: int) -> bool:
+def is_killed(run: t.Callable[[t.Callable[[str], None]], object], step: str, point: int) -> bool:
     """Run in another process, which is killed before a deed of that number in a step; whether it came so far."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads serve, or wait; none holds what a run needs

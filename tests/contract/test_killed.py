@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from .killing import until_done
+from .ground import Ground
+from .killing import is_killed, until_done
 from .site import Site
 
 
@@ -19,3 +20,11 @@ def test_killed_and_finished_by_the_next(site: Site, step: str) -> None:
     assert {(seen.verified, seen.leftovers) for seen in site.observed().values()} == {("v2", False)}
     assert site.release() == 2
     assert not site.deploy()["changed"]
+
+
+@pytest.mark.parametrize("point", [5, 30])
+def test_killed_and_destroyed(site: Site, ground: Ground, point: int) -> None:
+    site.means = "v2"
+    is_killed(lambda before: site.deploy(before=before), "switch", point)
+    assert site.destroy()["failed_nodes"] == []
+    assert (site.runs(), ground.left(site.deployment)) == ({}, [])

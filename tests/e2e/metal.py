@@ -26,11 +26,10 @@ AUTOMATON = [
 
 
 @dataclass
-class Site:
-    """A Kadeploy with three machines, and an API where they are reserved."""
+class Metal:
+    """A Kadeploy with machines."""
 
     url: str
-    api: str
     state: Path
 
     def fail(self, *faults: dict[str, t.Any]) -> None:
@@ -53,6 +52,13 @@ class Site:
         listed = subprocess.run(["pgrep", "-af", "systemd-nspawn"], capture_output=True, text=True, check=False).stdout
         return {name for name in self.machines if f"--directory={self.state}/machines/{name} " in listed}
 
+
+@dataclass
+class Site(Metal):
+    """With an API where they are reserved."""
+
+    api: str
+
     def jobs(self) -> list[tuple[str, str]]:
         """Name and state of each job that there was."""
         answer = requests.get(f"{self.api}/stable/sites/grenoble/jobs", auth=("alice", "alice"), timeout=30)
@@ -61,9 +67,9 @@ class Site:
 
 @contextmanager
 def served(name: str, state: Path, *args: str) -> t.Iterator[str]:
-    """A stand-in, and where it is."""
+    """A stand-in, and where it is. Who interrupts us does not end it: what we clean up may need it."""
     command = [sys.executable, str(SIMULATORS / name / "serve"), "--state", str(state), *args]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().split()[1]
@@ -73,19 +79,31 @@ def served(name: str, state: Path, *args: str) -> t.Iterator[str]:
 
 
 @contextmanager
-def site_of(state: Path, api: Path, machines: int = 3, **options: t.Any) -> t.Iterator[Site]:
-    """A site with so many machines: ``sim-1``, ``sim-2``, …
+def metal_of(state: Path, names: str, **options: t.Any) -> t.Iterator[Metal]:
+    """Machines of such names, ``sim-[1-3]``.
 
-    :param state: directory of Kadeploy, with ``served``, which it fetches from; :param api: that of the API.
-    :param options: of the stand-in for Kadeploy.
+    :param state: directory of Kadeploy, with ``served``, which it fetches from.
+    :param options: of the stand-in.
     """
     (state / "served").mkdir()
-    cluster = {"nodes": [f"sim-[1-{machines}]"], "automaton": AUTOMATON, "before_ping": 1, "reboot_timeout": 3000}
+    cluster = {"nodes": [names], "automaton": AUTOMATON, "before_ping": 1, "reboot_timeout": 3000}
     chosen = {"pace": 0.02, "clusters": {"sim": cluster}, "rights": {}, **options}
     (state / "options.json").write_text(json.dumps(chosen))
-    (api / "options.json").write_text(json.dumps({"pace": 0.02}))
+    with served("kadeploy", state, "--machines", "nspawn") as url:
+        yield Metal(url, state)
+
+
+@contextmanager
+def site_of(state: Path, api: Path, machines: int = 3, disks: int = 0, **options: t.Any) -> t.Iterator[Site]:
+    """A site with so many machines: ``sim-1``, ``sim-2``, …
+
+    :param state: directory of Kadeploy; :param api: that of the API.
+    :param disks: scratch disks of each that can be reserved.
+    :param options: of the stand-in for Kadeploy.
+    """
+    (api / "options.json").write_text(json.dumps({"pace": 0.02, "disks": disks}))
     with (
-        served("kadeploy", state, "--machines", "nspawn") as url,
-        served("g5k_api", api, "--kadeploy", url) as where,
+        metal_of(state, f"sim-[1-{machines}]", **options) as metal,
+        served("g5k_api", api, "--kadeploy", metal.url) as where,
     ):
-        yield Site(url, where, state)
+        yield Site(metal.url, metal.state, where)

@@ -19,6 +19,7 @@ DOCUMENTS = {
     "deployment.json": "state",
     "addresses.json": "addresses",
     "lease.json": "lease",
+    "out-of-service.json": "service",
     "journal.json": "journal",
     "kvm.json": "kvm",
     "reservation.json": "reservation",

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
 import threading
 import typing as t
@@ -13,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from frontend import host, login_server
 from lab import Lab
 from metal import SIMULATORS, Site, site_of
 
@@ -29,33 +28,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
 @pytest.fixture(scope="module")
 def ssh_config(site: Site, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Path]:
     """A frontend, ``fe``: an SSH server of this host, where Kadeploy's commands are."""
-    tmp_path = tmp_path_factory.mktemp("frontend")
-    for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)], check=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    Path("/run/sshd").mkdir(exist_ok=True)
-    (tmp_path / "home").mkdir()
+    directory = tmp_path_factory.mktemp("frontend")
+    (directory / "home").mkdir()
     path = f"{SIMULATORS / 'kadeploy/bin'}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    settings = f"PATH={path} USER=alice HOME={tmp_path}/home KADEPLOY3_CONFIG_DIR={site.state}"
-    options = {
-        "ListenAddress": "127.0.0.1",
-        "Port": port,
-        "HostKey": tmp_path / "host",
-        "PidFile": "none",
-        "AuthorizedKeysFile": tmp_path / "user.pub",
-        "StrictModes": "no",
-        "SetEnv": settings,
-    }
-    given = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
-    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{port} {(tmp_path / 'host.pub').read_text()}")
-    (tmp_path / "config").write_text(
-        f"Host fe\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {tmp_path}/user\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {tmp_path}/known_hosts\n"
-    )
-    with subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", "/dev/null", *given], stderr=subprocess.DEVNULL) as server:
-        yield tmp_path / "config"
-        server.terminate()
+    settings = f"PATH={path} USER=alice HOME={directory}/home KADEPLOY3_CONFIG_DIR={site.state}"
+    with login_server(directory, "root", SetEnv=settings) as port:
+        (directory / "config").write_text(host(directory, "fe", port, "root"))
+        yield directory / "config"
 
 
 @pytest.fixture

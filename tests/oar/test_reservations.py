@@ -65,20 +65,25 @@ def take_all() -> None:
         time.sleep(0.5)
 
 
-REFUSED: tuple[tuple[dict[str, t.Any], str], ...] = (
-    ({"nodes": 420}, "no such nodes, or too few: asked for 420 nodes"),
-    ({"properties": "cluster='nosuch'"}, "no such nodes, or too few: asked for 2 nodes"),
-    ({"properties": "rack='7'"}, "no property 'rack'"),
-    ({"properties": "cluster="}, "not SQL"),
-    ({"queue": "nosuch"}, "it has no queue 'nosuch'"),
-    ({"queue": "admin"}, "members of the group 'admin'"),
-    ({"types": ["weird"]}, "no type of job 'weird'"),
-    ({"types": ["inner=4711"]}, "no container job"),
-    ({"start": "{{ '%Y-%m-%d %H:%M:%S' | strftime(now().timestamp() - 3600) }}"}, "start is past by the site's clock"),
-    ({"start": "2020-01-01 10:00:00"}, "start is '2020-01-01 10:00:00', which is past"),
-    ({"walltime": "3 hours"}, "walltime is '3 hours', expected H:M:S"),
-    ({"walltime": "-1:0:0"}, "ends before it begins"),
-    ({"name": "a b"}, "name is 'a b'"),
+#: What is asked for, what is said, and OAR's exit code; none where OAR is not asked.
+REFUSED: tuple[tuple[dict[str, t.Any], str, int | None], ...] = (
+    ({"nodes": 420}, "no such nodes, or too few: asked for 420 nodes", 8),
+    ({"properties": "cluster='nosuch'"}, "no such nodes, or too few: asked for 2 nodes", 8),
+    ({"properties": "rack='7'"}, "no property 'rack'", 8),
+    ({"properties": "cluster="}, "not SQL", 8),
+    ({"queue": "nosuch"}, "it has no queue 'nosuch'", 248),
+    ({"queue": "admin"}, "members of the group 'admin'", 254),
+    ({"types": ["weird"]}, "no type of job 'weird'", 254),
+    ({"types": ["inner=4711"]}, "no container job", 254),
+    (
+        {"start": "{{ '%Y-%m-%d %H:%M:%S' | strftime(now().timestamp() - 3600) }}"},
+        "start is past by the site's clock",
+        10,
+    ),
+    ({"start": "2020-01-01 10:00:00"}, "start is '2020-01-01 10:00:00', which is past", None),
+    ({"walltime": "3 hours"}, "walltime is '3 hours', expected H:M:S", None),
+    ({"walltime": "-1:0:0"}, "ends before it begins", None),
+    ({"name": "a b"}, "name is 'a b'", None),
 )
 
 
@@ -87,11 +92,15 @@ def test_refusals(site: Site, interface: str) -> None:
     names = [f"refused{number}" for number in range(len(REFUSED))]
     tasks = [
         job(name, **{**WEB, "name": "refused", **wish}, task_ignore_errors=True)
-        for name, (wish, _words) in zip(names, REFUSED, strict=True)
+        for name, (wish, _words, _code) in zip(names, REFUSED, strict=True)
     ]
     results = site.play(site.access(interface), *tasks).results
-    for name, (_wish, words) in zip(names, REFUSED, strict=True):
-        assert results[name].get("failed") and words in results[name]["msg"], results[name]
+    for name, (_wish, words, code) in zip(names, REFUSED, strict=True):
+        said = results[name]["msg"]
+        assert results[name]["failed"] and words in said, said
+        assert ("(oarsub, exit code" in said) == (code is not None) and (
+            not code or f"(oarsub, exit code {code})" in said
+        ), said
     assert jobs() == {}
 
 

@@ -98,7 +98,7 @@ static() {
     stage ruff-format ruff format --check .
     stage mypy mypy -p ansible_collections.immutable.compose.plugins
     stage yamllint yamllint --strict .
-    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh nix/debian/image/usr/lib/compose/*-* nix/debian/follow/follow
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
     stage changelog antsibull-changelog lint
     stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
     rm -rf .cache/docs && mkdir .cache/docs
@@ -169,7 +169,7 @@ e2e() {
 }
 
 # That nothing is touched that was not meant, on real nodes: a command of its own, for time.
-damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_out,waiting,releases,drift}.py)
+damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_out,waiting,releases,drift,hooks}.py)
 damage() {
     may_skip=
     e2e_tests damage "${damage[@]}"
@@ -226,11 +226,12 @@ nixpkgs() {
     stage nixpkgs tests/tools/with_nix.sh forky python -m pytest --junit-xml="$output/nixpkgs.xml" -n 2 tests/nixpkgs
 }
 
-# A real OAR, of Debian 12.
+# A real OAR, of Debian 12; and the demo that has one of its own.
 oar() {
     trap 'tests/tools/oar.sh down' EXIT
     stage oar-up tests/tools/oar.sh up
     tests stage oar "$newest" tests/oar
+    stage demo-kadeploy env PYTHONPATH=.cache/collections:tests/e2e python tests/tools/demo_kadeploy.py
 }
 
 # The set-up of AWX against what a real one has answered, in an environment of its own.

@@ -2,11 +2,14 @@
 # A real OAR of this computer, from Debian's packages, with nodes that exist by name only. As root, on Debian 12; without
 # systemd. Everything listens on 127.0.0.1. It may be run again at any time.
 # Usage: oar.sh up        install what is missing, configure, start
-#        oar.sh down      stop what `up` started
-# Of the environment: OAR_NODES (12), OAR_CORES of each (2), OAR_USERS who submit jobs ("alice bob").
+#        oar.sh down      stop what `up` started, and forget all jobs; packages and users stay
+# Of the environment: OAR_NODES (12), OAR_CORES of each (2), OAR_USERS who submit jobs ("alice bob"), OAR_KADEPLOY, a
+# Kadeploy in which who has a job of type deploy has rights on its nodes, while it runs (none).
 set -euo pipefail
 nodes=${OAR_NODES:-12} cores=${OAR_CORES:-2}
 read -ra users <<<"${OAR_USERS:-alice bob}"
+kadeploy=${OAR_KADEPLOY:-} rights=/usr/local/lib/compose-oar-rights.py
+here=$(dirname "$(readlink -f "$0")")
 postgres_port=5433 server_port=6666 ssh_port=6667 api_port=6668
 version=15 cluster=oar  # of PostgreSQL
 run=/run/compose-oar
@@ -34,21 +37,39 @@ database() {
     (cd / && runuser -u postgres -- psql -p $postgres_port -qAt -v ON_ERROR_STOP=1 "$@")
 }
 
+# exists: whether there is a cluster of PostgreSQL for it
+exists() {
+    command -v pg_lsclusters >/dev/null && pg_lsclusters -h | grep -q "^$version *$cluster "
+}
+
 # is_online: whether the cluster of PostgreSQL runs
 is_online() {
-    pg_lsclusters -h | grep -q "^$version *$cluster .*online"
+    exists && pg_lsclusters -h | grep -q "^$version *$cluster .*online"
 }
 
 packages() {
     local wanted=(oar-server oar-server-pgsql oar-user oar-user-pgsql oar-node oar-restful-api "postgresql-$version"
         apache2 openssh-server libjson-perl libyaml-perl libyaml-syck-perl)
-    ! dpkg --status "${wanted[@]}" >/dev/null 2>&1 || return 0
-    # Nothing that comes along may start by itself.
-    local policy=/usr/sbin/policy-rc.d
-    [ -e $policy ] && policy=''
-    [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin $policy
-    apt-get install -q -y --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${wanted[@]}"
-    [ -z "$policy" ] || rm $policy
+    local missing policy=/usr/sbin/policy-rc.d
+    mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | grep -vxF -f <(
+        dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p'))
+    [ ${#missing[@]} -gt 0 ] || return 0
+    # What comes along must start neither now nor at the next boot.
+    if [ ! -e $policy ]; then
+        # shellcheck disable=SC2064
+        trap "rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin $policy
+    fi
+    apt-get update -q
+    apt-get install -q -y --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}"
+    local package
+    local -A services=([apache2]='apache2 apache-htcacheclean' [openssh-server]=ssh [oar-server]=oar-server
+        [oar-node]=oar-node ["postgresql-$version"]=postgresql)
+    for package in "${missing[@]}"; do
+        # shellcheck disable=SC2086
+        ! command -v systemctl >/dev/null || [ -z "${services[$package]:-}" ] ||
+            systemctl --quiet disable ${services[$package]} || true
+    done
 }
 
 names() {
@@ -63,7 +84,7 @@ names() {
 }
 
 start_database() {
-    pg_lsclusters -h | grep -q "^$version *$cluster " || pg_createcluster -p $postgres_port $version $cluster >/dev/null
+    exists || pg_createcluster -p $postgres_port $version $cluster >/dev/null
     printf '%s\n' "listen_addresses = '127.0.0.1'" 'fsync = off' >/etc/postgresql/$version/$cluster/conf.d/compose.conf
     is_online || pg_ctlcluster $version $cluster start
     [ -z "$(database -c "SELECT 1 FROM pg_database WHERE datname = 'oar'")" ] || return 0
@@ -103,6 +124,9 @@ configure() {
     set_option PINGCHECKER_GENERIC_COMMAND /bin/true
     set_option JOB_RESOURCE_MANAGER_PROPERTY_DB_FIELD
     set_option CPUSET_PATH
+    set_option SERVER_PROLOGUE_EXEC_FILE ${kadeploy:+"/usr/bin/python3 $rights grant $kadeploy"}
+    set_option SERVER_EPILOGUE_EXEC_FILE ${kadeploy:+"/usr/bin/python3 $rights withdraw $kadeploy"}
+    install -m 644 "$here/oar_rights.py" $rights
     chown oar: $configuration
     chmod 600 $configuration
     # The server has no option for the address that it listens at.
@@ -200,19 +224,38 @@ up() {
     echo "OAR runs: $(oarnodes -l | wc -l) nodes, REST API http://127.0.0.1:$api_port/oarapi, log /var/log/oar.log"
 }
 
+# jobs: the numbers of those that have not ended
+jobs() {
+    database -d oar -c "SELECT job_id FROM jobs WHERE state NOT IN ('Terminated', 'Error')"
+}
+
+# Their processes would outlive the server.
+end_jobs() {
+    local job n
+    for job in $(jobs); do
+        oardel "$job" >/dev/null || true
+    done
+    for n in $(seq 60); do
+        [ -n "$(jobs)" ] || return 0
+        sleep 0.5
+    done
+    echo "after $n looks, these jobs have not ended: $(jobs)" >&2
+}
+
 down() {
     local name
+    ! runs server || ! is_online || end_jobs
     for name in apache2 sshd; do
         ! runs $name || kill "$(cat $run/$name.pid)"
     done
     # What the server started is in its process group.
     ! runs server || kill -- "-$(cat $run/server.pid)"
-    ! is_online || pg_ctlcluster $version $cluster stop -m fast
-    rm -rf $run
+    ! exists || pg_dropcluster --stop $version $cluster
+    rm -rf $run $rights
     sed -i '/# compose-oar$/d' /etc/hosts
 }
 
 case ${1:-} in
     up | down) "$1" ;;
-    *) sed -n '2,6s/^# //p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,8s/^# //p' "$0" >&2 && exit 2 ;;
 esac

@@ -31,6 +31,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import OutOfService  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.journal import Journal  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
@@ -50,7 +51,7 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, ReportDocument, Tried, Lent, Claimed),
+            *(Run, Journal, OutOfService, ReportDocument, Tried, Lent, Claimed),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.

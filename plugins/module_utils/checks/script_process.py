@@ -36,15 +36,17 @@ PATIENCE = 5.0
 #: Seconds for the script's process to say which line it is at, and to end after its last word.
 ANSWER = 1.0
 
-#: On a host that was sent this code, the package lies in a directory of another name.
+# The collection has no place of its own there: a module has it in an archive, and in a directory beside that.
+_COLLECTION = __package__.rpartition(".")[0]
 _MAIN = f"""
 import sys, types
 name = ""
-for part in {driver.__name__.rpartition(".checks.")[0]!r}.split("."):
-    name = f"{{name}}.{{part}}".lstrip(".")
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = []
-sys.modules[name].__path__ = sys.argv[3:]
+for part in {_COLLECTION.split(".")!r}:
+    name += part
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__path__ = []
+    name += "."
+module.__path__ = sys.argv[3:]
 from {driver.__name__} import main
 main(*map(int, sys.argv[1:3]))
 """
@@ -58,11 +60,10 @@ class ScriptProcess:
         ours, its = socket.socketpair()
         self._door, its_door = socket.socketpair()
         self._wire = Wire(ours)
-        package = os.path.dirname(os.path.dirname(driver.__file__))
         with its, its_door:
             sockets = [its.fileno(), its_door.fileno()]
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function; run_command waits for the end
-                [sys.executable, "-c", _MAIN, *map(str, sockets), package],
+                [sys.executable, "-c", _MAIN, *map(str, sockets), *sys.modules[_COLLECTION].__path__],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -33,6 +33,8 @@ class Meant:
     meaning: Meaning
     #: Node → image identity, where it is not that of its role.
     own: t.Mapping[str, str] = field(default_factory=dict)
+    #: Role → names of its data volumes; those of a release are known when its images are staged.
+    volumes: t.Mapping[str, t.Collection[str]] = field(default_factory=dict)
 
     def image(self, node: Node) -> str:
         """Identity of the image that a node should run."""
@@ -108,6 +110,7 @@ class Desired:
                 composition.test_script,
                 {name: role.follow for name, role in composition.roles.items() if role.follow},
             ),
+            volumes={name: role.volumes for name, role in composition.roles.items()},
         )
 
     def evaluate(self) -> Composition:

@@ -47,6 +47,7 @@ class Documents:
             peers=self._peers,
             interfaces=self.platform.interfaces(node),
             access=Access(host_key, host_certificate, self._authorized_keys),
+            disks=self.platform.disks(node),
         )
 
     # What all documents share is made once: it grows with the number of nodes.

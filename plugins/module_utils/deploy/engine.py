@@ -41,6 +41,7 @@ from .documents import Documents
 from .release import ReleaseStore
 from .results import Tally, failed
 from .rollout import Rollout
+from .service import Service
 
 if t.TYPE_CHECKING:
     from ..checks.verify import Verification
@@ -96,6 +97,8 @@ class Engine:
         #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
         self.claim: AbstractContextManager[t.Any] = nullcontext()
         self.act_on(batch)
+        #: A step waits for a hook, and goes on when that has run.
+        self.paused = False
         self.progress = progress
         self.state = deployment.state
         self.builder: Builder = _lookup(BUILDERS, deployment.builder, "builder")(
@@ -293,7 +296,7 @@ class Engine:
 
     # -- what the steps share ------------------------------------------------------------------------------------
 
-    def rollout(self, meaning: Meaning) -> Rollout:
+    def rollout(self, meaning: Meaning, service: Service) -> Rollout:
         """Checks waves by the built-in checks only: the test script is about the whole."""
 
         def check(images: t.Mapping[str, str], name: str) -> dict[str, NodeResult]:
@@ -307,7 +310,7 @@ class Engine:
             }
             return self._give({name: each for name, each in directories.items() if each})
 
-        return Rollout(self.deployment, self.platform, self.progress, check, follow)
+        return Rollout(self.deployment, self.platform, self.progress, check, follow, service)
 
     def _give(self, follows: t.Mapping[str, Follows]) -> dict[str, str]:
         """Push to nodes that boot what they follow: those for which that failed, and why."""

@@ -87,16 +87,17 @@ class Lease:
     @contextmanager
     def taken(self) -> t.Iterator[None]:
         """Take the deployment, act on it, and give it free, unless it was this run's before."""
-        with self.kept(ends=self.take()):
+        new = self.take()
+        with self.kept(ends=lambda: new):
             yield
 
     @contextmanager
-    def kept(self, *, ends: bool = False) -> t.Iterator[None]:
+    def kept(self, *, ends: t.Callable[[], bool] = lambda: False) -> t.Iterator[None]:
         """Act on the deployment: nobody else does meanwhile, also no step that is left of a run that was killed.
 
         Gives signs of life, and ends this process when the run has ended: nobody waits for it.
 
-        :param ends: give the deployment free afterwards.
+        :param ends: whether to give the deployment free afterwards.
         """
         stop = threading.Event()
 
@@ -115,7 +116,7 @@ class Lease:
         finally:
             stop.set()
             thread.join()
-            if ends:
+            if ends():
                 self.end()
 
     def _held(self) -> Run | None:

@@ -10,7 +10,8 @@ a secret among them would be masked wherever the same word is found in the resul
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+import typing as t
+from dataclasses import asdict, dataclass, field, replace
 
 from ..builders.revision import Source
 from ..errors import ComposeError
@@ -38,6 +39,8 @@ class Parcel:
     beside: tuple[Beside, ...] = ()
     #: Why an earlier step of the run came to nothing; empty if none did.
     problem: str = ""
+    #: What the hook came to that an earlier step has asked for: node → why it failed; empty if it did not.
+    hooked: t.Mapping[str, str] = field(default_factory=dict)
     #: The composition, where this host does not have it, and the revision that it was taken from.
     composition: Place | None = None
     revision: str | None = None
@@ -66,6 +69,7 @@ class Parcel:
                 "absent": list(self.absent),
                 "beside": [encode(other, secrets=False) for other in self.beside],
                 "problem": self.problem,
+                "hooked": dict(self.hooked),
                 "support": [self.support.path, self.support.name],
                 "composition": [place.path, place.name] if place else None,
                 "revision": self.revision,
@@ -96,6 +100,7 @@ class Parcel:
             absent=tuple(data["absent"]),
             beside=tuple(decode(Beside, other, "beside") for other in data["beside"]),
             problem=data["problem"],
+            hooked=data["hooked"],
             composition=Place(*data["composition"]) if data["composition"] else None,
             revision=data["revision"],
             progress_file=data["progress_file"],

@@ -11,8 +11,10 @@ from ..describe.document import needs_reboot
 from ..images.packages import package_diff
 from ..model.boot import Seen
 from ..model.deployment import Node
-from ..model.plan import ACTIONS, Change, Plan
+from ..model.hooks import Hooks
+from ..model.plan import ACTIONS, SWITCHED, Change, Plan
 from ..model.step import Diff
+from ..progress import listed
 
 #: What it was called before there was a room for types.
 Step = Change
@@ -70,8 +72,31 @@ def _entry(header: str, before: list[str], after: list[str]) -> Diff:
     return Diff(header, header, "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after))
 
 
-def told(plan: Plan) -> list[str]:
-    """The plan as lines of progress: how many of each action, and each node that does not stay as it is."""
+def staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:
+    """Nodes that exist and that the plan does not retire."""
+    retired = {name for name, step in steps.items() if step.action == "retire"}
+    return {name for name, seen in observed.items() if seen.state != "absent"} - retired
+
+
+def hooks_of(hooks: Hooks, plan: Plan, observed: t.Mapping[str, Seen], out: t.Container[str]) -> dict[str, list[str]]:
+    """Hook → nodes for which it is going to run, if all goes well.
+
+    :param out: nodes that are out of service.
+    """
+    switched = [name for name in plan.batch if plan.steps[name].action in SWITCHED]
+    nodes = {
+        "drain": [name for name in switched if observed[name].state == "running"],
+        "undrain": [name for name in plan.batch if name in switched or name in out],
+        "end": [name for name in plan.batch if plan.steps[name].action != "keep"],
+    }
+    return {hook: names for hook, names in nodes.items() if getattr(hooks, hook) and names}
+
+
+def told(plan: Plan, hooks: t.Mapping[str, t.Sequence[str]]) -> list[str]:
+    """The plan as lines of progress: how many of each action, and each node that does not stay as it is.
+
+    :param hooks: which of them run for which nodes.
+    """
     counts = [f"{len(plan.names(action))} {action}" for action in ACTIONS if plan.names(action)]
     lines = [f"plan: {', '.join(counts)}"]
     changing = [(name, step) for name, step in plan.steps.items() if step.action != "keep"]
@@ -79,4 +104,4 @@ def told(plan: Plan) -> list[str]:
         lines.append(f"plan: {step.action} {name}: {', '.join(step.why)}")
     if len(changing) > SHOWN:
         lines.append(f"plan: and {len(changing) - SHOWN} more")
-    return lines
+    return [*lines, *(f"plan: hook {hook}: {listed(names)}" for hook, names in hooks.items())]

@@ -9,6 +9,7 @@ from ..model.result import NodeResult
 from ..model.step import Fared
 from .engine import Engine
 from .results import any_changed, failed
+from .service import Service
 from .settlement import require
 
 
@@ -54,6 +55,7 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Fared:
     outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy", named)))
     outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy", gone)))
     engine.addresses.forget(name for name in (*batch, *gone) if name not in outcomes or outcomes[name].ok)
+    Service(engine.state, engine.deployment.hooks).enters(named)
     if there <= {*named, *gone} and all(outcome.ok for outcome in outcomes.values()):
         engine.platform.teardown()
     require({name: outcome for name, outcome in outcomes.items() if name in gone})

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 import typing as t
+from dataclasses import replace
 
-from ..model.result import NodeResult
+from ..model.result import Evidence, NodeResult
 from ..progress import HEARTBEAT, TOLD, Progress
 
 
@@ -50,3 +51,8 @@ def any_changed(nodes: t.Mapping[str, NodeResult]) -> bool:
 def failed(nodes: t.Mapping[str, NodeResult]) -> list[str]:
     """Those that are not what was asked for, by name."""
     return sorted(name for name, result in nodes.items() if not result.ok)
+
+
+def brief(nodes: t.Mapping[str, NodeResult]) -> dict[str, NodeResult]:
+    """Without the evidence: settle says it, and controllers need not keep it twice."""
+    return {name: replace(result, evidence=Evidence()) for name, result in nodes.items()}

@@ -14,6 +14,7 @@ from ..model.result import NodeResult
 from ..platforms.base import Platform, Tell
 from ..progress import Progress, listed
 from .results import Tally
+from .service import Service
 from .waves import Waves, out_of_service, without
 
 #: Checks that nodes run these images and are up: those that do not, by name.
@@ -27,33 +28,76 @@ class Rollout:
 
     :param check: takes node → identity, and a name for the results.
     :param follow: takes node → identity of nodes that boot, and brings their directories to what is pushed to them.
+    :param service: which nodes are out of service. Where one of its hooks has to run first, what is called here ends
+        with :class:`.service.Paused`, and goes on when it is called with the outcomes up to then.
     """
 
     def __init__(
-        self, deployment: Deployment, platform: Platform, progress: Progress, check: Check, follow: Follow
+        self,
+        deployment: Deployment,
+        platform: Platform,
+        progress: Progress,
+        check: Check,
+        follow: Follow,
+        service: Service,
     ) -> None:
         self.deployment = deployment
         self.platform = platform
         self.progress = progress
         self.check = check
         self.follow = follow
+        self.service = service
 
-    def switch(self, waves: t.Sequence[t.Sequence[Target]]) -> dict[str, NodeResult]:
-        """Boot the targets. Each wave but the last is checked; after one that fails, the others are left alone."""
-        outcomes: dict[str, NodeResult] = {}
-        tell = self._teller("switch", "started", sum(map(len, waves)))
+    def switch(
+        self, waves: t.Sequence[t.Sequence[Target]], outcomes: dict[str, NodeResult], stay: t.Sequence[str] = ()
+    ) -> None:
+        """Boot the targets. Each wave but the last is checked; after one that fails, the others are left alone.
+
+        :param outcomes: of those that were switched already; the others' are added.
+        :param stay: other nodes, which are well: what an earlier run left out of service is put into it first.
+        """
+        refused = self.service.undrain(stay)
+        outcomes.update((name, NodeResult(ok=False, message=why)) for name, why in refused.items())
+        if self._leave(waves, outcomes, refused):
+            return
+        running = self._running([target.node.name for wave in waves for target in wave])
+        tell = self._teller("switch", "started", sum(map(len, waves)), len(outcomes))
         for number, wave in enumerate(waves, 1):
-            self._announce("switch", number, len(waves), [target.node.name for target in wave])
             last = number == len(waves)
-            outcomes.update(self._rounds(wave, tell, checked=not last))
-            failed = [target.node.name for target in wave if not outcomes[target.node.name].ok]
-            if failed and not last and not self._holds(outcomes):
-                left = [target.node.name for later in waves[number:] for target in later]
-                self.progress.say(f"switch: {failed[0]} failed: left as they were: {listed(left)}")
-                message = f"left as it was: {failed[0]} failed before its turn"
-                outcomes.update((name, NodeResult(ok=False, message=message)) for name in left)
+            names = [target.node.name for target in wave]
+            waiting = without(names, outcomes)
+            refused = self.service.drain([name for name in waiting if name in running])
+            outcomes.update((name, NodeResult(ok=False, message=why)) for name, why in refused.items())
+            due = [target for target in wave if target.node.name not in outcomes]
+            if due and (not refused or self._holds(outcomes)):
+                self._announce("switch", number, len(waves), [target.node.name for target in due])
+                self.service.leaves([target.node.name for target in due])
+                outcomes.update(self._rounds(due, tell, checked=not last))
+            if not last:
+                for name, why in self.service.undrain([name for name in names if _is_well(outcomes, name)]).items():
+                    outcomes[name] = replace(outcomes[name], ok=False, message=why)
+            if self._leave(waves, outcomes, [name for name in names if name in outcomes and not outcomes[name].ok]):
                 break
-        return outcomes
+
+    def _leave(
+        self, waves: t.Sequence[t.Sequence[Target]], outcomes: dict[str, NodeResult], failed: t.Collection[str]
+    ) -> bool:
+        """Whether the others are left alone, because of those that have failed."""
+        left = [target.node.name for wave in waves for target in wave if target.node.name not in outcomes]
+        if not failed or not left or self._holds(outcomes):
+            return False
+        first = next(iter(failed))
+        self.progress.say(f"switch: {first} failed: left as they were: {listed(left)}")
+        message = f"left as it was: {first} failed before its turn"
+        outcomes.update((name, NodeResult(ok=False, message=message)) for name in left)
+        return True
+
+    def _running(self, names: t.Sequence[str]) -> set[str]:
+        """Those that run now, if that matters: only they can be taken out of service."""
+        if not self.deployment.hooks.drain:
+            return set()
+        observed = self.platform.observe([self.deployment.node(name) for name in names])
+        return {name for name in names if observed[name].state == "running"}
 
     def _rounds(self, wave: t.Sequence[Target], tell: Tell, *, checked: bool) -> dict[str, NodeResult]:
         """Switch and check; what does not come up is booted again, alone, as often as the deployment says.
@@ -85,53 +129,87 @@ class Rollout:
         failed = [name for name, outcome in outcomes.items() if not outcome.ok]
         return not short_of_quorum(self.deployment, failed)
 
-    def revert(self, names: t.Sequence[str]) -> tuple[dict[str, NodeResult], dict[str, str]]:
+    def revert(self, names: t.Sequence[str], outcomes: dict[str, NodeResult]) -> None:
         """Boot last verified images, each wave checked before the next; nodes that are down already come first.
 
         :param names: the batch; of those that run, the first come first.
-        :returns: outcomes, and the identity that each reverted node is back on.
+        :param outcomes: of those that were reverted already; the others' are added, with the identity that each is
+            back on.
         """
         observed = self.platform.observe([self.deployment.node(name) for name in names])
         # A node that never worked is stopped, and missed by nobody.
         served = {name for name in names if observed[name].verified is not None}
-        down = out_of_service(observed, names)
-        idle = [name for name in names if name not in served or observed[name].state != "running"]
-        running = without(names, idle)
-        kept = [name for name in running if _runs_verified(observed[name])]
-        waiting = without(running, kept)
+        left = without(names, outcomes)
+        idle = [
+            name
+            for name in left
+            if name not in served or observed[name].state != "running" or self.service.is_drained(name)
+        ]
+        kept = [name for name in left if _runs_verified(observed[name])]
+        idle = without(idle, kept)
+        waiting = without(left, [*idle, *kept])
+        # Before others leave it for being reverted, those that need not be are in service again.
+        for name, why in self.service.undrain(kept).items():
+            outcomes[name] = NodeResult(ok=False, message=why)
+        kept = without(kept, outcomes)
         waves = Waves(self.deployment.at_most)
-        wave = [*idle, *waves.next(waiting, {*down, *served.intersection(idle)})]
-        outcomes: dict[str, NodeResult] = {}
-        back: dict[str, str] = {}
         number = 0
-        while wave or kept:
+        while True:
+            self._into_service([name for name in names if name in served], outcomes)
+            down = out_of_service(observed, names)
+            down |= {name for name in outcomes if name in served and not outcomes[name].ok}
+            wave = [*idle, *waves.next(waiting, {*down, *served.intersection(idle)})]
+            if not (wave or kept):
+                break
             number += 1
+            refused = self.service.drain(without(wave, idle))
+            outcomes.update((name, NodeResult(ok=False, message=why)) for name, why in refused.items())
             waiting = without(waiting, wave)
+            wave = without(wave, refused)
+            self.service.leaves([name for name in wave if name in served])
             if waiting or number > 1:
                 self._announce("revert", number, None, wave)
             tell = self._teller("revert", "done", len(names), len(outcomes))
-            # For those that are kept there is nothing to be done, as the platform is going to find.
             outcomes.update(self.platform.revert([self.deployment.node(name) for name in (*wave, *kept)], tell))
-            kept = []
-            booted = {
-                name: t.cast(str, observed[name].verified)
-                for name in wave
-                if name in served and outcomes[name].ok and outcomes[name].changed
-            }
-            wrong = dict(self.follow(booted))
-            whole = {name: identity for name, identity in booted.items() if name not in wrong}
-            if whole:
-                found = self.check(whole, "revert" if number == 1 else f"revert-{number}")
-                wrong |= {name: result.message for name, result in found.items()}
-            wrong |= self.platform.confirm([self.deployment.node(name) for name in booted if name not in wrong])
-            for name, message in wrong.items():
-                outcomes[name] = replace(outcomes[name], ok=False, message=f"reverted, but: {message}")
-            back.update(booted)
-            down |= {name for name in wave if name in served and not outcomes[name].ok}
-            wave = waves.next(waiting, down)
+            self._see(wave, observed, outcomes, "revert" if number == 1 else f"revert-{number}")
+            idle = kept = []
         for name in waiting:
             outcomes[name] = NodeResult(ok=False, message=f"not reverted: {waves.blocked(name, down)}")
-        return outcomes, back
+
+    def _see(
+        self,
+        wave: t.Sequence[str],
+        observed: t.Mapping[str, Seen],
+        outcomes: dict[str, NodeResult],
+        results: str,
+    ) -> None:
+        """That nodes which were reverted are well.
+
+        :param observed: what was seen of them before.
+        :param results: a name for what the checks find.
+        """
+        booted = {
+            name: t.cast(str, observed[name].verified)
+            for name in wave
+            if observed[name].verified is not None and outcomes[name].ok and outcomes[name].changed
+        }
+        wrong = dict(self.follow(booted))
+        whole = {name: identity for name, identity in booted.items() if name not in wrong}
+        if whole:
+            wrong |= {name: result.message for name, result in self.check(whole, results).items()}
+        wrong |= self.platform.confirm([self.deployment.node(name) for name in booted if name not in wrong])
+        for name, identity in booted.items():
+            outcomes[name] = replace(outcomes[name], back_on=identity)
+        for name, message in wrong.items():
+            outcomes[name] = replace(outcomes[name], ok=False, message=f"reverted, but: {message}")
+
+    def _into_service(self, names: t.Sequence[str], outcomes: dict[str, NodeResult]) -> None:
+        """Nodes that are back are put into service before others go down for it."""
+        booted = [name for name in names if _is_well(outcomes, name) and outcomes[name].back_on]
+        wrong = self.service.back(booted)
+        wrong |= self.service.undrain([name for name in names if _is_well(outcomes, name) and name not in wrong])
+        for name, message in wrong.items():
+            outcomes[name] = replace(outcomes[name], ok=False, message=f"reverted, but: {message}")
 
     def _announce(self, step: str, number: int, total: int | None, names: t.Sequence[str]) -> None:
         if total != 1:
@@ -152,6 +230,10 @@ def short_of_quorum(deployment: Deployment, failed: t.Collection[str]) -> list[s
         if len(names) - len(lost) < deployment.at_least.get(role, len(names)):
             short += lost
     return short
+
+
+def _is_well(outcomes: t.Mapping[str, NodeResult], name: str) -> bool:
+    return name in outcomes and outcomes[name].ok
 
 
 def _runs_verified(seen: Seen) -> bool:

@@ -23,17 +23,23 @@ from .engine import Engine
 from .plan import SHOWN
 from .results import any_changed, failed, own_words
 from .rollout import short_of_quorum
+from .service import Service
 
 
 class Settlement:
-    """What becomes of one run."""
+    """What becomes of one run.
 
-    def __init__(self, engine: Engine, journal: Journal, keep_failed: bool) -> None:
+    Where one of the user's hooks has to run first, it ends with :class:`.service.Paused`, and goes on from what
+    :attr:`journal` has then.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, service: Service, keep_failed: bool) -> None:
         self.engine = engine
         self.journal = journal
+        self.service = service
         self.plan = journal.plan
         self.keep_failed = keep_failed
-        self.failures = self._failures()
+        self.failures = self._failures() if journal.failures is None else journal.failures
 
     def result(self) -> Settled:
         """What the module returns: the last word on every node of the batch."""
@@ -43,12 +49,25 @@ class Settlement:
         return result
 
     def _result(self) -> Settled:
+        if self.journal.failures is None:
+            self._into_service()
+            self.journal = replace(self.journal, failures=self.failures)
         veto = self._veto()
         if veto:
             return self._kept(veto) if self.keep_failed else self._back(veto)
         if self.journal.verified is None:
             return self._unreleased(self._results({}))
         return self._released(self.journal.verified.checks)
+
+    def so_far(self) -> dict[str, NodeResult]:
+        """What there is to say of each node before the end."""
+        return self._results(self.journal.reverted)
+
+    def _into_service(self) -> None:
+        """What is well is put into service, also what an earlier run has left out of it."""
+        if self._veto() or self.journal.verified is None:
+            return
+        self.failures.update(self.service.undrain([name for name in self.plan.batch if name not in self.failures]))
 
     # -- the verdict ---------------------------------------------------------------------------------------------
 
@@ -129,6 +148,8 @@ class Settlement:
         found by the next plan, which is not settled then.
         """
         engine, plan, retired = self.engine, self.plan, self.plan.names("retire")
+        # With a quorum, what failed goes back alone.
+        lost = self._revert([name for name in self._switched() if name in self.failures], "it is not well")
         nodes = [node for node in engine.nodes if node.name not in self.failures]
         recorded, number = False, None
         if nodes:
@@ -156,8 +177,6 @@ class Settlement:
                 ),
                 members={node.name for node in engine.deployment.nodes},
             )
-        # With a quorum, what failed goes back alone.
-        lost = self._revert([name for name in self._switched() if name in self.failures], "it is not well")
         # A run that is killed here is finished by the next: it sees nodes that are not marked, and the same release.
         removed: dict[str, NodeResult] = {}
         if not plan.settled and number is not None:
@@ -166,6 +185,7 @@ class Settlement:
             engine.prune()
             require(removed)
             engine.addresses.forget(retired)
+            self.service.enters(retired)
         engine.addresses.commit(nodes)
         results = {**self._results(removed), **lost}
         marked = any(not plan.steps[node.name].verified for node in nodes)
@@ -226,12 +246,13 @@ class Settlement:
         # What failed goes first; then what was switched last: it is the least certain to work.
         turn = {name: number for number, wave in enumerate(self.plan.waves, 1) for name in wave}
         names = sorted(switched, key=lambda name: (name not in self.failures, -turn.get(name, 0)))
-        outcomes, back = engine.rollout(self.plan.composition).revert(names)
+        outcomes = self.journal.reverted
+        engine.rollout(self.plan.composition, self.service).revert(names, outcomes)
         engine.addresses.revert(name for name in names if outcomes[name].ok)
         observed = engine.platform.observe([engine.deployment.node(name) for name in names])
-        return {name: self._taken_back(name, outcomes[name], back.get(name), observed[name], veto) for name in names}
+        return {name: self._taken_back(name, outcomes[name], observed[name], veto) for name in names}
 
-    def _taken_back(self, name: str, outcome: NodeResult, back_on: str | None, seen: Seen, veto: str) -> NodeResult:
+    def _taken_back(self, name: str, outcome: NodeResult, seen: Seen, veto: str) -> NodeResult:
         """The word on a node that was not proven, from what it runs now."""
         own = self.failures.get(name) or f"taken back, because {veto}"
         if not outcome.ok:
@@ -239,10 +260,10 @@ class Settlement:
         elif seen.verified is None:  # some had a system before, which is no image
             now = f"{seen.state}: {outcome.message or 'there is no verified image to go back to'}"
         elif seen.state == "running":
-            now = f"{'back on' if back_on else 'left on'} its last verified image {seen.identity}"
+            now = f"{'back on' if outcome.back_on else 'left on'} its last verified image {seen.identity}"
         else:
             now = f"{seen.state}, on its last verified image {seen.identity}"
-        return NodeResult(False, True, f"{own}; {now}", back_on=back_on, evidence=self._evidence(name))
+        return NodeResult(False, True, f"{own}; {now}", back_on=outcome.back_on, evidence=self._evidence(name))
 
     def _kept(self, veto: str) -> Settled:
         """Nothing goes back, and nothing is released: people want to look at it."""

@@ -98,9 +98,11 @@ def _claimed(engine: Engine, needs: Claim, parcel: Parcel) -> t.Iterator[None]:
     elif needs is not Claim.NONE:
         lease.require()
         engine.act_on(JournalFile(engine.state).read().plan.batch)
-        with lease.kept(ends=needs is Claim.END):
+        with lease.kept(ends=lambda: needs is Claim.END and not engine.paused):
             if parcel.problem:
                 Transaction(engine).give_up(parcel.problem)
+            if parcel.hooked:
+                Transaction(engine).hooked(parcel.hooked)
             yield
     else:
         yield

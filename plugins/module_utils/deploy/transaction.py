@@ -20,15 +20,17 @@ from ..model.follow import Follows, pushed
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
-from ..model.result import Evidence, NodeResult, Problem
+from ..model.result import Problem
 from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, StepResult
 from ..platforms.problems import noting, refuse
 from .desired import Meant
 from .engine import Engine, bundles
+from .healing import Healing
 from .journal import JournalFile
-from .plan import Step, plan_node, render, told
-from .results import any_changed, failed
+from .plan import Step, hooks_of, plan_node, render, staying, told
+from .results import any_changed, brief, failed
 from .rollout import short_of_quorum
+from .service import Paused, Service
 from .settlement import Settlement, require
 from .waves import Waves, out_of_service
 
@@ -76,6 +78,8 @@ class Transaction:
         if desired is not None and desired.meaning.follow:
             known = [node for node in engine.nodes if node.name not in engine.deployment.unreadable]
             problems += _lacking(known, desired.meaning.follow)
+        if desired is not None:
+            problems += platform.check_volumes(engine.nodes, desired.volumes)
         refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
             return self._plan(wish, desired, roles, hold=hold, predict=predict)
@@ -88,8 +92,9 @@ class Transaction:
         if desired is None:
             desired = engine.desired.released(t.cast(Release, kept), roles)
         steps = self._steps(desired, observed, wish)
-        waves = self._waves(steps, observed)
-        engine.addresses.require_free(engine.deployment, waves, _staying(observed, steps))
+        service = Service(engine.state, engine.deployment.hooks)
+        waves = self._waves(steps, observed, service.out)
+        engine.addresses.require_free(engine.deployment, waves, staying(observed, steps))
         plan = Plan(
             batch=[node.name for node in engine.nodes],
             steps=steps,
@@ -104,7 +109,8 @@ class Transaction:
         if engine.absent:
             names = ", ".join(sorted(engine.absent))
             self.progress.say(f"plan: not in the inventory of this run, and left as they are: {names}")
-        for line in told(plan):
+        hooks = hooks_of(engine.deployment.hooks, plan, observed, service.out)
+        for line in told(plan, hooks):
             self.progress.say(line)
         alike = [step for step in plan.steps.values() if step.image == plan.composition.images.get(step.role)]
         changes = engine.desired.package_changes(alike, plan.packages)
@@ -120,6 +126,7 @@ class Transaction:
             images=plan.composition.images,
             packages=changes,
             release=plan.release,
+            hooks=hooks,
             diff=render(steps, changes),
         )
 
@@ -171,12 +178,17 @@ class Transaction:
                     steps[name] = Step("retire", "", None, seen.identity, [why])
         return steps
 
-    def _waves(self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Seen]) -> list[list[str]]:
-        """Names of the nodes to be switched, as they go down together."""
+    def _waves(
+        self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Seen], out: t.Container[str]
+    ) -> list[list[str]]:
+        """Names of the nodes to be switched, as they go down together.
+
+        :param out: nodes that are out of service: nobody misses them any more.
+        """
         batch = [node.name for node in self.engine.nodes]
         switched = [name for name in batch if steps[name].action in SWITCHED]
-        running = [name for name in switched if observed[name].state == "running"]
-        idle = [name for name in switched if observed[name].state != "running"]
+        running = [name for name in switched if observed[name].state == "running" and name not in out]
+        idle = [name for name in switched if name not in running]
         return Waves(self.engine.deployment.at_most).cut(idle, running, out_of_service(observed, batch))
 
     def _is_settled(self, observed: t.Mapping[str, Seen]) -> bool:
@@ -252,29 +264,43 @@ class Transaction:
         plan = journal.plan
         if journal.problem:
             return Fared(False, {}, [])
-        done = {name: result for name, result in (journal.switched or {}).items() if result.ok}
-        targets = {target.node.name: target for target in self._targets(plan) if target.node.name not in done}
-        if targets and journal.switched is None:
+        outcomes = dict(journal.switched or {})
+        targets = {target.node.name: target for target in self._targets(plan)}
+        due = [target for name, target in targets.items() if name not in outcomes]
+        if due and journal.switched is None:
             # What is ill already must not be laid at the door of this run.
             journal = replace(journal, ill_before=self._ill(plan, plan.names("keep", "refresh")))
         # From now on nodes may not be as they were: the run goes back, should this be the last that is heard of it.
-        self.journal.write(replace(journal, switched=done))
+        self.journal.write(replace(journal, switched=outcomes))
         engine.write_access()
-        self._make_room(plan, [target.node for target in targets.values()])
-        engine.addresses.start(target.node for target in targets.values())
-        waves = [[targets[name] for name in wave if name in targets] for wave in plan.waves]
-        outcomes = engine.rollout(plan.composition).switch([wave for wave in waves if wave])
-        told = [name for name in plan.names("refresh") if name not in done]
+        self._make_room(plan, [target.node for target in due])
+        engine.addresses.start(target.node for target in due)
+        service = self._service(journal)
+        stay = [name for name in plan.names("keep", "refresh") if name not in journal.ill_before]
+        try:
+            waves = [[targets[name] for name in wave] for wave in plan.waves]
+            engine.rollout(plan.composition, service).switch(waves, outcomes, stay)
+        except Paused as paused:
+            self._pause(replace(journal, switched=outcomes, hooks=service.log))
+            return Fared(any_changed(outcomes), brief(outcomes), failed(outcomes), ask=paused.ask)
+        told = [name for name in plan.names("refresh") if name not in outcomes]
         if engine.follow_machines():
             told += plan.names("keep")
-            told += [name for name, outcome in {**done, **outcomes}.items() if outcome.ok and name not in told]
+            told += [name for name, outcome in outcomes.items() if outcome.ok and name not in told]
             engine.addresses.start(engine.nodes)
         refreshed = engine.documents.refresh([engine.deployment.node(name) for name in told])
         outcomes.update({name: refreshed[name] for name in told if name not in outcomes or not refreshed[name].ok})
         engine.write_access()  # some platforms know an address only now
-        results = {**done, **outcomes}
-        self.journal.write(replace(journal, switched=results))
-        return Fared(any_changed(results), _brief(results), failed(results), render(plan.steps, {}))
+        self.journal.write(replace(journal, switched=outcomes, hooks=service.log))
+        return Fared(any_changed(outcomes), brief(outcomes), failed(outcomes), render(plan.steps, {}))
+
+    def _service(self, journal: Journal) -> Service:
+        return Service(self.engine.state, self.engine.deployment.hooks, journal.hooks)
+
+    def _pause(self, journal: Journal) -> None:
+        """The step is called again when a hook has run."""
+        self.engine.paused = True
+        self.journal.write(journal)
 
     def _make_room(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
         """Remove what is to be retired and has an address that is used again: it goes before that."""
@@ -296,7 +322,7 @@ class Transaction:
 
     def verify(self) -> Checked:
         """Identity, units, ports of the batch, then the test script. What is ill without our doing boots once more."""
-        journal = self.journal.read()
+        engine, journal = self.engine, self.journal.read()
         plan = journal.plan
         if journal.problem:
             return Checked(False, {}, [])
@@ -304,63 +330,32 @@ class Transaction:
         names = [name for name in plan.batch if name not in skip]
         # What is ill already does not keep the others from being tested.
         lost = [name for name in skip if name not in journal.ill_before]
-        script = "" if short_of_quorum(self.engine.deployment, lost) else plan.composition.test_script
-        verified = self._check(journal, names, script)
-        ill = self._to_heal(journal, verified)
+        script = "" if short_of_quorum(engine.deployment, lost) else plan.composition.test_script
+        service = self._service(journal)
+        healing = Healing(engine, journal, service)
+        ill = journal.healing
+        if not ill:
+            verified = self._check(journal, names, script)
+            ill = healing.due(verified)
+            if ill:
+                self.progress.say(
+                    f"verify: booting again, because they run what they should and are not well: {', '.join(ill)}"
+                )
         if ill:
-            verified = self._heal(journal, ill, names, script)
-        self.journal.write(replace(journal, verified=verified))
+            try:
+                healing.boot(ill)
+            except Paused as paused:
+                self._pause(replace(journal, healing=ill, healed=healing.healed, hooks=service.log))
+                return Checked(False, {}, [], ask=paused.ask)
+            verified = healing.words(self._check(journal, names, script))
+        self.journal.write(replace(journal, verified=verified, hooks=service.log))
         nodes = verified.nodes
-        return Checked(any_changed(nodes), _brief(nodes), failed(nodes), verified.checks, verified.script)
+        return Checked(any_changed(nodes), brief(nodes), failed(nodes), verified.checks, verified.script)
 
     def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
         plan = journal.plan
         meant = {name: plan.image(name) for name in names}
         return self.engine.check(meant, plan.composition, script, "verify", journal.ill_before)
-
-    def _to_heal(self, journal: Journal, verified: Verified) -> list[str]:
-        """Nodes on a verified image that are ill, where no change can be the reason. Silent is not ill."""
-        innocent = not journal.plan.unproven
-        return [
-            name
-            for name in verified.failures()
-            if name in verified.nodes
-            and (not verified.nodes[name].silent or self.engine.deployment.silent == "replace")
-            and journal.plan.steps[name].verified
-            and (innocent or (name in journal.ill_before and journal.plan.steps[name].action in ("keep", "refresh")))
-        ]
-
-    def _heal(self, journal: Journal, ill: t.Sequence[str], names: t.Sequence[str], script: str) -> Verified:
-        """Boot nodes again as they are meant to be, once: a fresh start is the point of a machine that forgets."""
-        engine, plan = self.engine, journal.plan
-        self.progress.say(
-            f"verify: booting again, because they run what they should and are not well: {', '.join(ill)}"
-        )
-        targets = {name: self._again(plan, name) for name in ill}
-        waves = Waves(engine.deployment.at_most).cut([], list(ill), ())
-        outcomes = engine.rollout(plan.composition).switch([[targets[name] for name in wave] for wave in waves])
-        verified = self._check(journal, names, script)
-        nodes = dict(verified.nodes)
-        well = [name for name in ill if outcomes[name].ok and nodes[name].ok]
-        for name, why in engine.platform.confirm([engine.deployment.node(name) for name in well]).items():
-            nodes[name] = NodeResult(ok=False, message=why)
-        for name in ill:
-            outcome = outcomes[name]
-            if not outcome.ok:
-                nodes[name] = NodeResult(ok=False, changed=True, message=f"booted again: {outcome.message}")
-            elif not nodes[name].ok:
-                nodes[name] = replace(
-                    nodes[name], changed=True, message=f"booted again, and still: {nodes[name].message}"
-                )
-            else:
-                nodes[name] = replace(nodes[name], changed=True, message="was not well: booted again")
-        return replace(verified, nodes=nodes, healed=list(ill))
-
-    def _again(self, plan: Plan, name: str) -> Target:
-        engine = self.engine
-        node = engine.deployment.node(name)
-        image = engine.releases.image(plan.image(name))
-        return replace(engine.documents.targets([node], {name: image})[0], fresh=True)
 
     # -- settle --------------------------------------------------------------------------------------------------
 
@@ -370,9 +365,23 @@ class Transaction:
         :param keep_failed: leave what failed as it is, to be looked at.
         """
         journal = self.journal.read()
-        result = Settlement(self.engine, journal, keep_failed).result()
+        service = self._service(journal)
+        settlement = Settlement(self.engine, journal, service, keep_failed)
+        try:
+            result = settlement.result()
+        except Paused as paused:
+            self._pause(replace(settlement.journal, hooks=service.log))
+            nodes = settlement.so_far()
+            return Settled(any_changed(nodes), nodes, failed(nodes), release=None, summary=[], ask=paused.ask)
         self.journal.drop()
-        return result
+        return replace(result, ask=service.end([name for name, node in result.nodes.items() if node.changed]))
+
+    def hooked(self, answers: t.Mapping[str, str]) -> None:
+        """The hook has run that a step has asked for. :param answers: node → why it failed; empty if it did not."""
+        journal = self.journal.read()
+        service = self._service(journal)
+        service.answer(answers)
+        self.journal.write(replace(journal, hooks=service.log))
 
     def give_up(self, problem: str) -> None:
         """An earlier step came to nothing, in whatever way: the run settles for that."""
@@ -391,14 +400,3 @@ def _lacking(nodes: t.Iterable[Node], follow: t.Mapping[str, Follows]) -> list[P
         for path, each in follow.get(node.role, {}).items()
         if each.secret and not node.secrets.get(each.secret)
     ]
-
-
-def _brief(nodes: t.Mapping[str, NodeResult]) -> dict[str, NodeResult]:
-    """Without the evidence: settle says it, and controllers need not keep it twice."""
-    return {name: replace(result, evidence=Evidence()) for name, result in nodes.items()}
-
-
-def _staying(observed: t.Mapping[str, Seen], steps: t.Mapping[str, Step]) -> set[str]:
-    """Nodes that exist and that the plan does not retire."""
-    retired = {name for name, step in steps.items() if step.action == "retire"}
-    return {name for name, seen in observed.items() if seen.state != "absent"} - retired

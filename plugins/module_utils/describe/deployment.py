@@ -21,6 +21,7 @@ from ..model.shape import plain
 from . import values
 from .addresses import Addresses, parse_network
 from .entries import NODE_KEYS, RoleEntry, Settings
+from .hooks import parse_hooks
 from .limits import parse_limits, parse_quorum
 from .names import is_host_name, is_node_name, label_of
 from .options import HasOptions, PlatformFacts, validate_options
@@ -139,6 +140,7 @@ def parse(
         nodes=nodes,
         network=str(network),
         domain=_domain(data, nodes, path),
+        hooks=parse_hooks(data.get("hooks"), path),
         state=state_directory(values.text(data.get("state_dir"), f"{path}: state_dir"), name, path),
         setup=values.parameters(data.get("setup"), f"{path}: setup"),
         parameters=parameters,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ..model.codec import encode
 from ..model.deployment import Deployment, Node
-from ..model.document import Access, Interface, NodeDocument, Peer
+from ..model.document import Access, Disk, Interface, NodeDocument, Peer
 
 
 def node_document(
@@ -22,6 +22,7 @@ def node_document(
     interfaces: tuple[Interface, ...],
     access: Access,
     peers: tuple[Peer, ...] | None = None,
+    disks: tuple[Disk, ...] = (),
 ) -> NodeDocument:
     """The document of one node.
 
@@ -38,6 +39,7 @@ def node_document(
         parameters=node.parameters,
         secrets=node.secrets,
         domain=deployment.domain,
+        disks=disks,
     )
 
 

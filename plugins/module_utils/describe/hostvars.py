@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..model.codec import decode, encode
 from ..model.deployment import Deployment, Node
 from ..model.free import Parameters
+from ..model.hooks import Hooks
 from ..model.shape import plain
 from .members import from_members, to_members
 from .values import Unchecked
@@ -70,6 +71,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, object], dict[str, di
     }
     if deployment.reservation is not None:
         shared["compose_reservation"] = encode(deployment.reservation)
+    if deployment.hooks != Hooks():
+        shared["compose_hooks"] = encode(deployment.hooks)
     for key in _IF_ANY:
         if getattr(deployment, key):
             shared[f"compose_{key}"] = getattr(deployment, key)
@@ -109,7 +112,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Unchecked]) -> Deployment:
         first,
         shared,
         {key: key for key in (*_SHARED, *_OF_PARTS)},
-        {key: key for key in (*_IF_ANY, "revision", "reservation")},
+        {key: key for key in (*_IF_ANY, "revision", "reservation", "hooks")},
         name=name,
         nodes=[],
     )

@@ -11,7 +11,7 @@ from . import values
 
 #: What is text, besides ``walltime``.
 _TEXTS = ("name", "properties", "queue", "start", "project", "frontend", "ssh_config", "url", "site", "ca_file")
-KEYS = ("nodes", "walltime", "types", "interface", "timeout", "on_failure", *_TEXTS)
+KEYS = ("nodes", "walltime", "types", "disks", "interface", "timeout", "on_failure", *_TEXTS)
 INTERFACES = ("command", "rest", "grid5000")
 ON_FAILURE = ("keep", "release")
 
@@ -40,12 +40,16 @@ def parse_reservation(value: object, deployment: str, count: int, where: str) ->
     types = entry.get("types", ["deploy"])
     if not isinstance(types, list) or not all(isinstance(word, str) for word in types):
         raise InputError(f"{where}.types is {types!r}, expected a list of types of jobs, such as [deploy]")
+    disks = entry.get("disks", False)
+    if not isinstance(disks, bool):
+        raise InputError(f"{where}.disks is {disks!r}, expected true or false")
     nodes = values.at_least_one(entry.get("nodes", max(count, 1)), f"{where}.nodes")
     if nodes < count:
         raise InputError(f"{where}.nodes is {nodes}, but the deployment has {count} nodes")
     return Reservation(
         nodes=nodes,
         types=tuple(types),
+        disks=disks,
         interface=values.one_of(entry.get("interface", "command"), INTERFACES, f"{where}.interface"),
         timeout=values.at_least_one(entry.get("timeout", 3600), f"{where}.timeout"),
         on_failure=values.one_of(entry.get("on_failure", "keep"), ON_FAILURE, f"{where}.on_failure"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from .free import Options, Parameters
+from .hooks import Hooks
 
 SECRET: t.Mapping[str, bool] = {"secret": True}
 
@@ -50,6 +51,8 @@ class Reservation:
     #: Of the job, by which it is found again.
     name: str
     types: tuple[str, ...] = ("deploy",)
+    #: With their scratch disks, where these are resources of their own.
+    disks: bool = False
     #: SQL about the machines, as OAR takes it.
     properties: str = ""
     queue: str = ""
@@ -111,6 +114,8 @@ class Deployment:
     silent: str = "refuse"
     #: Units, or patterns for them, whose failure counts for nothing, on any node.
     may_fail: tuple[str, ...] = ()
+    #: Tasks of the user that take nodes out of service, and back.
+    hooks: Hooks = field(default_factory=Hooks)
     #: Domain of the nodes whose names have no dots; empty: they have none.
     domain: str = ""
     #: Why the composition is not known; its nodes are those of the current release then. Empty: it is.

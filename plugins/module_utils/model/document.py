@@ -45,6 +45,26 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A disk of the machine that the node prepares itself, and then finds as ``/dev/disk/by-id/virtio-NAME``."""
+
+    brief: t.ClassVar[bool] = True
+
+    #: Of the data volume, or as the deployment calls a disk that is handed over as it is.
+    name: str
+    #: Disk or partition.
+    device: str
+    #: Whose the data on it are, in words. Empty: it is handed over as it is.
+    owner: str = ""
+    #: Of the file system, by which the data of this owner are known.
+    uuid: str = ""
+    #: What others have on it may be overwritten.
+    wipe: bool = False
+    #: Data that were made for another node may be taken over.
+    adopt: bool = False
+
+
+@dataclass(frozen=True)
 class Access:
     """Who may log in, and how the node proves who it is."""
 
@@ -75,6 +95,8 @@ class NodeDocument:
     secrets: t.Mapping[str, str] = field(metadata=SECRET)
     #: Domain of the nodes whose names have no dots.
     domain: str = ""
+    #: Disks for its data volumes, where the platform leaves them to the node.
+    disks: tuple[Disk, ...] = ()
     schema: t.Literal["immutable.compose/node/1"] = field(default="immutable.compose/node/1", metadata={"always": True})
     ignores_unknown: t.ClassVar[bool] = True
     #: Nodes that are up keep the document that they have: what is not said changes no digest.

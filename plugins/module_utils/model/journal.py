@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .hooks import HookLog
 from .plan import Plan
 from .result import NodeResult
 
@@ -53,6 +54,16 @@ class Journal:
     ill_before: dict[str, str] = field(default_factory=dict)
     #: How each node fared that was switched or told its peers; null as long as nothing was.
     switched: t.Optional[dict[str, NodeResult]] = None
+    #: Nodes that are being booted again because they are ill.
+    healing: list[str] = field(default_factory=list)
+    #: How those of them fared that were.
+    healed: dict[str, NodeResult] = field(default_factory=dict)
     #: What the verification found; null as long as there was none.
     verified: t.Optional[Verified] = None
+    #: The user's hooks that have run.
+    hooks: HookLog = field(default_factory=HookLog)
+    #: The verdict: what is wrong with each node; null as long as there is none.
+    failures: t.Optional[dict[str, str]] = None
+    #: How each node fared that was taken back.
+    reverted: dict[str, NodeResult] = field(default_factory=dict)
     schema: t.Literal["immutable.compose/journal/1"] = "immutable.compose/journal/1"

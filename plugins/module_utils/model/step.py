@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Failure
 from .composition import Composition
+from .hooks import Ask
 from .result import NodeResult
 
 #: Package → old and new version; null where there is none.
@@ -87,6 +88,8 @@ class Planned(StepResult):
     packages: t.Mapping[str, PackageChanges]
     #: Number of the kept release that is gone back to; null for what the composition means now.
     release: t.Optional[int]
+    #: Hook → nodes for which it is going to run, if all goes well.
+    hooks: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     diff: t.Sequence[Diff] = ()
 
 
@@ -112,6 +115,8 @@ class Fared(StepResult):
     #: Nodes that are not what was asked for.
     failed_nodes: t.Sequence[str]
     diff: t.Sequence[Diff] = ()
+    #: A hook that has to run before this step, called again, goes on.
+    ask: t.Optional[Ask] = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,8 @@ class Checked(StepResult):
     message: t.Optional[str] = None
     #: Number of the kept release that the nodes were held against.
     release: t.Optional[int] = None
+    #: A hook that has to run before this step, called again, goes on.
+    ask: t.Optional[Ask] = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,8 @@ class Settled(StepResult):
     retired: t.Optional[t.Sequence[str]] = None
     #: Why the run went back; empty if it did not.
     veto: str = ""
+    #: A hook that has to run before this step, called again, goes on; `end` runs after it.
+    ask: t.Optional[Ask] = None
 
 
 @dataclass(frozen=True)
@@ -326,6 +335,18 @@ class NodeWord:
 
 
 @dataclass(frozen=True)
+class HookCall:
+    """What a host has to run before the step goes on."""
+
+    #: `drain`, `undrain`, `back` or `end`.
+    hook: str
+    #: With the tasks of the user, on the controller.
+    file: str
+    #: What the answer is known by: the variable `deploy_hooked` of the host, with `token` and `message`.
+    token: str
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """What a task returns of all deployments in its batch. Ansible adds words of its own."""
 
@@ -341,6 +362,8 @@ class TaskResult:
     failed_nodes: t.Sequence[str]
     #: By name: what the module returned, without what is said here already.
     deployments: t.Mapping[str, Part]
+    #: Host → hook that has to run before the task, repeated, goes on.
+    asked: t.Mapping[str, HookCall] = field(default_factory=dict)
     diff: t.Sequence[Diff] = ()
     #: The step came to nothing for all of them, and no plan goes on.
     failed: bool = False

@@ -122,14 +122,10 @@ class Frontend:
 
 
 class Here:
-    """This host, in place of a frontend: same methods."""
+    """This host, in place of a frontend, to run commands on."""
 
     where = "this host"
 
     def run(self, command: t.Sequence[str], timeout: float, stdin: str | None = None) -> Completed:
         """:raises ComposeError: the command is not installed, or did not end in time."""
         return run(command, timeout=timeout, stdin=stdin, check=False, env={"LC_ALL": "C"})
-
-    def send(self, source: str, command: t.Sequence[str], timeout: float) -> Completed:
-        """Run a command that reads a file."""
-        return run([*_READS, source, *command], timeout=timeout, check=False, env={"LC_ALL": "C"})

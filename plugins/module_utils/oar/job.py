@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import ComposeError, InputError
-from .request import Request, hms
+from .request import DISKS, Request, hms
 
 #: A job with these holds nothing any more. ``Error`` is also how a job ends that was deleted, or whose time is over.
 ENDED = ("Terminated", "Error")
@@ -38,6 +38,7 @@ _DELETED = "FRAG_JOB_REQUEST"
 _KINDS = ("deploy", "cosystem", "besteffort", "container", "inner")
 
 _ASKED_NODES = re.compile(r"(?:network_address|host|nodes)=(\d+)")
+_ASKED_DISKS = re.compile(rf"{DISKS}\s*>=\s*(\d+)")
 _GRANTED = re.compile(r"walltime changed: .*\(granted: ([+-]?)(\d+):(\d+):(\d+)")
 
 
@@ -103,6 +104,14 @@ class Job:
         return len(self.nodes) or None
 
     @property
+    def asked_disks(self) -> int | None:
+        """How many scratch disks each node was asked to have."""
+        match = _ASKED_DISKS.search(self.wanted)
+        if match:
+            return int(match[1])
+        return 0 if self.wanted else None
+
+    @property
     def granted(self) -> int:
         """Seconds that were added to its walltime since it was submitted."""
         for event in reversed(self.events):
@@ -146,6 +155,8 @@ def differences(request: Request, job: Job) -> dict[str, tuple[str, str]]:
 
     if job.asked_nodes is not None:
         compare("nodes", str(request.nodes), str(job.asked_nodes))
+    if job.asked_disks is not None and request.disks > job.asked_disks:
+        found["disks"] = (str(request.disks), str(job.asked_disks or "none"))
     if job.walltime is not None and request.walltime not in (job.walltime, job.walltime - job.granted):
         compare("walltime", hms(request.walltime), hms(job.walltime))
     if request.queue:

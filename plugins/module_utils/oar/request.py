@@ -14,6 +14,8 @@ from ..errors import InputError
 
 #: What a job runs that only holds its nodes.
 COMMAND = "sleep infinity"
+#: Property of a node: how many disks of it can be reserved.
+DISKS = "disk_reservation_count"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 _WORD = re.compile(r"[\w.@:/=,+-]+")
@@ -40,6 +42,8 @@ class Request:
     start: str = ""
     project: str = ""
     command: str = COMMAND
+    #: Scratch disks that each node has at least, all of which are reserved with it; 0: none is.
+    disks: int = 0
 
     def __post_init__(self) -> None:
         """:raises InputError: names the value and what was expected."""
@@ -62,7 +66,8 @@ class Request:
     @property
     def resources(self) -> str:
         """The nodes and the time, as ``oarsub -l`` takes them."""
-        return f"/nodes={self.nodes},walltime={hms(self.walltime)}"
+        which = f"{{(type='default' or type='disk') and {DISKS} >= {self.disks}}}/host" if self.disks else "/nodes"
+        return f"{which}={self.nodes},walltime={hms(self.walltime)}"
 
     def __str__(self) -> str:
         """For people."""
@@ -78,6 +83,7 @@ class Request:
             "types": " ".join(self.types),
             "start": self.start,
             "project": self.project,
+            "disks": f"{self.disks} or more" if self.disks else "",
         }
         return {key: value for key, value in found.items() if value}
 
@@ -135,10 +141,23 @@ def start_time(start: str, now: datetime.datetime | None = None) -> str:
 
 
 def request(
-    *, name: str, nodes: int, walltime: str, start: str | None = None, types: t.Sequence[str] = (), **others: str | None
+    *,
+    name: str,
+    nodes: int,
+    walltime: str,
+    start: str | None = None,
+    types: t.Sequence[str] = (),
+    disks: int = 0,
+    **others: str | None,
 ) -> Request:
     """The request that somebody wrote down, with ``walltime`` and ``start`` as people give them."""
     given = {key: value for key, value in others.items() if value}
     return Request(
-        name, nodes, seconds(walltime), start=start_time(start) if start else "", types=tuple(types), **given
+        name,
+        nodes,
+        seconds(walltime),
+        start=start_time(start) if start else "",
+        types=tuple(types),
+        disks=disks,
+        **given,
     )

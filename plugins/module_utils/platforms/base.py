@@ -25,7 +25,7 @@ from ..describe.ownership import DataVolume
 from ..errors import ComposeError
 from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
-from ..model.document import Interface, NodeDocument
+from ..model.document import Disk, Interface, NodeDocument
 from ..model.image import Image
 from ..model.result import NodeResult, Problem
 from ..nodes.endpoint import Endpoint
@@ -120,6 +120,13 @@ class Platform(ABC):
         :raises ComposeError: as long as this is not put right, nothing else can be found out.
         """
 
+    def check_volumes(self, nodes: t.Sequence[Node], volumes: t.Mapping[str, t.Collection[str]]) -> list[Problem]:
+        """The nodes that would have no place for a data volume, before anything is touched.
+
+        :param volumes: role → names of its data volumes.
+        """
+        return []
+
     def addresses(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         """Node → the address that its machine has, where that is not for the deployment to say, and is known."""
         return {}
@@ -130,6 +137,10 @@ class Platform(ABC):
 
         Called for one node after another: what has to be asked for it is asked once for all of them.
         """
+
+    def disks(self, node: Node) -> tuple[Disk, ...]:
+        """``disks`` of the node document: what the node has to prepare itself before it mounts its data volumes."""
+        return ()
 
     @abstractmethod
     def endpoint(self, node: Node) -> Endpoint:

@@ -65,6 +65,12 @@ class Ledger:
         """As :meth:`current`."""
         return _read(self._verified)
 
+    def intended(self) -> Boot | None:
+        """What somebody else was asked for, as far as that can be read; ``None`` if the outcome of it is known."""
+        with suppress(InputError):
+            return _read(self._intended)
+        return None
+
     def readable(self) -> tuple[Boot | None, Boot | None]:
         """What the node was last told, and what of it was verified, as far as that can be read."""
         found: list[Boot | None] = []

@@ -91,6 +91,7 @@ class Jobs:
                 "drain": "NO",
                 "exotic": "NO",
                 "type": "default",
+                "disk_reservation_count": options.disks,
             }
             for node in nodes
             for core in range(options.cores)

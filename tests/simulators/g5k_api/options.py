@@ -17,6 +17,8 @@ class Options:
     nodes: list[str] = field(default_factory=list)
     #: Of each node.
     cores: int = 2
+    #: That can be reserved, of each node.
+    disks: int = 0
     #: Number of the first job.
     first_job: int = 1
     #: Real seconds in a simulated one.

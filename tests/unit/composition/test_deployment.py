@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
     Parsed,
     parse,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars, to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import Option
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Hooks
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 
 FILE = "/site/demo.compose.yml"
@@ -250,6 +253,8 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"boot_timeout": -1}, "boot_timeout is -1"),
         ({"may_fail": "backup.service"}, "may_fail is 'backup.service', expected a list of units"),
         ({"may_fail": ["a b"]}, "may_fail has 'a b', expected names of units such as backup.service or backup-*"),
+        ({"hooks": {"drains": "a.yml"}}, "hooks: 'drains' is no hook; did you mean 'drain'?"),
+        ({"hooks": {"drain": "a.yml"}}, "hooks.drain is 'a.yml', expected a file with tasks: there is no /site/a.yml"),
         ({"may_fail": [3]}, "may_fail has 3, expected names of units"),
     ],
 )
@@ -309,3 +314,15 @@ def test_roles_without_a_kernel_need_containers() -> None:
     roles = {"node": Role("node", bootable=False)}
     assert "the role has no kernel" in refused({}, roles=roles)
     assert names({"roles": {"node": 0}}, roles=roles) == {}
+
+
+def test_hooks_are_files_beside_the_deployment_file(tmp_path: Path) -> None:
+    (tmp_path / "drain.yml").write_text("- debug:\n")
+    path = str(tmp_path / "site.compose.yml")
+    data = {**DEFAULTS, "hooks": {"drain": "drain.yml"}}
+    deployment = parse(data, composition(), path, {"machines": Machines}, {"debian": Debian}).deployment
+    assert deployment.hooks == Hooks(drain=str(tmp_path / "drain.yml"))
+    shared, own = to_hostvars(deployment)
+    back = from_hostvars(deployment.name, {name: {**shared, **each} for name, each in own.items()})
+    assert back.hooks == deployment.hooks
+    assert "compose_hooks" not in to_hostvars(read({}).deployment)[0]

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.service import Service
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
@@ -22,6 +23,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follows
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
+from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
@@ -74,7 +76,11 @@ class Site:
     stuck: set[str] = field(default_factory=set)
     #: Nodes with something to clean up.
     leftovers: set[str] = field(default_factory=set)
-    #: Every call of the platform, with the nodes that it was about.
+    #: Hook and node → why it fails.
+    refuses: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: The run is killed when it comes to this hook, before it runs.
+    killed_at: str = ""
+    #: Every call of the platform, and every hook, with the nodes that it was about.
     calls: list[tuple[str, ...]] = field(default_factory=list)
 
     def set(self, **changes: t.Any) -> None:
@@ -106,12 +112,28 @@ class Site:
         self.calls.clear()
         done: dict[str, StepResult] = {}
         done["plan"] = plan = self.transaction(*batch).plan(Wish(retire=not batch, **wish), hold=True)
-        if plan.pending:
-            for step in ("build", "stage", "switch"):
-                done[step] = getattr(self.transaction(*batch), step)()
-        done["verify"] = self.transaction(*batch).verify()
-        done["settle"] = self.transaction(*batch).settle(keep_failed=keep_failed)
+        steps = ["build", "stage", "switch", "verify", "settle"] if plan.pending else ["verify", "settle"]
+        while steps:
+            transaction = self.transaction(*batch)
+            step = steps[0]
+            settings = {"keep_failed": keep_failed} if step == "settle" else {}
+            done[step] = result = getattr(transaction, step)(**settings)
+            ask: Ask | None = getattr(result, "ask", None)
+            if ask is not None and ask.hook == self.killed_at:
+                self.killed_at = ""
+                break
+            if ask is not None:
+                self.calls.append((ask.hook, *ask.nodes))
+            if ask is None or ask.hook == "end":
+                steps.pop(0)
+            else:
+                answers = {name: self.refuses.get((ask.hook, name), "") for name in ask.nodes}
+                self.transaction(*batch).hooked(answers)
         return {step: codec.encode(result) for step, result in done.items()}
+
+    def out(self) -> set[str]:
+        """Nodes that are out of service."""
+        return set(Service(self.deployment.state, self.deployment.hooks).out)
 
 
 class Stub(Builder):

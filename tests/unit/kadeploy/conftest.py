@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import typing as t
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -40,7 +43,31 @@ def serve(tmp_path: Path) -> t.Iterator[Serve]:
         core.stop()
 
 
-def start_api(state: Path, kadeploy: str) -> tuple[t.Any, t.Any]:
+def start_api(state: Path, kadeploy: str, **options: t.Any) -> tuple[t.Any, t.Any]:
     """The API of a site over a Kadeploy."""
-    server, api = start_site(state, kadeploy, 0, SiteOptions(pace=0.005))
+    server, api = start_site(state, kadeploy, 0, SiteOptions(pace=0.005, **options))
     return server, api
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, *_words: t.Any) -> None:
+        pass
+
+
+@contextmanager
+def serve_files(directory: Path) -> t.Iterator[str]:
+    """A web server: its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: _Handler(*args, directory=str(directory)))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> t.Iterator[str]:
+    """Where a web server has the files of ``tmp_path``."""
+    with serve_files(tmp_path) as address:
+        yield address

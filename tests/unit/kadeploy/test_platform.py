@@ -127,11 +127,11 @@ def test_machines_without_the_right_to_deploy(serve: Serve, tmp_path: Path) -> N
         chosen.stage(targets(chosen, tmp_path))
 
 
-def test_a_role_with_data_volumes(serve: Serve, tmp_path: Path) -> None:
+def test_a_role_with_data_volumes_and_no_disk_for_them(serve: Serve, tmp_path: Path) -> None:
     chosen = platform(tmp_path, "sim-1", url=serve().url)
     (target,) = targets(chosen, tmp_path)
     image = replace(target.image, volumes={"db": Volume("/srv", 10)})
-    with pytest.raises(InputError, match=r"role 'web' has data volumes \(db\), which platform kadeploy lacks"):
+    with pytest.raises(InputError, match=r"role 'web' has data volumes for which no disk is given: db"):
         chosen.stage([replace(target, image=image)])
 
 

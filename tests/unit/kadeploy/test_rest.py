@@ -12,14 +12,13 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadepl
     Failure,
     KadeployError,
     Order,
-    Registered,
+    UnderWay,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.rest import Rest
 
 from .conftest import Serve
 
 NODES = ["sim-1", "sim-2", "sim-3"]
-DEMO = Registered("demo", 1, "alice")
 OWN: dict[str, t.Any] = {
     "name": "own",
     "version": 2026112800,
@@ -28,6 +27,11 @@ OWN: dict[str, t.Any] = {
     "boot": {"kernel": "/vmlinuz", "initrd": "/initrd.img", "kernel_params": "quiet"},
     "filesystem": "ext4",
 }
+
+
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "FIRST", 0.05)
 
 
 @pytest.fixture(params=["3.3.11", "3.9.3"])
@@ -41,8 +45,8 @@ def test_every_node_has_its_outcome(serve: Serve, version: str) -> None:
     faults = [{"kind": "fail", "machine": "sim-1", "step": "sync", "error": "disk is full\n"}]
     server.faults._write([*faults, {"kind": "lost", "machine": "sim-2"}])
     client = Rest(server.url, "alice")
-    identifier = client.deploy(Order(NODES, DEMO, keys="server:///srv/images/keys.pub"))
-    outcome = client.wait(identifier, NODES, 60, 0.05)
+    identifier = client.deploy(Order(NODES, OWN))
+    outcome = client.wait(identifier, NODES, 60)
     assert (outcome.identifier, list(outcome.ok), outcome.lost) == (identifier, ["sim-3"], ["sim-2"])
     step = "BroadcastEnvChain-sync" if version == "3.3.11" else "BroadcastEnvKascade-sync"
     assert outcome.failed == {"sim-1": Failure(step, "disk is full")}
@@ -51,14 +55,14 @@ def test_every_node_has_its_outcome(serve: Serve, version: str) -> None:
     client.forget(identifier)
     client.forget(identifier)
     with pytest.raises(KadeployError, match="the job of its nodes is over"):
-        client.outcome(identifier, NODES)
+        client.wait(identifier, NODES, 60)
 
 
 def test_a_deployment_that_fails_as_a_whole(serve: Serve) -> None:
     server = serve()
     server.faults._write([{"kind": "lost"}])
     client = Rest(server.url, "alice")
-    outcome = client.wait(client.deploy(Order(NODES, DEMO)), NODES, 60, 0.05)
+    outcome = client.wait(client.deploy(Order(NODES, OWN)), NODES, 60)
     assert outcome.error is not None
     assert (outcome.error.code, outcome.ok, outcome.lost) == (14, (), [])
     assert set(outcome.reasons()) == set(NODES)
@@ -67,48 +71,23 @@ def test_a_deployment_that_fails_as_a_whole(serve: Serve) -> None:
 def test_a_deadline_cancels_nothing(serve: Serve) -> None:
     server = serve(pace=1)
     client = Rest(server.url, "alice")
-    identifier = client.deploy(Order(["sim-1"], DEMO))
+    identifier = client.deploy(Order(["sim-1"], OWN))
     with pytest.raises(ComposeError, match=f"the deployment {identifier} has not ended within 0 s; it goes on"):
-        client.wait(identifier, ["sim-1"], 0, 0.05)
-    assert client.outcome(identifier, ["sim-1"]) is None
+        client.wait(identifier, ["sim-1"], 0)
+    assert client.under_way() == [UnderWay(identifier, "own", frozenset({"sim-1"}), done=False)]
     client.forget(identifier)
     assert server.database.state("sim-1")["state"] == "aborted"
-
-
-def test_environments(serve: Serve, version: str) -> None:
-    client = Rest(serve(version).url, "alice")
-    assert client.find(Registered("own")) is None
-    meant = client.register(OWN)
-    assert meant == Registered("own", 2026112800, "alice")
-    assert client.register(OWN) == meant
-    found = client.find(Registered("own"))
-    assert found is not None and found["boot"] == OWN["boot"]
-    with pytest.raises(KadeployError, match="give another version"):
-        client.register({**OWN, "boot": {"kernel": "/other"}})
-    assert client.wait(client.deploy(Order(["sim-1"], meant)), ["sim-1"], 60, 0.05).ok == ("sim-1",)
-    assert client.wait(client.deploy(Order(["sim-1"], OWN)), ["sim-1"], 60, 0.05).ok == ("sim-1",)
-
-
-def test_reboots(serve: Serve) -> None:
-    server = serve()
-    client = Rest(server.url, "alice")
-    server.faults._write([{"kind": "bmc_silent", "machine": "sim-2"}])
-    outcome = client.wait(client.reboot(["sim-1", "sim-2"]), ["sim-1", "sim-2"], 60, 0.05)
-    assert outcome.ok == ("sim-1",)
-    assert outcome.reasons() == {"sim-2": "Simple-reboot: bmc does not answer"}
 
 
 @pytest.mark.parametrize(
     ("order", "code", "words"),
     [
-        (Order(["zorro"], DEMO), 2, "The node 'zorro' does not exist"),
-        (Order(["sim-4"], DEMO), 6, "the job has not begun, is over, or not of type deploy"),
-        (Order(["sim-1"], Registered("nope", 1, "alice")), 7, "the environment nope,1 of alice does not exist"),
+        (Order(["zorro"], OWN), 2, "The node 'zorro' does not exist"),
+        (Order(["sim-4"], OWN), 6, "the job has not begun, is over, or not of type deploy"),
         (Order(["sim-1"], {**OWN, "image": {**OWN["image"], "kind": "qcow2"}}), 7, "'tar', 'dd' or 'fsa'"),
         (Order(["sim-1"], {**OWN, "image": {**OWN["image"], "file": "server:///nope"}}), 5, "cannot read a file"),
         (Order(["sim-1"], {**OWN, "image": {**OWN["image"], "file": "local:///x"}}), 3, "give a path on the server"),
         (Order(["sim-1"], {"name": "x"}), 7, r"The field is mandatory \[field: os\]"),
-        (Order(["sim-1"], Registered("nope")), 500, "refused the deployment of 1 nodes: NoMethodError private method"),
     ],
 )
 def test_refusals_say_what_to_do(serve: Serve, order: Order, code: int, words: str) -> None:
@@ -120,18 +99,16 @@ def test_refusals_say_what_to_do(serve: Serve, order: Order, code: int, words: s
 def test_who_may_not(serve: Serve) -> None:
     server = serve(passwords={"alice": "secret"})
     with pytest.raises(KadeployError, match="Unauthorized"):
-        Rest(server.url, "alice", "wrong").deploy(Order(["sim-1"], DEMO))
-    assert Rest(server.url, "alice", "secret").deploy(Order(["sim-1"], DEMO)).startswith("D-")
-    with pytest.raises(KadeployError, match='Only administrators can use the "public" tag'):
-        Rest(server.url, "alice", "secret").register({**OWN, "visibility": "public"})
+        Rest(server.url, "alice", "wrong").deploy(Order(["sim-1"], OWN))
+    assert Rest(server.url, "alice", "secret").deploy(Order(["sim-1"], OWN)).startswith("D-")
 
 
 def test_what_passes_is_tried_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve()
     client = Rest(server.url, "alice")
-    identifier = client.deploy(Order(["sim-1"], DEMO))
+    identifier = client.deploy(Order(["sim-1"], OWN))
     server.faults._write([{"kind": "http", "method": "GET", "status": 503, "times": 1}, {"kind": "reset", "times": 1}])
-    assert client.wait(identifier, ["sim-1"], 60, 0.05).ok == ("sim-1",)
+    assert client.wait(identifier, ["sim-1"], 60).ok == ("sim-1",)
     monkeypatch.setattr(rest, "PATIENCE", 0)
     server.faults._write([{"kind": "http", "status": 503, "times": 1}])
     with pytest.raises(KadeployError) as refused:

@@ -18,12 +18,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import (
     Access,
+    Disk,
     Interface,
     Match,
     NodeDocument,
     Peer,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follow
+from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask, HookLog, Hooks, OutOfService
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import (
     Image,
     ImageFile,
@@ -67,6 +69,7 @@ COMPOSITION = Composition(
     lock="def",
     source="012",
 )
+ASK = Ask("drain", ["db1"], "0d9c")
 DEPLOYMENT = Deployment(
     name="site",
     composition="/c/web",
@@ -88,6 +91,7 @@ DEPLOYMENT = Deployment(
     verify_timeout=90,
     at_most={"db": Limit(("db1", "db2"), 1)},
     may_fail=("b.service",),
+    hooks=Hooks("/h/drain.yml", "/h/undrain.yml", "/h/back.yml", "/h/end.yml"),
     domain="example",
     broken="no",
     composition_name="web",
@@ -124,6 +128,7 @@ DOCUMENT = NodeDocument(
     parameters={"size": 3},
     secrets={"password": "hunter2"},
     domain="example",
+    disks=(Disk("db", "/dev/disk1", "volume 'db'", "0b1b2b3b-4b5b", True, True), Disk("osd", "/dev/disk2")),
 )
 BOOT = Boot("nspawn", IMAGE, DOCUMENT, "aa-bb", {"memory": 512})
 MEANING = Meaning(
@@ -216,8 +221,8 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "composition_evaluate": EVALUATED,
     "composition_info": EVALUATED,
     "composition_lock": step.Locked(True, "/c/web/compose.lock.json", [DIFF]),
-    "config_push": step.Fared(True, NODES, ["db1"], [DIFF]),
-    "deployment_destroy": step.Fared(True, NODES, ["db1"], [DIFF]),
+    "config_push": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
+    "deployment_destroy": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
     "deployment_plan": step.Planned(
         changed=True,
         pending=True,
@@ -227,11 +232,12 @@ RESULTS: t.Mapping[str, step.StepResult] = {
         images={"db": "h-web-db"},
         packages=PACKAGES,
         release=3,
+        hooks={"drain": ["db1"]},
         diff=[DIFF],
     ),
-    "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no"),
-    "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF]),
-    "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3),
+    "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no", ASK),
+    "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
+    "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3, ASK),
     "drift_info": step.Drifted(
         changed=False,
         nodes={
@@ -289,11 +295,23 @@ SAMPLES: t.Mapping[str, t.Any] = {
         nodes={"db1": step.NodeWord(False, "no")},
         failed_nodes=["db1"],
         deployments={"site": step.Part(["db1"], True, "no")},
+        asked={"db1": step.HookCall("drain", "/h/drain.yml", "0d9c")},
         diff=[DIFF],
         failed=True,
         msg="no",
     ),
-    "journal": Journal(PLAN, "no space left", {"db2": "no answer"}, {"db1": RESULT}, VERIFIED),
+    "journal": Journal(
+        PLAN,
+        "no space left",
+        {"db2": "no answer"},
+        {"db1": RESULT},
+        ["db1"],
+        {"db1": RESULT},
+        VERIFIED,
+        HookLog(ASK, {"undrain": {"db2": "no such backend"}}),
+        {"db1": "ill"},
+        {"db1": RESULT},
+    ),
     "kvm": Tried("boot", 0, "no permission"),
     "lease": Run("root@here, process 1", "boot", 1, "99", "2026-01-31T12:00:00Z"),
     "report": REPORT,
@@ -309,6 +327,7 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "vm": VM,
     "owner": Owner("site", "web", "db", "db1"),
     "state": Mark("site", "web", "/c/web", ["/state/site"]),
+    "service": OutOfService({"db1": "2026-01-31T12:00:00Z"}),
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
     "machines": Claimed("rest http://127.0.0.1:25300", {"web1": "dahu-1.example.org"}),
     "reservation": Lent(2153572, ("dahu-1.example.org", "dahu-2.example.org")),

@@ -70,6 +70,8 @@ def test_jobs_that_are_not_meant(site: Site, desk_of: Desks, web: Request, other
     ("wish", "job", "asked", "has"),
     [
         ({"nodes": 3}, {}, "nodes 3", "nodes 2"),
+        ({"disks": 2}, {}, "disks 2", "disks none"),
+        ({"disks": 2}, {"wanted": f'-l "{Request("web", 2, 3600, disks=1).resources}"'}, "disks 2", "disks 1"),
         ({"walltime": 1800}, {}, "walltime 0:30:0", "walltime 1:0:0"),
         ({"walltime": 7200}, {}, "walltime 2:0:0", "walltime 1:0:0. With extend: true"),
         ({"types": ("deploy", "destructive")}, {}, "types deploy destructive", "types deploy"),

@@ -102,3 +102,10 @@ def test_as_people_write_it() -> None:
     assert asked.resources == "/nodes=42,walltime=3:20:0"
     assert str(asked) == "42 nodes, for 3:20:0, properties cluster='dahu', types deploy"
     assert str(Request("one", 1, 60)) == "1 node, for 0:1:0"
+
+
+def test_nodes_with_their_scratch_disks() -> None:
+    asked = request(name="web", nodes=2, walltime="1:0:0", disks=3)
+    where = "{(type='default' or type='disk') and disk_reservation_count >= 3}"
+    assert asked.resources == f"{where}/host=2,walltime=1:0:0"
+    assert str(asked) == "2 nodes, for 1:0:0, disks 3 or more"

@@ -96,4 +96,4 @@ class Access:
         if self.backend == "command":
             return CommandLine(self.frontend_host)
         user = self.user if self.password else ""
-        return Grid5000Api(self.site, user, self.password, self.url or URL, self.ca_file, store)
+        return Grid5000Api(self.site, store, user, self.password, self.url or URL, self.ca_file)

@@ -27,7 +27,7 @@ from ...libraries import missing_library
 from ...nodes.frontend import Frontend, Here
 from ...process import Completed
 from .backend import PowerBackend
-from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
+from .outcome import Failure, KadeployError, Order, Outcome, UnderWay
 
 #: Seconds for commands that only ask, and for a deployment to begin or to be cancelled.
 _TIMEOUT, _BEGIN, _CANCEL = 60.0, 120, 30
@@ -43,18 +43,21 @@ umask 077
 all=$HOME/.local/state/immutable.compose/kadeploy
 fail() {{ echo "$1" >&2; exit {_OURS}; }}
 show() {{ for name in "$@"; do echo "{_MARK}$name"; cat "$name" 2>/dev/null; echo; done; }}
-runs() {{ [ ! -e code ] && kill -0 "$(cat pid 2>/dev/null)" 2>/dev/null; }}
+lives() {{ kill -0 "$(cat "$1" 2>/dev/null)" 2>/dev/null; }}
+runs() {{ [ ! -e code ] && {{ lives runner || lives pid; }}; }}
 """
-#: ``kadeploy3`` without us: what it says, and its exit code once it has ended.
+#: ``kadeploy3`` without us: what it says, and its exit code some time after it has ended. Until then it goes on.
 _RUN = """\
+echo $$ >runner
 sh -c 'echo $$ >pid; exec {command}' >said 2>wrong </dev/null
 echo $? >code.new
 mv code.new code
 """
 _DEPLOY = """\
+[ -e "$all/{name}/runner" ] || rm -rf "$all/{name}"  # half made
 mkdir -p "$all" && mkdir "$all/{name}" && cd "$all/{name}" || fail "no directory for it"
 {files}
-echo $$ >pid
+echo $$ >runner
 setsid -f sh run >/dev/null 2>&1 </dev/null || fail "setsid failed"
 n=0
 until [ -s wid ] || [ -e code ] || [ $n -ge {begin} ]; do sleep 0.25; n=$((n + 1)); done
@@ -78,10 +81,10 @@ show said wrong wid ok ko code
 """
 _FORGET = """\
 cd "$all/{name}" 2>/dev/null || exit 0
-runs && kill -INT "$(cat pid)"
+runs && lives pid && kill -INT "$(cat pid)"
 n=0
 while runs && [ $n -lt {looks} ]; do sleep 0.25; n=$((n + 1)); done
-runs && kill -KILL "$(cat pid)"
+runs && lives pid && kill -KILL "$(cat pid)"
 rm -rf "$all/{name}"
 """
 #: A command that is waited for, with files in a directory that goes with the shell.
@@ -104,14 +107,6 @@ class CommandLine(PowerBackend):
             raise missing_library("yaml", what="the commands of Kadeploy")
         self._host = host or Here()
         self.where = f"Kadeploy on {self._host.where}"
-        self._version: tuple[int, ...] = ()
-
-    def version(self) -> tuple[int, ...]:
-        """Of the server: ``(3, 9, 3)``."""
-        if not self._version:
-            text = self._ask("kadeploy3 -v", "to say its version")
-            self._version = tuple(int(part) for part in re.findall(r"\d+", text)[:3])
-        return self._version
 
     def nodes(self) -> list[str]:
         return list(yaml.safe_load(self._ask("kanodes3 -s", "to list nodes")) or ())
@@ -161,9 +156,11 @@ class CommandLine(PowerBackend):
     # Power
 
     def switch_off(self, nodes: t.Sequence[str], deadline: float) -> Outcome:
-        return self._operation(
-            ["kapower3", "--off", "-l", "soft"], nodes, deadline, f"to switch off {len(nodes)} nodes"
-        )
+        words = ["kapower3", "--off", "-l", "soft", "-f", "nodes", "-o", "ok", "-n", "ko"]
+        done = self._once(words, _listed(nodes), deadline)
+        if done.returncode:
+            raise _refusal(f"to switch off {len(nodes)} nodes", done)
+        return _outcome("", nodes, {**_parts(done), "code": "0"})
 
     def are_off(self, nodes: t.Sequence[str], deadline: float) -> set[str]:
         done = self._once(["kapower3", "--status", "-f", "nodes"], _listed(nodes), deadline)
@@ -185,46 +182,6 @@ class CommandLine(PowerBackend):
             if set(nodes) & {node for part in parts.values() for node in part}:
                 return True
         return False
-
-    def reboot(self, nodes: t.Sequence[str], deadline: float, level: str = "soft") -> Outcome:
-        """Reboot nodes into what is on their disks, to the end.
-
-        :param deadline: seconds, after which that is cancelled.
-        :param level: ``soft``, ``hard`` or ``very_hard``: where to begin.
-        """
-        kind = ["simple"] if self.version() >= (3, 9) else ["-r", "simple"]
-        return self._operation(["kareboot3", *kind, "-l", level], nodes, deadline, f"the reboot of {len(nodes)} nodes")
-
-    def _operation(self, words: list[str], nodes: t.Sequence[str], deadline: float, what: str) -> Outcome:
-        done = self._once([*words, "-f", "nodes", "-o", "ok", "-n", "ko"], _listed(nodes), deadline)
-        if done.returncode:
-            raise _refusal(what, done)
-        return _outcome("", nodes, {**_parts(done), "code": "0"})
-
-    # Environments
-
-    def find(self, wanted: Registered) -> Description | None:
-        """The description of a registered environment; ``None`` if there is none."""
-        words = ["kaenv3", "-p", wanted.name]
-        words += ["-u", wanted.user] if wanted.user else []
-        words += ["--env-version", str(wanted.version)] if wanted.version is not None else []
-        words += ["--env-arch", wanted.arch] if wanted.arch else []
-        done = self._script(shlex.join(words), "kaenv3", _TIMEOUT, refuse=False)
-        if done.returncode and "Resource not found" in done.stderr:
-            return None
-        if done.returncode:
-            raise _refusal("to list environments", done)
-        found = [entry for entry in yaml.safe_load_all(done.stdout) if isinstance(entry, dict)]
-        return found[0] if found else None
-
-    def register(self, description: Description) -> None:
-        """Register an environment of one's own.
-
-        :raises KadeployError: its name and version are taken.
-        """
-        done = self._once(["kaenv3", "-a", "environment"], {"environment": json.dumps(dict(description))}, _TIMEOUT)
-        if done.returncode:
-            raise _refusal(f"to register the environment {description['name']} {description.get('version', 1)}", done)
 
     # Scripts
 
@@ -253,18 +210,8 @@ def _what(order: Order) -> str:
 
 def _words(order: Order) -> list[str]:
     """The command of a deployment, with the files of it."""
-    words = ["kadeploy3", "-f", "nodes"]
-    environment = order.environment
-    if isinstance(environment, Registered):
-        words += ["-e", environment.name]
-        words += ["-u", environment.user] if environment.user else []
-        words += ["--env-version", str(environment.version)] if environment.version is not None else []
-        words += ["--env-arch", environment.arch] if environment.arch else []
-    else:
-        words += ["-a", "environment"]
-    words += ["-k", order.keys] if order.keys else []
-    words += ["-p", order.partition] if order.partition else []
-    return words + (["--force"] if order.force else [])
+    words = ["kadeploy3", "-f", "nodes", "-a", "environment"]
+    return words + (["-p", order.partition] if order.partition else [])
 
 
 def _listed(nodes: t.Sequence[str]) -> dict[str, str]:
@@ -272,10 +219,7 @@ def _listed(nodes: t.Sequence[str]) -> dict[str, str]:
 
 
 def _files(order: Order) -> dict[str, str]:
-    files = _listed(order.nodes)
-    if not isinstance(order.environment, Registered):
-        files["environment"] = json.dumps(dict(order.environment))  # JSON is YAML
-    return files
+    return {**_listed(order.nodes), "environment": json.dumps(dict(order.environment))}  # JSON is YAML
 
 
 def _written(files: t.Mapping[str, str]) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ...errors import ComposeError, InputError
+from ...errors import ComposeError
 from ...libraries import missing_library
 from .backend import Backend
-from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
+from .outcome import UNKNOWN, Description, Failure, KadeployError, Order, Outcome, UnderWay
 
 #: Where the API is, for whoever does not say.
 URL = "https://api.grid5000.fr/stable"
@@ -21,10 +21,13 @@ _TIMEOUT, PITCH = 120.0, 10.0
 _LISTED = 500
 #: While a deployment goes on.
 _GOES_ON = ("waiting", "processing")
-#: Kadeploy's words of an error that matter → its number, which the API does not pass on.
+#: Kadeploy's words of an error that matter, or those of the API instead → its number, which the API does not pass on.
 _NUMBERS = (
+    ("no longer exists on the Kadeploy server", 1),
+    ("Couldn't find Grid5000::Deployment", 1),
     ("Invalid node list", 2),
     ("Invalid file", 5),
+    ("Error fetching the image description file", 5),
     ("sufficient rights", 6),
     ("Invalid environment specification", 7),
     ("All the nodes have been discarded", 14),
@@ -47,7 +50,6 @@ class Grid5000Api(Backend):
     """The deployments of a site, by the library ``python-grid5000``, which tries again what passes.
 
     :param site: its name, such as ``grenoble``.
-    :param publisher: needed for descriptions.
     :param username: with ``password``; empty inside Grid'5000, where the API knows who calls.
     :param ca_file: certificates of the authorities that the API's own may be signed by; empty: those of this host.
     """
@@ -55,11 +57,11 @@ class Grid5000Api(Backend):
     def __init__(
         self,
         site: str,
+        publisher: Publisher,
         username: str = "",
         password: str = "",
         url: str = URL,
         ca_file: str = "",
-        publisher: Publisher | None = None,
     ) -> None:
         try:
             import grid5000
@@ -88,25 +90,14 @@ class Grid5000Api(Backend):
         """The API has no dry run: what it refuses, it refuses when it deploys."""
 
     def deploy(self, order: Order) -> str:
-        """:raises InputError: there is nowhere to put a description."""
-        environment = order.environment
-        body: dict[str, t.Any] = {"nodes": list(order.nodes)}
-        if isinstance(environment, Registered):
-            body["environment"] = "@".join(filter(None, (environment.name, environment.user)))
-            body |= {"version": environment.version, "arch": environment.arch}
-        elif self._publisher is not None:
-            body["environment"] = self._publisher.publish(order.name, environment)
-        else:
-            raise InputError("the API of Grid'5000 deploys environments that are registered, or are at an address")
-        body |= {"key": order.keys, "partition_label": order.partition, "ignore_nodes_deploying": order.force}
+        environment = self._publisher.publish(order.name, order.environment)
+        body = {"nodes": list(order.nodes), "environment": environment, "partition_label": order.partition}
         body = {key: value for key, value in body.items() if value}
         what = f"the deployment of {len(order.nodes)} nodes"
         return str(self._call(what, lambda: self._site.deployments.create(body)).uid)
 
     def under_way(self) -> list[UnderWay]:
         """Those of environments at addresses of ours; what has ended needs not be forgotten."""
-        if self._publisher is None:
-            return []
         found = self._call("to list deployments", lambda: self._site.deployments.list(limit=_LISTED))
         ours = []
         for each in (entry.to_dict() for entry in found):
@@ -147,8 +138,12 @@ class Grid5000Api(Backend):
 
     def forget(self, identifier: str) -> None:
         """The API itself keeps what has ended."""
-        if self.outcome(identifier, ()) is None:
-            self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
+        try:
+            if self.outcome(identifier, ()) is None:
+                self._call(f"to cancel the deployment {identifier}", lambda: self._site.deployments.delete(identifier))
+        except KadeployError as error:
+            if error.code != UNKNOWN:
+                raise
 
     def _call(self, what: str, call: t.Callable[[], _T]) -> _T:
         try:

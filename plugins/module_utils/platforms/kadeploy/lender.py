@@ -39,10 +39,15 @@ class Lent:
 
 
 class Lender:
-    """:param user: with ``password``, for interfaces that want them."""
+    """:param user: with ``password``, for interfaces that want them.
+    :param disks: scratch disks that each machine must have.
+    """
 
-    def __init__(self, wanted: Reservation, state: str, user: str, password: str, progress: Progress) -> None:
+    def __init__(
+        self, wanted: Reservation, state: str, user: str, password: str, progress: Progress, disks: int = 0
+    ) -> None:
         self.wanted = wanted
+        self._disks = disks
         self._path = os.path.join(state, _FILE)
         self._user = user if password else ""
         self._password = password
@@ -68,6 +73,7 @@ class Lender:
             properties=wanted.properties,
             queue=wanted.queue,
             project=wanted.project,
+            disks=max(1, self._disks) if wanted.disks else 0,
         )
 
     @cached_property

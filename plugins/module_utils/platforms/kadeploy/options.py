@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ...describe.options import Option
+from .disks import EXPECTED, PATTERN
 
 #: What logs in to the server: name → variable of the controller.
 ENVIRONMENT: t.Mapping[str, str] = {"user": "KADEPLOY_USER", "password": "KADEPLOY_PASSWORD"}
@@ -82,6 +83,25 @@ OPTIONS: t.Mapping[str, Option] = {
         "Post-installations of the site: an archive as Kadeploy finds it, and the script in it with its arguments.",
         pattern=r"\S+ \S.*",
         expected="an archive and a script, as server:///postinstalls/site.tgz site-postinstall --net none",
+    ),
+    "volumes": Option(
+        list,
+        [],
+        "Disks for data volumes: its name, C(=), and a scratch disk as OAR has it, C(disk1), or a path below "
+        "C(/dev/disk). The node makes a file system there once.",
+        pattern=PATTERN,
+        expected=EXPECTED,
+    ),
+    "raw_disks": Option(
+        list,
+        [],
+        "Disks that the node has as they are, such as for OSDs of Ceph: a name, C(=), and the disk, as in O(volumes). "
+        "It is C(/dev/disk/by-id/virtio-NAME) there.",
+        pattern=PATTERN,
+        expected=EXPECTED,
+    ),
+    "wipe": Option(
+        list, [], "Data volumes on whose disk anything may be overwritten that is not theirs. It is kept otherwise."
     ),
     "proxy_command": Option(
         str, None, "C(ProxyCommand) by which SSH reaches the machines, with C(%h) and C(%p). By default straight."

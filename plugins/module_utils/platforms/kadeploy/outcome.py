@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 
 from ...errors import ComposeError
 
+#: Kadeploy's number of the error of an operation that it does not know.
+UNKNOWN = 1
 #: Kadeploy's error number → what a user can do about it.
 _MEANINGS: t.Mapping[int, str] = {
-    1: "Kadeploy does not know this operation (any more): it was cancelled, or the job of its nodes is over",
+    UNKNOWN: "Kadeploy does not know this operation (any more): it was cancelled, or the job of its nodes is over",
     2: "a node does not exist at this site, or its name has another form",
     3: "Kadeploy cannot fetch a file that is on this side: give a path on the server, or an address",
-    5: "Kadeploy cannot read a file of the environment, or of the keys",
+    5: "Kadeploy cannot read a file: see directory_url and postinstalls",
     6: "this user has no right to deploy on all of these nodes: the job has not begun, is over, or not of type deploy",
-    7: "the environment is not registered, not visible to this user, or its description is wrong",
-    9: "the VLAN cannot be used",
-    10: "an environment of this name and version is registered already: give another version",
-    14: "all nodes are busy with another operation: wait for its end, or deploy by force",
+    7: "Kadeploy does not accept the description of the environment",
+    14: "all nodes are busy with another operation: wait for its end",
     20: "the database of Kadeploy is out of order",
     22: "the cache of Kadeploy is full",
-    30: "what was deployed before was destructive: deploy again instead of rebooting",
 }
 
 #: Why a node failed, as Kadeploy says it: ``MACROSTEP-microstep: reason``, of 3.3 as of 3.9.
@@ -67,21 +66,6 @@ class Failure:
         return f"{self.step}: {self.reason}" if self.step else self.reason
 
 
-@dataclass(frozen=True)
-class Registered:
-    """An environment that Kadeploy knows.
-
-    :param version: the last one, if there is none.
-    :param user: whose it is; one's own or a public one, if there is none.
-    :param arch: of Kadeploy 3.9 and later.
-    """
-
-    name: str
-    version: int | None = None
-    user: str = ""
-    arch: str = ""
-
-
 #: Fields of a description as Kadeploy documents them; what is not known there is nobody's to type.
 Description = t.Mapping[str, t.Any]
 
@@ -91,23 +75,18 @@ class Order:
     """A deployment.
 
     :param nodes: names, each once.
-    :param environment: a registered one, or a description that need not be registered.
-    :param keys: file or address with the public keys of root, as the server finds it.
+    :param environment: what is deployed, which nobody registers.
     :param partition: number (3.3) or label (3.9 and later); the site's own, if empty.
-    :param force: also nodes that are busy.
     """
 
     nodes: t.Sequence[str]
-    environment: Registered | Description
-    keys: str = ""
+    environment: Description
     partition: str = ""
-    force: bool = False
 
     @property
     def name(self) -> str:
         """By which it is known again: that of the environment."""
-        environment = self.environment
-        return environment.name if isinstance(environment, Registered) else str(environment["name"])
+        return str(self.environment["name"])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from functools import cached_property
 
-from ...model.boot import Target
+from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.result import Problem
 from ...nodes.frontend import Frontend
@@ -18,7 +18,7 @@ from . import machines
 
 
 class Placement:
-    """Nodes on machines, stable across runs: what a node was last told to boot on, it keeps.
+    """Nodes on machines, stable across runs: what a node was last told to boot on, or was being told, it keeps.
 
     :param lent: gives the machines of the deployment's reservation, none where it has none.
     :param frontend: is asked for addresses that this host's resolver does not know.
@@ -44,8 +44,8 @@ class Placement:
     @cached_property
     def bound(self) -> dict[str, str]:
         """Node → machine, of the nodes of the deployment that have one."""
-        told = {name: self.told(name) for name in self._nodes}
-        known = {name: machine for name, machine in told.items() if machine}
+        last = {name: self._last(name)[-1:] for name in self._nodes}
+        known = {name: machine for name, found in last.items() for machine in found}
         return machines.bind(list(self._nodes.values()), known, self._lent())
 
     def lend(self) -> None:
@@ -54,8 +54,16 @@ class Placement:
 
     def told(self, name: str) -> str:
         """The machine that a node was last told to boot on; empty if it never was."""
-        boot = Ledger(self._state, name).readable()[0]
-        return str(boot.options.get("machine") or "") if boot is not None else ""
+        return _machine_of(Ledger(self._state, name).readable()[0])
+
+    def machines(self, name: str) -> list[str]:
+        """Where a node is, or may be; none if nobody knows."""
+        return self._last(name) or list(filter(None, [self.bound.get(name)]))
+
+    def _last(self, name: str) -> list[str]:
+        """The machine that a node was last told to boot on, then that where it was being told when a run was killed."""
+        meant = _machine_of(Ledger(self._state, name).intended())
+        return list(dict.fromkeys(filter(None, (self.told(name), meant))))
 
     def machine(self, name: str) -> str:
         """Where a node is now, or is going to be; empty if nobody knows."""
@@ -64,7 +72,17 @@ class Placement:
     def elsewhere(self, name: str) -> tuple[str, ...]:
         """In words, that a node is not where it should be."""
         told, bound = self.told(name), self.bound.get(name, "")
-        return (f"on machine {told}, not on {bound}",) if told and bound and told != bound else ()
+        if not told or not bound or told == bound:
+            return ()
+        return tuple(filter(None, (f"on machine {told}, not on {bound}", self.data_left(name))))
+
+    def data_left(self, name: str) -> str:
+        """In words, that a node's data are on a machine that it leaves, or has left; empty if none are."""
+        boot, bound = Ledger(self._state, name).readable()[0], self.bound.get(name, "")
+        told = self.told(name)
+        if boot is None or not boot.image.volumes or not told or not bound or told == bound:
+            return ""
+        return f"its data ({', '.join(boot.image.volumes)}) stay on {told}, and are not on {bound}"
 
     def problems(self) -> list[Problem]:
         """The nodes of the deployment without a machine of their own."""
@@ -94,7 +112,8 @@ class Placement:
         found = machines.addresses(spares[:1], self._frontend)
         for spare, address in found.items():
             self.bound[node.name], self._moved[node.name] = spare, address
-            self._progress.say(f"switch: {spare} takes the place of {old} for {node.name}")
+            left = self.data_left(node.name)
+            self._progress.say(f"switch: {spare} takes the place of {old} for {node.name}{left and f': {left}'}")
 
     def left(self, targets: t.Sequence[Target], taken: t.Collection[str]) -> dict[str, str]:
         """Machine → node, of the machines that nodes move away from.
@@ -104,3 +123,7 @@ class Placement:
         still = {*taken, *self.bound.values()}
         told = {self.told(target.node.name): target.node.name for target in targets}
         return {machine: name for machine, name in told.items() if machine and machine not in still}
+
+
+def _machine_of(boot: Boot | None) -> str:
+    return str(boot.options.get("machine") or "") if boot is not None else ""

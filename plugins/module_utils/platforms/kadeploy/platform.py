@@ -20,7 +20,7 @@ from functools import cached_property
 from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
-from ...model.document import Interface
+from ...model.document import Disk, Interface
 from ...model.image import Image
 from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
@@ -31,7 +31,7 @@ from ..base import Lost, Tell, distinct_images
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
 from ..problems import missing, noting, refuse
-from . import machines
+from . import disks, machines
 from .access import Access
 from .backend import Backend, PowerBackend
 from .claims import Claims
@@ -116,7 +116,8 @@ class Kadeploy(ForgetfulPlatform):
         """Who has the machines, if they are reserved."""
         wanted = self.deployment.reservation
         password = self.deployment.credentials.get("password", "")
-        return Lender(wanted, self.state, self._user, password, self.progress) if wanted else None
+        highest = disks.scratch(self.deployment.nodes)
+        return Lender(wanted, self.state, self._user, password, self.progress, highest) if wanted else None
 
     @cached_property
     def _claims(self) -> Claims:
@@ -165,7 +166,9 @@ class Kadeploy(ForgetfulPlatform):
     # -- before anything is touched ------------------------------------------------------------------------------
 
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
+        reservation = self.deployment.reservation
         problems = super().check(nodes) + missing("ssh")
+        problems += disks.wrong(nodes, reservation.disks if reservation else None)
         if not self._lender:
             problems += self._placement.problems()
             problems += self._claims.elsewhere(self._access.place, self._bound)
@@ -184,6 +187,9 @@ class Kadeploy(ForgetfulPlatform):
             problems += self._unknown(placed)
         return problems
 
+    def check_volumes(self, nodes: t.Sequence[Node], volumes: t.Mapping[str, t.Collection[str]]) -> list[Problem]:
+        return disks.without(nodes, volumes)
+
     def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
         """The nodes whose machine Kadeploy does not have."""
         known = self._backend.nodes()
@@ -197,6 +203,9 @@ class Kadeploy(ForgetfulPlatform):
         done = self._lender.acquire()
         self._placement.lend()
         nodes = self.deployment.nodes
+        for node in nodes:
+            if left := self._placement.data_left(node.name):
+                self.progress.say(f"{node.name}: {left}")
         refuse(self._placement.problems())
         found = self.addresses(nodes)
         placed = [replace(node, address=found.get(node.name, node.address)) for node in nodes]
@@ -217,6 +226,9 @@ class Kadeploy(ForgetfulPlatform):
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """None that the node would have to be told of: the site's network gives machines their addresses."""
         return ()
+
+    def disks(self, node: Node) -> tuple[Disk, ...]:
+        return disks.disks_of(self.deployment, node)
 
     def endpoint(self, node: Node) -> Endpoint:
         address = self._placement.address(node)
@@ -298,10 +310,8 @@ class Kadeploy(ForgetfulPlatform):
 
     def stage(self, targets: t.Sequence[Target]) -> bool:
         images = distinct_images(targets)
-        for image in images:
-            if image.volumes:
-                volumes = ", ".join(image.volumes)
-                raise InputError(f"role {image.role!r} has data volumes ({volumes}), which platform kadeploy lacks")
+        lacking = [disks.without([target.node], {target.node.role: target.image.volumes}) for target in targets]
+        refuse([problem for problems in lacking for problem in problems])
         if not self._lender:
             refuse(self._claims.elsewhere(self._access.place, self._bound))
         self._claims.write(self._access.place, self._bound)
@@ -317,6 +327,7 @@ class Kadeploy(ForgetfulPlatform):
     def prune(self, keep: t.Collection[str]) -> None:
         boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
         self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
+        self._deployer.tidy()
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().remove(names, data=data, tell=tell)
@@ -365,19 +376,33 @@ class Kadeploy(ForgetfulPlatform):
     def _leave(self, targets: t.Sequence[Target]) -> None:
         """Switch off machines that nodes move away from: at no time may two be the same node."""
         left = self._placement.left(targets, {str(self.option(target.node, "machine")) for target in targets})
-        for machine, why in self._power.switch_off(left).items():
+        for machine, why in self._switch_off(left).items():
             self.progress.say(f"{machine}, which a node has left, could not be switched off: {why}")
 
     def _deploy(self, group: Group) -> dict[str, NodeResult]:
         nodes = {machine: target.node.name for machine, target in group.targets.items()}
         try:
             self._stage(group.image)  # going back may need what was forgotten here
-            outcome = self._deployer.deploy(group)
+            outcome = self._deployer.deploy(group, lambda machines: self._are_up(group, machines))
         except ComposeError as error:
             return {name: NodeResult(False, True, f"{machine}: {error.message}") for machine, name in nodes.items()}
         if outcome.error is None:
             self._placement.failed(outcome.failed)
-        return {name: _result(name, machine, group, outcome) for machine, name in nodes.items()}
+        return {name: self._result(name, machine, group, outcome) for machine, name in nodes.items()}
+
+    def _result(self, name: str, machine: str, group: Group, outcome: Outcome) -> NodeResult:
+        """What became of a node."""
+        why = outcome.reasons().get(machine)
+        if why is None and outcome.error is None:
+            left = self._placement.data_left(name)
+            return NodeResult(True, True, f"boots {group.image.identity} on {machine}{left and f'; {left}'}")
+        return NodeResult(False, True, f"{machine}: {why}")
+
+    def _are_up(self, group: Group, machines: t.Sequence[str]) -> bool:
+        """Whether all of these machines run what the group boots."""
+        names = [group.targets[machine].node.name for machine in machines]
+        with ThreadPoolExecutor(max_workers=min(ASKED, len(names))) as pool:
+            return all(seen.identity == group.image.identity for seen in pool.map(self._ask, names))
 
     def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().stop(names, tell)
@@ -388,19 +413,20 @@ class Kadeploy(ForgetfulPlatform):
         return outcomes
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
-        known = {name: self._placement.machine(name) for name in names if Ledger(self.state, name).exists()}
-        wrong = self._power.switch_off({machine: name for name, machine in known.items() if machine})
+        known = {name: self._placement.machines(name) for name in names if Ledger(self.state, name).exists()}
+        wrong = self._switch_off({machine: name for name, found in known.items() for machine in found})
         outcomes = {}
         for name in names:
-            why = wrong.get(known.get(name, ""), "")
-            outcomes[name] = NodeResult(not why, name in known, f"{known[name]}: {why}" if why else "")
+            why = "; ".join(f"{machine}: {wrong[machine]}" for machine in known.get(name, ()) if machine in wrong)
+            outcomes[name] = NodeResult(not why, name in known, why)
             tell(name, outcomes[name])
         return outcomes
 
-
-def _result(name: str, machine: str, group: Group, outcome: Outcome) -> NodeResult:
-    """What became of a node."""
-    why = outcome.reasons().get(machine)
-    if why is None and outcome.error is None:
-        return NodeResult(True, True, f"boots {group.image.identity} on {machine}")
-    return NodeResult(False, True, f"{machine}: {why}")
+    def _switch_off(self, which: t.Mapping[str, str]) -> dict[str, str]:
+        """Switch off machines, which somebody may still deploy; those that are not off, and why."""
+        try:
+            if which:
+                self._deployer.end(which)
+        except ComposeError as error:
+            return dict.fromkeys(which, error.message)
+        return self._power.switch_off(which)

@@ -19,18 +19,16 @@ except ImportError:
 from ...errors import ComposeError
 from ...libraries import missing_library
 from .backend import PowerBackend
-from .outcome import Description, Failure, KadeployError, Order, Outcome, Registered, UnderWay
+from .outcome import UNKNOWN, Failure, KadeployError, Order, Outcome, UnderWay
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
 SILENCE, PATIENCE = 60, 45
 #: Seconds between two looks at an operation, at first and at most: looking often slows the server down.
 FIRST, PITCH = 0.5, 5.0
+#: What every server answers, to whoever asks.
+_FIRST_CALL = "/auth_headers_prefix"
 #: Answers that pass by themselves.
 _PASSING = (500, 502, 503, 504)
-#: Number of the error of an operation that is not known.
-_UNKNOWN = 1
-#: Of operations, by the first letters of their identifiers.
-_KINDS = {"R-": "reboot", "P-": "power"}
 #: Nodes that one call asks for: addresses have an end.
 _ASKED = 40
 
@@ -72,13 +70,9 @@ class Rest(PowerBackend):
         return str(self._order(order, dry=False).json()["wid"])
 
     def _order(self, order: Order, *, dry: bool) -> requests.Response:
-        body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": self._environment(order.environment)}
-        if order.keys:
-            body["ssh_authorized_keys"] = order.keys
+        body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": {"kind": "anonymous", **order.environment}}
         if order.partition:
             body["deploy_part" if self.version() >= (3, 9) else "deploy_partition"] = order.partition
-        if order.force:
-            body["force"] = True
         if dry:
             body["dry_run"] = True
         return self._call("POST", "/deployment", f"the deployment of {len(order.nodes)} nodes", body)
@@ -91,25 +85,8 @@ class Rest(PowerBackend):
             if each["user"] == self.user and each.get("environment")
         ]
 
-    @staticmethod
-    def _environment(environment: Registered | Description) -> dict[str, t.Any]:
-        if not isinstance(environment, Registered):
-            return {"kind": "anonymous", **environment}
-        wanted: dict[str, t.Any] = {"kind": "database", "name": environment.name}
-        wanted["user"] = environment.user
-        wanted["version"] = None if environment.version is None else str(environment.version)
-        wanted["arch"] = environment.arch
-        return {key: value for key, value in wanted.items() if value}
-
-    def outcome(self, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
-        """What came of a deployment; ``None`` while it goes on."""
-        return self._outcome("deployment", identifier, asked)
-
-    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float, pitch: float | None = None) -> Outcome:
-        """The end of an operation.
-
-        :param pitch: seconds between two looks; by default a tenth of what it has taken so far, within limits.
-        """
+    def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
+        """The end of an operation, looked at each time after a tenth of what it has taken so far, within limits."""
         kind = _kind_of(identifier)
         begin = time.monotonic()
         while True:
@@ -117,12 +94,13 @@ class Rest(PowerBackend):
             if outcome is not None:
                 return outcome
             passed = time.monotonic() - begin
-            pause = min(max(FIRST, passed / 10), PITCH) if pitch is None else pitch
+            pause = min(max(FIRST, passed / 10), PITCH)
             if passed + pause > deadline:
                 raise ComposeError(f"the {kind} {identifier} has not ended within {deadline:.0f} s; it goes on")
             time.sleep(pause)
 
     def _outcome(self, kind: str, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
+        """What came of an operation; ``None`` while it goes on."""
         path, what = f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}"
         about = self._call("GET", path, what).json()
         if not about["done"]:
@@ -143,17 +121,8 @@ class Rest(PowerBackend):
             self._call("GET", f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}")
             self._call("DELETE", f"/{kind}/{identifier}", f"to forget the {kind} {identifier}")
         except KadeployError as error:
-            if error.code != _UNKNOWN:
+            if error.code != UNKNOWN:
                 raise
-
-    def reboot(self, nodes: t.Sequence[str], level: str = "soft") -> str:
-        """Begin to reboot nodes into what is on their disks; the identifier of that.
-
-        :param level: ``soft``, ``hard`` or ``very_hard``: where to begin.
-        """
-        body = {"nodes": list(nodes), "kind": "simple", "level": level}
-        answer = self._call("POST", "/reboot", f"the reboot of {len(nodes)} nodes", body)
-        return str(answer.json()["wid"])
 
     # Power
 
@@ -185,39 +154,8 @@ class Rest(PowerBackend):
                 try:
                     self.wait(str(each["wid"]), (), deadline)
                 except KadeployError as error:
-                    if error.code != _UNKNOWN:  # forgotten meanwhile
+                    if error.code != UNKNOWN:  # forgotten meanwhile
                         raise
-
-    # Environments
-
-    def find(self, wanted: Registered) -> Description | None:
-        """The description of a registered environment, with its ``user``; ``None`` if there is none."""
-        query = [f"name={quote(wanted.name)}"]
-        query += [f"username={quote(wanted.user)}"] if wanted.user else []
-        query += [f"version={wanted.version}"] if wanted.version is not None else ["last=true"]
-        query += [f"arch={quote(wanted.arch)}"] if wanted.arch else []
-        try:
-            found = self._call("GET", f"/environments?{'&'.join(query)}", "to list environments").json()
-        except KadeployError as error:
-            if error.code == 404:
-                return None
-            raise
-        own = [entry for entry in found if not wanted.user and entry["user"] == self.user]
-        first: Description | None = next(iter(own or found), None)
-        return first
-
-    def register(self, description: Description) -> Registered:
-        """Register an environment; one that is the same already stays.
-
-        :raises KadeployError: its name and version are taken by another one.
-        """
-        meant = Registered(str(description["name"]), int(description.get("version", 1)), self.user)
-        known = self.find(meant)
-        if known is not None and all(known.get(key) == value for key, value in description.items() if key in known):
-            return meant
-        what = f"to register the environment {meant.name} {meant.version}"
-        self._call("POST", "/environments", what, {"environment": dict(description)})
-        return meant
 
     # Calls
 
@@ -228,8 +166,8 @@ class Rest(PowerBackend):
 
         :param what: for the error: ``Kadeploy refused …``.
         """
-        if not self._prefix and path != "/auth_headers_prefix":
-            self._prefix = self._call("GET", "/auth_headers_prefix", "to say how users log in").text.strip()
+        if not self._prefix and path != _FIRST_CALL:
+            self._prefix = self._call("GET", _FIRST_CALL, "to say how users log in").text.strip()
         headers = {f"{self._prefix}User": self.user, "Accept": "*/*"}
         end, pause = time.monotonic() + PATIENCE, 0.25
         while True:
@@ -241,6 +179,8 @@ class Rest(PowerBackend):
                 if answer.status_code == 200:
                     return answer
                 wrong = _refusal(what, answer)
+                if answer.status_code == 404 and path == _FIRST_CALL:
+                    raise ComposeError(f"{self.where}: HTTP 404, and no answer of Kadeploy; is url its address?")
                 if answer.status_code not in _PASSING:
                     raise wrong
             if verb != "GET" or not again or time.monotonic() + pause > end:
@@ -251,7 +191,7 @@ class Rest(PowerBackend):
 
 def _kind_of(identifier: str) -> str:
     """What an identifier is of, by its first letter."""
-    return _KINDS.get(identifier[:2], "deployment")
+    return "power" if identifier.startswith("P-") else "deployment"
 
 
 def _nodes_of(about: t.Mapping[str, t.Any]) -> frozenset[str]:

@@ -141,3 +141,9 @@ class Store:
     def drop_documents(self, name: str) -> None:
         """Nobody needs the archive any more, nor the description."""
         self._shelf.drop([self._archive(name), self._description(name)])
+
+    def keep_documents(self, names: t.Collection[str]) -> None:
+        """Remove the archives and descriptions of all deployments that have not one of these names."""
+        keep = {file for name in names for file in (self._archive(name), self._description(name))}
+        files = [file for file in self._shelf.names() if ".tar" not in file]
+        self._shelf.drop([file for file in files if file not in keep])

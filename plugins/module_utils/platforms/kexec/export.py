@@ -45,11 +45,12 @@ class Export:
 
     def put(self, image: Image) -> bool:
         """Have the server hold the root file system of an image; whether it did not yet."""
-        name, there = f"{image.identity}{_SUFFIX}", self.shelf.names()
-        if name in there:  # only whole ones have that name
-            return False
-        self.shelf.drop([entry for entry in there if entry.startswith(f".{name}.")])
+        name = f"{image.identity}{_SUFFIX}"
         try:
+            there = self.shelf.names()
+            if name in there:  # only whole ones have that name
+                return False
+            self.shelf.drop([entry for entry in there if entry.startswith(f".{name}.")])
             self.shelf.put(name, image.path("root"))
         except OSError as error:
             raise ComposeError(f"nfs_dir: cannot copy {name} to {self.directory}: {error.strerror}") from None
