@@ -53,7 +53,6 @@ class Demo:
         ):
             path = directory / "inventory" / name
             path.write_text(path.read_text().replace(word, str(value)))
-        (directory / "inventory/20-dynamic.sh").chmod(0o755)
         key = (directory / "keys/host.pub").read_text()
         known = "".join(f"[127.0.0.1]:{host.port} {key}" for host in hosts.values())
         (directory / "keys/known_hosts").write_text(known)
