@@ -32,7 +32,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.
 MIXED = ROOT / "tests/tools/mixed"
 LEGACY, NODES = ("db1", "lb1"), ("web1", "web2", "web3")
 #: Seconds between two requests.
-PAUSE = 0.02
+PAUSE = 0.05
 
 
 class Demo:
