@@ -47,7 +47,7 @@ def write(lab: Lab, site: Site, machine: str = "sim-1", disks: bool = True, **op
     address = site.machines[machine]["address"]
     lab.write(
         reservation={**api, "disks": disks},
-        nodes={"database": {"address": address, "options": {"machine": machine, **options}}},
+        nodes={"database1": {"address": address, "options": {"machine": machine, **options}}},
     )
 
 
@@ -74,15 +74,15 @@ def test_a_node_is_told_its_disks_and_where_its_data_stay(lab: Lab, site: Site) 
     write(lab, site, volumes=["data=disk1"])
     lab.play("deploy")
     assert site.jobs() == [(f"compose-{lab.name}", "running")]
-    (disk,) = json.loads(lab.ssh("database", "cat /run/compose/node.json").stdout)["disks"]
+    (disk,) = json.loads(lab.ssh("database1", "cat /run/compose/node.json").stdout)["disks"]
     assert (disk["name"], disk["device"]) == ("data", "/dev/disk1")
-    whose = f"volume 'data' of role 'database' of composition 'web' (node 'database' of deployment '{lab.name}')"
+    whose = f"volume 'data' of role 'database' of composition 'web' (node 'database1' of deployment '{lab.name}')"
     assert disk["owner"] == whose
     assert lab.play("deploy").changed == 0
     write(lab, site, "sim-2", volumes=["data=disk1"])
     stays = "its data (data) stay on sim-1, and are not on sim-2"
     run = lab.play("plan")
-    assert run.said(f"plan: replace database: on machine sim-1, not on sim-2, {stays}"), run.output
+    assert run.said(f"plan: replace database1: on machine sim-1, not on sim-2, {stays}"), run.output
     assert lab.play("deploy").said(stays)
     lab.play("destroy")
     assert site.running() == set()

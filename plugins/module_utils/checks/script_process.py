@@ -36,8 +36,20 @@ PATIENCE = 5.0
 #: Seconds for the script's process to say which line it is at, and to end after its last word.
 ANSWER = 1.0
 
-_PACKAGE = "/ansible_collections/"
-_MAIN = f"import sys; sys.path[:0] = sys.argv[3:]; from {driver.__name__} import main; main(*map(int, sys.argv[1:3]))"
+# The collection has no place of its own there: a module has it in an archive, and in a directory beside that.
+_COLLECTION = __package__.rpartition(".")[0]
+_MAIN = f"""
+import sys, types
+name = ""
+for part in {_COLLECTION.split(".")!r}:
+    name += part
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__path__ = []
+    name += "."
+module.__path__ = sys.argv[3:]
+from {driver.__name__} import main
+main(*map(int, sys.argv[1:3]))
+"""
 
 
 class ScriptProcess:
@@ -48,11 +60,10 @@ class ScriptProcess:
         ours, its = socket.socketpair()
         self._door, its_door = socket.socketpair()
         self._wire = Wire(ours)
-        collection = driver.__file__.partition(_PACKAGE)[0]
         with its, its_door:
             sockets = [its.fileno(), its_door.fileno()]
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function; run_command waits for the end
-                [sys.executable, "-c", _MAIN, *map(str, sockets), collection],
+                [sys.executable, "-c", _MAIN, *map(str, sockets), *sys.modules[_COLLECTION].__path__],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

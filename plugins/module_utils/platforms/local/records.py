@@ -7,7 +7,7 @@
 ``current.json``   of the ledger: written before the node starts, and never while another image runs
 ``verified.json``  of the ledger
 ``in/node.json``   the node document, as the node sees it
-``console.log``    console since the last start; ``console.log.1`` is the console before that
+``console.log``    end of the console since the last start; ``console.log.1`` is the console before that
 ================== =================================================================================================
 
 Its data volumes are in ``volumes/<name>``, and beside them ``owner.json``: for whom they were made.

@@ -28,6 +28,7 @@ from ...nodes.endpoint import Endpoint
 from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import distinct_images
+from ..local import machine
 from ..local.limits import CONTAINER, Needs
 from ..local.netns import Namespace
 from ..local.platform import LocalPlatform, image_files
@@ -189,6 +190,7 @@ class Podman(LocalPlatform):
             "--tty",  # else systemd has no console to write to
             "--log-driver=k8s-file",
             f"--log-opt=path={state.console}",
+            f"--log-opt=max-size={machine.LONGEST}b",
             f"--mount=type=bind,source={state.document_directory},destination=/run/compose/in,ro=true",
             *(
                 f"--mount=type=bind,source={source},destination={target}"

@@ -212,12 +212,7 @@ class Qemu(ProcessPlatform):
         command += ["-machine", "q35", "-accel", *accelerator]
         command += ["-smp", str(options["cpus"]), "-m", str(options["memory"])]
         command += ["-nodefaults", "-no-user-config", "-display", "none", "-device", "virtio-rng-pci"]
-        command += [
-            "-chardev",
-            f"file,id=console,path={_escape(state.console)},append=on",
-            "-serial",
-            "chardev:console",
-        ]
+        command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         command += ["-qmp", "unix:qmp,server=on,wait=off"]
         command += ["-kernel", image.path("kernel"), "-initrd", image.path("initrd")]
         if nxc_handover.is_nxc(image):
