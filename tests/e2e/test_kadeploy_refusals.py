@@ -82,6 +82,8 @@ def test_kadeploy(deployed: t.Callable[..., None], says: str, platform: Changes)
     ("says", "reservation"),
     [
         ("There are not enough resources", {"nodes": 9}),
+        ("There are not enough resources", {"properties": "cluster='nosuch'"}),
+        ("walltime is '-1:0:0', which ends before it begins", {"walltime": "-1:0:0"}),
         ("unknown job type: weird", {"types": ["deploy", "weird"]}),
         ("start is '2001-01-01 10:00:00', which is past", {"start": "2001-01-01 10:00:00"}),
         ("walltime is 'soon', expected H:M:S", {"walltime": "soon"}),

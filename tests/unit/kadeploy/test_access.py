@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import stat
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node, Reservation
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.frontend import Frontend
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
@@ -79,6 +80,28 @@ def test_a_frontend_that_cannot_be_reached(tmp_path: Path) -> None:
     chosen = platform(tmp_path, backend="command", frontend="ssh://alice@127.0.0.1:9")
     with pytest.raises(ComposeError, match="the frontend alice@127.0.0.1:9 cannot be reached"):
         refuse(chosen.check(chosen.deployment.nodes))
+
+
+def test_no_ssh_key(tmp_path: Path, frontend: Frontend) -> None:
+    """Asked for whatever it is: as who runs machines there, as who copies images there, and as who reserves them."""
+    (tmp_path / "bin/ssh").write_text(
+        "#!/bin/sh\ncase \" $* \" in *' -G '*) printf 'user alice\\nhostname fe.example.org\\n'; exit ;; esac\n"
+        "echo 'alice@fe.example.org: Permission denied (publickey).' >&2; exit 255\n"
+    )
+    says = "no login as alice@fe.example.org: it does not accept the user's keys"
+    ways: list[dict[str, t.Any]] = [
+        {"backend": "command", "frontend": frontend.target},
+        {"url": "http://127.0.0.1:9", "frontend": frontend.target},
+    ]
+    for options in ways:
+        chosen = platform(tmp_path, **options)
+        with pytest.raises(ComposeError, match=says):
+            refuse(chosen.check(chosen.deployment.nodes))
+    reserved = platform(tmp_path, backend="command")
+    wanted = Reservation(1, "1:0:0", "compose-lab", frontend=frontend.target)
+    reserved.deployment = replace(reserved.deployment, reservation=wanted)
+    with pytest.raises(ComposeError, match=says):
+        refuse(reserved.check(reserved.deployment.nodes))
 
 
 def test_commands_and_files_on_a_frontend(

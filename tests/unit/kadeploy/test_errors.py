@@ -132,6 +132,16 @@ def test_an_operation_that_nobody_knows(ask: Ask) -> None:
         client.wait("D-00000000-0000-0000-0000-000000000000", ["sim-1"], 10)
 
 
+def test_an_environment_of_that_name_is_another_users(ask: Ask) -> None:
+    """Nothing is registered, so that is in nobody's way."""
+    server, client = ask()
+    other = {"environment": {**OWN, "boot": {"kernel": "/other"}, "visibility": "shared"}}
+    for user in ("bob", "root"):
+        made = requests.post(f"{server.url}/environments", json=other, headers={"X-Kadeploy-User": user}, timeout=30)
+        assert made.status_code == 200, made.text
+    assert list(outcome(client, "sim-1").ok) == ["sim-1"]
+
+
 def test_a_description_that_the_api_cannot_fetch(serve: Serve, tmp_path: Path) -> None:
     server = serve()
     api, core = start_api(tmp_path / "api", server.url)

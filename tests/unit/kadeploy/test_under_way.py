@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 import typing as t
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
+from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot, Seen
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import Ledger
@@ -56,6 +58,24 @@ def test_machines_that_are_being_deployed_are_given_up(
     assert chosen._backend.under_way() == []
     assert {server.database.state(name)["state"] for name in ("sim-1", "sim-2")} == {"powered"}
     assert [path.name for path in (tmp_path / "served").glob("*/*.tgz")] == []
+
+
+@pytest.mark.parametrize(("seen", "count"), [(Seen("running", "v1"), 1), (Seen("silent"), 2)])
+def test_a_deployment_that_has_ended_meanwhile(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: Seen, count: int
+) -> None:
+    server = serve()
+    chosen = platform(tmp_path, "sim-1", "sim-2", url=server.url)
+    server.faults._write([{"kind": "post_install", "machine": "sim-2", "times": 2}])
+    begun(chosen, tmp_path)
+    while not chosen._backend.under_way()[0].done:
+        time.sleep(0.05)
+    monkeypatch.setattr(Kadeploy, "_ask", lambda _self, _name: seen)
+    told = Kadeploy(chosen.deployment, chosen.progress).boot(targets(chosen, tmp_path), lambda *_told: None)
+    assert {name: each.ok for name, each in told.items()} == {"web1": True, "web2": count == 2}
+    log = (server.state / "access.log").read_text()
+    assert len(set(re.findall(r"/deployment/(D-[\w-]+)", log))) == count
+    assert chosen._backend.under_way() == [] and list((tmp_path / "served").glob("*/*.tgz")) == []
 
 
 def test_a_node_is_looked_for_where_it_was_being_moved_to(serve: Serve, tmp_path: Path) -> None:

@@ -120,19 +120,28 @@ class Deployer:
         """Ask Kadeploy whether it would deploy this. :raises KadeployError: it would not."""
         self._backend.rehearse(self._order(group, documents=False))
 
-    def deploy(self, group: Group) -> Outcome:
-        """Deploy a group, to the end; what is under way already is waited for.
+    def deploy(self, group: Group, are_up: t.Callable[[t.Sequence[str]], bool]) -> Outcome:
+        """Deploy a group, to the end. What a run that was killed has begun is waited for, or has ended meanwhile.
 
+        :param are_up: whether all of these machines run what they are to.
         :raises KadeployError: Kadeploy refused, and nothing was begun.
         :raises ComposeError: the server does not answer, or the time was over.
         """
-        identifier = self._under_way(group)
-        if identifier is None:
+        before = self._under_way(group)
+        if before is not None and before.done:
+            outcome = self._backend.wait(before.identifier, group.machines, group.timeout)
+            self._end(before)
+            if outcome.error is None and outcome.ok and are_up(outcome.ok):
+                self._progress.say(f"switch: {listed(group.machines)}: the deployment {before.identifier} has ended")
+                return outcome
+            before = None
+        if before is None:
             self._store.put_documents(group.name, group.targets)
             if isinstance(self._backend, PowerBackend):
                 self._backend.await_power(group.machines, group.timeout)
             identifier = self._begin(group)
         else:
+            identifier = before.identifier
             self._progress.say(f"switch: {listed(group.machines)}: waiting for the deployment {identifier} of before")
         try:
             outcome = self._wait(identifier, group)
@@ -152,10 +161,10 @@ class Deployer:
         except KadeployError:
             raise
         except ComposeError:
-            identifier = self._under_way(group)
-            if identifier is None:
+            begun = self._under_way(group)
+            if begun is None:
                 raise
-            return identifier
+            return begun.identifier
 
     def end(self, machines: t.Collection[str]) -> None:
         """End what runs that were killed have left going on with machines, which keeps these busy."""
@@ -166,12 +175,12 @@ class Deployer:
         """Remove documents that such runs have left, but for those that Kadeploy may still fetch."""
         self._store.keep_documents({each.environment for each in self._backend.under_way()})
 
-    def _under_way(self, group: Group) -> str | None:
-        """The deployment of just this that goes on. Others of ours on these machines, of runs that ended, are ended."""
+    def _under_way(self, group: Group) -> UnderWay | None:
+        """The deployment of just this. Others of ours on these machines, of runs that ended, are ended."""
         found = None
         for each in self._ours(group.machines):
-            if each.environment == group.name and not each.done:
-                found = each.identifier
+            if each.environment == group.name and (found is None or found.done):
+                found = each
             else:
                 self._end(each)
         return found

@@ -383,7 +383,7 @@ class Kadeploy(ForgetfulPlatform):
         nodes = {machine: target.node.name for machine, target in group.targets.items()}
         try:
             self._stage(group.image)  # going back may need what was forgotten here
-            outcome = self._deployer.deploy(group)
+            outcome = self._deployer.deploy(group, lambda machines: self._are_up(group, machines))
         except ComposeError as error:
             return {name: NodeResult(False, True, f"{machine}: {error.message}") for machine, name in nodes.items()}
         if outcome.error is None:
@@ -397,6 +397,12 @@ class Kadeploy(ForgetfulPlatform):
             left = self._placement.data_left(name)
             return NodeResult(True, True, f"boots {group.image.identity} on {machine}{left and f'; {left}'}")
         return NodeResult(False, True, f"{machine}: {why}")
+
+    def _are_up(self, group: Group, machines: t.Sequence[str]) -> bool:
+        """Whether all of these machines run what the group boots."""
+        names = [group.targets[machine].node.name for machine in machines]
+        with ThreadPoolExecutor(max_workers=min(ASKED, len(names))) as pool:
+            return all(seen.identity == group.image.identity for seen in pool.map(self._ask, names))
 
     def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().stop(names, tell)

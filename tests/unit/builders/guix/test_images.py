@@ -25,6 +25,8 @@ from .conftest import PINNED, StandIn, builder
 def test_formats_that_guix_does_not_make_are_refused(lab: str, progress: Path, guix: StandIn) -> None:
     with pytest.raises(InputError, match=r"no image in format root, kernel: it has iso, oci, qcow2, raw, tar"):
         builder(progress).identify(lab, {}, ["server"], ["root", "qcow2", "kernel"])
+    with pytest.raises(InputError, match=r"no image in format installed: it has iso, oci, qcow2, raw, tar"):
+        builder(progress).identify(lab, {}, ["server"], ["installed"])
     assert guix.calls() == []
 
 
