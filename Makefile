@@ -100,7 +100,7 @@ test-nixpkgs: ## as root: what of the builders needs a Nixpkgs, with NIXPKGS=/pa
 test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is installed for it, and demo-kadeploy; not part of `test`
 	@tests/tools/gate.sh oar
 
-test-awx: ## as root: the set-up of AWX against its recorded answers, and the example project; not part of `test`
+test-awx: ## as root: the set-up of AWX against its recorded answers, the example project, syncs and jobs with ansible-runner; not part of `test`
 	@tests/tools/gate.sh awx
 
 setup-%:

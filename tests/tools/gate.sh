@@ -234,7 +234,7 @@ oar() {
     stage demo-kadeploy env PYTHONPATH=.cache/collections:tests/e2e python tests/tools/demo_kadeploy.py
 }
 
-# The set-up of AWX against what a real one has answered, in an environment of its own.
+# The set-up of AWX against what a real one has answered, and syncs and jobs as it runs them, in an environment of their own.
 awx() {
     may_skip=
     stage awx-setup tests/tools/awx.sh .cache/awx
