@@ -13,8 +13,8 @@ from metal import Metal, metal_of
 
 from .play import Site, jobs
 
-#: What the run says when it is killed, in this order: no run comes to its end. What has failed in the first deployment is
-#: deployed again by whichever run comes so far.
+#: What the run says when it is killed, in this order: no run comes to its end. What has failed in the first deployment
+#: is deployed again by whichever run comes so far.
 DEPLOY = (
     "TASK [immutable.compose.deploy : Stage]",
     "reserving compose-",
