@@ -24,7 +24,6 @@ DEPLOY = (
     "TASK [immutable.compose.deploy : Verify]",
     "TASK [immutable.compose.deploy : Settle]",
 )
-DESTROY = ("TASK [Destroy]", "destroy backend1: done", "is released")
 NODES = ("backend1", "backend2", "backend3")
 
 
@@ -85,8 +84,3 @@ def test_killed_in_every_step(lab: Lab, metal: Metal) -> None:
     assert len(set(lab.images().values())) == 1 and lab.release() == 1
     before = lab.boots()
     assert lab.play("deploy").changed == 0 and lab.boots() == before
-    for says in DESTROY:
-        lab.kill_when(says, "destroy")
-    lab.play("destroy")
-    assert jobs() == {} and metal.running() == set() and list((metal.state / "served").iterdir()) == []
-    assert reservations(lab) == 1 and len(deployments(metal)) == 2
