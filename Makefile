@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -29,6 +29,10 @@ destroy-proxmox: setup-demo ## stop and remove the machines of demo-proxmox, and
 demo-kadeploy: setup-demo ## on Debian 12: reserve four machines with a real OAR, deploy the example web on them by a simulated Kadeploy, give them back
 	@$(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" PYTHONPATH=.cache/collections:tests/e2e \
 		$(venv)/bin/python tests/tools/demo_kadeploy.py
+
+demo-mixed: setup-demo ## three immutable nodes in an inventory of old: its playbooks, drift, hooks at a load balancer
+	@$(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" PYTHONPATH=.cache/collections:tests/e2e \
+		$(venv)/bin/python tests/tools/demo_mixed.py
 
 lock: setup-demo ## pin the examples' packages to what the configured Debian mirror has now
 	@$(playbook) -i inventories/web playbooks/lock.yml
@@ -95,6 +99,9 @@ test-nixpkgs: ## as root: what of the builders needs a Nixpkgs, with NIXPKGS=/pa
 
 test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is installed for it, and demo-kadeploy; not part of `test`
 	@tests/tools/gate.sh oar
+
+test-awx: ## as root: the set-up of AWX against its recorded answers, and the example project; not part of `test`
+	@tests/tools/gate.sh awx
 
 setup-%:
 	@tests/tools/setup.sh $*

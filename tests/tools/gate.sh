@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -234,6 +234,13 @@ oar() {
     stage demo-kadeploy env PYTHONPATH=.cache/collections:tests/e2e python tests/tools/demo_kadeploy.py
 }
 
+# The set-up of AWX against what a real one has answered, in an environment of its own.
+awx() {
+    may_skip=
+    stage awx-setup tests/tools/awx.sh .cache/awx
+    tests stage awx "$newest" --durations=10 tests/awx
+}
+
 stage setup tests/tools/setup.sh test
 mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
 newest=${environments[0]}
@@ -258,6 +265,7 @@ for part in "$@"; do
         tools) tools ;;
         nixpkgs) nixpkgs ;;
         oar) oar ;;
+        awx) awx ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

@@ -164,6 +164,15 @@ def test_every_schema_is_in_the_table_of_documents() -> None:
     assert set(re.findall(r"`(immutable\.compose/[a-z]+/[0-9]+)`", table)) == schemas - UNUSED
 
 
+def test_files_of_the_page_on_adopting_are_those_of_the_demo() -> None:
+    page = (ROOT / "docs/adopting.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n# ([\w./-]+).*?\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 5
+    for name_, text in blocks:
+        path = ROOT / "tests/tools/mixed" / name_
+        assert yaml.safe_load(text) == yaml.safe_load(path.read_text(encoding="utf-8")), name_
+
+
 def test_commands_of_make_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {

@@ -44,7 +44,10 @@ def load(path: str, parameters: Parameters, builder: Evaluates) -> Composition:
     except MissingProgramError as missing:
         manifest = os.path.join(path, MANIFEST)
         if not os.path.isfile(manifest):
-            raise InputError(f"{path}: has no {MANIFEST}, and cannot be evaluated here: {missing}") from missing
+            raise InputError(
+                f"{path}: has no {MANIFEST}, and cannot be evaluated here: {missing}; where it can be, "
+                "'ansible-playbook -i INVENTORY immutable.compose.evaluate' writes the file"
+            ) from missing
         return read_manifest(manifest, builder.name)
 
 

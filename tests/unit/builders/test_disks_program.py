@@ -87,6 +87,14 @@ def volume(name: str, device: Path, owner: str = "web1", **more: t.Any) -> dict[
     }
 
 
+def kind(disk: Path) -> str:
+    """What `wipefs` says of a disk, in a line."""
+    columns = ["--noheadings", "--output", "TYPE,UUID,LABEL"]
+    return " ".join(
+        subprocess.run(["wipefs", *columns, disk], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
@@ -149,8 +157,8 @@ def test_what_is_none_of_ours(node: Node, holds: str, adopt: bool) -> None:
     else:
         subprocess.run(["mkswap" if holds == "swap" else "mkfs.ext4", disk], check=True, capture_output=True)
     before = disk.read_bytes()
-    node.prepare(volume("db", disk, adopt=adopt), refused=f"it holds {holds}")
-    assert disk.read_bytes() == before
+    node.prepare(volume("db", disk, adopt=adopt), refused=f"it holds {kind(disk)}, which is kept")
+    assert disk.read_bytes() == before and kind(disk).startswith(holds)
     node.prepare(volume("db", disk, wipe=True))
     found = subprocess.run(
         ["wipefs", "--noheadings", "--output", "TYPE,UUID", disk], capture_output=True, text=True, check=True

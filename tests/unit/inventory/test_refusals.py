@@ -92,6 +92,7 @@ def test_neither_nix_nor_composition_json(site: Site) -> None:
     (site.composition / "composition.json").unlink()
     source.write_text(source.read_text().replace("nfs/composition.json", "nfs"))
     message = site.list(source, PATH=str(site.directory)).message
+    assert "immutable.compose.evaluate' writes the file" in message
     assert "nfs: has no composition.json, and cannot be evaluated here: the program 'nix" in message
     assert "in the package 'nix-bin'" in message
 
