@@ -130,7 +130,7 @@ class Demo:
                 except OSError as error:
                     answers.append(f"failed: {error}")
 
-        clients = [threading.Thread(target=ask) for _ in range(2)]
+        clients = [threading.Thread(target=ask) for _dummy in range(2)]
         for client in clients:
             client.start()
         try:

@@ -73,7 +73,7 @@ def _push(engine: Engine, call: Call) -> StepResult:
 STEPS: t.Mapping[str, Step] = {
     "audit": Step(lambda engine, call: audit(engine, call.params["advisories"]), _always(Claim.NONE)),
     "drift": Step(lambda engine, call: drift(engine, call.params["ignore"]), _always(Claim.NONE)),
-    "config": Step(lambda engine, call: _push(engine, call), _always(Claim.STEP), predicts=True),
+    "config": Step(_push, _always(Claim.STEP), predicts=True),
     "info": Step(lambda engine, call: engine.evaluated(), _always(Claim.NONE)),
     "evaluate": Step(lambda engine, call: engine.write_evaluated(pretend=call.check_mode), _always(Claim.NONE)),
     "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),

@@ -40,7 +40,11 @@ def test_it_is_in_the_image_of_that_role_alone(debian: Debian, compose: Compose)
         roles = debian.evaluate(compose(text, lock="web"), {}).roles
         found.append((roles["proxy"].identity, roles["backend"].identity))
     assert None not in {each for pair in found for each in pair}
-    assert found[0] == found[3] and len({proxy for proxy, _ in found}) == 3 and len({other for _, other in found}) == 1
+    assert (
+        found[0] == found[3]
+        and len({proxy for proxy, _other in found}) == 3
+        and len({other for _proxy, other in found}) == 1
+    )
 
 
 def test_who_looks_for_itself_has_git(debian: Debian, compose: Compose) -> None:

@@ -264,5 +264,5 @@ class Said(Progress):
         super().__init__()
         self._lines = lines
 
-    def say(self, line: str) -> None:
-        self._lines.append(line)
+    def say(self, text: str) -> None:
+        self._lines.append(text)
