@@ -244,7 +244,6 @@ from ansible.inventory.data import InventoryData
 from ansible.inventory.group import Group
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible.template import trust_as_template
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
@@ -256,7 +255,6 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.deploym
     parse,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
-from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import to_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.describe.load import MANIFEST, is_stale, load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition
@@ -265,8 +263,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.shape impo
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import sources
-from ansible_collections.immutable.compose.plugins.plugin_utils.connections import prepare, reached, sealed
 from ansible_collections.immutable.compose.plugins.plugin_utils.deployment_file import checked
+from ansible_collections.immutable.compose.plugins.plugin_utils.listing import add
 from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution import with_distribution
 from ansible_collections.immutable.compose.plugins.plugin_utils.placement import others_of
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_out import Substitute, from_counts, from_release
@@ -300,7 +298,7 @@ class InventoryModule(BaseInventoryPlugin):
         except (ComposeError, OSError) as error:
             sources.refused(path, str(error))
             raise AnsibleParserError(str(error)) from error
-        self._add(inventory, group, parsed, composition)
+        add(inventory, group, parsed, composition, self._sanitize_group_name)
         if parsed.deployment.broken:
             inventory.set_variable(group, "compose_from_release", release)
             self.display.warning(_without_composition(parsed, release))
@@ -371,42 +369,6 @@ class InventoryModule(BaseInventoryPlugin):
             raise InputError(f"{path}: {error}") from error
         return {key: plain(value) for key, value in self.get_options().items()}
 
-    def _add(self, inventory: InventoryData, group: str, parsed: Parsed, composition: Composition) -> None:
-        deployment = parsed.deployment
-        shared, own = to_hostvars(deployment)
-        inventory.add_group(group)
-        for parent in ("immutable", f"composition_{composition.name}", f"platform_{deployment.platform}"):
-            inventory.add_child(inventory.add_group(self._sanitize_group_name(parent)), group)
-        # Hosts of other sources are in `group` only, and so keep their own way of being reached.
-        machines = inventory.add_group(self._sanitize_group_name(f"machines_{deployment.name}"))
-        inventory.add_child(group, machines)
-        for key, value in shared.items():
-            inventory.set_variable(group, key, _constant(value))
-        prepare()
-        seal = {key: _constant(value) for key, value in sealed(parsed.sealed).items()}
-        connection = {key: _constant(value) for key, value in reached(deployment.state, parsed.sealed).items()}
-        roles = {role: inventory.add_group(self._sanitize_group_name(f"role_{role}")) for role in composition.roles}
-        for role_group in roles.values():
-            inventory.add_child("immutable", role_group)
-        lent = PLATFORMS[deployment.platform].machines_of(deployment)
-        for node in deployment.nodes:
-            placed = parsed.placed.get(node.name)
-            inventory.add_host(node.name, group=group if placed else machines)
-            inventory.add_child(roles[node.role], node.name)
-            host = inventory.hosts[node.name]
-            if not placed:
-                host.vars.update(connection)
-                host.vars["ansible_host"] = _constant(node.name)
-            elif placed.by_ssh:
-                host.vars.update(seal)
-            for key, value in own[node.name].items():
-                # Plain data of our own: nothing is left to do for the visitor behind inventory.set_variable.
-                host.set_variable(key, _constant(value))
-            if node.name in lent:
-                host.set_variable("compose_machine", _constant(lent[node.name]))
-            for key, value in parsed.variables.get(node.name, {}).items():
-                inventory.set_variable(node.name, key, _constant(value))
-
 
 def _without_composition(parsed: Parsed, release: int | None) -> str:
     deployment = parsed.deployment
@@ -423,14 +385,3 @@ def _held(deployment: Deployment) -> HeldAddresses:
         return HeldAddresses.read(deployment.state)
     except (OSError, ComposeError):
         return HeldAddresses("", {})
-
-
-def _constant(value: t.Any) -> t.Any:
-    """Strings that cannot be templates are marked as trusted, to be exported as they are; no other ever is."""
-    if isinstance(value, str):
-        return value if "{" in value else trust_as_template(value)
-    if isinstance(value, dict):
-        return {key: _constant(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_constant(item) for item in value]
-    return value
