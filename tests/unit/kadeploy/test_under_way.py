@@ -70,7 +70,7 @@ def test_a_deployment_that_has_ended_meanwhile(
     begun(chosen, tmp_path)
     while not chosen._backend.under_way()[0].done:
         time.sleep(0.05)
-    monkeypatch.setattr(Kadeploy, "_ask", lambda _self, _name: seen)
+    monkeypatch.setattr(Kadeploy, "_asked", lambda _self, names: dict.fromkeys(names, seen))
     told = Kadeploy(chosen.deployment, chosen.progress).boot(targets(chosen, tmp_path), lambda *_told: None)
     assert {name: each.ok for name, each in told.items()} == {"web1": True, "web2": count == 2}
     log = (server.state / "access.log").read_text()

@@ -25,7 +25,6 @@ from ...model.image import Image
 from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
 from ...nodes.keys import Keys
-from ...nodes.probe import Expected, facts_of, probe
 from ...progress import Progress, listed
 from ..base import Lost, Tell, distinct_images
 from ..forgetful import ForgetfulPlatform
@@ -33,6 +32,7 @@ from ..ledger import Ledger
 from ..problems import missing, noting, refuse
 from . import disks, machines
 from .access import Access
+from .asking import asked
 from .backend import Backend, PowerBackend
 from .claims import Claims
 from .deployments import Deployer, Group, grouped
@@ -46,12 +46,10 @@ from .store import Store
 if t.TYPE_CHECKING:
     from ...nodes.connection import Connection
 
-#: Deployments that go on at the same time, and nodes that are asked at the same time.
-DEPLOYMENTS, ASKED = 8, 32
+#: Deployments that go on at the same time.
+DEPLOYMENTS = 8
 #: Seconds that a job must still have for a deployment to be begun.
 LEAST = 60
-#: Seconds for a node to answer that is asked what it runs.
-REACH = 10.0
 
 
 class Kadeploy(ForgetfulPlatform):
@@ -254,9 +252,7 @@ class Kadeploy(ForgetfulPlatform):
         known = [name for name in names if Ledger(self.state, name).exists()]
         if not known:
             return {}
-        waiting = self.progress.waiting(lambda: f"asking {listed(sorted(known))} what they run")
-        with waiting, ThreadPoolExecutor(max_workers=min(ASKED, len(known))) as pool:
-            seen = dict(zip(known, pool.map(self._ask, known)))
+        seen = self._asked(known)
         mute = [name for name in known if seen[name].state == "silent"]
         if mute and self._lender and not self._lender.holds():
             self.progress.say(f"{listed(mute)}: the job that had their machines is over")
@@ -264,23 +260,8 @@ class Kadeploy(ForgetfulPlatform):
         off = self._off(mute)
         return {**seen, **dict.fromkeys(off, Seen("stopped"))}
 
-    def _ask(self, name: str) -> Seen:
-        """What a node says that it runs."""
-        from ...nodes.connection import HostKeyMismatch  # with paramiko, which the inventory does without
-
-        try:
-            shell = self._connection(self._known(name))
-            try:
-                shell.open(REACH)
-                facts = facts_of(shell.run(probe(Expected(""), wait=False), REACH))
-            finally:
-                shell.close()
-        except HostKeyMismatch:
-            self.progress.say(f"{name}: its machine {self._placement.machine(name)} runs another system")
-            return Seen("stopped")
-        except ComposeError:
-            return Seen("silent")
-        return Seen("running", next(iter(facts.get("identity", ())), None))
+    def _asked(self, names: t.Sequence[str]) -> dict[str, Seen]:
+        return asked(names, lambda name: self._connection(self._known(name)), self._placement.machine, self.progress)
 
     def _connection(self, node: Node) -> Connection:
         from ...nodes.connection import connect
@@ -401,8 +382,7 @@ class Kadeploy(ForgetfulPlatform):
     def _are_up(self, group: Group, machines: t.Sequence[str]) -> bool:
         """Whether all of these machines run what the group boots."""
         names = [group.targets[machine].node.name for machine in machines]
-        with ThreadPoolExecutor(max_workers=min(ASKED, len(names))) as pool:
-            return all(seen.identity == group.image.identity for seen in pool.map(self._ask, names))
+        return all(seen.identity == group.image.identity for seen in self._asked(names).values())
 
     def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().stop(names, tell)
