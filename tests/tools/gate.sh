@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -175,6 +175,13 @@ damage() {
     e2e_tests damage "${damage[@]}"
 }
 
+# What docs/security.md says, by the tests that it names.
+security() {
+    may_skip=
+    mapfile -t named < <(grep -o 'tests/[a-z0-9_/]*\.py' docs/security.md | sort -u)
+    e2e_tests security "${named[@]}"
+}
+
 # Virtual machines that boot whole systems: a command of its own, for time.
 guests() {
     e2e_tests guests tests/e2e/test_{demo,disk,proxmox}.py
@@ -256,6 +263,7 @@ for part in "$@"; do
         backends) backends ;;
         e2e) e2e ;;
         damage) damage ;;
+        security) security ;;
         guests) guests ;;
         clients) clients ;;
         machines) machines ;;

@@ -186,10 +186,31 @@ def test_results_are_what_nixos_says(kept: Connection, tmp_path: Path) -> None:
     assert check.ok, check.message
 
 
+def test_what_has_left_its_group_holds_up_nobody(tmp_path: Path) -> None:
+    """It has the output of the script, too."""
+    text = "import subprocess\nsubprocess.Popen(['sleep', '60'], start_new_session=True)"
+    start = time.monotonic()
+    with other_run(text) as other:
+        assert other.wait(SOON) == 0
+    assert time.monotonic() - start < SOON
+
+
 def test_it_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
     """A run that is killed cannot end anything itself."""
     pid = tmp_path / "pid"
     text = f"import time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    with other_run(text) as other:
+        for _dummy in range(400):
+            if pid.exists() and pid.read_text():
+                break
+            time.sleep(0.05)
+        assert is_there(int(pid.read_text()))
+        other.send_signal(signal.SIGKILL)
+    assert gone(pid)
+
+
+def other_run(text: str) -> subprocess.Popen[bytes]:
+    """A process of its own that runs a script."""
     package = script_process.__name__.rpartition(".")[0]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
@@ -198,11 +219,4 @@ def test_it_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
         f"from {package.rpartition('.')[0]}.progress import Progress\n"
         f"with ScriptProcess(Progress()) as process:\n    process.run({text!r}, [], Deadline(60))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as other:
-        for _dummy in range(400):
-            if pid.exists() and pid.read_text():
-                break
-            time.sleep(0.05)
-        assert is_there(int(pid.read_text()))
-        other.send_signal(signal.SIGKILL)
-    assert gone(pid)
+    return subprocess.Popen([sys.executable, "-c", code])
