@@ -188,11 +188,13 @@ def test_results_are_what_nixos_says(kept: Connection, tmp_path: Path) -> None:
 
 def test_what_has_left_its_group_holds_up_nobody(tmp_path: Path) -> None:
     """It has the output of the script, too."""
-    text = "import subprocess\nsubprocess.Popen(['sleep', '60'], start_new_session=True)"
+    pid = tmp_path / "pid"
+    left = "import subprocess\nleft = subprocess.Popen(['sleep', '60'], start_new_session=True)"
     start = time.monotonic()
-    with other_run(text) as other:
+    with other_run(f"{left}\nopen({str(pid)!r}, 'w').write(str(left.pid))") as other:
         assert other.wait(SOON) == 0
     assert time.monotonic() - start < SOON
+    os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def test_it_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
