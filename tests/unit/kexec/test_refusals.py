@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import typing as t
 from pathlib import Path
@@ -187,14 +188,17 @@ def test_an_export_that_cannot_be_written(machines: Machines, tmp_path: Path) ->
 
 def test_a_copy_that_breaks(tmp_path: Path) -> None:
     """The script itself, with a file that says that the memory is there."""
-    (tmp_path / "mounts").write_text(f"tmpfs {tmp_path} tmpfs rw 0 0\n")
-    script = scripts.KEEP.replace("/proc/mounts", str(tmp_path / "mounts")).replace(scripts.STAGING, str(tmp_path))
+    staging = tmp_path / "staging"  # the script empties it
+    staging.mkdir()
+    (tmp_path / "mounts").write_text(f"tmpfs {staging} tmpfs rw 0 0\n")
+    script = scripts.KEEP.replace("/proc/mounts", str(tmp_path / "mounts")).replace(scripts.STAGING, str(staging))
     command = ["sh", "-c", script, "compose", "v1.system", "5"]
     done = subprocess.run(command, input="abc", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "only 3 bytes of 5 arrived\n")
-    assert not (tmp_path / "v1.system").exists()
+    assert not (staging / "v1.system").exists()
     subprocess.run(command, input="abcde", text=True, check=True)
-    assert (tmp_path / "v1.system").read_text() == "abcde"
+    assert (staging / "v1.system").read_text() == "abcde"
+    assert not os.path.ismount(staging)
 
 
 # -- while nodes are switched ------------------------------------------------------------------------------------
