@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 import typing as t
@@ -178,17 +179,9 @@ def test_a_line_is_there_at_once(marker: str, tmp_path: Path) -> None:
     raise AssertionError("nothing came")
 
 
-def test_nothing_is_left_of_a_machine_that_ended(marker: str, tmp_path: Path) -> None:
-    pid = started(marker, tmp_path / "log")
-    writers = {int(entry.parent.parent.name) for entry in Path("/proc").glob("[0-9]*/fd/0") if _reads_from(entry, pid)}
-    assert writers
-    with machine.handle(pid, marker, SHELL) as handle:
-        assert handle is not None and machine.kill(pid, handle, 5)
-    for _dummy in range(200):
-        if not any(Path(f"/proc/{writer}/exe").exists() for writer in writers):
-            return
-        time.sleep(0.02)
-    raise AssertionError("what writes the log is still there")
+def loggers(pid: int) -> set[int]:
+    """Processes that read what a machine says."""
+    return {int(entry.parent.parent.name) for entry in Path("/proc").glob("[0-9]*/fd/0") if _reads_from(entry, pid)}
 
 
 def _reads_from(entry: Path, pid: int) -> bool:
@@ -196,3 +189,55 @@ def _reads_from(entry: Path, pid: int) -> bool:
         return os.readlink(entry) == os.readlink(f"/proc/{pid}/fd/1")
     except OSError:
         return False
+
+
+def ended(pids: t.Collection[int]) -> bool:
+    for _dummy in range(200):
+        if not any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_nothing_is_left_of_a_machine_that_ended(marker: str, tmp_path: Path) -> None:
+    pid = started(marker, tmp_path / "log")
+    reading = loggers(pid)
+    with machine.handle(pid, marker, SHELL) as handle:
+        assert reading and handle is not None and machine.kill(pid, handle, 5)
+    assert ended(reading)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["the directory is gone", "the disk is full"])
+def test_a_machine_goes_on_whose_log_cannot_be_written(marker: str, tmp_path: Path, gone: bool) -> None:
+    log, said = tmp_path / "nodes" / "log", tmp_path / "said"
+    log.parent.mkdir()
+    if not gone:
+        log.symlink_to("/dev/full")
+    begin = tmp_path / "begin"
+    script = f"until [ -e {begin} ]; do sleep 0.05; done; yes | head -c 3000000; touch {said}; {SLEEP}"
+    pid = machine.start(shell(script, marker), str(log), ready=lambda _pid: True, deadline=5)
+    if gone:
+        shutil.rmtree(log.parent)
+    begin.touch()
+    for _dummy in range(500):
+        if said.exists():
+            break
+        time.sleep(0.02)
+    assert said.exists()
+    reading = loggers(pid)
+    used = {each: _ticks(each) for each in reading}
+    time.sleep(0.5)
+    assert all(_ticks(each) - before < 10 for each, before in used.items()), (
+        "it waits, and does not look again and again"
+    )
+    with machine.handle(pid, marker, SHELL) as handle:
+        assert reading and handle is not None and machine.kill(pid, handle, 5)
+    assert ended(reading)
+
+
+def _ticks(pid: int) -> int:
+    """Hundredths of a second that a process and its children have worked."""
+    try:
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+    except OSError:
+        return 0

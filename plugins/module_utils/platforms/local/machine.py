@@ -27,12 +27,15 @@ POLL, END = 0.02, 2.0
 #: Bytes that a log may have, and how many are kept of one that has more. What a machine says has no end of its own.
 LONGEST, KEPT = 4 << 20, 1 << 20
 
-# Appends what it reads to a file that does not grow for ever. dd, for it writes what there is at once.
+# Appends what it reads to a file that does not grow for ever. dd, for it writes what there is at once; what cannot be
+# written is passed over, so that a machine never waits for a disk that is full or gone.
 _LOG = f"""
-while case $(LC_ALL=C dd bs=64k count=16 oflag=append conv=notrunc of="$1" 2>&1) in "0+0 "*) false ;; esac; do
+pass() {{ LC_ALL=C dd bs=64k count=16 "$@" 2>&1; }}
+while said=$(pass oflag=append conv=notrunc of="$1") || said=$(pass of=/dev/null); do
+  case $said in "0+0 "*) exit ;; esac
   if [ "$(stat -c %s "$1")" -gt {LONGEST} ]; then
     tail -c {KEPT} "$1" >"$1.kept" && cat "$1.kept" >"$1"
-    rm "$1.kept"
+    rm -f "$1.kept"
   fi
 done
 """
