@@ -213,7 +213,7 @@ def test_machine_that_was_killed_is_stopped(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
     pid = platform.running(["node1"])["node1"]
-    with machine.handle(pid, platform.marker("node1"), platform.programs) as handle:
+    with machine.handle(pid, platform.marker("node1"), platform.kind) as handle:
         assert handle is not None
         os.kill(pid, signal.SIGKILL)
         assert machine.wait(handle, 60)

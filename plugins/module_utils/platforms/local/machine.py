@@ -28,14 +28,15 @@ POLL, END = 0.02, 2.0
 LONGEST, KEPT = 4 << 20, 1 << 20
 
 # Appends what it reads to a file that does not grow for ever. dd, for it writes what there is at once; what cannot be
-# written is passed over, so that a machine never waits for a disk that is full or gone.
+# written is passed over, so that a machine never waits for a disk that is full. Nothing makes a file that is gone anew:
+# its directory may be about to go, too.
 _LOG = f"""
-pass() {{ LC_ALL=C dd bs=64k count=16 "$@" 2>&1; }}
-while said=$(pass oflag=append conv=notrunc of="$1") || said=$(pass of=/dev/null); do
+pass() {{ LC_ALL=C dd bs=64k "$@" 2>&1; }}
+while said=$(pass count=16 oflag=append conv=notrunc,nocreat of="$1") || said=$(pass count=16 of=/dev/null); do
   case $said in "0+0 "*) exit ;; esac
   if [ "$(stat -c %s "$1")" -gt {LONGEST} ]; then
-    tail -c {KEPT} "$1" >"$1.kept" && cat "$1.kept" >"$1"
-    rm -f "$1.kept"
+    tail -c {KEPT} "$1" | pass conv=notrunc,nocreat of="$1"
+    truncate --no-create --size={KEPT} "$1"
   fi
 done
 """

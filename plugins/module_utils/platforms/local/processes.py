@@ -52,7 +52,7 @@ class ProcessPlatform(LocalPlatform):
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.state}/{name}"))
 
     @property
-    def _kind(self) -> machine.Kind:
+    def kind(self) -> machine.Kind:
         """Whose processes are nodes: those of whoever runs this, of root, and of whose state this is."""
         owners = {0, os.geteuid()}
         with suppress(FileNotFoundError):
@@ -61,10 +61,10 @@ class ProcessPlatform(LocalPlatform):
 
     def running(self, names: t.Iterable[str]) -> dict[str, int]:
         markers = {self.marker(name): name for name in names}
-        return {markers[marker]: pid for marker, pid in machine.find(markers, self._kind).items()}
+        return {markers[marker]: pid for marker, pid in machine.find(markers, self.kind).items()}
 
     def places(self) -> set[str]:
-        found = (_PLACE.search(argument) for command in machine.commands(self._kind) for argument in command)
+        found = (_PLACE.search(argument) for command in machine.commands(self.kind) for argument in command)
         return {match["state"] for match in found if match}
 
     def start(self, name: str, record: Boot) -> None:
@@ -73,7 +73,7 @@ class ProcessPlatform(LocalPlatform):
         machine.start(command, console, ready=lambda pid: self.is_up(name, pid), deadline=self.start_deadline)
 
     def halt(self, name: str, pid: int, seconds: int, step: str) -> None:
-        with machine.handle(pid, self.marker(name), self._kind) as handle:
+        with machine.handle(pid, self.marker(name), self.kind) as handle:
             if handle is not None and not self.shut_down(name, handle, seconds):
                 self.progress.say(f"{step} {name}: does not stop, killing it")
                 if not machine.kill(pid, handle, 10):
