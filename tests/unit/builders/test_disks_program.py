@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 import typing as t
@@ -18,11 +17,6 @@ from ...boot.partitions import Partition, make_disk
 from .conftest import REPOSITORY
 
 PROGRAM = REPOSITORY / "nix/debian/installed/usr/lib/compose/prepare-disks"
-#: What a node has, and hosts that run tests as a rule.
-NEEDED = ("mkfs.ext4", "wipefs", "debugfs", "tune2fs", "e2fsck", "jq")
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, NEEDED)), reason="needs e2fsprogs, util-linux and jq, as nodes have them"
-)
 
 
 class Node:
