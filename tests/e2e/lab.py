@@ -151,9 +151,11 @@ class Lab:
     def kill_module(self, module: str, playbook: str = "deploy", *args: str) -> Run:
         """Run a playbook in which that module is killed with SIGKILL as soon as it runs."""
         process, start = self.start(playbook, *args), time.monotonic()
-        while not (found := [pid for pid in descendants(process.pid) if f"AnsiballZ_{module}.py" in command_of(pid)]):
+        found: list[int] = []
+        while len(found) < 2:  # a shell, and the module: if the shell alone were killed, the module would go on
             assert process.poll() is None, f"it ended without {module}"
             time.sleep(0.02)
+            found = [pid for pid in descendants(process.pid) if f"AnsiballZ_{module}.py" in command_of(pid)]
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
