@@ -165,7 +165,8 @@ e2e_tests() {
 }
 
 e2e() {
-    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" "${damage[@]/#/--ignore=}"
+    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" "${damage[@]/#/--ignore=}" \
+        --ignore=tests/e2e/test_settled.py  # it waits, as it says, and is one of `security`
 }
 
 # That nothing is touched that was not meant, on real nodes: a command of its own, for time.
