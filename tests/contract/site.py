@@ -102,8 +102,8 @@ class Site:
         before("settle")
         return codec.encode(self.transaction(*batch).settle())
 
-    def destroy(self, *batch: str, data: bool = False) -> Result:
-        return codec.encode(destroy(self.engine(*batch), data=data))
+    def destroy(self, *batch: str, data: bool = False, pretend: bool = False) -> Result:
+        return codec.encode(destroy(self.engine(*batch), data=data, pretend=pretend))
 
     # -- what is there -------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -130,7 +130,8 @@ sanity_tests() {
     for environment in "${environments[@]}"; do
         echo "== with $environment"
         tests/tools/ansible_test.sh "$environment" sanity "${options[@]}" || code=$?
-        options=(--skip-test changelog --skip-test pep8 --skip-test pylint --skip-test shellcheck --skip-test yamllint)
+        # With an older one, what it may judge otherwise; its modules are imported by the Python that it runs on.
+        options=(--python "${environment##*/}" --test ansible-doc --test import --test runtime-metadata --test validate-modules)
     done
     return "$code"
 }
@@ -164,16 +165,32 @@ e2e_tests() {
     tests stage "$name" "$newest" -n 2 --dist loadfile --no-loadscope-reorder --durations=10 "$@"
 }
 
+# What any deployment does; what is about one thing, and long, are commands of their own.
 e2e() {
-    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" "${damage[@]/#/--ignore=}" \
+    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" \
+        "${damage[@]/#/--ignore=}" "${images[@]/#/--ignore=}" "${platforms[@]/#/--ignore=}" \
         --ignore=tests/e2e/test_settled.py  # it waits, as it says, and is one of `security`
 }
 
-# That nothing is touched that was not meant, on real nodes: a command of its own, for time.
-damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_out,waiting,releases,drift,hooks}.py tests/unit/travel/test_{lost,hooks}.py)
+# That nothing is touched that was not meant, on real nodes.
+damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,killed,way_out,waiting,releases,drift,hooks}.py tests/unit/travel/test_{lost,hooks}.py)
 damage() {
     may_skip=
     e2e_tests damage "${damage[@]}"
+}
+
+# What is built: by each builder, in each format, and what it is made of.
+images=(tests/e2e/test_{audit,build,disk,nixos,nxc,nxc_boot}.py)
+images() {
+    may_skip=
+    e2e_tests images "${images[@]}" -m "not guests"
+}
+
+# What one platform does that others do not.
+platforms=(tests/e2e/test_{podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py)
+platforms() {
+    may_skip=
+    e2e_tests platforms "${platforms[@]}"
 }
 
 # What docs/security.md says, by the tests that it names.
@@ -264,6 +281,8 @@ for part in "$@"; do
         backends) backends ;;
         e2e) e2e ;;
         damage) damage ;;
+        images) images ;;
+        platforms) platforms ;;
         security) security ;;
         guests) guests ;;
         clients) clients ;;

@@ -76,6 +76,8 @@ class Site:
     stuck: set[str] = field(default_factory=set)
     #: Nodes with something to clean up.
     leftovers: set[str] = field(default_factory=set)
+    #: What is there of no single node, such as a job that has machines; a run that fails gives it back.
+    shared: list[str] = field(default_factory=list)
     #: Hook and node → why it fails.
     refuses: dict[tuple[str, str], str] = field(default_factory=dict)
     #: The run is killed when it comes to this hook, before it runs.
@@ -258,6 +260,17 @@ class Rack(Platform):
         free = [name for name in names if name not in stuck]
         gone = {name: NodeResult(ok=True, changed=self.site.machines.pop(name, None) is not None) for name in free}
         return {**gone, **stuck}
+
+    def shares(self) -> list[str]:
+        return self.site.shared
+
+    def teardown(self) -> None:
+        self._note("teardown", [])
+        self.site.shared = []
+
+    def run_failed(self) -> bool:
+        gave, self.site.shared = bool(self.site.shared), []
+        return gave
 
     def console(self, node: Node, lines: int = 50) -> str:
         return ""

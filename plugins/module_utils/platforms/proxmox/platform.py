@@ -387,6 +387,10 @@ class Proxmox(Platform):
         """Remove templates and uploads; what has to be tried again, in words."""
         return self.service.templates.prune(keep, self.progress) + self.service.uploads.prune(keep)
 
+    def shares(self) -> list[str]:
+        templates = [f"VM {found.vmid}, which is no node" for found in self.service.templates.found()]
+        return [*templates, *(f"file {name} of {node}" for node, name in self.service.uploads.found())]
+
     def teardown(self) -> None:
         left = self._prune_shared(())
         if left:
