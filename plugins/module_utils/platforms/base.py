@@ -131,6 +131,10 @@ class Platform(ABC):
         """Node → the address that its machine has, where that is not for the deployment to say, and is known."""
         return {}
 
+    def port_address(self, node: Node) -> str | None:
+        """Where a node is asked for its ports; ``None`` where nobody knows an address that it is sure to have."""
+        return node.address
+
     @abstractmethod
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """``interfaces`` of the node document: how the node finds and configures its network interfaces.

@@ -77,6 +77,9 @@ class Proxmox(Platform):
         gateway = self.option(node, "gateway")
         return (Interface(match, f"{node.address}/{length}", gateway or None),)
 
+    def port_address(self, node: Node) -> str | None:
+        return node.address if self.option(node, "address") == "given" else None
+
     def endpoint(self, node: Node) -> Endpoint:
         if self.option(node, "address") == "given":
             return Endpoint(str(node.address))
