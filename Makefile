@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -70,8 +70,17 @@ test-backends: ## the same, over the other ways by which some platforms are aske
 test-e2e: ## end-to-end tests
 	@tests/tools/gate.sh smoke e2e
 
-test-damage: ## that nothing is touched that was not meant: what of the end-to-end tests is about that, on real nodes
+test-damage: ## that nothing is touched that was not meant, on real nodes; not part of `test`
 	@tests/tools/gate.sh damage
+
+test-images: ## what is built, by each builder and in each format, whole; not part of `test`
+	@tests/tools/gate.sh images
+
+test-platforms: ## what one platform does that others do not, on real nodes; not part of `test`
+	@tests/tools/gate.sh platforms
+
+test-travel: ## what runs take to another host over SSH and bring back, on every ansible-core; not part of `test`
+	@tests/tools/gate.sh travel
 
 test-security: ## as root: the tests that docs/security.md names
 	@tests/tools/gate.sh security

@@ -196,6 +196,12 @@ options:
     description: Seconds that the whole verification may take.
     type: int
     default: 1800
+  stable_for:
+    description:
+      - Seconds for which nodes have to be up, and well, before they are verified. Those that came up later are looked
+        at a second time then, all together. What was up for longer is not waited for.
+    type: int
+    default: 15
   state_dir:
     description:
       - Directory below which the deployment has a directory of its own name, for releases, keys and local machines.

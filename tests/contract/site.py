@@ -102,8 +102,8 @@ class Site:
         before("settle")
         return codec.encode(self.transaction(*batch).settle())
 
-    def destroy(self, *batch: str, data: bool = False) -> Result:
-        return codec.encode(destroy(self.engine(*batch), data=data))
+    def destroy(self, *batch: str, data: bool = False, pretend: bool = False) -> Result:
+        return codec.encode(destroy(self.engine(*batch), data=data, pretend=pretend))
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Answers:
             self.site.ill[self.node] = boot
         failed = "failed web.service\n" if ill else ""
         state = "degraded" if ill else "running"
-        return Output(0, f"identity {boot.identity}\n{failed}state {state}\n".encode(), b"")
+        return Output(0, f"identity {boot.identity}\nup 3600 20\n{failed}state {state}\n".encode(), b"")
 
     def close(self) -> None:
         pass

@@ -86,8 +86,11 @@ def test_what_was_only_staged_is_destroyed(site_of: SiteOf, ground: Ground) -> N
     with pytest.raises(Enough):
         site.deploy(before=before)
     assert site.runs() == {}
-    site.destroy()
+    left = ground.left(site.deployment)
+    assert site.destroy(pretend=True)["changed"] is bool(left) and ground.left(site.deployment) == left
+    assert site.destroy()["changed"] is bool(left)
     assert (ground.left(site.deployment), site.volumes()) == ([], {})
+    assert not site.destroy(pretend=True)["changed"] and not site.destroy()["changed"]
 
 
 def test_a_destroy_that_is_killed_is_finished_by_the_next(site_of: SiteOf, ground: Ground) -> None:

@@ -78,6 +78,7 @@ class Lab:
             "name": self.name,
             "state_dir": str(directory / "state"),
             "boot_timeout": PATIENCE,
+            "stable_for": 0,  # each of hundreds of deploys would wait for it
             **deployment,
         }
         self.write()

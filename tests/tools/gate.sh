@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -106,19 +106,31 @@ static() {
         immutable.compose
 }
 
+# What is long and about one thing has a command of its own, and is not part of the gate:
+# - that nothing is touched that was not meant, on real nodes
+damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,killed,way_out,waiting,releases,drift,hooks}.py)
+# - what is built: by each builder, in each format, and what it is made of
+images=(tests/e2e/test_{audit,build,disk,nixos,nxc,nxc_boot}.py tests/unit/builders/test_nxc.py)
+# - what one platform does that others do not
+platforms=(tests/e2e/test_{podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
+# - what whole runs take over SSH to another host and bring back
+travel=(tests/unit/travel)
+apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}")
+
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
-# its own, so it has the others only; and those in which whole playbooks run only if there is no older Ansible for them.
+# its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
 elsewhere=(tests/unit/{builders,kadeploy,oar,proxmox,simulators})
+starting=(tests/unit/inventory/test_{listing,refusals,way_out}.py tests/unit/deploy/test_credentials.py)
 unit() {
-    local once=("${elsewhere[@]}") rest
-    [ ${#environments[@]} -eq 1 ] || once+=(tests/unit/travel)
-    mapfile -t rest < <(git ls-files 'tests/unit/*test_*.py' | grep -vF "$(printf '%s/\n' "${once[@]}")")
+    local once=("${elsewhere[@]/%//}" "${apart[@]}") rest
+    [ ${#environments[@]} -eq 1 ] || once+=("${starting[@]}")
+    mapfile -t rest < <(git ls-files 'tests/unit/*test_*.py' | grep -vF "$(printf '%s\n' "${once[@]}")")
     stage "unit-${newest##*/}" tests/tools/ansible_units.sh "$newest" "$output/unit-${newest##*/}.xml" "${rest[@]}"
     # The slowest file would be one process's alone.
-    tests stage unit-programs "$newest" -n 3 --dist worksteal "${elsewhere[@]}"
+    tests stage unit-programs "$newest" -n 3 --dist worksteal "${elsewhere[@]}" "${apart[@]/#/--ignore=}"
     for environment in "${environments[@]:1}"; do
         tests stage "unit-${environment##*/}" "$environment" -n 3 --dist worksteal tests/unit \
-            "${elsewhere[@]/#/--ignore=}" "${damage[@]/#/--ignore=}"
+            "${elsewhere[@]/#/--ignore=}" "${apart[@]/#/--ignore=}"
     done
 }
 
@@ -130,7 +142,8 @@ sanity_tests() {
     for environment in "${environments[@]}"; do
         echo "== with $environment"
         tests/tools/ansible_test.sh "$environment" sanity "${options[@]}" || code=$?
-        options=(--skip-test changelog --skip-test pep8 --skip-test pylint --skip-test shellcheck --skip-test yamllint)
+        # With an older one, what it may judge otherwise; its modules are imported by the Python that it runs on.
+        options=(--python "${environment##*/}" --test ansible-doc --test import --test runtime-metadata --test validate-modules)
     done
     return "$code"
 }
@@ -165,14 +178,29 @@ e2e_tests() {
 }
 
 e2e() {
-    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" "${damage[@]/#/--ignore=}"
+    e2e_tests "e2e-${newest##*/}" tests/e2e -m "not guests and not backends" "${apart[@]/#/--ignore=}"
 }
 
-# That nothing is touched that was not meant, on real nodes: a command of its own, for time.
-damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,way_out,waiting,releases,drift,hooks}.py tests/unit/travel/test_{lost,hooks}.py)
 damage() {
     may_skip=
     e2e_tests damage "${damage[@]}"
+}
+
+images() {
+    may_skip=
+    e2e_tests images "${images[@]}" -m "not guests"
+}
+
+platforms() {
+    may_skip=
+    e2e_tests platforms "${platforms[@]}"
+}
+
+travel() {
+    may_skip=
+    for environment in "${environments[@]}"; do
+        tests stage "travel-${environment##*/}" "$environment" -n 2 --dist worksteal "${travel[@]}"
+    done
 }
 
 # What docs/security.md says, by the tests that it names.
@@ -263,6 +291,9 @@ for part in "$@"; do
         backends) backends ;;
         e2e) e2e ;;
         damage) damage ;;
+        images) images ;;
+        platforms) platforms ;;
+        travel) travel ;;
         security) security ;;
         guests) guests ;;
         clients) clients ;;

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import typing as t
@@ -13,16 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from ..describe.units import matches
 from ..errors import ComposeError
 from ..model.report import Check
 from ..nodes.connection import Connection, GivenUp, HostKeyMismatch, SSHError
-from ..nodes.probe import Expected, Facts, facts_of, probe
+from ..nodes.probe import Expected, facts_of, probe
 from ..nodes.words import clean
 from ..platforms.base import Platform
 from ..progress import TOLD, Progress
 from .deadline import Deadline, DeadlineError
-from .follow import follow_checks
+from .judge import judge, seconds_up
 from .report import REACHABLE
 from .waiting import last_words, watching
 
@@ -48,33 +46,46 @@ class Look:
     wait: bool = True
 
 
-def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress) -> list[Check]:
+@dataclass(frozen=True)
+class Looked:
+    """What came of looking at one node."""
+
+    checks: t.Sequence[Check]
+    #: Seconds since it was up, as it says.
+    up: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+
+def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress) -> dict[str, Looked]:
     """Check all nodes at the same time. Whatever happens to one is that node's result."""
     if not nodes:
-        return []
+        return {}
     missing = dict.fromkeys(nodes)
     waiting: dict[str, Connection] = {}
     lock = threading.Lock()
 
-    def check(name: str) -> list[Check]:
+    def check(name: str) -> Looked:
         start = time.monotonic()
         try:
             connection = look.connect(name)
             with lock:
                 waiting[name] = connection
-            checks = _check_node(name, nodes[name], connection, look)
+            found = _check_node(name, nodes[name], connection, look)
         except Exception as error:  # its own failure, or nobody's result would be known
             message = error.message if isinstance(error, ComposeError) else f"{type(error).__name__}: {error}"
-            checks = [Check(REACHABLE, False, name, clean(message), time.monotonic() - start)]
+            found = Looked([Check(REACHABLE, False, name, clean(message), time.monotonic() - start)])
         with lock:
             del missing[name]
             waiting.pop(name, None)
             done = len(nodes) - len(missing)
-        messages = [check.message for check in checks if check.message]
-        told = messages if not all(check.ok for check in checks) else ["ok", *messages]
+        messages = [check.message for check in found.checks if check.message]
+        told = ["ok", *messages] if found.ok else messages
         if messages or len(nodes) <= TOLD or done == len(nodes):
             progress.say(f"verify {name}: {'; '.join(told)} ({done} of {len(nodes)})")
-        return checks
+        return found
 
     def describe() -> str:
         with lock:
@@ -90,15 +101,15 @@ def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress)
     watch = watching(look.platform, waited_for, progress) if look.wait else nullcontext()
     # A thread each: a node that does not come up must not take the place of one that does.
     with progress.waiting(describe), watch, ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-        return [check for checks in pool.map(check, nodes) for check in checks]
+        return dict(zip(nodes, pool.map(check, nodes)))
 
 
-def _check_node(name: str, expected: Expected, connection: Connection, look: Look) -> list[Check]:
+def _check_node(name: str, expected: Expected, connection: Connection, look: Look) -> Looked:
     deadline = Deadline(look.timeout)
     start = time.monotonic()
 
-    def silent(message: str) -> list[Check]:
-        return [Check(REACHABLE, False, name, clean(message), time.monotonic() - start)]
+    def silent(message: str) -> Looked:
+        return Looked([Check(REACHABLE, False, name, clean(message), time.monotonic() - start)])
 
     while True:
         try:
@@ -126,73 +137,5 @@ def _check_node(name: str, expected: Expected, connection: Connection, look: Loo
         except ComposeError:
             facts["jobs"] = []  # only a part of the answer
     seconds = time.monotonic() - reached
-    return [Check(REACHABLE, True, name, seconds=reached - start), *judge(name, expected, facts, seconds)]
-
-
-def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[Check]:
-    """The results for one node.
-
-    :param facts: what the probe printed: ``identity``, ``state`` (missing: the node did not come up in time),
-        ``failed`` units, ``why`` and what they ``said`` last, ``closed`` ports; what it was ``unsealed`` for; and
-        ``jobs`` that systemd waits for.
-    """
-    identity = clean(" ".join(facts.get("identity", [])))
-    right = identity == expected.identity
-    message = "" if right else f"runs {identity or 'an unknown image'}, expected {expected.identity}"
-    checks = [Check("identity", right, name, message)]
-
-    state = clean(facts.get("state", ["starting"])[0])
-    failed = [unit for unit in facts.get("failed", []) if not matches(unit, expected.may_fail)]
-    excused = [unit for unit in facts.get("failed", []) if matches(unit, expected.may_fail)]
-    message = ""
-    if failed:
-        message = f"failed units: {', '.join(_explained(unit, facts) for unit in failed)}"
-    elif state in ("initializing", "starting") and "state" in facts:
-        message = "the system is still starting"
-    elif state == "starting":
-        jobs = "; ".join(" ".join(job.split()) for job in facts.get("jobs", [])) or "none"
-        message = f"the system did not come up in time; jobs: {clean(jobs)}"
-    elif state != "running" and not (state == "degraded" and excused):
-        message = f"the system is {state!r}, expected 'running'"
-    ok = not message
-    if ok and excused:
-        message = f"failed, as they may: {', '.join(_explained(unit, facts) for unit in excused)}"
-    checks.append(Check("units", ok, name, message, seconds))
-    if facts.get("unsealed"):
-        told = "; ".join(unsealed(facts["unsealed"]))
-        checks.append(Check("sealed", True, name, f"changed by hand until it boots again: {told}"))
-    if right and state != "starting":
-        for port in expected.ports:
-            is_open = str(port) not in facts.get("closed", [])
-            checks.append(Check(f"port {port}", is_open, name, "" if is_open else "accepts no connection"))
-        checks += follow_checks(name, expected.follow, facts)
-    return checks
-
-
-def unsealed(lines: t.Sequence[str]) -> list[str]:
-    """Why a node was changed though it was sealed: each reason once, by whom, when, and the actions."""
-    reasons: dict[str, list[str]] = {}
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            reasons.setdefault(f"{entry['reason']!r} by {entry['by']} at {entry['time']}", []).append(entry["action"])
-        except (KeyError, TypeError, ValueError):
-            reasons.setdefault("unknown", []).append(line)
-    return [clean(f"{reason} ({', '.join(dict.fromkeys(actions))})") for reason, actions in reasons.items()]
-
-
-def _explained(unit: str, facts: Facts) -> str:
-    """A failed unit with its reason and its last lines: ``a.service (exit-code, status 3: no such file)``."""
-
-    def about(key: str) -> list[str]:
-        lines = (line.partition(" ") for line in facts.get(key, []))
-        return [clean(rest).strip() for of, _space, rest in lines if of == unit and rest.strip()]
-
-    why = dict(line.partition("=")[::2] for line in about("why"))
-    reason = why.get("Result", "")
-    status = why.get("ExecMainStatus", "0")
-    if status not in ("", "0"):
-        reason = f"{reason}, status {status}"
-    words = " | ".join(about("said"))
-    told = ": ".join(part for part in (reason, words) if part)
-    return f"{clean(unit)} ({told})" if told else clean(unit)
+    reachable = Check(REACHABLE, True, name, seconds=reached - start, seen="SSH, by its own host key")
+    return Looked([reachable, *judge(name, expected, facts, seconds)], seconds_up(facts))

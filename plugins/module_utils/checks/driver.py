@@ -27,6 +27,7 @@ from types import FrameType
 from ..describe.names import label_of
 from ..errors import ComposeError
 from ..model.report import Check, CheckDetails
+from ..progress import listed
 from .deadline import Deadline
 from .script import METHODS, SCRIPT, compiled, variables
 from .wire import Fault, Script, Wire
@@ -64,6 +65,8 @@ class Calls:
     """
 
     def __init__(self, door: socket.socket) -> None:
+        #: Nodes that have answered.
+        self.answered: set[str] = set()
         self._door = door
         self._own = threading.local()
         self._all: weakref.WeakSet[Wire] = weakref.WeakSet()
@@ -82,6 +85,7 @@ class Calls:
         if "fault" in answer:
             fault = Fault(**answer["fault"])
             raise _exception(fault) or NodeError(fault)
+        self.answered.add(node)
         value = answer["value"]
         return tuple(value) if isinstance(value, list) else value
 
@@ -142,6 +146,7 @@ class _Run:
 
     def __init__(self, wire: Wire, calls: Calls, script: Script) -> None:
         self._wire = wire
+        self._calls = calls
         self._text = script.text
         self._deadline = Deadline(script.left, script.seconds)
         self._machines = Machines(Machine(name, role, calls) for name, role in script.nodes.items())
@@ -158,7 +163,10 @@ class _Run:
             failure = error
         seconds = time.monotonic() - start
         output.close()
-        self._tell(Check(SCRIPT, True, seconds=seconds) if failure is None else self._failed(failure, seconds))
+        asked = listed(sorted(self._calls.answered)) or "none"
+        seen = f"{len(self._text.splitlines())} lines; nodes that were asked: {asked}"
+        well = Check(SCRIPT, True, seconds=seconds, seen=seen)
+        self._tell(well if failure is None else self._failed(failure, seconds))
 
     def _say(self, text: str) -> None:
         self._wire.send({"kind": "say", "text": text})
@@ -207,7 +215,7 @@ class _Run:
             node = error.node if isinstance(error, ComposeError) else None
             self._tell(Check(f"{SCRIPT}: {name}", False, node, _message(error), time.monotonic() - start))
             raise
-        self._tell(Check(f"{SCRIPT}: {name}", True, seconds=time.monotonic() - start))
+        self._tell(Check(f"{SCRIPT}: {name}", True, seconds=time.monotonic() - start, seen="ran to its end"))
 
     # -- how it went ---------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def follow_checks(node: str, expected: Follows, facts: Facts) -> t.Iterator[Chec
         told = said.get(path)
         wrong = what_is_wrong(follow, told)
         revision = told.revision if told else ""
-        yield Check(f"{FOLLOW}{path}", not wrong, node, wrong or _well(follow, told), revision=revision)
+        yield Check(f"{FOLLOW}{path}", not wrong, node, wrong or _well(follow, told), revision=revision, seen=revision)
 
 
 def what_is_wrong(follow: Follow, told: Followed | None) -> str:

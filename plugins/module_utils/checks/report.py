@@ -124,6 +124,8 @@ class Report:
                 case = ET.SubElement(
                     suite, "testcase", classname=_xml(name), name=_xml(check.name), time=f"{check.seconds:.3f}"
                 )
+                if check.seen:
+                    ET.SubElement(case, "system-out").text = _xml(check.seen)
                 if not check.ok:
                     failure = ET.SubElement(case, "failure", message=_xml(check.message))
                     failure.text = _xml(str(check.details))
@@ -140,6 +142,7 @@ class Report:
             replace(
                 check,
                 message=mask(check.message),
+                seen=mask(check.seen),
                 details=check.details.masked(mask),
             )
             for check in self.checks

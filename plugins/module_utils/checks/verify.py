@@ -27,6 +27,7 @@ from .machine import Machine
 from .report import NodeReport, Report
 from .script import SCRIPT
 from .script_process import ScriptProcess
+from .settled import ask_others, look_again
 
 #: How many failed nodes the report shows journal and console of, and how many lines of each.
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50
@@ -54,6 +55,8 @@ class Verification:
     #: Nodes whose failure does not keep the test script from running: it is known already, and not of this run.
     ill: t.Collection[str] = ()
     test_script: str = ""
+    #: Seconds for which nodes have to be up, and well.
+    stable_for: float = 0.0
     #: Directory for the result files.
     results: str = ""
 
@@ -63,7 +66,7 @@ class Verification:
             name: Expected(
                 identity,
                 self.ports.get(name, ()),
-                self.deployment.node(name).address,
+                self.platform.port_address(self.deployment.node(name)),
                 (*self.deployment.may_fail, *self.may_fail.get(name, ())),
                 self.follow.get(name, {}),
             )
@@ -83,7 +86,7 @@ def verify(what: Verification, progress: Progress) -> Report:
         look = Look(what.platform, connections.to, boot_timeout)
         script = None
         with ScriptProcess(progress) if what.test_script.strip() else nullcontext() as process:
-            checks = check_nodes(what.expected(), look, progress)
+            checks = _check_batch(what, look, progress)
             if process is not None:
                 bad = list(
                     dict.fromkeys(str(check.node) for check in checks if not check.ok and check.node not in what.ill)
@@ -102,6 +105,17 @@ def verify(what: Verification, progress: Progress) -> Report:
         connections.close()
 
 
+def _check_batch(what: Verification, look: Look, progress: Progress) -> list[Check]:
+    """The built-in checks: of each node, then of the nodes among each other."""
+    nodes = what.expected()
+    found = look_again(nodes, check_nodes(nodes, look, progress), look, what.stable_for, progress)
+    # Neighbours in the ring in which they ask each other should be of different roles: firewalls know roles.
+    others = [node.name for node in what.deployment.nodes if node.name not in found]
+    order = sorted(found, key=lambda name: (what.deployment.node(name).index, name))
+    checks = ask_others(nodes, {name: found[name] for name in order}, others, look.connect)
+    return [check for name in found for check in checks[name]]
+
+
 def ill_nodes(what: Verification, progress: Progress, seconds: float = GLANCE) -> dict[str, NodeReport]:
     """Those nodes of a batch that do not pass the built-in checks as they are now, by name. Nothing is waited for.
 
@@ -110,7 +124,9 @@ def ill_nodes(what: Verification, progress: Progress, seconds: float = GLANCE) -
     connections = _Connections(what)
     try:
         look = Look(what.platform, connections.to, seconds, wait=False)
-        report = Report(what.deployment.name, list(what.identities), check_nodes(what.expected(), look, progress))
+        found = check_nodes(what.expected(), look, progress)
+        checks = [check for node in found.values() for check in node.checks]
+        report = Report(what.deployment.name, list(what.identities), checks)
     finally:
         connections.close()
     return {name: node for name, node in report.nodes.items() if not node.ok}

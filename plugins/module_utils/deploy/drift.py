@@ -9,9 +9,9 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 
-from ..checks.builtin import unsealed
 from ..checks.drift import files_and_units, user_changes
 from ..checks.follow import COMMIT, followed
+from ..checks.judge import unsealed
 from ..describe.units import matches
 from ..errors import ComposeError, InputError
 from ..images.listing import Listing, can_list, list_image

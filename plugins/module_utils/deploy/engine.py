@@ -216,7 +216,7 @@ class Engine:
         """
         from ..checks.verify import ill_nodes  # with paramiko, which the other steps need not wait for
 
-        found = ill_nodes(self._verification(running, meaning, "", "", ()), self.progress)
+        found = ill_nodes(self._verification(running, meaning), self.progress)
         return {name: report.message for name, report in found.items()}
 
     def check(
@@ -226,17 +226,22 @@ class Engine:
         test_script: str,
         name: str,
         ill: t.Collection[str] = (),
+        *,
+        settled: bool = True,
     ) -> Verified:
         """Built-in checks, then the test script.
 
         :param meant: node → identity that it has to run.
         :param name: of the directory for the results.
         :param ill: nodes whose failure does not keep the test script from running.
+        :param settled: nodes have to stay well for a while; not where they are verified later anyway.
         """
         from ..checks.verify import verify
 
         results = os.path.join(self.state, "results", name)
-        report = verify(self._verification(meant, meaning, test_script, results, ill), self.progress)
+        stable_for = self.deployment.stable_for if settled else 0
+        what = self._verification(meant, meaning, test_script, results, ill, stable_for)
+        report = verify(what, self.progress)
         if not report.ok:
             self.progress.say(f"{name}: more of journals and consoles is in {results}/results.json")
         nodes = {
@@ -263,9 +268,10 @@ class Engine:
         self,
         meant: t.Mapping[str, str],
         meaning: Meaning,
-        test_script: str,
-        results: str,
-        ill: t.Collection[str],
+        test_script: str = "",
+        results: str = "",
+        ill: t.Collection[str] = (),
+        stable_for: float = 0.0,
     ) -> Verification:
         from ..checks.verify import Verification
 
@@ -282,6 +288,7 @@ class Engine:
             follow={name: rules.follow for name, rules in expected.items()},
             ill=ill,
             test_script=test_script,
+            stable_for=stable_for,
             results=results,
         )
 
@@ -300,7 +307,7 @@ class Engine:
         """Checks waves by the built-in checks only: the test script is about the whole."""
 
         def check(images: t.Mapping[str, str], name: str) -> dict[str, NodeResult]:
-            verified = self.check(images, meaning, "", name)
+            verified = self.check(images, meaning, "", name, settled=False)
             return {node: result for node, result in verified.nodes.items() if not result.ok}
 
         def follow(images: t.Mapping[str, str]) -> dict[str, str]:

@@ -45,19 +45,23 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Fared:
             engine.progress.say(
                 f"destroy {name}: keeps its data volume {volume.name!r} ({volume.place}): the node was not named"
             )
+    last = there <= {*named, *gone}
     if pretend:
         going = [name for name in named if name in there or volumes.get(name)]
-        for name in (*going, *gone):
-            engine.progress.say(f"destroy {name}: would be removed")
+        shares = engine.platform.shares() if last else []
+        for what in (*going, *gone, *shares):
+            engine.progress.say(f"destroy {what}: would be removed")
         would = {name: NodeResult(changed=name in going) for name in batch}
-        return Fared(bool(going or gone), would, [])
+        return Fared(bool(going or gone or shares), would, [])
     outcomes: dict[str, NodeResult] = {}
     outcomes.update(engine.platform.remove(named, data=data, tell=engine.teller("destroy", named)))
     outcomes.update(engine.platform.remove(gone, data=False, tell=engine.teller("destroy", gone)))
     engine.addresses.forget(name for name in (*batch, *gone) if name not in outcomes or outcomes[name].ok)
     Service(engine.state, engine.deployment.hooks).enters(named)
-    if there <= {*named, *gone} and all(outcome.ok for outcome in outcomes.values()):
+    shared = False
+    if last and all(outcome.ok for outcome in outcomes.values()):
+        shared = bool(engine.platform.shares())
         engine.platform.teardown()
     require({name: outcome for name, outcome in outcomes.items() if name in gone})
     nodes = {**dict.fromkeys(batch, NodeResult()), **outcomes}
-    return Fared(any_changed(nodes), nodes, failed(nodes))
+    return Fared(any_changed(nodes) or shared, nodes, failed(nodes))

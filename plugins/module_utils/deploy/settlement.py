@@ -44,8 +44,8 @@ class Settlement:
     def result(self) -> Settled:
         """What the module returns: the last word on every node of the batch."""
         result = self._result()
-        if self.failures and not self.keep_failed:
-            self.engine.platform.run_failed()
+        if self.failures and not self.keep_failed and self.engine.platform.run_failed():
+            return replace(result, changed=True)
         return result
 
     def _result(self) -> Settled:

@@ -153,6 +153,7 @@ def parse(
         keep=values.at_least_one(data["keep"], f"{path}: keep"),
         boot_timeout=values.at_least_one(data["boot_timeout"], f"{path}: boot_timeout"),
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
+        stable_for=values.whole(data["stable_for"], f"{path}: stable_for"),
         at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
         composition_name=composition.name,
         adopt_data=parse_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),

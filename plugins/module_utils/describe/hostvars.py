@@ -33,6 +33,7 @@ _SHARED = (
     "keep",
     "boot_timeout",
     "verify_timeout",
+    "stable_for",
 )
 #: The same, left out where there is none.
 _IF_ANY = ("domain", "broken", "trust")

@@ -104,6 +104,8 @@ class Deployment:
     boot_timeout: int = 300
     #: Deadline, in seconds, for the whole verification.
     verify_timeout: int = 1800
+    #: Seconds for which nodes that came up have to stay well before they are verified.
+    stable_for: int = 15
     #: Names of groups of redundant nodes → how many may be down at a time.
     at_most: t.Mapping[str, Limit] = field(default_factory=dict)
     #: How many times nodes that do not come up are booted again, before they count as failed.

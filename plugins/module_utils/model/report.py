@@ -56,6 +56,8 @@ class Check:
     details: CheckDetails = field(default_factory=CheckDetails)
     #: Commit that a directory is at which follows a git repository; empty for all else.
     revision: str = ""
+    #: What was looked at, and what was there, if it did not fail.
+    seen: str = ""
 
     def __str__(self) -> str:
         return f"{self.node}: {self.words}" if self.node else self.words

@@ -18,6 +18,9 @@ PORT_GRACE = 30
 #: Failed units that are listed, and explained; last lines of each, and bytes of a line.
 LISTED, EXPLAINED, LINES, WIDTH = 200, 10, 3, 300
 
+#: Seconds for which it counts that a unit ended and was started again by systemd.
+RECENT = 600
+
 #: Where a node has a line for each task that changed it though it was sealed. Gone when it boots again.
 UNSEALED = "/run/compose/unsealed"
 #: The program of images with directories that follow a git repository.
@@ -26,43 +29,99 @@ FOLLOW = "/usr/lib/compose/follow"
 #: What is known of a node, by key: one fact per line, ``KEY VALUE``.
 Facts = t.Mapping[str, t.Sequence[str]]
 
+#: Where a node is asked for its ports whose address nobody knows.
+LOOPBACK = "127.0.0.1"
+
+# Of units whether they live, wait for another start, or failed; the others never end by themselves.
+_STATES = "failed,auto-restart,auto-restart-queued,running,exited"
+_PROPERTIES = "Id,ActiveState,SubState,NRestarts,InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic,Job"
+
 # The node itself waits until it is up. Guix has the Shepherd in place of systemd; that marks a service that failed to
-# start with "!". A thousand nodes may share a host: what is well starts no program but systemctl, once; systemd says
-# "running" only where no unit has failed.
+# start with "!". A thousand nodes may share a host: what is well starts no program but systemctl, once. All is well if
+# what it boots to is active, nothing has failed, and no job waits; else systemd itself is asked what state that is.
 _PROBE = r"""
+units() {
+  local line lines=0 unit= active= sub= restarts= since= now failures= jobs=
+  state= up= alive=0 again=()
+  read -r now _ </proc/uptime
+  now=${now%.*}
+  while IFS= read -r -n 1000 line && [ $((lines += 1)) -le 20000 ]; do
+    case $line in
+      Id=*) unit=${line#*=} ;;
+      ActiveState=*) active=${line#*=} ;;
+      SubState=*) sub=${line#*=} ;;
+      NRestarts=*) restarts=${line#*=} ;;
+      InactiveExitTimestampMonotonic=*) since=${line#*=} ;;
+      ActiveEnterTimestampMonotonic=*) if [ -z "$up" ]; then up=$((now - ${line#*=} / 1000000)); fi ;;
+      Job=?*) jobs=1 ;;
+      '')
+        since=$((now - ${since:-0} / 1000000))
+        case $active,$sub,$unit in
+          failed,*) failures=1 ;;
+          *,*getty@*|*,console-getty*) ;;  # they come again with each login
+          activating,auto-restart*) again+=("$unit ${restarts:-0} 0") ;;
+          *) if [ "${restarts:-0}" -gt 0 ] && [ $since -le {recent} ]; then again+=("$unit $restarts $since"); fi ;;
+        esac
+        if [ -z "$state" ]; then state=$active; else alive=$((alive + 1)); fi
+        unit= active= sub= restarts= since= ;;
+    esac
+  done < <(systemctl show --no-pager --property={properties} --state={states} default.target '*' 2>&1 && echo)
+  if [ "$state$jobs$failures" = active ]; then state=running; else state=; fi
+}
 if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})")
 elif [ -r {identity_file} ]; then IFS= read -r -n 1000 identity <{identity_file}
 else identity=$(head {identity_file} 2>&1); fi
 herd={system_link}/profile/bin/herd
 asked() { IFS= read -r -n 1000 state < <(systemctl is-system-running "$@" 2>&1); }
-if [ -x $herd ]; then state=running; else asked; fi
+if [ -x $herd ]; then state=running; else units; [ -n "$state" ] || asked; fi
 echo "identity $identity"
 # What runs something else is not waited for, but told about.
 wait={wait} grace={grace} ports={ports}
 if [ "$identity" != {identity} ]; then wait=0 grace=0 ports=; fi
 case $state in
-  initializing|starting) if [ $wait = 1 ]; then asked --wait; fi ;;
+  initializing|starting) if [ $wait = 1 ]; then asked --wait; wake=$state; units; state=${state:-$wake}; fi ;;
 esac
 about() { head -n "$2" | cut -b 1-{width} | while IFS= read -r line; do printf '%s\n' "$1 $unit $line"; done; }
 explained=0
-if [ -x $herd ] || [ "$state" != running ]; then while read -r unit _; do
-  echo "failed $unit"
+explain() {
   if [ $((explained += 1)) -le {explained} ]; then
     systemctl show --property=Result,ExecMainStatus "$unit" 2>/dev/null | about why 5
     journalctl --boot --no-pager --output=cat --lines={lines} "_SYSTEMD_UNIT=$unit" 2>&1 | about said {lines}
   fi
+}
+# Who listens on a port, at which addresses, as the kernel writes them.
+listeners() {
+  local file at state inode name
+  for file in /proc/net/tcp /proc/net/tcp6; do
+    while read -r _ at _ state _ _ _ _ _ inode _; do
+      [ "$state" = 0A ] && [ $((16#${at##*:})) = "$port" ] || continue
+      name=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" -print -quit 2>/dev/null)
+      read -r -n 100 name 2>/dev/null <"${name%/fd/*}/comm"
+      echo "listens $port ${at%:*} $name"
+    done <$file
+  done 2>/dev/null | head -n 10
+}
+if [ -x $herd ] || [ "$state" != running ]; then while read -r unit _; do
+  echo "failed $unit"
+  explain
   grace=0
 done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
   else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width}); fi
+for line in "${again[@]}"; do
+  unit=${line%% *}
+  echo "again $line"
+  explain
+done
 end=$((SECONDS + grace))
 for port in $ports; do
-  until for addr in {addresses}; do (exec 3<>"/dev/tcp/$addr/$port") 2>/dev/null && break; done; do
-    if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; break; fi
+  until (exec 3<>/dev/tcp/{address}/$port) 2>/dev/null; do
+    if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; listeners; break; fi
     sleep 0.1
   done
 done
 if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
 if [ -x {follow} ]; then {follow} report; fi
+if [ -n "$up" ]; then echo "up $up $alive"; fi
 echo "state $state"
 """
 
@@ -73,7 +132,7 @@ class Expected:
 
     identity: str
     ports: t.Sequence[int] = ()
-    #: The node's own address: where services listen that do not listen on the loopback interface.
+    #: By which its peers know the node: where its ports are asked for. Without one, the loopback interface.
     address: str | None = None
     #: Units, or patterns for them, whose failure is told but counts for nothing.
     may_fail: t.Sequence[str] = ()
@@ -99,7 +158,10 @@ def probe(expected: Expected, *, wait: bool) -> str:
         "lines": str(LINES),
         "width": str(WIDTH),
         "ports": shlex.quote(" ".join(map(str, expected.ports))),
-        "addresses": " ".join(filter(None, ("127.0.0.1", "::1", expected.address))),
+        "address": expected.address or LOOPBACK,
+        "recent": str(RECENT),
+        "states": _STATES,
+        "properties": _PROPERTIES,
     }
     script = _PROBE
     for key, value in values.items():

@@ -131,6 +131,10 @@ class Platform(ABC):
         """Node → the address that its machine has, where that is not for the deployment to say, and is known."""
         return {}
 
+    def port_address(self, node: Node) -> str | None:
+        """Where a node is asked for its ports; ``None`` where nobody knows an address that it is sure to have."""
+        return node.address
+
     @abstractmethod
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """``interfaces`` of the node document: how the node finds and configures its network interfaces.
@@ -163,8 +167,12 @@ class Platform(ABC):
         """
         return False
 
-    def run_failed(self) -> None:
-        """A run has failed, and has gone back as far as it could: what was acquired may be given back."""
+    def run_failed(self) -> bool:
+        """A run has failed, and has gone back as far as it could: what was acquired may be given back.
+
+        :returns: whether anything was.
+        """
+        return False
 
     @abstractmethod
     def stage(self, targets: t.Sequence[Target]) -> bool:
@@ -234,6 +242,10 @@ class Platform(ABC):
     @abstractmethod
     def prune(self, keep: t.Collection[str]) -> None:
         """Forget staged images whose identity is neither in ``keep`` nor used by any node."""
+
+    def shares(self) -> list[str]:
+        """What is there of no single node, in words: what :meth:`teardown` would drop or give back."""
+        return []
 
     def teardown(self) -> None:
         """After the last node was removed: drop what they shared (networks, staged images)."""

@@ -48,7 +48,7 @@ class Shell:
         pass
 
     def run(self, command, timeout):
-        return Output(0, f"identity {self.identity}\nstate running\n".encode(), b"")
+        return Output(0, f"identity {self.identity}\nup 3600 20\nstate running\n".encode(), b"")
 
     def close(self):
         pass

@@ -52,7 +52,7 @@ class Shell:
     def run(self, command, timeout):
         booted = self._booted()
         state = "degraded" if booted.startswith("bad") else "running"
-        return Output(0, f"identity {booted}\nstate {state}\n".encode(), b"")
+        return Output(0, f"identity {booted}\nup 3600 20\nstate {state}\n".encode(), b"")
 
     def _booted(self):
         """Identity of the image that the VM was started with."""

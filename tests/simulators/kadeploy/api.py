@@ -98,6 +98,7 @@ class Api:
             headers = {**_TEXT, "Allow": ",".join((*allowed, "HEAD"))}
             return Answer(405, b"Method Not Allowed\n", headers)
         try:
+            self.server.faults.query(request)
             return _found(self._dispatch(request, parts), request)
         except HttpError as error:
             headers = {"WWW-Authenticate": 'Basic realm="Kadeploy"'} if error.status == 401 else {}

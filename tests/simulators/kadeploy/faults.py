@@ -9,6 +9,7 @@ import time
 import typing as t
 from pathlib import Path
 
+from .errors import DATABASE, KadeployError
 from .nodesets import expand
 from .web import Answer, Request
 
@@ -67,15 +68,25 @@ class Faults:
             )
         )
 
-    def spoil(self, request: Request) -> Answer | None:
-        """What a fault answers to a call instead."""
-        fault = self._meet(
+    def _call(self, kinds: t.Collection[str], request: Request) -> Fault | None:
+        """A fault of a call that happens now."""
+        return self._meet(
             lambda fault: bool(
-                fault["kind"] in _CALLS
+                fault["kind"] in kinds
                 and fault.get("method", request.method) == request.method
                 and re.search(fault.get("path", ""), request.path)
             )
         )
+
+    def query(self, request: Request) -> None:
+        """What the database may refuse of a call."""
+        fault = self._call(("database",), request)
+        if fault is not None:
+            raise KadeployError(DATABASE, fault.get("error", "MySQL error #2006: MySQL server has gone away"))
+
+    def spoil(self, request: Request) -> Answer | None:
+        """What a fault answers to a call instead."""
+        fault = self._call(_CALLS, request)
         if fault is None:
             return None
         if fault["kind"] == "delay":

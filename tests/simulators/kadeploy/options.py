@@ -115,6 +115,8 @@ class Options:
     purge_seconds: float = 900
     #: Seconds after which a workflow that has ended is forgotten.
     autoclean_seconds: float = 360 * 60
+    #: Bytes of the files that workflows use at a time; 0: no end.
+    cache_bytes: int = 0
 
     @property
     def modern(self) -> bool:

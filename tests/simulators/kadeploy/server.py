@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from .automata import Job, Run
+from .cache import Cache
 from .clock import Cancelled, Clock
 from .database import Database
 from .descriptions import check
@@ -51,6 +52,7 @@ class Kadeploy:
         }
         self.workflows: dict[str, Workflow] = {}
         self.lock = threading.RLock()
+        self._cache = Cache(options.cache_bytes)
         self._grabbed: set[tuple[str, str, str]] = set()
         if self.database.fresh:
             self._first_start()
@@ -134,6 +136,8 @@ class Kadeploy:
         except Exception as error:
             workflow.fail(KadeployError(EXECUTE, repr(error)))
             raise
+        finally:
+            self._cache.free(workflow.wid)
         if workflow.body.get("hook"):
             self._tell(workflow)
 
@@ -219,12 +223,13 @@ class Kadeploy:
             wanted += [("postinstall", entry["archive"], anonymous) for entry in about.get("postinstalls", ())]
         for number, (tag, uri, always) in enumerate(entry for entry in wanted if entry[1]):
             key = (uri, str(about.get("name")), str(about.get("version")))
+            directory.mkdir(parents=True, exist_ok=True)
+            path = self.files.grab(uri, client, directory / f"{number}-{secrets.token_hex(2)}")
+            self._cache.take((uri, workflow.wid) if always else key, path.stat().st_size, workflow.wid)
             if always or key not in self._grabbed:
                 self._grabbed.add(key)
                 said = uri if not uri.startswith("local://") else uri.removeprefix("local://")
                 workflow.output.push(3, f"Grab the {tag} file {said}")
-            directory.mkdir(parents=True, exist_ok=True)
-            path = self.files.grab(uri, client, directory / f"{number}-{secrets.token_hex(2)}")
             if tag == "key":
                 try:
                     job.load.keys = path.read_text()

@@ -10,6 +10,7 @@ import yaml
 
 from ansible_collections.immutable.compose.plugins.inventory import composition
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import FORMATS as DEBIAN_FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.describe.names import is_host_name
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
@@ -18,6 +19,13 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.regist
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import REPOSITORY
+
+#: Who makes no image that boots from a partition, with a composition, and what it is told to make.
+UNINSTALLED = {
+    "guix": ("compositions/nfs-guix", {}),
+    "nixos": ("compositions/nfs-nixos", {}),
+    "nxc": ("tests/unit/builders/nxc_project", {"flavour": "of-the-project"}),
+}
 
 every_builder = pytest.mark.parametrize("builder", BUILDERS.values(), ids=BUILDERS)
 
@@ -53,6 +61,30 @@ def test_inventory_plugin_has_a_default_that_exists() -> None:
 
 def test_formats_are_those_that_platforms_ask_for() -> None:
     assert {format_ for platform in PLATFORMS.values() for format_ in platform.formats} <= set(FORMATS)
+
+
+def test_builders_make_an_image_that_boots_from_a_partition_or_refuse() -> None:
+    assert {*UNINSTALLED, "debian"} == set(BUILDERS) and "installed" in DEBIAN_FORMATS
+
+
+@pytest.mark.parametrize("name", UNINSTALLED)
+def test_what_is_not_made_is_refused_before_anything_is_evaluated(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kadeploy's machines would be reserved for an image that they cannot boot."""
+    path, options = UNINSTALLED[name]
+    instance = BUILDERS[name](str(REPOSITORY / "nix"), Progress(), options)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    what = (str(REPOSITORY / path), {}, ["server"], ["installed"])
+    for ask in (
+        lambda: instance.identify(*what),
+        lambda: instance.is_built(*what),
+        lambda: instance.build(*what, str(tmp_path / "roots")),
+        lambda: instance.check_reproducible(*what),
+    ):
+        with pytest.raises(InputError, match=f"the builder '{name}' makes no image in format installed: it has "):
+            ask()
+    assert list(tmp_path.iterdir()) == []
 
 
 @every_builder

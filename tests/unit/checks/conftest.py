@@ -121,6 +121,15 @@ def kept(server: Server) -> Iterator[Connection]:
 IDENTITY = "abc-demo-server-root"
 
 
+def block(unit: str, active: str, sub: str, since: float, restarts: int | None = None, job: str = "") -> str:
+    """What ``systemctl show`` tells of a unit. :param since: when it was started, by the monotonic clock."""
+    first = "" if restarts is None else f"NRestarts={restarts}\n"
+    return (
+        f"{first}Id={unit}\nActiveState={active}\nSubState={sub}\nInactiveExitTimestampMonotonic={since * 1e6:.0f}\n"
+        f"ActiveEnterTimestampMonotonic={since * 1e6:.0f}\nJob={job}\n"
+    )
+
+
 class Lab:
     """A deployment whose node ``oar-server`` is the SSH server; ``node1`` is played by the same server, an impostor."""
 
@@ -143,7 +152,11 @@ class Lab:
         self.server.program(
             "systemctl",
             f"""
+            echo "$*" >>{self.directory}/calls
             case "$*" in
+              show*default.target*) n=$(cat {self.directory}/shown 2>/dev/null || echo 1)
+                 echo $((n + 1)) >{self.directory}/shown
+                 cat {self.directory}/units-$n 2>/dev/null || cat {self.directory}/units ;;
               *--wait*) sleep 0.3; echo {states[-1]}; [ {states[-1]} = running ] ;;
               is-system-running) n=$(cat {self.directory}/asked 2>/dev/null || echo 1)
                  echo $((n + 1)) >{self.directory}/asked
@@ -155,6 +168,13 @@ class Lab:
             esac""",
         )
         (self.directory / "asked").unlink(missing_ok=True)
+        self.units(target="active" if states == ("running",) else "inactive")
+
+    def units(self, *units: str, up: float = 3600, file: str = "units", target: str = "active") -> None:
+        """What ``systemctl show`` tells of all of them, as systemd 252 does; a second file is what it tells later."""
+        now = time.clock_gettime(time.CLOCK_MONOTONIC)
+        parts = [block("default.target", target, "active", now - up), *units]
+        (self.directory / file).write_text("\n".join(parts))
 
     def run(
         self,
@@ -184,7 +204,7 @@ class Lab:
             composition="",
             builder="debian",
             platform="none",
-            nodes=tuple(Node(name, "server", address="127.0.0.2") for name in nodes),
+            nodes=tuple(Node(name, "server", address="127.0.0.1") for name in nodes),
             may_fail=("excused-*",),
             boot_timeout=boot_timeout,
             verify_timeout=verify_timeout,
@@ -202,6 +222,7 @@ class Lab:
             deployment=deployment,
             endpoint=reach,
             shell=lambda node: self.shell,
+            port_address=lambda node: node.address,
             console=lambda node, lines=50: f"console of {node.name}",
             lost=lambda nodes: {node.name: self.lost[node.name] for node in nodes if node.name in self.lost},
         )

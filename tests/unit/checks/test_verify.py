@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks import verify as verify_module
-from ansible_collections.immutable.compose.plugins.module_utils.checks.builtin import judge
+from ansible_collections.immutable.compose.plugins.module_utils.checks.judge import judge
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import probe
@@ -99,7 +99,7 @@ def test_failed_units(lab: Lab) -> None:
     assert failures(lab.run(ports=[port])) == [
         f"{NODE}: units: failed units: a.service (exit-code, status 3: _SYSTEMD_UNIT=a.service | no such directory), "
         "b.mount (timeout: _SYSTEMD_UNIT=b.mount | no such directory)",
-        f"{NODE}: port {port}: accepts no connection",
+        f"{NODE}: port {port}: 127.0.0.1:{port} accepts no connection: nothing listens on it",
     ]
     assert time.monotonic() - start < 100, "nothing is waited for once a unit failed"
 
@@ -148,7 +148,8 @@ def test_closed_port(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "PORT_GRACE", 1)
     port = _free_port()
     report = lab.run(ports=[lab.server.port, port])
-    assert failures(report) == [f"{NODE}: port {port}: accepts no connection"]
+    (message,) = failures(report)
+    assert message == f"{NODE}: port {port}: 127.0.0.1:{port} accepts no connection: nothing listens on it"
 
 
 def test_unreachable_node_says_the_last_error(lab: Lab) -> None:

@@ -30,6 +30,7 @@ DEFAULTS = {
     "keep": 3,
     "boot_timeout": 300,
     "verify_timeout": 1800,
+    "stable_for": 15,
 }
 
 
@@ -251,6 +252,7 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"adopt_data": "node"}, "adopt_data is 'node', expected a list of nodes"),
         ({"keep": 0}, "keep is 0, expected a whole number from 1 on"),
         ({"boot_timeout": -1}, "boot_timeout is -1"),
+        ({"stable_for": -1}, "stable_for is -1"),
         ({"may_fail": "backup.service"}, "may_fail is 'backup.service', expected a list of units"),
         ({"may_fail": ["a b"]}, "may_fail has 'a b', expected names of units such as backup.service or backup-*"),
         ({"hooks": {"drains": "a.yml"}}, "hooks: 'drains' is no hook; did you mean 'drain'?"),

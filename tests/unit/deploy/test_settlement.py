@@ -248,6 +248,27 @@ def test_a_problem_before_the_switch_touches_nothing(running: Site) -> None:
     assert settled.failed_nodes == ["web1", "web2", "web3"]
 
 
+@pytest.mark.parametrize("shared", [["job 7"], []])
+def test_a_run_that_gives_back_what_it_had_has_changed_something(rack: Site, shared: list[str]) -> None:
+    """No node was touched by it, but its machines are not reserved any more."""
+    from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
+
+    rack.transaction().plan(Wish(), hold=True)
+    rack.transaction().give_up("build: no network")
+    rack.shared = shared
+    settled = rack.transaction().settle()
+    assert len(settled.failed_nodes) == 3 and settled.changed is bool(shared)
+
+
+def test_to_give_back_what_no_node_has_is_a_change(rack: Site) -> None:
+    rack.shared = ["job 7"]
+    assert destroy(rack.engine("web1"), data=False, pretend=True).changed is True
+    assert "destroy job 7: would be removed" in rack.said() and rack.shared
+    done = destroy(rack.engine(), data=False)
+    assert done.changed and not any(node.changed for node in done.nodes.values()) and not rack.shared
+    assert not destroy(rack.engine(), data=False).changed
+
+
 def test_destroy_takes_what_was_named_and_nothing_of_others(running: Site) -> None:
     engine = running.engine("web1", "web3")
     engine.absent = ["web2"]

@@ -89,6 +89,7 @@ roles:
                 "compose_keep": 3,
                 "compose_boot_timeout": 300,
                 "compose_verify_timeout": 1800,
+                "compose_stable_for": 15,
             },
         },
         "machines_demo_1": {"hosts": ["node1", "node2", "server"]},

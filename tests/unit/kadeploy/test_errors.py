@@ -125,6 +125,42 @@ def test_the_job_ends_while_its_machines_are_deployed(ask: Ask) -> None:
     assert refused.value.code == 6
 
 
+def test_the_database_is_out_of_order(ask: Ask) -> None:
+    server, client = ask()
+    server.faults._write([{"kind": "database", "method": "POST", "path": "^/deployment", "times": 1}])
+    with pytest.raises(KadeployError, match="MySQL server has gone away.*the database of Kadeploy is") as refused:
+        identifier = client.deploy(Order(["sim-1"], OWN))
+        raise client.wait(identifier, ["sim-1"], 60).error or AssertionError("it was deployed")
+    assert refused.value.code == 20
+    assert list(outcome(client, "sim-1").ok) == ["sim-1"], "what has passed is in nobody's way"
+
+
+@pytest.mark.parametrize(
+    ("size", "code", "says", "means"),
+    [
+        (200, 21, "the file is too big for the cache", "larger than the whole cache"),
+        (60, 22, "Cache is full: impossible to cache the file", "wait for the end of other deployments"),
+    ],
+)
+def test_the_cache_has_no_room(ask: Ask, size: int, code: int, says: str, means: str) -> None:
+    """Another deployment has 60 of its 100 bytes."""
+    server, client = ask(pace=0.1, cache_bytes=100)
+    for name, length in (("first", 60), ("own", size)):
+        (server.files._root / f"srv/images/{name}.tgz").write_bytes(b"x" * length)
+    image = {**OWN["image"], "file": "server:///srv/images/first.tgz"}
+    first = client.deploy(Order(["sim-1"], {**OWN, "name": "first", "image": image}))
+    while (server.database.state("sim-1") or {"state": ""})["state"] != "deploying":
+        time.sleep(0.01)
+    own = Order(["sim-2"], {**OWN, "image": {**OWN["image"], "file": "server:///srv/images/own.tgz"}})
+    refused = client.deploy(own)
+    error = client.wait(refused, ["sim-2"], 60).error
+    client.forget(refused)
+    assert error is not None and error.code == code and says in error.text and means in error.message
+    assert list(client.wait(first, ["sim-1"], 60).ok) == ["sim-1"], "the other one has its file"
+    if code == 22:
+        assert list(client.wait(client.deploy(own), ["sim-2"], 60).ok) == ["sim-2"], "there is room again"
+
+
 def test_an_operation_that_nobody_knows(ask: Ask) -> None:
     _server, client = ask()
     client.forget("D-00000000-0000-0000-0000-000000000000")  # it is forgotten already

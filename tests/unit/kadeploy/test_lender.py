@@ -73,7 +73,10 @@ def test_reserved_once_and_given_back_at_the_end(site: Site) -> None:
     found = again.addresses(site.deployment.nodes)
     assert found == {name: f"192.0.2.{machine[-1]}" for name, machine in again._bound.items()} and len(found) == 2
     refuse(again.check([replace(node, address=found[node.name]) for node in site.deployment.nodes]))
+    (job,) = again.shares()
+    assert "compose-lab" in job
     again.teardown()
+    assert again.shares() == []
     again.teardown()
     assert site.running() == [] and not list(Path(site.deployment.state).glob("*"))
 
@@ -99,8 +102,8 @@ def test_a_job_that_is_over_is_reserved_anew(site: Site) -> None:
 def test_after_a_run_that_failed(site: Site, on_failure: str, left: list[str]) -> None:
     chosen = site.platform(on_failure=on_failure)
     chosen.acquire()
-    chosen.run_failed()
-    assert site.running() == left
+    assert chosen.run_failed() is (left == [])
+    assert site.running() == left and chosen.run_failed() is False
 
 
 def test_what_was_verified_once_keeps_its_machines(site: Site) -> None:
@@ -111,7 +114,7 @@ def test_what_was_verified_once_keeps_its_machines(site: Site) -> None:
         Boot("kadeploy", Image("web", "debian", "v1", "amd64", {}), document(site.deployment.nodes[0]), "a-b", {})
     )
     ledger.commit()
-    chosen.run_failed()
+    assert chosen.run_failed() is False
     assert site.running() == ["compose-lab"]
 
 

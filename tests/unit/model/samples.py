@@ -89,6 +89,7 @@ DEPLOYMENT = Deployment(
     keep=5,
     boot_timeout=60,
     verify_timeout=90,
+    stable_for=5,
     at_most={"db": Limit(("db1", "db2"), 1)},
     may_fail=("b.service",),
     hooks=Hooks("/h/drain.yml", "/h/undrain.yml", "/h/back.yml", "/h/end.yml"),

@@ -124,7 +124,7 @@ class Talker(Shell):
             time.sleep(60)
         failed = f"failed x.service\\nsaid x.service the password is {self.said}\\n" if self.said else ""
         state = "degraded" if failed else "running"
-        return Output(0, f"identity {self.identity}\\n{failed}state {state}\\n".encode(), b"")
+        return Output(0, f"identity {self.identity}\\nup 3600 20\\n{failed}state {state}\\n".encode(), b"")
 """
 
 #: What runs commands "elsewhere": the last argument of ssh is the command. With a terminal, lines end as there, and

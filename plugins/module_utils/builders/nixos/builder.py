@@ -136,6 +136,13 @@ class Nixos(Builder):
     ) -> tuple[Source, dict[str, str]]:
         """Arguments for what needs the whole configuration of roles."""
         source = find_source(path, self.option("source"))
+        known = frozenset().union(*TOGETHER)
+        lacking = [format_ for format_ in formats if format_ not in known]
+        if lacking:
+            raise InputError(
+                f"the builder 'nixos' makes no image in format {', '.join(lacking)}: it has "
+                f"{', '.join(sorted(known))}; use a platform that takes one of these"
+            )
         if not any(set(formats) <= together for together in TOGETHER):
             groups = "; ".join(", ".join(sorted(together)) for together in TOGETHER)
             raise InputError(

@@ -35,7 +35,7 @@ from ..failures import nix_failure, with_failure
 from ..nix.log import BuildLog
 from ..nix.nix import BUILD_TIMEOUT, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
-from .flavours import flavour_for
+from .flavours import check_formats, flavour_for
 from .info import Built, ComposeInfo, read_compose_info
 from .project import Project, container_ports
 from .setup import Setup
@@ -264,6 +264,7 @@ class Nxc(Builder):
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> t.Iterator[tuple[Project, str, ComposeInfo, Setup]]:
         project = Project.find(path)
+        check_formats(formats)
         known = self._known(project, parameters)
         setup = self._setup(project, parameters)
         flavour = self._flavour(project, setup, formats)

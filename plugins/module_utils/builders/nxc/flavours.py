@@ -24,6 +24,19 @@ FLAVOURS: t.Mapping[str, frozenset[str]] = {
 DEFAULTS = {"kexec": "g5k-ramdisk", "kernel": "vm", "oci": "docker", "tar": "g5k-image", "root": "nspawn"}
 
 
+def check_formats(formats: t.Sequence[str]) -> None:
+    """Before anything is evaluated; what a flavour of the project's own makes is known once it is built.
+
+    :raises InputError: no flavour makes any of these.
+    """
+    known = {*DEFAULTS}.union(*FLAVOURS.values())
+    if formats and not known.intersection(formats):
+        raise InputError(
+            f"the builder 'nxc' makes no image in format {', '.join(formats)}: it has {', '.join(sorted(known))}; "
+            "use a platform that takes one of these"
+        )
+
+
 def flavour_for(formats: t.Sequence[str], asked: str, default: str) -> str:
     """The flavour that is asked for, else one that suits the formats, else the project's own default.
 

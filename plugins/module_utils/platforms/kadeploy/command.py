@@ -247,7 +247,9 @@ def _outcome(identifier: str, asked: t.Sequence[str], there: t.Mapping[str, str]
 
 def _refusal(what: str, done: Completed) -> KadeployError:
     """What the command said, with Kadeploy's number of it."""
-    number = re.search(r"error #(\d+)", done.stderr, re.IGNORECASE)
+    # Others have numbers of their errors, too, such as MySQL.
+    kinds = (r"Kadeploy (?:\w+ )?error:? #(\d+)", r"error #(\d+)")
+    number = next(filter(None, (re.search(kind, done.stderr, re.IGNORECASE) for kind in kinds)), None)
     text = re.sub(r"\n?\[Kadeploy Error #\d+\]", "", done.stderr.strip())
     return KadeployError(what, int(number[1]) if number else 0, text or f"exit code {done.returncode}")
 

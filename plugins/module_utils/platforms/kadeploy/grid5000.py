@@ -31,6 +31,9 @@ _NUMBERS = (
     ("sufficient rights", 6),
     ("Invalid environment specification", 7),
     ("All the nodes have been discarded", 14),
+    ("Database issue", 20),
+    ("Something went wrong with the cache system", 21),
+    ("The cache is full", 22),
 )
 
 _T = t.TypeVar("_T")

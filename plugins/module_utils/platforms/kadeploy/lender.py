@@ -130,11 +130,16 @@ class Lender:
             codec.write(self._path, lent)
         return outcome.changed
 
-    def release(self) -> None:
-        """There is no such job any more. :raises ComposeError: says what still runs."""
-        Desk(self._site, self._progress).release(self.wanted.name)
+    def lent(self) -> list[Job]:
+        """The jobs that :meth:`release` would end."""
+        return self._site.named(self.wanted.name)
+
+    def release(self) -> bool:
+        """There is no such job any more; whether there was. :raises ComposeError: says what still runs."""
+        outcome = Desk(self._site, self._progress).release(self.wanted.name)
         with suppress(FileNotFoundError):
             os.unlink(self._path)
+        return outcome.changed
 
 
 def require_none(state: str) -> None:

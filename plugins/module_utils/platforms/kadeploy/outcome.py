@@ -22,8 +22,9 @@ _MEANINGS: t.Mapping[int, str] = {
     6: "this user has no right to deploy on all of these nodes: the job has not begun, is over, or not of type deploy",
     7: "Kadeploy does not accept the description of the environment",
     14: "all nodes are busy with another operation: wait for its end",
-    20: "the database of Kadeploy is out of order",
-    22: "the cache of Kadeploy is full",
+    20: "the database of Kadeploy is out of order: run again, or ask the administrators of the site",
+    21: "the cache of Kadeploy does not take this file: it may be larger than the whole cache",
+    22: "the cache of Kadeploy is full of files that are in use: wait for the end of other deployments",
 }
 
 #: Why a node failed, as Kadeploy says it: ``MACROSTEP-microstep: reason``, of 3.3 as of 3.9.

@@ -210,11 +210,12 @@ class Kadeploy(ForgetfulPlatform):
         refuse([*self._unknown(placed), *machines.homeless(placed, self._bound)])
         return done
 
-    def run_failed(self) -> None:
+    def run_failed(self) -> bool:
         if not self._lender or self._lender.wanted.on_failure != "release":
-            return
-        if not any(Ledger(self.state, name).readable()[1] for name in Ledger.names(self.state)):
-            self._lender.release()
+            return False
+        if any(Ledger(self.state, name).readable()[1] for name in Ledger.names(self.state)):
+            return False
+        return self._lender.release()
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -314,6 +315,11 @@ class Kadeploy(ForgetfulPlatform):
         outcomes = super().remove(names, data=data, tell=tell)
         self._claims.drop([name for name, outcome in outcomes.items() if outcome.ok])
         return outcomes
+
+    def shares(self) -> list[str]:
+        files = self._store.names() if self._access.directory else []
+        jobs = self._lender.lent() if self._lender else []
+        return [*map(str, jobs), *(f"file {name} of {self._access.directory}" for name in files)]
 
     def teardown(self) -> None:
         self._claims.drop(list(self._claims.machines()))  # what was only staged

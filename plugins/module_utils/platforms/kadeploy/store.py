@@ -87,6 +87,10 @@ class Store:
         identities = {entry: entry.lstrip(".").split(".tar")[0].rpartition(".")[0] for entry in images}
         self._shelf.drop([entry for entry, identity in identities.items() if identity not in keep])
 
+    def names(self) -> list[str]:
+        """All files that are there."""
+        return self._shelf.names()
+
     def remove(self) -> None:
         """Forget all."""
         self._shelf.remove()

@@ -387,6 +387,12 @@ class Kexec(ForgetfulPlatform):
         for export in self._exports():
             export.prune(used)
 
+    def shares(self) -> list[str]:
+        answers = [(name, self._answers.get(name)) for name in self._nodes]
+        staged = [f"{name}: image in the memory of its machine" for name, each in answers if each and each.staged]
+        files = [f"file {name} of {export.directory}" for export in self._exports() for name in export.shelf.names()]
+        return [*staged, *files]
+
     def teardown(self) -> None:
         """What was staged, and never started, takes memory of machines that answer."""
 

@@ -52,6 +52,10 @@ class Namespace:
         except FileNotFoundError:
             return False
 
+    def there(self) -> list[str]:
+        """The namespace in words, if it is there."""
+        return [f"network namespace {self.name}"] if os.path.exists(self.path) else []
+
     def create(self, network: str) -> None:
         """Namespace and bridge with the gateway's address; what exists already stays."""
         with self._lock:

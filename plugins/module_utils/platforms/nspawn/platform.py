@@ -69,6 +69,10 @@ class Nspawn(ProcessPlatform):
     def prune(self, keep: t.Collection[str]) -> None:
         self.roots.drop({*keep, *self.used()})
 
+    def shares(self) -> list[str]:
+        roots = [f"root file system {identity}" for identity in self.roots.names()]
+        return [*roots, *self.namespace.there()]
+
     def teardown(self) -> None:
         super().teardown()
         self.roots.drop(set())

@@ -82,6 +82,11 @@ class Roots:
             raise
         os.rename(temporary, self.path(image.identity))
 
+    def names(self) -> list[str]:
+        """Identities of all roots that are there."""
+        entries = os.listdir(self.directory) if os.path.isdir(self.directory) else []
+        return sorted(entry for entry in entries if not entry.startswith("."))
+
     def drop(self, keep: set[str]) -> None:
         """Forget all roots but those to keep, and what killed runs left."""
         if not os.path.isdir(self.directory):

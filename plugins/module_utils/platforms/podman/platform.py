@@ -138,11 +138,16 @@ class Podman(LocalPlatform):
         self._drop_images({self.reference(identity) for identity in {*keep, *self.used()}})
 
     def _drop_images(self, keep: set[str]) -> None:
+        for reference in self._images():
+            if reference not in keep:
+                self._podman("rmi", reference)
+
+    def _images(self) -> list[str]:
+        """References of the images of this deployment."""
         repository = self.reference("").rstrip(":")
-        for image in self._listed("images", "--filter", f"reference={repository}"):
-            for reference in image.get("Names") or []:
-                if reference.startswith(f"{repository}:") and reference not in keep:
-                    self._podman("rmi", reference)
+        images = self._listed("images", "--filter", f"reference={repository}")
+        names = [reference for image in images for reference in image.get("Names") or []]
+        return [reference for reference in names if reference.startswith(f"{repository}:")]
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -215,6 +220,10 @@ class Podman(LocalPlatform):
                     raise
                 time.sleep(patience)
         self.namespace.detach(name)
+
+    def shares(self) -> list[str]:
+        containers = [f"container {container['Labels'][NODE]}" for container in self._containers()]
+        return [*containers, *(f"image {reference}" for reference in self._images()), *self.namespace.there()]
 
     def teardown(self) -> None:
         super().teardown()

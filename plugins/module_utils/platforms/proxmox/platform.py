@@ -77,6 +77,9 @@ class Proxmox(Platform):
         gateway = self.option(node, "gateway")
         return (Interface(match, f"{node.address}/{length}", gateway or None),)
 
+    def port_address(self, node: Node) -> str | None:
+        return node.address if self.option(node, "address") == "given" else None
+
     def endpoint(self, node: Node) -> Endpoint:
         if self.option(node, "address") == "given":
             return Endpoint(str(node.address))
@@ -383,6 +386,10 @@ class Proxmox(Platform):
     def _prune_shared(self, keep: t.Collection[str]) -> list[str]:
         """Remove templates and uploads; what has to be tried again, in words."""
         return self.service.templates.prune(keep, self.progress) + self.service.uploads.prune(keep)
+
+    def shares(self) -> list[str]:
+        templates = [f"VM {found.vmid}, which is no node" for found in self.service.templates.found()]
+        return [*templates, *(f"file {name} of {node}" for node, name in self.service.uploads.found())]
 
     def teardown(self) -> None:
         left = self._prune_shared(())

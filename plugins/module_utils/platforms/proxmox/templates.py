@@ -126,9 +126,8 @@ class Templates:
         """
         left = []
         kept = {image_tag(identity) for identity in keep}
-        ours = self.cluster.tagged(deployment_tag(self.deployment))
-        for found in sorted(ours, key=lambda vm: vm.template):  # first what may be a clone of a template
-            if _is_of_no_node(found, self.deployment) and not (found.template and found.tags & kept):
+        for found in sorted(self.found(), key=lambda vm: vm.template):  # first what may be a clone of a template
+            if not (found.template and found.tags & kept):
                 try:
                     vm = self._at(found.vmid)
                     config = _mended(vm)
@@ -142,9 +141,13 @@ class Templates:
                     left.append(f"VM {found.vmid}, which is no node, stays: {error.message}")
         return left
 
-    def _tagged(self, identity: str) -> list[Resource]:
+    def found(self) -> list[Resource]:
+        """The templates of all images, and what was to become one."""
         ours = self.cluster.tagged(deployment_tag(self.deployment))
-        return [vm for vm in ours if image_tag(identity) in vm.tags and _is_of_no_node(vm, self.deployment)]
+        return [vm for vm in ours if _is_of_no_node(vm, self.deployment)]
+
+    def _tagged(self, identity: str) -> list[Resource]:
+        return [vm for vm in self.found() if image_tag(identity) in vm.tags]
 
     def _at(self, vmid: int) -> Vm:
         return Vm(self.cluster, vmid, self.patience)

@@ -106,15 +106,19 @@ class Uploads:
         """
         left = []
         kept = {image_file(self.deployment, identity) for identity in keep}
-        nodes = [node for node in self.cluster.nodes() if self.storage.on(node)]
-        for node in nodes[:1] if self.storage.shared else nodes:
-            for name in self._listed(node):
-                if name.startswith(prefix(self.deployment)) and name not in kept:
-                    try:
-                        self.remove(node, f"{self.storage.name}:import/{name}")
-                    except (Refusal, LostAnswer) as error:
-                        left.append(f"{name} stays on {self.storage.name} of {node}: {error.message}")
+        for node, name in self.found():
+            if name not in kept:
+                try:
+                    self.remove(node, f"{self.storage.name}:import/{name}")
+                except (Refusal, LostAnswer) as error:
+                    left.append(f"{name} stays on {self.storage.name} of {node}: {error.message}")
         return left
+
+    def found(self) -> list[tuple[str, str]]:
+        """Host and name of each of this deployment's files."""
+        nodes = [node for node in self.cluster.nodes() if self.storage.on(node)]
+        listed = [(node, name) for node in (nodes[:1] if self.storage.shared else nodes) for name in self._listed(node)]
+        return [(node, name) for node, name in listed if name.startswith(prefix(self.deployment))]
 
     def _listed(self, node: str) -> dict[str, int]:
         """Name of a file → bytes."""
