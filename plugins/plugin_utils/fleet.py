@@ -14,7 +14,6 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.describe.hostvars import from_hostvars
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
@@ -164,12 +163,10 @@ class FleetAction(ActionBase):
             here = set(known.hosts)
             absent = [member for member in members if member not in here]
             args = self._arguments(known.hosts, batch, members, absent, task_vars)
-            run = Run.of_process(os.getppid())
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
                 deployment,
                 batch,
                 args,
-                run=run,
                 absent=absent,
                 beside=self._beside,
                 problem=memory.given_up,

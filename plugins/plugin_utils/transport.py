@@ -79,6 +79,7 @@ class Transport:
         self._task_vars = task_vars
         connection = action._connection
         self._local = connection.transport == "local"
+        self._run = Run.of_worker()
         #: The module shares files and memory with this process.
         self._near = self._local and connection.become is None and hasattr(os, "memfd_create")
 
@@ -88,7 +89,6 @@ class Transport:
         batch: t.Sequence[str],
         args: Unchecked,
         *,
-        run: Run,
         absent: t.Sequence[str] = (),
         beside: t.Sequence[Beside] = (),
         problem: str = "",
@@ -109,7 +109,7 @@ class Transport:
             deployment,
             tuple(batch),
             Place(str(NIX)),
-            run,
+            self._run,
             tuple(absent),
             tuple(beside),
             problem,
@@ -223,7 +223,8 @@ class Transport:
         worker.start()
         follower = Follower(_Here(progress) if self._near else _There(self._action, progress), self._whose)
         try:
-            while worker.is_alive() and not follower.ended:
+            # A module elsewhere takes the run for dead when nobody looks any more: nobody must, once it is.
+            while worker.is_alive() and not follower.ended and self._run.alive is not False:
                 worker.join(POLL if self._near else REMOTE_PAUSE)
                 follower.show()
             worker.join()

@@ -164,8 +164,11 @@ class Lab:
         print(output)
         return Run(process.returncode, output, time.monotonic() - start)
 
-    def kill_when(self, says: str, playbook: str = "deploy", *args: str) -> None:
-        """Run a playbook and kill it and all its children with SIGKILL as soon as it says ``says``."""
+    def kill_when(self, says: str, playbook: str = "deploy", *args: str, alone: bool = False) -> None:
+        """Run a playbook and kill it and all its children with SIGKILL as soon as it says ``says``.
+
+        :param alone: its children live on, as they would on another host.
+        """
         process = self.start(playbook, *args)
         assert process.stdout is not None
         seen = []
@@ -175,7 +178,7 @@ class Lab:
                 break
         else:
             raise AssertionError(f"never said {says!r}:\n{''.join(seen)}")
-        for pid in [process.pid, *descendants(process.pid)]:
+        for pid in [process.pid, *([] if alone else descendants(process.pid))]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

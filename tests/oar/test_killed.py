@@ -24,6 +24,8 @@ DEPLOY = (
     "TASK [immutable.compose.deploy : Verify]",
     "TASK [immutable.compose.deploy : Settle]",
 )
+#: The same of a destroy, of which each goes further than the one before.
+DESTROY = ("TASK [Destroy]", "destroy backend", "is released")
 NODES = ("backend1", "backend2", "backend3")
 
 
@@ -84,3 +86,18 @@ def test_killed_in_every_step(lab: Lab, metal: Metal) -> None:
     assert len(set(lab.images().values())) == 1 and lab.release() == 1
     before = lab.boots()
     assert lab.play("deploy").changed == 0 and lab.boots() == before
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["with all its processes", "alone"])
+def test_a_destroy_that_is_killed_is_finished_by_the_next(lab: Lab, metal: Metal, alone: bool) -> None:
+    """What its controller leaves at work holds nobody up: a module ends with its run, and the next waits for that."""
+    before = reservations(lab)
+    lab.play("deploy")
+    assert len(metal.running()) == 3
+    for says in DESTROY:
+        lab.kill_when(says, "destroy", alone=alone)
+    done = lab.play("destroy")
+    assert jobs() == {} and metal.running() == set() and reservations(lab) == before + 1, done.output
+    assert not (lab.state / "machines.json").exists() and not (lab.state / "reservation.json").exists()
+    assert list((metal.state / "served").iterdir()) == []
+    assert lab.play("destroy").changed == 0

@@ -98,7 +98,11 @@ class Lease:
         Gives signs of life, and ends this process when the run has ended: nobody waits for it.
 
         :param ends: whether to give the deployment free afterwards.
+        :raises ComposeError: the run has ended already.
         """
+        if self.run.alive is False:
+            self.end()
+            raise ComposeError(f"the run that asked for this has ended ({self.run.who}); nothing was changed")
         stop = threading.Event()
 
         def beat() -> None:

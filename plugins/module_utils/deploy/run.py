@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import getpass
+import multiprocessing
 import os
 import socket
 import time
@@ -30,6 +31,16 @@ class Run:
     schema: t.Literal["immutable.compose/lease/1"] = "immutable.compose/lease/1"
 
     @classmethod
+    def of_worker(cls) -> Run:
+        """The run that this process, which Ansible has forked for a task, belongs to, even if that has ended since.
+
+        Whoever is left of a run that was killed has another parent, which lives as long as its host.
+        """
+        parent = multiprocessing.parent_process()
+        pid = parent.pid if parent else None
+        return cls.of_process(pid if pid is not None else os.getpid())
+
+    @classmethod
     def of_process(cls, pid: int) -> Run:
         """The run whose main process that is, on this host."""
         try:
@@ -43,7 +54,7 @@ class Run:
     @property
     def alive(self) -> bool | None:
         """Whether the process exists; ``None`` where that cannot be seen from here."""
-        if self.host != _host():
+        if self.host != _host() or not os.path.exists("/proc/self"):  # no Linux: a controller only
             return None
         return _started(self.pid) == self.started
 

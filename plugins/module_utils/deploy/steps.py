@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..model.step import StepResult
 from .audit import audit
-from .drift import drift
+from .drift import drift, verify_and_drift
 from .engine import Engine
 from .nxc_export import export
 from .removal import destroy
@@ -109,6 +109,8 @@ STEPS: t.Mapping[str, Step] = {
         lambda engine, call: (
             Transaction(engine).verify()
             if call.planned
+            else verify_and_drift(engine, call.params["release"], call.params["drift_ignore"])
+            if call.params["drift"]
             else engine.verify(call.params["release"], call.params["script"])
         ),
         lambda call: Claim.GO_ON if call.planned else Claim.NONE,

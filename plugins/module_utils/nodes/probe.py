@@ -101,23 +101,25 @@ listeners() {
     done <$file
   done 2>/dev/null | head -n 10
 }
+if [ "$state" != running ]; then grace=0; fi
+end=$((SECONDS + grace)) closed=
+for port in $ports; do
+  until (exec 3<>/dev/tcp/{address}/$port) 2>/dev/null; do
+    if [ "$SECONDS" -ge "$end" ]; then closed=1; echo "closed $port"; listeners; break; fi
+    sleep 0.1
+  done
+done
+# While that was waited for, units may have failed.
+if [ -n "$closed" ] && [ "$state" = running ] && [ ! -x $herd ]; then units; [ -n "$state" ] || asked; fi
 if [ -x $herd ] || [ "$state" != running ]; then while read -r unit _; do
   echo "failed $unit"
   explain
-  grace=0
 done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
   else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width}); fi
 for line in "${again[@]}"; do
   unit=${line%% *}
   echo "again $line"
   explain
-done
-end=$((SECONDS + grace))
-for port in $ports; do
-  until (exec 3<>/dev/tcp/{address}/$port) 2>/dev/null; do
-    if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; listeners; break; fi
-    sleep 0.1
-  done
 done
 if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
 if [ -x {follow} ]; then {follow} report; fi

@@ -153,3 +153,39 @@ def test_a_step_ends_with_its_run(tmp_path: Path, process: Process) -> None:
         assert step.wait(timeout=20) == 1
     with lease(tmp_path, MINE).taken():
         pass
+
+
+ORPHAN = """
+import multiprocessing, os, time
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
+
+def work():
+    parent = os.getppid()
+    print(Run.of_worker().pid, flush=True)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    run = Run.of_worker()
+    print(run.pid, run.alive, flush=True)
+
+multiprocessing.get_context("fork").Process(target=work).start()
+"""
+
+
+def test_who_is_left_of_a_run_that_was_killed_is_still_of_that_run() -> None:
+    """Its parent is another process then: what it claimed for that would be nobody's to end."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stdout is not None and run.stdout.readline() == f"{run.pid}\n"
+        run.kill()
+        run.wait()
+        assert run.stdout.readline() == f"{run.pid} False\n"
+
+
+def test_a_step_whose_run_has_ended_before_it_changes_nothing(tmp_path: Path, process: Process) -> None:
+    run = Run.of_process(process.pid)
+    process.kill()
+    process.wait()
+    for of in (run, Run.of_process(process.pid)):  # known of before it ended, or not
+        with pytest.raises(ComposeError, match="has ended .*; nothing was changed"), lease(tmp_path, of).taken():
+            raise AssertionError("it acts")
+        assert not (tmp_path / "lease.json").exists()
