@@ -58,6 +58,8 @@ class Step:
     claim: t.Callable[[Call], Claim]
     #: It knows what it would do, and is run in check mode.
     predicts: bool = False
+    #: What it acts on ends, whatever half-made thing it finds.
+    forgets: bool = False
 
 
 def _always(claim: Claim) -> t.Callable[[Call], Claim]:
@@ -81,6 +83,7 @@ STEPS: t.Mapping[str, Step] = {
         lambda engine, call: destroy(engine, data=call.params["data"], pretend=call.check_mode),
         _always(Claim.STEP),
         predicts=True,
+        forgets=True,
     ),
     "plan": Step(
         lambda engine, call: Transaction(engine).plan(

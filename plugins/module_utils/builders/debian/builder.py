@@ -34,6 +34,7 @@ from ..nix.log import BuildLog
 from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
 from .apt import configured_mirrors
+from .claims import require_claims
 from .failures import explain_failure, failed_without_a_word
 from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
 
@@ -255,6 +256,8 @@ class Debian(Builder):
         self._check_space(evaluated, lock, len(packages), roles)
         if packages:
             self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
+        debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
+        require_claims(lock, self._nix.outputs(debs), lock_path(evaluated.path))
         log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
         self._nix.realise(derivations, log, log.describe)
 
