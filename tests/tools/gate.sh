@@ -108,7 +108,7 @@ static() {
 
 # What is long and about one thing has a command of its own, and is not part of the gate:
 # - that nothing is touched that was not meant, on real nodes
-damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,damaged,killed,way_out,waiting,releases,drift,hooks}.py)
+damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,damaged,killed,way_out,waiting,releases,settled,drift,hooks}.py)
 # - what is built: by each builder, in each format, and what it is made of
 images=(tests/e2e/test_{audit,build,disk,nixos,nxc,nxc_boot}.py tests/unit/builders/test_nxc.py)
 # - what one platform does that others do not
