@@ -158,9 +158,10 @@ options:
     default: refuse
   trust:
     description:
-      - Whether the composition may read all files that the user who deploys may, read variables of the environment, and
-        fetch, when it is evaluated; which every reading of the inventory does. Without this word, compositions of the
-        builder V(debian) have their own directory only.
+      - Whether the composition may read all files that the user who deploys may, read variables of the environment,
+        fetch, and run programs, when it is evaluated; which every reading of the inventory does. Without this word,
+        it has its own directory only, and one that needs more is refused. C(composition.scm) of the builder V(guix)
+        always does, flakes mostly.
     type: bool
     default: false
   adopt_data:

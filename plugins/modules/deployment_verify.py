@@ -32,6 +32,15 @@ options:
   script:
     description: A test script, to run instead of that of O(release). Its results are C(results/script) then.
     type: str
+  drift:
+    description:
+      - As one more check, hold the files, units and accounts of each node against the image of O(release), as
+        M(immutable.compose.drift_info) does.
+    type: bool
+  drift_ignore:
+    description: Files that may differ, each with the reason; see O(immutable.compose.drift_info#module:ignore).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -79,9 +88,15 @@ def main() -> None:
     """Wire the module's arguments to the transaction, or to the engine."""
     run_step(
         "verify",
-        {"plan": {"type": "dict"}, "release": {"type": "str"}, "script": {"type": "str"}},
+        {
+            "plan": {"type": "dict"},
+            "release": {"type": "str"},
+            "script": {"type": "str"},
+            "drift": {"type": "bool"},
+            "drift_ignore": {"type": "dict", "default": {}},
+        },
         required_one_of=[("plan", "release")],
-        mutually_exclusive=[("plan", "release"), ("plan", "script")],
+        mutually_exclusive=[("plan", "release"), ("plan", "script", "drift")],
     )
 
 

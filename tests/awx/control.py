@@ -56,8 +56,22 @@ class Job:
 
     @property
     def artifacts(self) -> dict[str, t.Any]:
+        return t.cast("dict[str, t.Any]", self._end["artifact_data"])
+
+    def counted(self, what: str) -> set[str]:
+        """Hosts that the recap counts there: ``changed``, ``failures``, ``processed``."""
+        return set(self._end[what])
+
+    @property
+    def failed(self) -> dict[str, dict[str, t.Any]]:
+        """Host → the result that made it fail."""
+        found = [event["event_data"] for event in self.events if event["event"] == "runner_on_failed"]
+        return {data["host"]: data["res"] for data in found}
+
+    @property
+    def _end(self) -> dict[str, t.Any]:
         (end,) = [event["event_data"] for event in self.events if event["event"] == "playbook_on_stats"]
-        return t.cast("dict[str, t.Any]", end["artifact_data"])
+        return t.cast("dict[str, t.Any]", end)
 
 
 class Control:
@@ -90,15 +104,21 @@ class Control:
             self.inventory = json.loads((job.directory / "artifacts" / str(self._number) / "output.json").read_text())
         return job
 
-    def job(self, playbook: str) -> Job:
-        """A job of the template of that name."""
+    def job(self, playbook: str, *, off: t.Collection[str] = (), slices: int = 1, **answers: str) -> Job:
+        """A job of the template of that name.
+
+        :param off: hosts that somebody has switched off.
+        :param slices: it is the first of so many, and AWX deals hosts out by name.
+        :param answers: of the survey.
+        """
         private = self._private({})
+        hosts = [host for host in self.hosts if host not in off][::slices]
         inventory = private / "inventory" / "hosts"
         inventory.parent.mkdir()
-        inventory.write_text(f"#!/usr/bin/python3\nprint({json.dumps(self.inventory)!r})\n")
+        inventory.write_text(f"#!/usr/bin/python3\nprint({json.dumps(_only(hosts, self.inventory))!r})\n")
         inventory.chmod(0o700)
         (private / "env" / "ssh_key").write_text(self._key)
-        (private / "env" / "extravars").write_text(json.dumps({"awx_job_id": self._number}))
+        (private / "env" / "extravars").write_text(json.dumps({"awx_job_id": self._number, **answers}))
         (private / "env" / "cmdline").write_text("--forks=5 --diff")
         return self._run(private, playbook=f"playbooks/{playbook}.yml")
 
@@ -148,7 +168,7 @@ class Control:
                 timeout=PATIENCE,
                 check=False,
             )
-        assert worker.returncode in (0, 1), worker.stderr.decode()  # 1: the job has failed
+        assert worker.returncode in (0, 1, 2, 4), worker.stderr.decode()  # as the job
         with open(told, "rb") as stream:
             ansible_runner.interface.run(
                 streamer="process", _input=stream, private_data_dir=str(back), ident=ident, quiet=True
@@ -161,6 +181,17 @@ class Control:
         output = (artifacts / ident / "stdout").read_text() + worker.stderr.decode()
         print(output)
         return Job((artifacts / ident / "rc").read_text() == "0", output, events, back)
+
+
+def _only(hosts: t.Collection[str], inventory: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What a job gets that has these hosts: all groups, and no word of the other hosts."""
+    known = inventory["_meta"]["hostvars"]
+    groups = {
+        name: {**group, "hosts": [host for host in group.get("hosts", ()) if host in hosts]}
+        for name, group in inventory.items()
+        if name != "_meta"
+    }
+    return {"_meta": {"hostvars": {host: known[host] for host in hosts}}, **groups}
 
 
 def _count(path: Path) -> int:

@@ -46,6 +46,8 @@ class Site:
     def __init__(self, directory: Path, controller: Controller) -> None:
         self.directory = directory
         self.controller = controller
+        #: Where the modules are.
+        self.modules = ENVIRONMENT / "controller"
         self._server = serve(controller)
 
     def set_up(self, expect: int = 0, **settings: t.Any) -> str:
@@ -55,9 +57,7 @@ class Site:
             env={
                 "PATH": f"{ENVIRONMENT}/bin:/usr/bin:/bin",
                 "HOME": str(self.directory),
-                "ANSIBLE_COLLECTIONS_PATH": ":".join(
-                    map(str, (ROOT / ".cache/collections", ENVIRONMENT / "controller", self.directory / "collections"))
-                ),
+                "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, (ROOT / ".cache/collections", self.modules))),
                 "ANSIBLE_NOCOLOR": "1",
                 "CONTROLLER_HOST": f"http://127.0.0.1:{self._server.server_port}",
                 "CONTROLLER_USERNAME": "admin",
@@ -123,12 +123,12 @@ def test_what_is_missing_is_made_and_then_nothing_changes(site: Site) -> None:
 
 
 def test_templates_wait_for_the_playbooks_of_the_project(site: Site) -> None:
-    """With the modules of a fork, which has another name."""
-    fork = site.directory / "collections/ansible_collections/example/fork"
-    shutil.copytree(ENVIRONMENT / "controller/ansible_collections/awx/awx", fork)
+    """With the modules of a fork, which has another name, and no others."""
+    theirs, site.modules = site.modules, site.directory / "collections"
+    shutil.copytree(theirs / "ansible_collections/awx/awx", site.modules / "ansible_collections/example/fork")
     site.controller.playbooks = ["playbooks/plan.yml"]
     said = site.set_up(expect=2, awx_collection="example.fork")
-    assert "Playbook not found for project." in said and "example.fork" in said
+    assert "Playbook not found for project." in said
     assert [each["name"] for each in site.controller.objects["job_templates"]] == ["immutable plan"]
 
 

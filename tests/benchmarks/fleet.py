@@ -86,7 +86,7 @@ def server(directory: Path) -> t.Iterator[int]:
     (directory / "bin").mkdir()
     units = [("default.target", "active"), *((f"unit{number}.service", "running") for number in range(UNITS))]
     said = "\n".join(UNIT.format(name=name, sub=sub) for name, sub in units)
-    (directory / "bin" / "systemctl").write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n")
+    (directory / "bin" / "systemctl").write_text(f"#!/bin/sh\nprintf %s '{said}'\n")
     (directory / "bin" / "systemctl").chmod(0o755)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -46,6 +46,10 @@ def test_exactly_what_was_changed_is_told(lab: Tiny) -> None:
     assert nodes["app2"]["ok"]
     assert nodes["other"]["units"] == {"masked": ["cron.service"], "failed": ["broken.service"]}
     assert nodes["other"]["files"] == {} and nodes["other"]["users"] == {}
+    assert lab.play("verify", "--limit", "app1,app2").recap["app1"]["failed"] == 0
+    checked = lab.play("verify", "-e", "verify_drift=true", "-e", ignore, "--limit", "app1,app2", expect=2)
+    assert {host: counts["failed"] for host, counts in checked.recap.items()} == {"app1": 1, "app2": 0}
+    assert checked.said("drift: files changed: /etc/adduser.conf, /etc/greeting; ")
 
 
 def test_what_has_drifted_boots_anew(lab: Tiny) -> None:
@@ -55,3 +59,15 @@ def test_what_has_drifted_boots_anew(lab: Tiny) -> None:
     assert {node for node, boot in boots.items() if lab.boot_of(node) != boot} == {"app1", "other"}
     assert run.recap["app1"]["failed"] == run.recap["other"]["failed"] == 0
     assert lab.on("app1", "cat /etc/greeting").count("more") == 0
+
+
+def test_a_node_that_waits_for_its_turn_has_not_drifted(lab: Tiny) -> None:
+    lab.script()
+    lab.edit('"v$', '"w$')
+    lab.play("deploy", "--limit", "app1")
+    assert lab.on("app2", "cat /etc/greeting") == "v1\n"
+    lab.on("app2", "rm /usr/bin/who")
+    run = lab.play("drift", expect=2)
+    assert {host: counts["failed"] for host, counts in run.recap.items()} == {"app1": 0, "app2": 1, "other": 0}
+    (told,) = run.said("drift app2: ")
+    assert "files deleted: /usr/bin/who" in told and "runs" not in told

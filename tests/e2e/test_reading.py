@@ -33,7 +33,7 @@ def test_nothing_of_the_host_is_read_unless_the_deployment_trusts_its_compositio
     refused = read(lab)
     assert refused.returncode == 1
     assert "forbidden in restricted mode" in refused.stderr and SECRET not in refused.stderr
-    assert "'trust: true' in the deployment file lets it read and fetch whatever its user may" in refused.stderr
+    assert "'trust: true' in the deployment file lets it read, fetch and run whatever its user may" in refused.stderr
     lab.write(trust=True)
     trusted = read(lab)
     assert trusted.returncode == 0, trusted.stderr

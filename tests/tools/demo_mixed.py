@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab import BIN, COLLECTIONS, PATIENCE, RECAP, ROOT
-from target import Target, targets
+from old_machines import OldMachine, old_machines
 
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import BRIDGE, Namespace
 
@@ -38,7 +38,7 @@ PAUSE = 0.05
 class Demo:
     """The directory of somebody who adopts this, and the commands that they type there."""
 
-    def __init__(self, directory: Path, hosts: t.Mapping[str, Target]) -> None:
+    def __init__(self, directory: Path, hosts: t.Mapping[str, OldMachine]) -> None:
         self.directory = directory
         #: Commands that were run, word by word.
         self.typed: list[list[str]] = []
@@ -216,7 +216,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="compose-mixed-") as name:
         keys = Path(name, "keys")
         keys.mkdir()
-        with targets(keys, LEGACY) as hosts:
+        with old_machines(keys, LEGACY) as hosts:
             demo = Demo(Path(name), hosts)
             with demo.wired():
                 try:

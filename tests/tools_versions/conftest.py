@@ -55,10 +55,10 @@ def said(tmp_path: Path) -> Path:
 def builder(said: Path) -> MakeBuilder:
     """The builder with options; without grafts, for these need packages that are built."""
 
-    def make(**options: t.Any) -> GuixBuilder:
+    def make(*, trusted: bool = False, **options: t.Any) -> GuixBuilder:
         given = {"grafts": False, **options}
         validate_options(GuixBuilder, given, "builder", "builder")
-        return GuixBuilder(str(ROOT / "nix"), Progress(str(said)), given)
+        return GuixBuilder(str(ROOT / "nix"), Progress(str(said)), given, trusted=trusted)
 
     return make
 

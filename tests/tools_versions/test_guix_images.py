@@ -92,7 +92,7 @@ def test_a_composition_in_scheme_says_the_same_as_one_in_yaml(builder: MakeBuild
           (testScript . "server.wait_for_open_port(2049)\\n"))
         """
     )
-    in_scheme = builder().evaluate(str(composition), {"clients": 5})
+    in_scheme = builder(trusted=True).evaluate(str(composition), {"clients": 5})
     assert in_scheme.roles == in_yaml.roles
     assert in_scheme.distribution == {"server": 1, "client": 5, "monitor": ["watch"]}
     assert in_scheme.test_script == "server.wait_for_open_port(2049)\n"

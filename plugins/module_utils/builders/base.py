@@ -40,6 +40,18 @@ class Builder(ABC):
         """Value of an option, or its default."""
         return self._given.get(name, self.options[name].default)
 
+    def within(self, path: str) -> list[str]:
+        """The directories of which all is that a composition may read while an inventory reads it; empty: whatever
+        this user may."""
+        return [] if self.trusted else [path, self.support]
+
+    def untrusted(self, path: str) -> str:
+        """What to do where a composition needs more than that."""
+        return (
+            f"A composition has {path} only: 'trust: true' in the deployment file lets it read, fetch and run whatever "
+            "its user may"
+        )
+
     @abstractmethod
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         """Read a composition: no build, no network, nothing written.

@@ -18,6 +18,9 @@ from ..process import Completed, run
 #: How git says that a repository belongs to somebody else, and which one.
 _NOT_OURS = re.compile(r"dubious ownership in repository at '(.*)'")
 
+#: A repository configures programs that git runs; so does one that lies, as plain files, in one that was just cloned.
+_HARMLESS = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.bareRepository=explicit")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -71,7 +74,7 @@ class _Repository:
 
     def __call__(self, *arguments: str, timeout: float = 10) -> Completed:
         """Run git in the directory, whatever comes of it."""
-        command = [*self._as_owner, "git", "-C", self._directory, *arguments]
+        command = [*self._as_owner, "git", *_HARMLESS, "-C", self._directory, *arguments]
         return run(command, timeout=timeout, check=False, env={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
 
     def commit(self, revision: str) -> str:

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from ..describe.units import matches
 from ..model.report import Check
-from ..nodes.probe import LOOPBACK, RECENT, Expected, Facts
-from ..nodes.words import clean
+from ..nodes.probe import LOOPBACK, RECENT, WIDTH, Expected, Facts
+from ..nodes.words import clean, cut
 from .follow import follow_checks
 
 
@@ -140,7 +140,8 @@ def _explained(unit: str, facts: Facts, before: str = "") -> str:
 
     def about(key: str) -> list[str]:
         lines = (line.partition(" ") for line in facts.get(key, []))
-        return [clean(rest).strip() for of, _space, rest in lines if of == unit and rest.strip()]
+        told = [rest if len(rest.encode()) < WIDTH else cut(rest) for of, _space, rest in lines if of == unit]
+        return [clean(rest).strip() for rest in told if rest.strip()]
 
     why = dict(line.partition("=")[::2] for line in about("why"))
     reason = why.get("Result", "")

@@ -141,6 +141,7 @@ class Report:
         checks = [
             replace(
                 check,
+                name=_masked_name(check.name, mask),
                 message=mask(check.message),
                 seen=mask(check.seen),
                 details=check.details.masked(mask),
@@ -155,6 +156,12 @@ class Report:
         """Write ``results.json`` and ``junit.xml``, each in one step."""
         codec.write(os.path.join(directory, "results.json"), self.document())
         write_text(os.path.join(directory, "junit.xml"), self.junit())
+
+
+def _masked_name(name: str, mask: t.Callable[[str], str]) -> str:
+    """Programs know checks by their names; what comes after a colon is a test script's own words."""
+    known, colon, words = name.partition(": ")
+    return f"{known}{colon}{mask(words)}"
 
 
 def _node_report(checks: t.Sequence[Check], evidence: t.Mapping[str, str]) -> NodeReport:

@@ -126,7 +126,7 @@ def ill_nodes(what: Verification, progress: Progress, seconds: float = GLANCE) -
         look = Look(what.platform, connections.to, seconds, wait=False)
         found = check_nodes(what.expected(), look, progress)
         checks = [check for node in found.values() for check in node.checks]
-        report = Report(what.deployment.name, list(what.identities), checks)
+        report = Report(what.deployment.name, list(what.identities), checks).masked(progress.mask)
     finally:
         connections.close()
     return {name: node for name, node in report.nodes.items() if not node.ok}

@@ -17,11 +17,13 @@ from ..errors import ComposeError, InputError
 from ..images.listing import Listing, can_list, list_image
 from ..model.deployment import Node
 from ..model.release import Release
-from ..model.step import Changes, Drifted, NodeDrift, UnitChanges
+from ..model.result import NodeResult
+from ..model.step import Changes, Checked, Drifted, NodeDrift, UnitChanges
 from ..nodes.look import LOOK, sight_of
 from ..nodes.probe import Expected, facts_of, probe
 from ..nodes.words import clean
 from .engine import Engine
+from .results import failed
 
 #: Nodes that are asked at the same time, and seconds for one to answer.
 PARALLEL, ANSWER = 32, 60.0
@@ -29,8 +31,8 @@ PARALLEL, ANSWER = 32, 60.0
 SHOWN = 5
 
 
-def drift(engine: Engine, ignore: t.Mapping[str, str]) -> Drifted:
-    """Hold the nodes of the batch against the current release.
+def drift(engine: Engine, ignore: t.Mapping[str, str], release: str = "current") -> Drifted:
+    """Hold the nodes of the batch against a kept release.
 
     :param ignore: patterns for paths that may differ, besides those that every node writes; and why.
     :raises InputError: a pattern has no reason, or nothing was released yet.
@@ -40,7 +42,7 @@ def drift(engine: Engine, ignore: t.Mapping[str, str]) -> Drifted:
             raise InputError(
                 f"ignore: {pattern!r}: {reason!r}, expected a pattern of paths (/…), and why they may differ"
             )
-    kept = engine.releases.find("current")
+    kept = engine.releases.find(release)
     unknown: list[str] = []
     images = _images(engine, kept, unknown)
     nodes: dict[str, NodeDrift] = {}
@@ -64,11 +66,33 @@ def drift(engine: Engine, ignore: t.Mapping[str, str]) -> Drifted:
     return Drifted(False, nodes, bad, drifted, kept.number, unknown)
 
 
+def verify_and_drift(engine: Engine, release: str, ignore: t.Mapping[str, str]) -> Checked:
+    """The checks of a kept release, and that nobody has changed the nodes as one more.
+
+    :param ignore: as of :func:`drift`.
+    """
+    checked = engine.verify(release)
+    found = drift(engine, ignore, release)
+
+    def judged(name: str, result: NodeResult) -> NodeResult:
+        if name not in found.drifted:
+            return result
+        told = "; ".join(filter(None, (result.message if not result.ok else "", f"drift: {found.nodes[name].message}")))
+        evidence = replace(result.evidence, checks=[*result.evidence.checks, "drift"])
+        return replace(result, ok=False, message=told, evidence=evidence)
+
+    nodes = {name: judged(name, result) for name, result in checked.nodes.items()}
+    asked = [name for name, node in found.nodes.items() if node.ok or node.drifted]
+    counts = {"passed": len(asked) - len(found.drifted), "failed": len(found.drifted)}
+    checks = {what: count + (checked.checks or {}).get(what, 0) for what, count in counts.items()}
+    return replace(checked, nodes=nodes, failed_nodes=failed(nodes), checks=checks)
+
+
 def _images(engine: Engine, kept: Release, unknown: list[str]) -> dict[str, Listing]:
     """Identity → the files of the images that nodes of the batch should run, of those that are here."""
     found: dict[str, Listing] = {}
-    for role in sorted({node.role for node in engine.nodes} & set(kept.images)):
-        identity = kept.images[role]
+    roles = {kept.image(node.name, node.role): node.role for node in engine.nodes}
+    for identity, role in sorted((identity, role) for identity, role in roles.items() if identity):
         try:
             image = engine.releases.image(identity)
             if can_list(image):
@@ -86,9 +110,9 @@ def _look(
 ) -> NodeDrift:
     from ..nodes.connection import connect  # with paramiko, which the other steps need not wait for
 
-    if node.role not in kept.images:
+    meant = kept.image(node.name, node.role)
+    if meant is None:
         return NodeDrift(False, f"release {kept.number} has no image for its role {node.role!r}")
-    meant = kept.images[node.role]
     may_fail = (*engine.deployment.may_fail, *kept.may_fail.get(node.role, ()))
     platform = engine.platform
     connection = platform.shell(node) or connect(node.name, platform.endpoint(node), engine.keys)

@@ -65,6 +65,7 @@ class Engine:
     :param source: the composition, where it is not in the directory that the deployment names.
     :param absent: members of the deployment whose hosts the inventory of the run lacks.
     :param beside: other deployments on this host, which the run has planned before.
+    :param addresses: that its nodes have; by default those in the state directory.
     """
 
     def __init__(
@@ -76,15 +77,16 @@ class Engine:
         source: Source | None = None,
         absent: t.Sequence[str] = (),
         beside: t.Sequence[Beside] = (),
+        addresses: HeldAddresses | None = None,
     ) -> None:
         self.releases = ReleaseStore(deployment.state)
         if deployment.broken:  # its inventory may not have known where the nodes are
             deployment = self.releases.placed(deployment)
         platform: type[Platform] = _lookup(PLATFORMS, deployment.platform, "platform")
         self.platform = platform(deployment, progress)
-        addresses = self.platform.addresses(deployment.nodes)
-        if addresses:
-            nodes = tuple(replace(node, address=addresses.get(node.name, node.address)) for node in deployment.nodes)
+        known = self.platform.addresses(deployment.nodes)
+        if known:
+            nodes = tuple(replace(node, address=known.get(node.name, node.address)) for node in deployment.nodes)
             deployment = replace(deployment, nodes=nodes)
             self.platform = platform(deployment, progress)
         self.platform.neighbours = [
@@ -106,7 +108,7 @@ class Engine:
         )
         self.desired = Desired(deployment, self.builder, self.platform.formats, self.releases, source)
         self.keys = Keys(self.state)
-        self.addresses = HeldAddresses.read(self.state)
+        self.addresses = addresses or HeldAddresses.read(self.state)
         self.documents = Documents(deployment, self.platform, self.keys)
 
     def follow_machines(self) -> bool:

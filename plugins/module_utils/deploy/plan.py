@@ -23,16 +23,19 @@ Step = Change
 SHOWN = 10
 
 
-def plan_node(node: Node, image: str, digest: str, observed: Seen, *, asked: bool = False) -> Step:
+def plan_node(
+    node: Node, image: str, digest: str, observed: Seen, *, asked: bool = False, lost: str | None = None
+) -> Step:
     """Compare one node with what it should be.
 
     :param image: identity of the image that the composition means for its role.
     :param digest: of its node document.
     :param asked: somebody wants it replaced in any case.
+    :param lost: why nobody can log in to it until it boots again.
     """
     if observed.state == "absent":
         return Step("create", node.role, image, why=["does not exist"])
-    why = ["asked for"] if asked else []
+    why = [*(["asked for"] if asked else []), *([lost] if lost else [])]
     if observed.identity != image:
         why.append("another image")
     if observed.state == "stopped":  # what is silent is left alone: that is no reason to take it down

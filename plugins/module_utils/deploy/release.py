@@ -46,25 +46,29 @@ class ReleaseStore:
         )
 
     def read(self, number: int) -> Release:
-        """:raises InputError: there is no such release, or it has another schema."""
+        """:raises InputError: there is no such release, it is damaged, or it has another schema."""
         path = self._path(number)
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
         try:
             return codec.read(Release, path)
-        except DamagedError as error:
-            raise DamagedError(f"{error.message}; remove the file: this release cannot be gone back to") from None
+        except InputError as error:
+            remedy = "Put back a copy of it, or remove it: this release cannot be gone back to then"
+            raise type(error)(f"{error.message}. {remedy}") from None
 
     def current(self) -> Release | None:
-        """The release that the deployment runs, as far as it was verified; ``None`` before the first."""
+        """The release that the deployment runs, as far as it was verified; ``None`` before the first.
+
+        It is the newest one if nothing says which it is: a release is recorded before it is current.
+        """
+        numbers = self.numbers()
         try:
             with open(os.path.join(self.directory, "current"), encoding="utf-8") as stream:
                 number = int(stream.read())
-        except FileNotFoundError:
-            return None
-        except ValueError:  # cut short: a release is recorded before it is current
-            numbers = self.numbers()
+        except (FileNotFoundError, IsADirectoryError, ValueError):
+            number = 0
+        if number not in numbers:
             return self.read(numbers[-1]) if numbers else None
         return self.read(number)
 
@@ -182,7 +186,11 @@ class ReleaseStore:
         return {*self.numbers()[-keep:], *([current.number] if current else [])}
 
     def _images(self, numbers: t.Iterable[int]) -> set[str]:
-        return {identity for number in numbers for identity in self.read(number).identities}
+        found: set[str] = set()
+        for number in numbers:
+            with suppress(DamagedError):  # one that cannot be read needs nothing
+                found |= self.read(number).identities
+        return found
 
     def _spare_roots(self, needed: t.Collection[str]) -> list[str]:
         entries = os.listdir(self.roots) if os.path.isdir(self.roots) else []

@@ -62,6 +62,7 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Fared:
     if last and all(outcome.ok for outcome in outcomes.values()):
         shared = bool(engine.platform.shares())
         engine.platform.teardown()
+        engine.addresses.forget_all()
     require({name: outcome for name, outcome in outcomes.items() if name in gone})
     nodes = {**dict.fromkeys(batch, NodeResult()), **outcomes}
     return Fared(any_changed(nodes) or shared, nodes, failed(nodes))

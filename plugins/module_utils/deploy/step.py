@@ -59,14 +59,16 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
     with Progress(parcel.progress_file, mask.text) as progress:
         try:
             StateDirectory(parcel.deployment).require()
+            addresses = HeldAddresses.read(parcel.deployment.state, damaged=step.forgets)
             engine = Engine(
-                HeldAddresses.read(parcel.deployment.state).settle(parcel.deployment),
+                addresses.settle(parcel.deployment),
                 parcel.batch,
                 parcel.support.directory(),
                 progress,
                 parcel.source(),
                 parcel.absent,
                 parcel.beside,
+                addresses,
             )
             with _claimed(engine, needs, parcel):
                 result = step.act(engine, call)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..model.step import StepResult
 from .audit import audit
-from .drift import drift
+from .drift import drift, verify_and_drift
 from .engine import Engine
 from .nxc_export import export
 from .removal import destroy
@@ -58,6 +58,8 @@ class Step:
     claim: t.Callable[[Call], Claim]
     #: It knows what it would do, and is run in check mode.
     predicts: bool = False
+    #: What it acts on ends, whatever half-made thing it finds.
+    forgets: bool = False
 
 
 def _always(claim: Claim) -> t.Callable[[Call], Claim]:
@@ -81,6 +83,7 @@ STEPS: t.Mapping[str, Step] = {
         lambda engine, call: destroy(engine, data=call.params["data"], pretend=call.check_mode),
         _always(Claim.STEP),
         predicts=True,
+        forgets=True,
     ),
     "plan": Step(
         lambda engine, call: Transaction(engine).plan(
@@ -106,6 +109,8 @@ STEPS: t.Mapping[str, Step] = {
         lambda engine, call: (
             Transaction(engine).verify()
             if call.planned
+            else verify_and_drift(engine, call.params["release"], call.params["drift_ignore"])
+            if call.params["drift"]
             else engine.verify(call.params["release"], call.params["script"])
         ),
         lambda call: Claim.GO_ON if call.planned else Claim.NONE,

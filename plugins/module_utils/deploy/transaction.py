@@ -65,6 +65,7 @@ class Transaction:
         """
         engine, platform = self.engine, self.engine.platform
         self._refuse_strangers(wish.replace)
+        engine.releases.current()  # one that is damaged is refused before anything is touched
         problems: list[Problem] = []
         for node in engine.nodes:
             if hold:
@@ -164,11 +165,15 @@ class Transaction:
         steps: dict[str, Step] = {}
         # Only nodes that exist have a document to compare with: planning a new node writes no key.
         known = [node for node in engine.nodes if observed[node.name].state != "absent"]
-        digests = engine.documents.digests([node for node in known if node.name not in engine.deployment.unreadable])
+        lost = engine.keys.lost([node.name for node in known])  # before a document is made, with a new key in it
+        comparable = [node for node in known if node.name not in {*engine.deployment.unreadable, *lost}]
+        digests = engine.documents.digests(comparable)
         for node in engine.nodes:
             seen = observed[node.name]
             digest = digests.get(node.name, seen.document or "")
-            steps[node.name] = plan_node(node, desired.image(node), digest, seen, asked=node.name in wish.replace)
+            steps[node.name] = plan_node(
+                node, desired.image(node), digest, seen, asked=node.name in wish.replace, lost=lost.get(node.name)
+            )
         # Without its composition, nobody knows who is no part of the deployment any more.
         if wish.retire and not engine.deployment.broken:
             members = {node.name for node in engine.deployment.nodes}

@@ -224,6 +224,9 @@ def _nodes(
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
         settings = Settings.read(entry.rest, platform, where)
         common = settings.over(every)
+        total = len(wanted) + len(names)
+        if total > values.MOST:
+            raise InputError(f"{path}: roles: there are {total} nodes or more, expected at most {values.MOST}")
         for index, name in enumerate(names, 1):
             if name in wanted:
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"

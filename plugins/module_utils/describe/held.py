@@ -41,15 +41,17 @@ class AddressBook:
 class HeldAddresses:
     """The ledger of one deployment. Written under the deployment's lock, before a node is started with an address."""
 
-    def __init__(self, path: str, nodes: t.Mapping[str, Held]) -> None:
+    def __init__(self, path: str, nodes: t.Mapping[str, Held], *, damaged: bool = False) -> None:
         self._path = path
         self._nodes = dict(nodes)
-        self._written = dict(nodes)
+        #: What the file says, as far as anybody can tell.
+        self._written: dict[str, Held] | None = None if damaged else dict(nodes)
 
     @classmethod
-    def read(cls, state: str) -> HeldAddresses:
+    def read(cls, state: str, *, damaged: bool = False) -> HeldAddresses:
         """The ledger in a state directory; empty before the first switch.
 
+        :param damaged: a damaged one will do, and is as good as empty.
         :raises InputError: it is damaged; says what to do.
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
@@ -58,6 +60,8 @@ class HeldAddresses:
         except FileNotFoundError:
             return cls(path, {})
         except InputError as error:
+            if damaged:
+                return cls(path, {}, damaged=True)
             raise InputError(
                 f"{error.message}. The file says which addresses nodes have: remove it, and nodes whose address is not "
                 "in the deployment file are given new ones"
@@ -161,8 +165,15 @@ class HeldAddresses:
 
     def forget(self, names: t.Iterable[str]) -> None:
         """These nodes do not exist any more."""
-        for name in names:
-            self._nodes.pop(name, None)
+        known = [name for name in names if name in self._nodes]
+        for name in known:
+            del self._nodes[name]
+        if known:
+            self._write()
+
+    def forget_all(self) -> None:
+        """No node exists any more."""
+        self._nodes = {}
         self._write()
 
     def _write(self) -> None:

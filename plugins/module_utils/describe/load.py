@@ -14,6 +14,7 @@ from ..errors import InputError, MissingProgramError
 from ..model import codec
 from ..model.composition import Composition
 from ..model.free import Parameters
+from .manifest_check import manifest_errors
 
 #: Result of an evaluation, kept next to the composition for hosts that cannot evaluate.
 MANIFEST = "composition.json"
@@ -98,4 +99,7 @@ def read_manifest(path: str, builder: str) -> Composition:
         ) from None
     if composition.builder != builder:
         raise InputError(f"{path}: evaluated by builder {composition.builder!r}, expected {builder!r}")
+    errors = manifest_errors(composition)
+    if errors:
+        raise InputError(f"{path}: {'; '.join(sorted(errors)[:5])}")
     return replace(composition, path=os.path.dirname(os.path.abspath(path)))

@@ -19,9 +19,10 @@ from ..errors import InputError
 from ..model.codec import decode
 from ..model.deployment import Node
 from ..model.free import Options
+from .values import MOST
 
-_COUNTED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)(?P<rest>[^0-9]*)$")
-_RANGE = re.compile(r"(?P<stem>.*)\[(?P<first>[0-9]+):(?P<last>[0-9]+)\](?P<rest>.*)$")
+_COUNTED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)(?P<rest>[^0-9]*)")
+_RANGE = re.compile(r"(?P<stem>.*)\[(?P<first>[0-9]{1,9}):(?P<last>[0-9]{1,9})\](?P<rest>.*)")
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ def from_members(entries: object) -> list[Node]:
             address_given=entry.address_given,
             options=entry.options,
         )
-        match = _RANGE.match(entry.nodes)
+        match = _RANGE.fullmatch(entry.nodes)
         if match is None:
             nodes.append(first)
             continue
         start, end = int(match["first"]), int(match["last"])
+        if len(nodes) + end - start >= MOST:
+            raise InputError(f"compose_members: {entry.nodes} are more than {MOST} nodes")
         try:
             nodes += [
                 _later(first, f"{match['stem']}{start + step}{match['rest']}", step) for step in range(end - start + 1)
@@ -96,7 +99,7 @@ def _entry(first: Node, last: Node) -> dict[str, object]:
 
 def _follows(before: Node, node: Node) -> bool:
     """Whether a node is what counting on from the one before gives."""
-    match = _COUNTED.match(before.name)
+    match = _COUNTED.fullmatch(before.name)
     if match is None or before.address is None:
         return False
     name = f"{match['stem']}{int(match['number']) + 1}{match['rest']}"
@@ -109,4 +112,4 @@ def _later(node: Node, name: str, steps: int) -> Node:
 
 
 def _counted(name: str) -> re.Match[str]:
-    return t.cast("re.Match[str]", _COUNTED.match(name))
+    return t.cast("re.Match[str]", _COUNTED.fullmatch(name))

@@ -24,9 +24,14 @@ def _object(properties: Schema, required: t.Sequence[str] = ()) -> Schema:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
+def _matching(pattern: str) -> Schema:
+    """A string that matches as a whole: to Python, ``$`` would be before a last line end, too."""
+    return {"type": "string", "pattern": rf"^(?:{pattern})\Z"}
+
+
 def _named(keys: str, values: Schema) -> Schema:
     """Values by name, where names are to match a pattern."""
-    return {"type": "object", "propertyNames": {"pattern": f"^(?:{keys})$"}, "additionalProperties": values}
+    return {"type": "object", "propertyNames": _matching(keys), "additionalProperties": values}
 
 
 def _list(items: Schema) -> Schema:
@@ -34,10 +39,11 @@ def _list(items: Schema) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
-WORD: Schema = {"type": "string", "pattern": r"^\S+$"}
+WORD_WITHOUT_SPACES, MODE_WORD, A_VOLUME_NAME = r"\S+", r"[0-7]{3,4}", r"[a-z0-9][a-z0-9-]{0,19}"
+WORD = _matching(WORD_WITHOUT_SPACES)
 FLAG: Schema = {"type": "boolean"}
-MODE: Schema = {"type": "string", "pattern": r"^[0-7]{3,4}$"}
-PACKAGE: Schema = {"type": "string", "pattern": r"^[a-z0-9][a-z0-9+.-]+$"}
+MODE = _matching(MODE_WORD)
+PACKAGE = _matching(r"[a-z0-9][a-z0-9+.-]+")
 PATH = r"/(?!.*//)(?!(?:.*/)?\.\.(?:/|$))[^\t\r\n]*[^/\t\r\n]"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
 
@@ -46,16 +52,16 @@ UNIT = _object({"text": TEXT, "enable": FLAG, "mask": FLAG})
 LOGIN = _object(
     {
         "uid": {"type": "integer", "minimum": 0, "maximum": 65533},
-        "group": {"type": "string", "pattern": f"^{USER}$"},
-        "groups": _list({"type": "string", "pattern": f"^{USER}$"}),
-        "home": {"type": "string", "pattern": f"^{PATH}$"},
-        "shell": {"type": "string", "pattern": f"^{PATH}$"},
+        "group": _matching(USER),
+        "groups": _list(_matching(USER)),
+        "home": _matching(PATH),
+        "shell": _matching(PATH),
         "authorizedKeys": _list(TEXT),
     }
 )
 VOLUME = _object(
     {
-        "mount": {"type": "string", "pattern": f"^{PATH}$"},
+        "mount": _matching(PATH),
         "size": {"type": "integer", "minimum": 1},
         "user": WORD,
         "group": WORD,
@@ -69,16 +75,16 @@ FOLLOW = _object(
         "revision": TEXT,
         "check": TEXT,
         "reload": TEXT,
-        "every": {"type": "string", "pattern": r"^[1-9][0-9]{0,4}(?:s|min|h|d)$"},
-        "secret": {"type": "string", "pattern": r"^\S.*$"},
+        "every": _matching(r"[1-9][0-9]{0,4}(?:s|min|h|d)"),
+        "secret": _matching(r"\S.*"),
     },
     required=["repository", "revision"],
 )
 # The name becomes the serial number of a virtio disk: 20 characters.
-VOLUMES = _named(r"[a-z0-9][a-z0-9-]{0,19}", VOLUME)
+VOLUMES = _named(A_VOLUME_NAME, VOLUME)
 PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
 # Units of systemd, services of the Shepherd.
-MAY_FAIL = _list({"type": "string", "pattern": f"^{PATTERN}$"})
+MAY_FAIL = _list(_matching(PATTERN))
 
 A_ROLE_NAME = "not the name of a role, expected letters, digits, dots, dashes and underscores, at most 63"
 
@@ -108,7 +114,7 @@ GUIX_ROLE = _object(
 
 DISTRIBUTION: Schema = {
     "type": "object",
-    "additionalProperties": {"type": ["integer", "array"], "minimum": 0, "items": TEXT},
+    "additionalProperties": {"type": ["integer", "array"], "minimum": 0, "maximum": values.MOST, "items": TEXT},
 }
 _DEBIAN = _object(
     {

@@ -10,6 +10,7 @@ is refused, and the directory of another deployment or composition too.
 from __future__ import annotations
 
 import os
+import stat
 import typing as t
 from dataclasses import dataclass
 
@@ -66,12 +67,15 @@ class StateDirectory:
         self.path = os.path.realpath(deployment.state)
 
     def require(self) -> None:
-        """:raises InputError: the directory is somebody else's. Writes nothing."""
+        """:raises InputError: the directory is somebody else's, or others may write to it. Writes nothing."""
         try:
+            self._require_closed()
             mark = Mark.read(self.path)
             if mark is None:
                 self._require_nothing_foreign()
                 return
+        except FileNotFoundError:
+            return
         except PermissionError:
             return  # the platform says which permission is missing
         except NotADirectoryError:
@@ -95,11 +99,23 @@ class StateDirectory:
         if new != mark:
             codec.write(os.path.join(self.path, MARK), new)
 
+    def _require_closed(self) -> None:
+        """Who may write there can take over every node, and this host: as with what ssh reads."""
+        status = os.stat(self.path)
+        if status.st_uid not in (0, os.geteuid()):
+            raise InputError(
+                f"the state directory {self.path} is that of the user with the number {status.st_uid}, who could have "
+                f"its nodes, and this host. Nothing was touched. Run as that user; or, if you trust what is in there: "
+                f"chown -R {os.geteuid()} {self.path}"
+            )
+        if status.st_mode & 0o022:
+            raise InputError(
+                f"other users may write to the state directory {self.path} (mode {stat.S_IMODE(status.st_mode):04o}). "
+                f"Nothing was touched. Close it, if nobody has put anything there: chmod go-w {self.path}"
+            )
+
     def _require_nothing_foreign(self) -> None:
-        try:
-            entries = sorted(os.listdir(self.path))
-        except FileNotFoundError:
-            return
+        entries = sorted(os.listdir(self.path))
         foreign = [entry for entry in entries if entry not in _HARMLESS and not entry.startswith(f".{MARK}.")]
         if foreign and not self._is_of_an_earlier_version():
             shown = ", ".join(foreign[:5]) + (" …" if len(foreign) > 5 else "")

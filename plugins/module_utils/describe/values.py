@@ -65,15 +65,20 @@ def host_names(value: object, where: str) -> list[str]:
     return [host_name(name, where) for name in value]
 
 
+#: Nodes of a deployment: a hundred times what was ever tried, and still no more than a host's memory holds.
+MOST = 100_000
+
+
 def count(value: object, where: str) -> int | None:
     """How many machines; as NixOS Compose has it, the number may be a string."""
-    if isinstance(value, str) and re.fullmatch("[0-9]+", value):
-        return int(value)
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        value = int(value)
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST:
         return value
-    raise InputError(f"{where} is {value!r}, expected a count (0 or more)")
+    long = isinstance(value, int) and value.bit_length() > 64 or isinstance(value, str) and len(value) > 64
+    raise InputError(f"{where} is {'too long' if long else repr(value)}, expected a count (0 to {MOST})")
 
 
 def distribution(value: object, where: str) -> Distribution:

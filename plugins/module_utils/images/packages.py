@@ -14,7 +14,7 @@ from ..model.step import Diff
 
 #: Base name of a store path. The version begins as for ``builtins.parseDrvName`` of Nix and
 #: ``package-name->name+version`` of Guix, which agree where it begins with a digit.
-_STORE_NAME = re.compile(r"^[0-9a-z]{32}-(?P<name>.+?)-(?P<version>[^A-Za-z].*)$")
+_STORE_NAME = re.compile(r"[0-9a-z]{32}-(?P<name>.+?)-(?P<version>[^A-Za-z].*)")
 
 #: Outputs of one package, as Nixpkgs and Guix name them; the default output ``out`` has no suffix.
 _OUTPUT = re.compile(
@@ -36,7 +36,7 @@ def from_store_paths(paths: t.Iterable[str]) -> tuple[Package, ...]:
     """
     found = set()
     for path in paths:
-        match = _STORE_NAME.match(os.path.basename(path))
+        match = _STORE_NAME.fullmatch(os.path.basename(path))
         if match and match["version"][0].isdigit() and not _FILE.search(path):
             found.add(Package(match["name"], _OUTPUT.sub("", match["version"]), path))
     return tuple(sorted(found))

@@ -19,6 +19,7 @@ import os
 import secrets
 import time
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -50,6 +51,8 @@ DAY = 24 * 3600
 #: Seconds that a host certificate is valid for. It is renewed when less than :data:`RENEW` seconds are left.
 VALIDITY = 3650 * DAY
 RENEW = 365 * DAY
+#: How the file of a private key begins and ends.
+_BEGIN, _END = "-----BEGIN OPENSSH PRIVATE KEY-----\n", "-----END OPENSSH PRIVATE KEY-----\n"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,20 @@ class Keys:
 
     @cached_property
     def _ca(self) -> Ed25519PrivateKey:
-        return _key(self._path("ca"), "host CA")
+        return _key(self._path("ca"), "host CA", "a new one signs the host keys")
+
+    def lost(self, nodes: t.Iterable[str]) -> dict[str, str]:
+        """Which of these nodes, which exist, can only be logged in to once they boot again, and why: its key is gone.
+
+        It is made anew when it is asked for.
+        """
+        if not os.path.exists(self.identity_file):
+            return dict.fromkeys(nodes, f"{self.identity_file} is lost, which logged in")
+        return {
+            node: f"its host key {self._path('hostkeys', node)} is lost or damaged"
+            for node in nodes
+            if self._private_host_key(node) is None
+        }
 
     def login_public_key(self) -> str:
         """The line for ``authorized_keys`` that lets the deployment itself log in."""
@@ -92,20 +108,31 @@ class Keys:
 
     @cached_property
     def _login(self) -> str:
-        return _public(_key(self.identity_file, "deployment"), "deployment")
+        return _public(_key(self.identity_file, "deployment", "nodes are replaced, which take a new one"), "deployment")
 
     def private_host_key(self, node: str) -> str:
         """What :meth:`host_key` has as ``private``, for those who need no more."""
-        return _read(self._path("hostkeys", node)) or self.host_key(node).private
+        return self._private_host_key(node) or self.host_key(node).private
+
+    def _private_host_key(self, node: str) -> str | None:
+        text = _read(self._path("hostkeys", node))
+        return text if text and text.startswith(_BEGIN) and text.endswith(_END) else None
 
     def public_host_key(self, node: str) -> str:
         """What :meth:`host_key` has as ``public``, for those who need no more."""
-        return _public(_key(self._path("hostkeys", node), node), node)
+        return _public(self._host_key(node), node)
+
+    def _host_key(self, node: str) -> Ed25519PrivateKey:
+        path = self._path("hostkeys", node)
+        if self._private_host_key(node) is None:  # half of a key is worth nothing, and holds up this node alone
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        return _key(path, node, "the node is replaced, which takes a new one")
 
     def host_key(self, node: str) -> HostKey:
-        """Host key and certificate of a node; made at the first call, the same ever after."""
+        """Host key and certificate of a node; made at the first call, the same ever after, unless it is damaged."""
         path = self._path("hostkeys", node)
-        key = _key(path, node)
+        key = self._host_key(node)
         certificate = _read(f"{path}-cert.pub")
         if certificate is None or not self._is_current(certificate, key, node):
             certificate = self._sign(key, node)
@@ -208,8 +235,11 @@ def _escape(path: str) -> str:
     return path.replace("%", "%%")
 
 
-def _key(path: str, comment: str) -> Ed25519PrivateKey:
-    """Load or make a private key. Its ``.pub`` is only for the user's eyes, so it is written after it and not read."""
+def _key(path: str, comment: str, without: str) -> Ed25519PrivateKey:
+    """Load or make a private key. Its ``.pub`` is only for the user's eyes, so it is written after it and not read.
+
+    :param without: what comes of it if the file is removed.
+    """
     if not HAS_CRYPTOGRAPHY:
         raise missing_library("cryptography", what="making the keys of nodes")
     text = _read(path)
@@ -220,10 +250,14 @@ def _key(path: str, comment: str) -> Ed25519PrivateKey:
         try:
             loaded = load_ssh_private_key(text.encode(), None)
         except (ValueError, TypeError) as error:
-            raise ComposeError(f"{path}: not an SSH private key ({error})") from None
+            raise ComposeError(
+                f"{path}: not an SSH private key ({error}). Put back a copy of it, or remove it: {without}"
+            ) from None
         if not isinstance(loaded, Ed25519PrivateKey):
             raise ComposeError(f"{path}: expected an ed25519 key")
         key = loaded
+        if os.stat(path).st_mode & 0o077:
+            os.chmod(path, 0o600)
     public = _public(key, comment) + "\n"
     if _read(f"{path}.pub") != public:
         write_text(f"{path}.pub", public, 0o644)
@@ -239,8 +273,13 @@ def _public(key: Ed25519PrivateKey, comment: str) -> str:
 
 
 def _read(path: str) -> str | None:
+    """The text of a file, whatever it has become; ``None`` if there is none."""
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        raise ComposeError(
+            f"{path} is a directory, expected a file: remove it, and the file is written again"
+        ) from None

@@ -41,11 +41,16 @@ _PROPERTIES = "Id,ActiveState,SubState,NRestarts,InactiveExitTimestampMonotonic,
 # what it boots to is active, nothing has failed, and no job waits; else systemd itself is asked what state that is.
 _PROBE = r"""
 units() {
-  local line lines=0 unit= active= sub= restarts= since= now failures= jobs=
+  local IFS=$' \t\n' shown line unit= active= sub= restarts= since= now failures= jobs=
   state= up= alive=0 again=()
   read -r now _ </proc/uptime
   now=${now%.*}
-  while IFS= read -r -n 1000 line && [ $((lines += 1)) -le 20000 ]; do
+  # In large pieces, and with an end: byte by byte takes longer than all else here.
+  read -r -N 500000 shown < <(
+    systemctl show --no-pager --property={properties} --state={states} default.target '*' 2>&1)
+  IFS=$'\n'
+  set -f
+  for line in ${shown//$'\n\n'/$'\nEnd\n'} End; do
     case $line in
       Id=*) unit=${line#*=} ;;
       ActiveState=*) active=${line#*=} ;;
@@ -54,7 +59,7 @@ units() {
       InactiveExitTimestampMonotonic=*) since=${line#*=} ;;
       ActiveEnterTimestampMonotonic=*) if [ -z "$up" ]; then up=$((now - ${line#*=} / 1000000)); fi ;;
       Job=?*) jobs=1 ;;
-      '')
+      End)
         since=$((now - ${since:-0} / 1000000))
         case $active,$sub,$unit in
           failed,*) failures=1 ;;
@@ -65,7 +70,8 @@ units() {
         if [ -z "$state" ]; then state=$active; else alive=$((alive + 1)); fi
         unit= active= sub= restarts= since= ;;
     esac
-  done < <(systemctl show --no-pager --property={properties} --state={states} default.target '*' 2>&1 && echo)
+  done
+  set +f
   if [ "$state$jobs$failures" = active ]; then state=running; else state=; fi
 }
 if [ -L {system_link} ]; then identity=$(basename "$(readlink -f {system_link})")
@@ -101,23 +107,25 @@ listeners() {
     done <$file
   done 2>/dev/null | head -n 10
 }
+if [ "$state" != running ]; then grace=0; fi
+end=$((SECONDS + grace)) closed=
+for port in $ports; do
+  until (exec 3<>/dev/tcp/{address}/$port) 2>/dev/null; do
+    if [ "$SECONDS" -ge "$end" ]; then closed=1; echo "closed $port"; listeners; break; fi
+    sleep 0.1
+  done
+done
+# While that was waited for, units may have failed.
+if [ -n "$closed" ] && [ "$state" = running ] && [ ! -x $herd ]; then units; [ -n "$state" ] || asked; fi
 if [ -x $herd ] || [ "$state" != running ]; then while read -r unit _; do
   echo "failed $unit"
   explain
-  grace=0
 done < <(if [ -x $herd ]; then LANGUAGE=C $herd status | sed -n 's/^ *! *//p'
   else systemctl list-units --state=failed --plain --no-legend --no-pager; fi | head -n {listed} | cut -b 1-{width}); fi
 for line in "${again[@]}"; do
   unit=${line%% *}
   echo "again $line"
   explain
-done
-end=$((SECONDS + grace))
-for port in $ports; do
-  until (exec 3<>/dev/tcp/{address}/$port) 2>/dev/null; do
-    if [ "$SECONDS" -ge "$end" ]; then echo "closed $port"; listeners; break; fi
-    sleep 0.1
-  done
 done
 if [ -e {unsealed} ]; then tail -n 20 {unsealed} | cut -b 1-1000 | sed 's/^/unsealed /'; fi
 if [ -x {follow} ]; then {follow} report; fi

@@ -23,4 +23,9 @@ def clean(text: str) -> str:
 def last_lines(text: str, lines: int) -> str:
     """The last lines that say something, each of a width that can be read."""
     kept = [line.strip() for line in clean(text).splitlines() if line.strip()]
-    return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in kept[-lines:])
+    return "\n".join(line if len(line) <= WIDTH else cut(line[:WIDTH]) for line in kept[-lines:])
+
+
+def cut(line: str) -> str:
+    """The begin of a line, without its last word: a part of a secret is none that anybody knows to hide."""
+    return f"{line.rpartition(' ')[0]}…"

@@ -44,8 +44,9 @@ def said(tmp_path: Path) -> Path:
     return tmp_path / "progress"
 
 
-def builder(said: Path, **options: t.Any) -> Nxc:
-    return Nxc(str(REPOSITORY / "nix"), Progress(str(said)), validate_options(Nxc, options, "builder", "builder"))
+def builder(said: Path, *, trusted: bool = False, **options: t.Any) -> Nxc:
+    given = validate_options(Nxc, options, "builder", "builder")
+    return Nxc(str(REPOSITORY / "nix"), Progress(str(said)), given, trusted=trusted)
 
 
 def content(project: Path) -> dict[str, bytes]:
@@ -144,7 +145,9 @@ def test_what_stand_ins_cannot_do_is_asked_of_the_flake(project: Path, said: Pat
             '"true"', '"${toString pkgs.hello}"'
         )
     )
-    composition = builder(said).evaluate(str(project), {})
+    with pytest.raises(EvaluationError, match="(?s)without its flake:.*'trust: true' in the deployment file"):
+        builder(said).evaluate(str(project), {})
+    composition = builder(said, trusted=True).evaluate(str(project), {})
     assert composition.test_script == 'server.succeed("5")\n'
     assert composition.distribution == {"node": 2}
     assert "needs more than stand-ins" in said.read_text()

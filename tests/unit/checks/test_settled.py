@@ -19,7 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes import pro
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected
 
-from .conftest import NODE, Lab, block, failures
+from .conftest import NODE, Lab, _free_port, block, failures
 
 WELL = ("web.service", "active", "running")
 
@@ -114,6 +114,14 @@ def test_what_was_up_long_enough_is_not_waited_for(lab: Lab) -> None:
     lab.units(up=100)
     lab.run(stable_for=60)
     assert calls(lab) == ["show"] and "stable_for" not in (lab.directory / "progress").read_text()
+
+
+def test_a_unit_that_fails_while_its_port_is_waited_for(quiet: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PORT_GRACE", 1)
+    quiet.units(block("dies.service", "active", "running", ago(1), 0), file="units-1")
+    quiet.units(block("dies.service", "activating", "auto-restart", ago(1), 1))
+    told = failures(quiet.run(ports=[_free_port()]))
+    assert len(told) == 2 and "dies.service (restarted once, and waits to be again" in told[0]
 
 
 @pytest.fixture

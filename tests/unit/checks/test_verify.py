@@ -10,6 +10,8 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks import verify as verify_module
 from ansible_collections.immutable.compose.plugins.module_utils.checks.judge import judge
+from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import ill_nodes
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.masking import Mask
 from ansible_collections.immutable.compose.plugins.module_utils.errors import CommandError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import probe
@@ -17,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint i
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.refresh import push_document
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..model.samples import document
 from .conftest import IDENTITY, NODE, Lab, Server, _free_port, failures
@@ -132,6 +135,50 @@ def test_words_of_a_node_do_not_reach_the_terminal_as_they_are(lab: Lab) -> None
     lab.system("degraded", failed="a.service loaded failed failed A\n")
     lab.server.program("journalctl", r"printf '\033]0;gotcha\007\033[2J\033[31mred\bX\n'")
     assert failures(lab.run()) == [f"{NODE}: units: failed units: a.service (exit-code, status 3: redX)"]
+
+
+SECRET = "correct-horse-battery-staple"
+
+
+@pytest.fixture
+def talking(lab: Lab) -> Lab:
+    """One whose unit fails, and prints its secret."""
+    mask = Mask([SECRET, "units", "postgres"])
+    lab.progress = Progress(str(lab.directory / "progress"), mask.text)
+    lab.system("degraded", failed="a.service loaded failed failed A\n")
+    return lab
+
+
+def written(lab: Lab) -> str:
+    files = [path for path in (lab.directory / "results").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    return "".join(path.read_text() for path in files) + (lab.directory / "progress").read_text()
+
+
+@pytest.mark.parametrize("before", [10, probe.WIDTH - 10, probe.WIDTH - len(SECRET), probe.WIDTH + 5])
+def test_a_secret_that_a_unit_prints_is_in_no_file(talking: Lab, before: int) -> None:
+    """Nor is a part of one, where a line is cut."""
+    talking.server.program("journalctl", f"echo {'x ' * (before // 2)}{SECRET} and more")
+    message = talking.run().message
+    for part in (SECRET, SECRET[:8]):
+        assert part not in message and part not in written(talking)
+    assert message.startswith(f"{NODE}: units: failed ********: a.service"), "names of checks are data"
+
+
+def test_a_secret_in_what_a_test_script_says_is_in_no_file(lab: Lab) -> None:
+    lab.progress = Progress(str(lab.directory / "progress"), Mask([SECRET, "testScript"]).text)
+    script = (
+        f"with subtest('log in with {SECRET}'):\n    print('{SECRET}')\n    machine.succeed('echo {SECRET}; false')"
+    )
+    report = lab.run(script=script)
+    assert not report.ok and SECRET not in written(lab)
+    assert [check.name for check in report.checks][-2:] == ["testScript: log in with ********", "testScript"]
+
+
+def test_a_secret_of_a_node_that_was_ill_before_is_not_kept(talking: Lab) -> None:
+    talking.server.program("journalctl", f"echo {SECRET}")
+    (found,) = ill_nodes(talking.what(), talking.progress).values()
+    assert "********" in found.message and SECRET not in found.message
 
 
 def test_a_node_that_answers_without_an_end(lab: Lab) -> None:

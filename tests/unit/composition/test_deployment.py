@@ -226,7 +226,7 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"parameters": {"a": [{1: 2}]}}, "parameters.a[0] has the key 1, expected a string"),
         ({"roles": [1]}, "roles is [1], expected a mapping"),
         ({"roles": {"nodes": 2}}, "roles: 'nodes' is no role of the composition; did you mean 'node'?"),
-        ({"roles": {"node": -1}}, "roles.node.count is -1, expected a count (0 or more)"),
+        ({"roles": {"node": -1}}, "roles.node.count is -1, expected a count (0 to 100000)"),
         ({"roles": {"node": "-1"}}, "roles.node.count is '-1', expected a count"),
         ({"roles": {"node": True}}, "roles.node.count is True, expected a count"),
         ({"roles": {"node": 1.5}}, "roles.node.count is 1.5, expected a count"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 from pathlib import Path
 
@@ -103,3 +104,19 @@ def test_a_damaged_mark_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / MARK).write_text(text)
     message = refused(directory(tmp_path))
     assert message.startswith(f"{tmp_path}/{MARK}") and "remove the file, and it is written again" in message
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o707])
+def test_one_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    directory(tmp_path).claim()
+    tmp_path.chmod(mode)
+    assert f"other users may write to the state directory {tmp_path} (mode {mode:04o})" in refused(directory(tmp_path))
+    tmp_path.chmod(0o750)
+    directory(tmp_path).require()
+
+
+def test_one_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory(tmp_path).claim()
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr("os.stat", lambda path: os.stat_result((0o40700, 1, 1, 1, owner + 1234, 0, 0, 0, 0, 0)))
+    assert f"is that of the user with the number {owner + 1234}" in refused(directory(tmp_path))

@@ -16,6 +16,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.registr
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.service import Service
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
@@ -97,10 +98,10 @@ class Site:
         """Node → identity of what it runs."""
         return {name: each.target.image.identity for name, each in sorted(self.machines.items()) if each.running}
 
-    def engine(self, *batch: str) -> Engine:
+    def engine(self, *batch: str, addresses: HeldAddresses | None = None) -> Engine:
         names = batch or [node.name for node in self.deployment.nodes]
         progress = Progress(os.path.join(os.path.dirname(self.deployment.state), "progress"))
-        return Engine(self.deployment, names, "/support", progress)
+        return Engine(self.deployment, names, "/support", progress, addresses=addresses)
 
     def said(self) -> str:
         """All lines of progress."""

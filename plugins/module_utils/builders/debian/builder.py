@@ -34,6 +34,7 @@ from ..nix.log import BuildLog
 from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
 from .apt import configured_mirrors
+from .claims import require_claims
 from .failures import explain_failure, failed_without_a_word
 from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
 
@@ -148,10 +149,6 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _within(self, path: str) -> list[str]:
-        """What a composition may read, see :meth:`Nix.evaluate`."""
-        return [] if self.trusted else [path, os.path.join(self.support, "debian")]
-
     def _evaluated(self, path: str, parameters: Parameters) -> _Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
@@ -165,15 +162,12 @@ class Debian(Builder):
         lock = read_lock(path)
         try:
             evaluated = self._nix.evaluate(
-                self._file, "evaluation", self._arguments(path, parameters), within=self._within(path)
+                self._file, "evaluation", self._arguments(path, parameters), within=self.within(path)
             )
         except EvaluationError as error:
             said = f"{file} does not evaluate:\n{error.message}"
             if "restricted mode" in error.message:
-                said += (
-                    f"\nA composition has {path} only: 'trust: true' in the deployment file lets it read and fetch "
-                    "whatever its user may"
-                )
+                said += f"\n{self.untrusted(path)}"
             raise EvaluationError(said) from None
         identities = evaluated.pop("identities")
         return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
@@ -181,7 +175,7 @@ class Debian(Builder):
     def _paths(self, evaluated: _Evaluated, parameters: Parameters, formats: t.Sequence[str]) -> dict[str, str]:
         """Role → store path of its bundle."""
         arguments = self._arguments(evaluated.path, parameters, formats)
-        paths = self._nix.evaluate(self._file, "paths", arguments, within=self._within(evaluated.path))
+        paths = self._nix.evaluate(self._file, "paths", arguments, within=self.within(evaluated.path))
         return t.cast("dict[str, str]", paths)
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
@@ -233,7 +227,7 @@ class Debian(Builder):
             mirrors = self._check_host()
             arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
             attributes = [f'images."{role}".bundle' for role in todo]
-            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self._within(evaluated.path))
+            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
             try:
                 self._realise(evaluated, lock, derivations, todo)
             except NixBuildError as error:
@@ -262,6 +256,8 @@ class Debian(Builder):
         self._check_space(evaluated, lock, len(packages), roles)
         if packages:
             self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
+        debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
+        require_claims(lock, self._nix.outputs(debs), lock_path(evaluated.path))
         log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
         self._nix.realise(derivations, log, log.describe)
 
@@ -335,7 +331,7 @@ class Debian(Builder):
         for role in roles:
             log = BuildLog(self.progress, lambda path: f"again: {_label(path, evaluated.name)}")
             attributes = [f'images."{role}".{part}' for part in parts]
-            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self._within(evaluated.path))
+            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
             try:
                 self._nix.realise(derivations, log, log.describe, "--check")
                 found[role] = ""

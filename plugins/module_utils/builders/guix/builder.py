@@ -96,8 +96,10 @@ class GuixBuilder(Builder):
         "max_silent_time": Option(int, 0, "Seconds that one build may say nothing; 0 is no limit."),
     }
 
-    def __init__(self, support: str, progress: Progress, given: Options | None = None) -> None:
-        super().__init__(support, progress, given)
+    def __init__(
+        self, support: str, progress: Progress, given: Options | None = None, *, trusted: bool = False
+    ) -> None:
+        super().__init__(support, progress, given, trusted=trusted)
         #: Digest of the composition, role and format → image: an evaluation takes seconds.
         self._known: dict[tuple[str, str, str], _Planned] = {}
 
@@ -136,6 +138,9 @@ class GuixBuilder(Builder):
 
     def _read(self, path: str, parameters: Parameters) -> GuixComposition:
         def scheme(file: str) -> t.Any:
+            if not self.trusted:  # nothing keeps a program in Scheme from running others
+                message = f"{file} is a program, which reading the inventory would run. {self.untrusted(path)}"
+                raise EvaluationError(message)
             modules = os.path.join(self.support, "guix")
             guix = Guix(self.progress, "", "", json.dumps(parameters))
             script = os.path.join(modules, "compose/evaluate.scm")

@@ -81,7 +81,10 @@ def _read_yaml(file: str) -> t.Any:
 def _test_script(file: str, given: str | ScriptFile) -> str:
     if isinstance(given, str):
         return given
-    path = os.path.join(os.path.dirname(file), given["file"])
+    directory = os.path.dirname(file)
+    path = os.path.join(directory, given["file"])
+    if not os.path.realpath(path).startswith(f"{os.path.realpath(directory)}/"):
+        raise InputError(f"{file}: testScript.file: {given['file']!r} is not below {directory}")
     try:
         with open(path, encoding="utf-8") as stream:
             return stream.read()

@@ -101,9 +101,10 @@ class Nixos(Builder):
     def _described(self, source: Source, parameters: Parameters) -> Attributes:
         """Roles, counts and checks. No role is looked into."""
         arguments = self._arguments(source, parameters)
-        with _about(source.file):
+        within = self.within(source.directory)
+        with _about(source.file, self.untrusted(source.directory) if within else ""):
             if source.form == "composition":
-                evaluated = self._nix.evaluate(self._file, "evaluation", arguments)
+                evaluated = self._nix.evaluate(self._file, "evaluation", arguments, within=within)
                 return source.checked(of_composition(evaluated, source.file))
             beside = source.beside()
             if "roles" in beside:
@@ -111,7 +112,7 @@ class Nixos(Builder):
                 if isinstance(roles, t.Mapping):  # a name alone is a role without ports and volumes
                     roles = {role: fields or {} for role, fields in roles.items()}
                 return source.checked({**beside, "roles": roles})
-            names = self._nix.evaluate(self._file, "names", arguments, store=True)
+            names = self._nix.evaluate(self._file, "names", arguments, store=self.trusted, within=within)
         return source.checked({**beside, "roles": {name: {} for name in names}})
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
@@ -212,12 +213,15 @@ class Nixos(Builder):
 
 
 @contextmanager
-def _about(file: str) -> t.Iterator[None]:
-    """What does not evaluate is said with the file of the composition."""
+def _about(file: str, remedy: str = "") -> t.Iterator[None]:
+    """What does not evaluate is said with the file of the composition.
+
+    :param remedy: what to do, should it be for want of trust.
+    """
     try:
         yield
     except EvaluationError as error:
-        explained = EvaluationError(f"{file} does not evaluate:\n{error.message}")
+        explained = EvaluationError("\n".join(filter(None, [f"{file} does not evaluate:", error.message, remedy])))
         explained.failure = error.failure
         raise explained from None
 

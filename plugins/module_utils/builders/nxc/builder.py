@@ -102,7 +102,8 @@ class Nxc(Builder):
             "setupFile": project.setup_file,
             "variant": self.option("variant"),
         }
-        return self._nix.evaluate(os.path.join(self.support, "nxc/evaluation.nix"), attribute, arguments)
+        within = self.within(project.directory)
+        return self._nix.evaluate(os.path.join(self.support, "nxc/evaluation.nix"), attribute, arguments, within=within)
 
     def _setup(self, project: Project, parameters: Parameters) -> Setup:
         """Content of setup.toml as the flake would merge it."""
@@ -147,6 +148,11 @@ class Nxc(Builder):
         try:
             found = self._ask(project, "compositions", parameters)
         except EvaluationError as error:
+            if not self.trusted:
+                raise EvaluationError(
+                    f"{project.file} does not evaluate without its flake:\n{error.message}\n"
+                    f"{self.untrusted(project.directory)}"
+                ) from None
             self.progress.say(f"{project.file} needs more than stand-ins; evaluating the flake of {project.directory}")
             return self._known_from_flake(project, parameters, error)
         name = self._choose(project, found)

@@ -11,6 +11,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ...describe.options import words_of
+from ...describe.values import MOST
 from ...errors import InputError, nearest
 from ...model.deployment import Node
 from ...model.result import Problem
@@ -23,12 +24,13 @@ _PARALLEL = 32
 _RESOLVES = 'for m; do getent ahostsv4 "$m" | { read -r a rest && echo "$m $a"; } || true; done'
 _RESOLVED = 60.0
 _WHICH = "'machine' in its options in the deployment file, or 'machines' for all, says which ones there are"
-_RANGE = re.compile(r"^(.*?)\[([\d,-]+)\](.*)$")
+#: Numbers of at most nine digits.
+_RANGE = re.compile(r"(.*?)\[([0-9]{1,9}(?:[,-][0-9]{1,9})*)\](.*)")
 
 
 def expanded(word: str) -> list[str]:
     """The machines of a name with ranges: ``sim-[1-3,7]``. :raises InputError: a range is none."""
-    match = _RANGE.match(word)
+    match = _RANGE.fullmatch(word)
     if match is None:
         if "[" in word or "]" in word or "," in word:
             raise InputError(f"machines has {word!r}, expected ranges such as dahu-[1-4,7]")
@@ -40,6 +42,8 @@ def expanded(word: str) -> list[str]:
         if not first.isdigit() or (dash and not (last.isdigit() and int(first) <= int(last))):
             raise InputError(f"machines has {word!r}, expected ranges such as dahu-[1-4,7]")
         numbers = range(int(first), int(last or first) + 1)
+        if len(numbers) > MOST:
+            raise InputError(f"machines has {word!r}, expected at most {MOST} in a range")
         names += [f"{before}{number}{rest}" for number in numbers for rest in expanded(after or "")]
     return names
 

@@ -22,9 +22,9 @@ PINNED = '(list (channel (name (quote guix)) (url "https://example.org") (commit
 Write = t.Callable[[t.Mapping[str, t.Any]], str]
 
 
-def builder(progress: Path, **options: t.Any) -> GuixBuilder:
+def builder(progress: Path, *, trusted: bool = False, **options: t.Any) -> GuixBuilder:
     given = validate_options(GuixBuilder, options, "builder", "builder")
-    return GuixBuilder(str(REPOSITORY / "nix"), Progress(str(progress)), given)
+    return GuixBuilder(str(REPOSITORY / "nix"), Progress(str(progress)), given, trusted=trusted)
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_one_of_yaml_and_scheme(lab: str, progress: Path) -> None:
 
 
 def test_scheme_needs_guix_or_a_manifest(lab: str, progress: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = builder(progress)
+    make = builder(progress, trusted=True)
     manifest = load.manifest(make.evaluate(lab, {}))
     Path(lab, "composition.yml").rename(Path(lab, "composition.scm"))
     monkeypatch.setenv("PATH", "/nonexistent")

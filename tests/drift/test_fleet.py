@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One node of many is not like the others: two deployments of fifty containers each, and two virtual machines."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import PATIENCE, Lab
+from tiny import tiny
+
+#: Nodes of each of the two deployments.
+EACH = 50
+#: Seconds for all of them.
+GOAL = 10
+#: What a host has too little of for so many containers.
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
+
+BY_HAND = "useradd bob; rm /usr/bin/who; echo more >>/etc/adduser.conf; systemctl mask --quiet cron.service"
+FOUND = {
+    "files": {"changed": ["/etc/adduser.conf"], "deleted": ["/usr/bin/who"]},
+    "units": {"masked": ["cron.service"]},
+    "users": {"added": ["bob"]},
+}
+
+
+@contextmanager
+def at_least(limits: t.Mapping[Path, int]) -> t.Iterator[None]:
+    """Limits of this host, which are raised meanwhile where they are lower."""
+    before = {path: path.read_text() for path in limits}
+    for path, value in limits.items():
+        path.write_text(str(max(value, int(before[path]))))
+    try:
+        yield
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
+
+
+@contextmanager
+def deployed(lab: Lab) -> t.Iterator[None]:
+    try:
+        lab.play("deploy")
+        yield
+    finally:
+        lab.play("destroy", "-e", '{"compose_data": true}')
+
+
+def look(lab: Lab, nodes: int) -> tuple[dict[str, dict[str, t.Any]], float]:
+    """What is told of each node that has drifted, without what there is nothing of; and the seconds that it took."""
+    report = lab.directory / "report.json"
+    run = lab.play("drift", "-e", f"compose_report={report}", expect=None)
+    found = json.loads(report.read_text())
+    assert len(found) == nodes
+    told = {
+        name: {kind: node[kind] for kind in ("files", "units", "users") if node[kind]}
+        for name, node in found.items()
+        if not node["ok"]
+    }
+    assert run.returncode == (2 if told else 0)
+    return told, run.seconds
+
+
+def test_one_of_a_hundred(tmp_path: Path) -> None:
+    lab = tiny(tmp_path, EACH, [f"other{number}" for number in range(1, EACH + 1)], boot_timeout=PATIENCE)
+    with at_least({INSTANCES: 20 * EACH, NEIGHBOURS: 20 * EACH}), deployed(lab):
+        looks = [look(lab, 2 * EACH) for _run in range(3)]
+        assert [told for told, _seconds in looks] == [{}] * 3
+        lab.on("app7", BY_HAND)
+        assert look(lab, 2 * EACH)[0] == {"app7": FOUND}
+        seconds = min(seconds for _told, seconds in looks)
+        print(f"drift: {2 * EACH} nodes in {seconds:.1f} s")
+        assert seconds <= GOAL
+
+
+def test_one_of_two_virtual_machines(tmp_path: Path) -> None:
+    roles = {"proxy": 0, "database": 0, "backend": 2}
+    lab = Lab(tmp_path, "web", {"platform": {"name": "qemu", "memory": 512}, "roles": roles})
+    lab.drop_test_script()
+    with deployed(lab):
+        assert look(lab, 2)[0] == {}
+        assert lab.ssh("backend2", BY_HAND).returncode == 0
+        assert look(lab, 2)[0] == {"backend2": FOUND}
