@@ -38,7 +38,7 @@ options:
         M(immutable.compose.drift_info) does.
     type: bool
   drift_ignore:
-    description: Files that may differ, each with the reason; see O(immutable.compose.drift_info#module:ignore).
+    description: Files that may differ, each with the reason, as in M(immutable.compose.drift_info).
     type: dict
     default: {}
 """
