@@ -137,18 +137,20 @@ def of_another() -> t.Iterator[tuple[Repository, str]]:
 
 
 def test_the_repository_of_another_user_is_read_as_that_user(of_another: tuple[Repository, str]) -> None:
-    """Whatever it has configured is run, so not as root."""
+    """Some of what it has configured is run, so not as root."""
     repository, first = of_another
-    witness = repository.top / "witness"
-    monitor = repository.top / "monitor"
-    monitor.write_text(f"#!/bin/sh\nid -u > {witness}\n")
-    monitor.chmod(0o755)
+    programs = {name: repository.top / name for name in ("monitor", "filter")}
+    for name, program in programs.items():
+        program.write_text(f"#!/bin/sh\nid -u > {repository.top}/{name}.ran\ncat\n")
+        program.chmod(0o755)
     with open(repository.top / ".git" / "config", "a", encoding="utf-8") as stream:
-        stream.write(f"[core]\n\tfsmonitor = {monitor}\n")
+        stream.write(f'[core]\n\tfsmonitor = {programs["monitor"]}\n[filter "own"]\n\tclean = {programs["filter"]}\n')
+    (repository.top / ".git" / "info" / "attributes").write_text("*.nix filter=own\n")
     assert git_revision(str(repository.composition)) == first
-    assert witness.read_text() == "54321\n"
     (repository.composition / "composition.nix").write_text("changed")
     assert git_revision(str(repository.composition)) == f"{first}-dirty"
+    assert (repository.top / "filter.ran").read_text() == "54321\n"
+    assert not (repository.top / "monitor.ran").exists()
     source = source_at(str(repository.composition), "HEAD")
     assert source.revision == first
     assert Path(source.path, "composition.nix").read_text() == "first"
