@@ -109,12 +109,12 @@ static() {
 # What is long and about one thing has a command of its own, and is not part of the gate:
 # - that nothing is touched that was not meant, on real nodes
 damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,damaged,killed,way_out,waiting,releases,settled,drift,hooks}.py)
-# - what is built: by each builder, in each format, and what it is made of
-images=(tests/e2e/test_{audit,build,disk,nixos,nxc,nxc_boot}.py tests/unit/builders/test_nxc.py)
+# - what is built: by each builder, in each format, what it is made of, and what in it follows a repository
+images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot}.py tests/unit/builders/test_nxc.py)
 # - what one platform does that others do not
 platforms=(tests/e2e/test_{podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
-travel=(tests/unit/travel)
+travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
 apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}")
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of

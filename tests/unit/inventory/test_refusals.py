@@ -15,7 +15,7 @@ from .conftest import Site
     ("more", "why"),
     [
         ("roles: {nodes: 2}", "demo.compose.yml: roles: 'nodes' is no role of the composition; did you mean 'node'?"),
-        ("roles: {node: -1}", "roles.node.count is -1, expected a count (0 or more)"),
+        ("roles: {node: -1}", "roles.node.count is -1, expected a count (0 to 100000)"),
         ("roles: {node: many}", "roles.node.count is 'many', expected a count"),
         ("roles: {node: [a, a]}", "roles.node: the name 'a' is used twice"),
         ("roles: {node: [node_1]}", "roles.node.names: invalid name 'node_1', expected lower-case letters"),
