@@ -19,6 +19,7 @@ from .names import is_host_name, is_role_name, label_of
 from .reserved import not_a_mount
 from .role_schema import A_ROLE_NAME, A_VOLUME_NAME, MODE_WORD, PATH, WORD_WITHOUT_SPACES
 from .units import PATTERN
+from .values import MOST
 
 #: The base name of a path in a store: it names files, too.
 _IDENTITY = r"[0-9A-Za-z+_?=-][0-9A-Za-z+._?=-]{0,210}"
@@ -36,8 +37,8 @@ def manifest_errors(composition: Composition) -> list[str]:
         where = f"distribution.{name}"
         if name not in composition.roles:
             errors.append(f"{where}: there is no such role{nearest(name, composition.roles)}")
-        if isinstance(wanted, int) and wanted < 0:
-            errors.append(f"{where} is {wanted}, expected a count (0 or more)")
+        if isinstance(wanted, int) and not 0 <= wanted <= MOST:
+            errors.append(f"{where} is {wanted}, expected a count (0 to {MOST})")
         elif isinstance(wanted, list):
             errors += [f"{where}: {host!r} gives no host name" for host in wanted if not is_host_name(label_of(host))]
     return errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
 import typing as t
@@ -142,7 +141,6 @@ def test_a_test_script_of_guix_is_a_file_of_the_composition(tmp_path: Path, give
         builder("guix").evaluate(str(path), {})
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 @pytest.mark.parametrize("bare", [False, True])
 def test_what_a_repository_configures_is_not_run(tmp_path: Path, bare: bool) -> None:
     """A bare one may lie in one that was just cloned, as files of it."""
