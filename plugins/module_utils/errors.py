@@ -6,8 +6,16 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import typing as t
 from dataclasses import dataclass
+
+#: Characters of a value or a word that a message shows; words that are listed, or looked at for one that is meant.
+SHOWN = 100
+_LISTED, _COMPARED = 30, 2000
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = SHOWN
+_BRIEF.maxlevel, _BRIEF.maxdict, _BRIEF.maxlist, _BRIEF.maxtuple = 3, 8, 12, 12
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,16 @@ class EvaluationError(InputError):
 def nearest(word: str, valid: t.Iterable[str]) -> str:
     """The end of an error message: the nearest valid word, or all of them."""
     words = sorted(valid)
-    close = difflib.get_close_matches(str(word), words, n=1)
+    close = difflib.get_close_matches(str(word)[:SHOWN], words[:_COMPARED], n=1)
     if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(words)}" if words else ""
+        return f"; did you mean {shown(close[0])}?"
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return f"; valid: {', '.join(word[:SHOWN] for word in words[:_LISTED])}{more}" if words else ""
+
+
+def shown(value: object) -> str:
+    """A value in a message: as Python writes it, but for what is too long to be read."""
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # a number has more digits than Python writes
+        return "a very long number"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..images.listing import Entry
+from ..model.answer import WrongAnswer
 from ..model.image import IDENTITY_FILE
 from .output import Output
 
@@ -40,13 +41,13 @@ class Sight:
 
 
 def sight_of(output: Output) -> Sight:
-    """What the node printed."""
+    """What the node printed. :raises WrongAnswer: it printed something else."""
     sight = Sight()
     lists = {"M": sight.masked, "N": sight.users}
     for record in output.stdout.decode("utf-8", "replace").split("\0"):
         key, rest = record[:1], record[1:]
         if key == "F":
-            _add(sight, *rest.rsplit("\t", 3))
+            _add(sight, rest.rsplit("\t", 3))
         elif key == "P":
             sight.mounts.add(rest.strip("/"))
         elif key in lists:
@@ -57,7 +58,10 @@ def sight_of(output: Output) -> Sight:
     return sight
 
 
-def _add(sight: Sight, path: str, kind: str, owner: str, content: str) -> None:
+def _add(sight: Sight, words: list[str]) -> None:
+    if len(words) != 4 or (words[1] == "f" and words[3].count(" ") != 2):
+        raise WrongAnswer("wrong answer: the node does not list its files as it was asked to")
+    path, kind, owner, content = words
     if kind == "f":
         size, changed, touched = content.split(" ")
         if touched != changed:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import typing as t
 from dataclasses import dataclass
 
-from ...errors import CommandError, InputError, MissingProgramError
+from ...errors import CommandError, InputError, MissingProgramError, shown
 from ...files import read_json
+from ...model.answer import Word
 from ...process import run
 
 #: What `nxc` itself writes next to the flake.
@@ -57,7 +59,7 @@ class Project:
             except ValueError as error:
                 raise InputError(f"{config}: cannot be read: {error}") from None
             if not isinstance(data, dict):
-                raise InputError(f"{config} is {data!r}, expected an object")
+                raise InputError(f"{config} is {shown(data)}, expected an object")
         # What nxc.json names may not be there: the flake alone says what is built.
         wanted = list(dict.fromkeys(filter(None, [data.get("composition"), "compositions.nix", "composition.nix"])))
         files = [os.path.join(directory, name) for name in wanted]
@@ -117,10 +119,12 @@ class Project:
         return done.stdout.strip()
 
 
-def container_ports(published: t.Iterable[str]) -> tuple[int, ...]:
+def container_ports(published: t.Iterable[Word]) -> tuple[int, ...]:
     """Ports in the container of compose's short form, ``[[ADDRESS:]HOST:]PORT[/tcp]``."""
     ports = (str(entry).rpartition(":")[2] for entry in published if not str(entry).endswith("/udp"))
-    return tuple(sorted({int(port.partition("/")[0]) for port in ports if port.partition("/")[0].isdigit()}))
+    return tuple(
+        sorted({int(port.partition("/")[0]) for port in ports if re.fullmatch("[0-9]{1,5}", port.partition("/")[0])})
+    )
 
 
 def file_digest(path: str) -> str:

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ...errors import InputError
+from ...errors import InputError, shown
 
 #: Port of the API.
 PORT = 8006
@@ -128,7 +128,7 @@ def _place(text: str) -> tuple[str, int | None]:
         return "", None
     if "@" in text.partition("://")[2]:  # there may be a password in it
         raise InputError(f"the Proxmox host has a user in it, expected {_EXPECTED_HOST}; give user or token_id instead")
-    wrong = InputError(f"the Proxmox host is {text!r}, expected {_EXPECTED_HOST}")
+    wrong = InputError(f"the Proxmox host is {shown(text)}, expected {_EXPECTED_HOST}")
     if text.count(":") > 1 and "[" not in text and "://" not in text:
         text = f"[{text}]"  # an address of IPv6
     try:
@@ -138,7 +138,7 @@ def _place(text: str) -> tuple[str, int | None]:
         raise wrong from None
     if parts.scheme != "https":
         raise InputError(
-            f"the Proxmox host is {text!r}, but its API is reached by https only; expected {_EXPECTED_HOST}"
+            f"the Proxmox host is {shown(text)}, but its API is reached by https only; expected {_EXPECTED_HOST}"
         )
     # What follows # is where one is in the web interface.
     if parts.path.rstrip("/") not in ("", "/api2", "/api2/json") or parts.query or port == 0:
