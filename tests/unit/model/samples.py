@@ -155,7 +155,8 @@ RELEASE = Release(
     unsealed={"db1": ["'disk full' by me@here"]},
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
-RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM, {"/etc/db": "ab"}, ["'disk full' by me@here"])
+UNSEALED = ["'disk full' by me@here"]
+RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM, {"/etc/db": "ab"}, UNSEALED)
 PLAN = Plan(
     batch=["db1", "db2"],
     steps={
