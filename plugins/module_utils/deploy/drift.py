@@ -19,11 +19,14 @@ from ..model.deployment import Node
 from ..model.release import Release
 from ..model.result import NodeResult
 from ..model.step import Changes, Checked, Drifted, NodeDrift, UnitChanges
-from ..nodes.look import LOOK, sight_of
-from ..nodes.probe import Expected, facts_of, probe
+from ..nodes.look import Sight, look, sight_of
+from ..nodes.probe import Facts, facts_of, glance
 from ..nodes.words import clean
 from .engine import Engine
 from .results import failed
+
+if t.TYPE_CHECKING:
+    from ..nodes.connection import Connection
 
 #: Nodes that are asked at the same time, and seconds for one to answer.
 PARALLEL, ANSWER = 32, 60.0
@@ -116,16 +119,17 @@ def _look(
     may_fail = (*engine.deployment.may_fail, *kept.may_fail.get(node.role, ()))
     platform = engine.platform
     connection = platform.shell(node) or connect(node.name, platform.endpoint(node), engine.keys)
+    listing = images.get(meant)
     try:
-        facts = facts_of(connection.run(probe(Expected(meant), wait=False), ANSWER))
+        facts, sight = _ask(connection, listing.newest if listing else None)
         running = clean(" ".join(facts.get("identity", [])))
-        listing = images.get(meant) if running == meant else None
-        sight = sight_of(connection.run(LOOK, ANSWER)) if listing else None
+        if listing and running == meant and not sight.reliable:
+            sight = sight_of(connection.run(look(), ANSWER))
     finally:
         connection.close()
     units = UnitChanges()
     files = users = Changes()
-    if listing and sight:
+    if listing and running == meant:
         users = user_changes(listing.users, sight.users)
         files, units = files_and_units(listing, sight, ignored, users)
     said = followed(facts)
@@ -142,6 +146,17 @@ def _look(
     )
     message = _told(found, meant)
     return replace(found, ok=not message, drifted=bool(message), message=message)
+
+
+def _ask(connection: Connection, later_than: int | None) -> tuple[Facts, Sight]:
+    """What a node says of itself, in one round trip.
+
+    :param later_than: see :func:`.look.look`; ``None``: its files are not looked at.
+    """
+    files = f"printf '\\0'\n{look(later_than)}" if later_than is not None else ""
+    output = connection.run(f"{glance()}\n{files}", ANSWER)
+    words, _zero, records = output.stdout.partition(b"\0")
+    return facts_of(replace(output, stdout=words)), sight_of(replace(output, stdout=records), later_than)
 
 
 def _told(found: NodeDrift, meant: str) -> str:

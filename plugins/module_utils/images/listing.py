@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..model.image import Image
 from ..process import run
@@ -39,6 +40,21 @@ class Listing:
     entries: t.Mapping[str, Entry]
     #: Lines of ``/etc/passwd``.
     users: t.Sequence[str]
+
+    @cached_property
+    def names(self) -> t.Mapping[str, t.Collection[str]]:
+        """Directory → what is in it."""
+        found: dict[str, list[str]] = {}
+        for path in self.entries:
+            directory, _slash, name = path.rpartition("/")
+            if name:
+                found.setdefault(directory, []).append(name)
+        return found
+
+    @cached_property
+    def newest(self) -> int:
+        """The last time at which one of the files was changed, in seconds since 1970."""
+        return max((int(each.content.split(" ")[1]) for each in self.entries.values() if each.kind == "f"), default=0)
 
 
 def can_list(image: Image) -> bool:
