@@ -21,6 +21,8 @@ WRITTEN: t.Mapping[str, str] = {
     "/etc/machine-id": "made at each boot",
     "/etc/.updated": "a mark of systemd",
     "/root/.*_history": "commands of whoever logs in",
+    "/tmp/*": "what programs keep for a moment",
+    "/nix/var/*": "what Nix knows of its store",
     "/var/*": "what services keep: state, caches, logs. Programs and their configuration are elsewhere",
 }
 #: Accounts are compared by name: one of them more changes all of these.

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..model.image import Image
+from ..model.image import SYSTEM_LINK, Image
 from ..process import run
 
 #: Of the squashfs, without the content of files, which comes after this line.
@@ -60,6 +60,11 @@ class Listing:
 def can_list(image: Image) -> bool:
     """Whether what runs is the root file system that the bundle has."""
     return image.builder == "debian" and "root" in image.formats
+
+
+def declares(image: Image) -> bool:
+    """Whether its nodes have in their store what they should be."""
+    return image.identity_file == SYSTEM_LINK
 
 
 def list_image(image: Image) -> Listing:
