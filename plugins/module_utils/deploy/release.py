@@ -128,18 +128,26 @@ class ReleaseStore:
         own = {name: current.image(name, role) for name, role in others.items()} if current else {}
         own.update((name, verified.image(name, role)) for name, role in verified.nodes.items())
         places = {name: place for name, place in (current.places if current else {}).items() if name in others}
+        unsealed = {
+            name: why
+            for name, why in (current.unsealed if current else {}).items()
+            if name in others and name not in verified.nodes
+        }
         merged = replace(
             verified,
             nodes=roles,
             images=images,
             node_images={name: image for name, image in own.items() if image and image != images[roles[name]]},
             places={**places, **verified.places},
+            unsealed={**unsealed, **verified.unsealed},
         )
         if current is None or not _same(current, verified):
             # What a run wrote that was killed before it was current is written over.
             number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
         elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "node_images", "places")):
+            if merged.unsealed != current.unsealed:  # a note, and no other state of the deployment
+                codec.write(self._path(current.number), replace(current, unsealed=merged.unsealed))
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)
