@@ -100,7 +100,7 @@ test-sealed: ## what plays that were there before can do to nodes that are seale
 test-boot: ## as root: that what is unpacked to a partition boots from it; not part of `test`
 	@tests/tools/gate.sh boot
 
-test-kexec: ## as root: an emulated machine with a Debian that starts nodes with kexec, and gets them back; not part of `test`
+test-kexec: ## as root: emulated machines with a Debian that start nodes with kexec, from memory and over NFS, and get back; not part of `test`
 	@tests/tools/gate.sh kexec
 
 test-tools: ## as root: the builders with Nix 2.26 and 2.34, and with Guix, from other Debian releases; not part of `test`

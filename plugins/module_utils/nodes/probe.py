@@ -61,13 +61,25 @@ if [ -x {follow} ]; then {follow} report; fi
 # what it boots to is active, nothing has failed, and no job waits; else systemd itself is asked what state that is.
 _PROBE = r"""
 units() {
-  local IFS=$' \t\n' shown line unit= active= sub= restarts= since= now failures= jobs=
+  local IFS=$' \t\n' shown first short now failures= jobs=
   state= up= alive=0 again=()
   read -r now _ </proc/uptime
   now=${now%.*}
   # In large pieces, and with an end: byte by byte takes longer than all else here.
   read -r -N 500000 shown < <(
     systemctl show --no-pager --property={properties} --state={states} default.target '*' 2>&1)
+  first=${shown%%$'\n\n'*} short=${shown//$'\n\n'/$'\n'}
+  alive=$((${#shown} - ${#short}))
+  state=${first#*ActiveState=} state=${state%%$'\n'*}
+  case $first in *ActiveEnterTimestampMonotonic=[0-9]*)
+    up=${first#*ActiveEnterTimestampMonotonic=} up=$((now - ${up%%$'\n'*} / 1000000)) ;;
+  esac
+  # Only where there is something to find: to go through all units takes as long as all else together.
+  case $shown in *ActiveState=failed* | *=auto-restart* | *NRestarts=[1-9]* | *Job=[1-9]*) one_by_one ;; esac
+  if [ "$state$jobs$failures" = active ]; then state=running; else state=; fi
+}
+one_by_one() {
+  local line unit= active= sub= restarts= since=
   IFS=$'\n'
   set -f
   for line in ${shown//$'\n\n'/$'\nEnd\n'} End; do
@@ -77,7 +89,6 @@ units() {
       SubState=*) sub=${line#*=} ;;
       NRestarts=*) restarts=${line#*=} ;;
       InactiveExitTimestampMonotonic=*) since=${line#*=} ;;
-      ActiveEnterTimestampMonotonic=*) if [ -z "$up" ]; then up=$((now - ${line#*=} / 1000000)); fi ;;
       Job=?*) jobs=1 ;;
       End)
         since=$((now - ${since:-0} / 1000000))
@@ -87,12 +98,10 @@ units() {
           activating,auto-restart*) again+=("$unit ${restarts:-0} 0") ;;
           *) if [ "${restarts:-0}" -gt 0 ] && [ $since -le {recent} ]; then again+=("$unit $restarts $since"); fi ;;
         esac
-        if [ -z "$state" ]; then state=$active; else alive=$((alive + 1)); fi
         unit= active= sub= restarts= since= ;;
     esac
   done
   set +f
-  if [ "$state$jobs$failures" = active ]; then state=running; else state=; fi
 }
 asked() { IFS= read -r -n 1000 state < <(systemctl is-system-running "$@" 2>&1); }
 if [ -x $herd ]; then state=running; else units; [ -n "$state" ] || asked; fi
