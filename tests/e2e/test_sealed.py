@@ -44,3 +44,15 @@ def test_a_node_that_is_unsealed_keeps_a_record(site: Site) -> None:
     entry = json.loads(next(line for line in record.splitlines() if line.startswith("{")))
     assert (entry["reason"], entry["action"]) == ("disk full", "ansible.builtin.raw")
     assert site.hosts["sealed1"].written() == ["srv", "srv/helped"]
+
+
+def test_a_host_key_that_is_not_the_node_s_is_never_accepted(site: Site) -> None:
+    """AWX runs all of its jobs without that check."""
+    known_hosts = site.directory / "keys" / "known_hosts"
+    good = known_hosts.read_text()
+    known_hosts.write_text("")
+    connect = {"ANSIBLE_HOST_KEY_CHECKING": "False", "ANSIBLE_SSH_ARGS": "-C"}  # no connection is kept
+    done = site.run("ansible", "open1,warned1", "-m", "raw", "-a", "true", **connect)
+    known_hosts.write_text(good)
+    assert done.returncode == 4 and (done.stdout + done.stderr).count("Host key verification failed") >= 2
+    assert site.run("ansible", "open1,warned1", "-m", "raw", "-a", "true", **connect).returncode == 0
