@@ -9,6 +9,16 @@ import typing as t
 import pytest
 from beside import Site, site_in
 
+DELEGATED = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.stat: {path: /etc/hostname}
+      delegate_to: sealed1
+    - ansible.builtin.raw: touch /srv/delegated
+      delegate_to: sealed1
+"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
@@ -34,6 +44,16 @@ def test_a_refusal_says_what_to_do_instead(site: Site) -> None:
         "ansible", "sealed1", "-m", "copy", "-a", "content=x dest=/srv/x", "-e", "ansible_python_interpreter=/no"
     )
     assert "sealed1 is sealed: ansible.builtin.copy may change it" in done.stdout + done.stderr
+
+
+def test_a_task_of_another_host_that_is_delegated_to_a_node_is_refused(site: Site) -> None:
+    (site.directory / "other.yml").write_text(DELEGATED)
+    done = site.run("ansible-playbook", "other.yml")
+    assert done.returncode == 2
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "sealed1 is sealed: ansible.builtin.raw may change it" in said and "Edit role 'front'" in said
+    assert "ok: [localhost -> sealed1]" in done.stdout
+    assert "srv/delegated" not in site.hosts["sealed1"].written()
 
 
 def test_a_node_that_is_unsealed_keeps_a_record(site: Site) -> None:
