@@ -31,6 +31,8 @@ _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 TOLD = 20
 #: Added to the path of a progress file: a file that is touched whenever a controller elsewhere looks for progress.
 SEEN = ".seen"
+#: Seconds after which a run of another host that nothing was heard of has ended.
+PATIENCE = 60.0
 #: Names that a line gives; of the others it says how many there are.
 NAMES = 8
 
@@ -63,6 +65,13 @@ class Progress:
     ) -> None:
         """Nothing comes after this."""
         self._write(END)
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether a controller elsewhere, which looked for progress, does not any more."""
+        with suppress(FileNotFoundError):
+            return time.time() - os.stat(f"{self.path}{SEEN}").st_mtime > PATIENCE
+        return False
 
     def say(self, text: str) -> None:
         """Tell one line at once; the same once more only after :data:`REMINDER` seconds."""

@@ -63,7 +63,7 @@ nodes:
   returned: success
   sample: {"node1": {"ok": true, "changed": true}}
 release:
-  description: Number of the release that runs now; null if nothing was released.
+  description: Number of the release that runs now, after going back that of before; null if what runs was not released.
   type: int
   returned: success
 retired:

@@ -87,6 +87,10 @@ options:
   progress_file:
     description: File for lines of progress. Filled in by the action plugin.
     type: path
+  run:
+    description: The run that the task is part of. What a run that was killed leaves at work releases nothing that the
+      next one may have. Filled in by the action plugin.
+    type: dict
 seealso:
   - module: immutable.compose.oar_job_info
 """
@@ -213,6 +217,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import Diff
 from ansible_collections.immutable.compose.plugins.module_utils.oar.desk import Desk, Outcome
@@ -260,7 +265,12 @@ def act(module: AnsibleModule, progress: Progress) -> Reserved:
     """The module's result."""
     params = module.params
     asked = wish(params)
-    desk = Desk(access(params).open(), progress, dry=bool(module.check_mode))
+    whose = Run(**params["run"]) if params["run"] else None
+
+    def alone() -> bool:
+        return progress.forgotten or (whose is not None and whose.alive is False)
+
+    desk = Desk(access(params).open(), progress, dry=bool(module.check_mode), alone=alone)
     if asked is None:
         outcome = desk.release(params["name"], params["job_id"], wait=params["wait"])
     else:
@@ -290,6 +300,7 @@ def main() -> None:
             "wait": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 3600},
             "progress_file": {"type": "path"},
+            "run": {"type": "dict"},
         },
         required_if=[
             ("state", "present", ("name", "nodes", "walltime")),

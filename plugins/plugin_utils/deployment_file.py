@@ -8,6 +8,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping
 
@@ -44,7 +45,9 @@ def _typed(key: str, value: object, kind: str, path: str) -> object:
         return "off"
     if isinstance(value, bool) and kind != "bool":  # which would pass for a number or a string
         raise InputError(f"{path}: {key} is {shown(value)}, as YAML reads yes, no, on and off; expected {expected}")
-    digits = isinstance(value, str) and value.isdigit() and int in kinds
+    digits = isinstance(value, str) and bool(re.fullmatch("[0-9]{1,18}", value)) and int in kinds
     if value is not None and not digits and not isinstance(value, kinds):
-        raise InputError(f"{path}: {key} is {plain(value)!r}, expected {expected}")
+        raise InputError(f"{path}: {key} is {shown(plain(value))}, expected {expected}")
+    if isinstance(value, str) and "\0" in value:  # which no path and no name may have
+        raise InputError(f"{path}: {key} is {shown(value)}, expected {expected}")
     return value

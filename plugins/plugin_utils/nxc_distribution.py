@@ -89,7 +89,7 @@ def _read(file: str) -> Unchecked:
     try:
         with open(file, encoding="utf-8") as stream:
             data = json.load(stream) if file.endswith(".json") else yaml.load(stream, _Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
     if data is not None and not isinstance(data, t.Mapping):
         raise InputError(f"{file} is {shown(data)}, expected a mapping of roles, or a deployment file of NixOS Compose")

@@ -18,7 +18,7 @@ import threading
 import typing as t
 import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
@@ -120,9 +120,9 @@ class Transport:
             return self._result({**args, "parcel": path}, progress)
 
     def follow(self, args: Unchecked) -> dict[str, object]:
-        """The result of a module that needs no parcel, only somebody who shows its progress."""
+        """The result of a module that needs no parcel, only its run and somebody who shows its progress."""
         progress = self._progress_file()
-        return self._result({**args, "progress_file": progress}, progress)
+        return self._result({**args, "progress_file": progress, "run": asdict(self._run)}, progress)
 
     def _progress_file(self) -> str:
         remove_left_over(tempfile.gettempdir())

@@ -117,7 +117,7 @@ def test_nodes_that_fail_a_check_go_back_and_the_job_says_why(control: Control, 
     follow(control, lab)
     assert not done.ok
     assert fates(done) == {"replaced": set(), "kept": {"other"}, "failed": MINE}
-    assert done.artifacts["immutable_release"] == {"one": None, "two": 1}
+    assert done.artifacts["immutable_release"] == {"one": 2, "two": 1}
     assert set(done.failed) == done.counted("failures") == MINE
     for result in done.failed.values():
         assert "broken.service (exit-code, status 3: no disk is left)" in result["msg"]

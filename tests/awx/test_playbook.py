@@ -37,7 +37,15 @@ SETTINGS = {
         },
     },
 }
-NAMES = ("plan", "deploy", "verify", "drift", "rollback", "audit")
+#: Template → variables that its survey asks for.
+QUESTIONS = {
+    "plan": ["compose_release"],
+    "deploy": ["compose_serial", "compose_replace"],
+    "verify": ["verify_release", "verify_drift"],
+    "drift": ["compose_heal"],
+    "rollback": ["compose_release"],
+    "audit": ["compose_advisories"],
+}
 
 
 class Site:
@@ -98,12 +106,14 @@ def test_what_is_missing_is_made_and_then_nothing_changes(site: Site) -> None:
     assert changes(site.set_up()) == 10
     made = site.controller.objects
     templates = {each["name"]: each for each in made["job_templates"]}
-    assert set(templates) == {f"immutable {name}" for name in NAMES}
-    for template in templates.values():
+    assert set(templates) == {f"immutable {name}" for name in QUESTIONS}
+    asked: dict[str, list[str]] = {}
+    for name, template in templates.items():
         assert (template["allow_simultaneous"], template["job_slice_count"]) == (False, 1)
         assert len(site.controller.linked[f"{template['url']}credentials/"]) == 2
         spec = site.controller.surveys[f"{template['url']}survey_spec/"]["spec"]
-        assert all(question["variable"] for question in spec)
+        asked[name.removeprefix("immutable ")] = [question["variable"] for question in spec]
+    assert asked == QUESTIONS
     (source,) = made["inventory_sources"]
     assert (source["overwrite"], source["update_on_launch"]) == (True, True)
     assert yaml.safe_load(source["source_vars"]) == {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"}

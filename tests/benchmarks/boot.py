@@ -43,7 +43,7 @@ def ours(lab: Lab) -> float:
 
 def command_of(lab: Lab) -> tuple[int, list[str]]:
     """Process id and command line of the node's systemd-nspawn."""
-    bind = f"--bind={lab.state}/nodes/{NODE}/in:/run/compose/in"
+    bind = f"--bind-ro={lab.state}/nodes/{NODE}/in:/run/compose/in"
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(FileNotFoundError, ProcessLookupError):

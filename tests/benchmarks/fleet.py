@@ -94,7 +94,8 @@ def server(directory: Path) -> t.Iterator[int]:
     (directory / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {hostkeys / first}\nAuthorizedKeysFile {directory}/authorized_keys\n"
         f"StrictModes no\nUsePAM no\nPidFile none\nMaxStartups {4 * NODES}\nLogLevel ERROR\n"
-        f"SetEnv PATH={directory}/bin:{os.environ['PATH']}\n"
+        # What root's shell does on this machine at each login is none of a node's, and the same for both sides.
+        f"SetEnv PATH={directory}/bin:{os.environ['PATH']} HOME={directory}\n"
     )
     keys.write_access(dict.fromkeys(names(), Endpoint("127.0.0.1", port)))
     os.makedirs("/run/sshd", exist_ok=True)

@@ -78,7 +78,7 @@ def test_one_of_a_hundred(tmp_path: Path) -> None:
 
 def test_one_of_two_virtual_machines(tmp_path: Path) -> None:
     roles = {"proxy": 0, "database": 0, "backend": 2}
-    lab = Lab(tmp_path, "web", {"platform": {"name": "qemu", "memory": 512}, "roles": roles})
+    lab = Lab(tmp_path, "web", {"platform": {"name": "qemu", "memory": 512, "ssh_port_base": 23700}, "roles": roles})
     lab.drop_test_script()
     with deployed(lab):
         assert look(lab, 2)[0] == {}

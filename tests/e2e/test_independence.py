@@ -48,9 +48,13 @@ def test_a_failed_check_takes_back_its_own_deployment_only(lab: Tiny) -> None:
     assert lab.on("db", "cat /etc/greeting") == "v2\n"
 
 
-@pytest.mark.parametrize(
-    "playbook", ["plan", "deploy", "build", "verify", "rollback", "lock", "check_reproducible", "nxc_export", "audit"]
-)
+PLAYBOOKS = [
+    *("plan", "deploy", "build", "verify", "rollback", "lock", "check_reproducible", "nxc_export", "audit"),
+    *("drift", "config", "script"),
+]
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_every_playbook_works_for_one_when_two_is_refused(lab: Tiny, playbook: str) -> None:
     """The state directory of ``two`` is somebody else's."""
     state, away = lab.state.parent / "two", lab.directory / "away"
@@ -59,8 +63,10 @@ def test_every_playbook_works_for_one_when_two_is_refused(lab: Tiny, playbook: s
     (state / "images" / "holiday.jpg").write_text("precious")
     advisories = lab.directory / "advisories.yml"
     advisories.write_text("- {id: CVE-1, package: no-such-package, versions: ['< 1']}\n")
+    script = lab.directory / "look.py"
+    script.write_text("app1.succeed('true')\n")
     try:
-        done = lab.play(playbook, "-e", f"compose_advisories={advisories}", expect=2)
+        done = lab.play(playbook, "-e", f"compose_advisories={advisories} compose_script={script}", expect=2)
     finally:
         assert (state / "images" / "holiday.jpg").read_text() == "precious"
         (state / "images" / "holiday.jpg").unlink()

@@ -7,12 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
-from lab import BIN, COLLECTIONS
+from lab import BIN, COLLECTIONS, descendants
 from schemas import check_told
 
 #: One job, in a file: it waits for the first two looks at it, and ends at the second after it was deleted.
@@ -55,17 +56,56 @@ def commands(tmp_path: Path) -> Path:
     return directory
 
 
+def started(directory: Path, commands: Path, tasks: list[dict[str, t.Any]]) -> subprocess.Popen[str]:
+    """A playbook that runs."""
+    environment = {"PATH": f"{commands}:/usr/bin:/bin"}
+    play = {"hosts": "localhost", "gather_facts": False, "environment": environment, "tasks": tasks}
+    (directory / "play.yml").write_text(yaml.safe_dump([play]))
+    return subprocess.Popen(
+        [str(BIN / "ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
+        cwd=directory,
+        env={
+            **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))},
+            "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_what_a_killed_run_leaves_at_work_releases_nothing(tmp_path: Path, commands: Path) -> None:
+    """Its job is the next run's by then."""
+    for program in commands.iterdir():
+        program.write_text(program.read_text().replace('job["looks"] > 2', "False"))
+    process = started(tmp_path, commands, [{"immutable.compose.oar_job": {**WEB, "timeout": 10}}])
+    assert process.stdout is not None
+    assert any("is submitted" in line for line in process.stdout)
+    left = [f"/proc/{pid}" for pid in descendants(process.pid)]
+    process.kill()
+    process.communicate(timeout=60)
+    begin = time.monotonic()
+    while any(map(os.path.exists, left)):
+        assert time.monotonic() - begin < 60
+        time.sleep(0.1)
+    job = json.loads((commands / "job").read_text())
+    assert (job["state"], job["events"]) == ("Waiting", [])
+
+
 def test_a_reservation_in_a_playbook(tmp_path: Path, commands: Path) -> None:
     def job(register: str, task: dict[str, t.Any] | None = None, **options: t.Any) -> dict[str, t.Any]:
         return {"immutable.compose.oar_job": options, "register": register, **(task or {})}
 
     names = ("checked", "wrong", "first", "again", "other", "listed", "end", "ended")
     kept = ", ".join(f"{name!r}: {name}" for name in names)
-    play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "environment": {"PATH": f"{commands}:/usr/bin:/bin"},
-        "tasks": [
+    process = started(
+        tmp_path,
+        commands,
+        [
             job("checked", {"check_mode": True}, **WEB),
             job("wrong", {"ignore_errors": True}, **{**WEB, "walltime": "soon"}),
             job("first", {"diff": True}, **WEB),
@@ -76,26 +116,10 @@ def test_a_reservation_in_a_playbook(tmp_path: Path, commands: Path) -> None:
             job("ended", name="web", state="absent"),
             {"ansible.builtin.copy": {"dest": f"{tmp_path}/results", "content": "{{ {" + kept + "} | to_json }}"}},
         ],
-    }
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-    done = subprocess.run(
-        [str(BIN / "ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
-        cwd=tmp_path,
-        env={
-            **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))},
-            "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "[WARNING]" not in done.stderr and "[DEPRECATION" not in done.stderr, done.stderr
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stdout + stderr
+    assert "[WARNING]" not in stderr and "[DEPRECATION" not in stderr, stderr
     results = json.loads((tmp_path / "results").read_text())
     for name in ("checked", "first", "again", "end", "ended"):
         check_told("oar_job", results[name])
@@ -106,8 +130,8 @@ def test_a_reservation_in_a_playbook(tmp_path: Path, commands: Path) -> None:
     assert first["changed"] and (first["job"]["id"], first["job"]["state"]) == (7, "Running")
     assert first["job"]["nodes"] == ["node-2", "node-10"]
     assert first["diff"][0]["after"] == "web: 2 nodes, for 0:10:0, types deploy\n"
-    assert "  compose | reserving web at this host" in done.stdout
-    assert "  compose | job 7 (web) is submitted" in done.stdout
+    assert "  compose | reserving web at this host" in stdout
+    assert "  compose | job 7 (web) is submitted" in stdout
     assert not results["again"]["changed"] and "invocation" not in results["again"]
     assert "Asked for: nodes 3. It has: nodes 2" in results["other"]["msg"]
     assert [one["name"] for one in results["listed"]["jobs"]] == ["web"]

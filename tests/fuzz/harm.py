@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may come instead of a valid document: a few places of it are taken out, changed, or replaced by hostile values."""
+"""What may come instead of a valid document: some of it is taken out, changed, or replaced by hostile values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import re
 import typing as t
 from collections.abc import Callable
 
+import yaml
 from hypothesis import strategies as st
 
 Json = t.Any
 Path = tuple[t.Any, ...]
+#: Makes an input, of chance and of values that hypothesis has found.
+Maker = Callable[[random.Random, t.Sequence[Json]], t.Any]
 
 #: Strings that have broken readers before.
 WORDS = (
@@ -109,7 +112,7 @@ any_json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-junk = st.sampled_from(VALUES) | any_json
+junk = st.lists(any_json, min_size=1, max_size=4)
 chance = st.integers(0, 2**63).map(random.Random)
 
 
@@ -137,6 +140,8 @@ def _slightly(chance_: random.Random, value: Json) -> Json:
     """Nearly the same."""
     if isinstance(value, bool):
         return chance_.choice([int(value), str(value), None])
+    if isinstance(value, int) and value.bit_length() > 64:
+        return -value
     if isinstance(value, (int, float)):
         return chance_.choice([-value, value + 0.5, str(value), value * 10**9, f"{value}\n", bool(value), [value]])
     if isinstance(value, str):
@@ -206,24 +211,64 @@ def harm_text(text: bytes, chance_: random.Random, times: int) -> bytes:
     return text
 
 
-def data_like(samples: t.Sequence[Json]) -> st.SearchStrategy[Json]:
+def data_like(samples: t.Sequence[Json]) -> Maker:
     """Data that is nearly that of a sample, or has nothing in common with it."""
-    near = st.builds(harm, st.sampled_from(samples), chance, st.lists(junk, min_size=1, max_size=3))
-    return near | near | near | near | junk
+
+    def make(chance_: random.Random, found: t.Sequence[Json]) -> Json:
+        values = [
+            chance_.choice(found if chance_.random() < 0.5 else VALUES) for _change in range(chance_.randint(1, 3))
+        ]
+        return values[0] if chance_.random() < 0.15 else harm(chance_.choice(samples), chance_, values)
+
+    return make
 
 
-def text_like(samples: t.Sequence[bytes]) -> st.SearchStrategy[bytes]:
+def text_like(samples: t.Sequence[bytes]) -> Maker:
     """The same of text."""
-    near = st.builds(harm_text, st.sampled_from(samples), chance, st.integers(1, 4))
-    return near | near | near | near | st.binary(max_size=200) | st.text(max_size=100).map(_encoded)
+
+    def make(chance_: random.Random, found: t.Sequence[Json]) -> bytes:
+        if chance_.random() < 0.15:
+            return _encoded(str(chance_.choice([*found, *WORDS]))) if chance_.random() < 0.5 else chance_.randbytes(99)
+        return harm_text(chance_.choice(samples), chance_, chance_.randint(1, 4))
+
+    return make
 
 
-def json_like(samples: t.Sequence[Json]) -> st.SearchStrategy[bytes]:
+def json_like(samples: t.Sequence[Json]) -> Maker:
     """Files of JSON whose content is harmed, or the text of it."""
-    return data_like(samples).map(_dumped) | text_like([_dumped(sample) for sample in samples])
+    return either(mapped(data_like(samples), dumped), text_like([dumped(sample) for sample in samples]))
 
 
-def _dumped(data: Json) -> bytes:
+def yaml_like(samples: t.Sequence[Json]) -> Maker:
+    """The same of YAML."""
+    texts = [yaml.safe_dump(sample, sort_keys=False).encode() for sample in samples]
+    return either(mapped(data_like(samples), dumped), text_like(texts))
+
+
+def either(*makers: Maker) -> Maker:
+    """What any of them makes."""
+    return lambda chance_, found: chance_.choice(makers)(chance_, found)
+
+
+def mapped(maker: Maker, change: Callable[[t.Any], t.Any]) -> Maker:
+    """What is made of what it makes."""
+    return lambda chance_, found: change(maker(chance_, found))
+
+
+def fitting(maker: Maker, fits: Callable[[t.Any], bool]) -> Maker:
+    """What it makes, as far as it could come to be."""
+
+    def make(chance_: random.Random, found: t.Sequence[Json]) -> t.Any:
+        while True:
+            made = maker(chance_, found)
+            if fits(made):
+                return made
+
+    return make
+
+
+def dumped(data: Json) -> bytes:
+    """As JSON, of which Python writes more than there is."""
     return _encoded(json.dumps(data, default=repr))
 
 

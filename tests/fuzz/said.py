@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
 import typing as t
 from pathlib import Path
 from unittest import mock
-
-from hypothesis import strategies as st
 
 from ansible_collections.immutable.compose.plugins.module_utils import repository
 from ansible_collections.immutable.compose.plugins.module_utils.builders import revision
@@ -48,7 +47,7 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.transport import
 from ..unit.kexec.test_answer import NODE, OWN
 from ..unit.model.samples import DEPLOYMENT, FOLLOW, IMAGE
 from .attack import Reader
-from .harm import data_like, json_like, text_like
+from .harm import data_like, json_like, mapped, text_like
 from .written import ATTRIBUTES
 
 FACTS = b"""\
@@ -198,11 +197,12 @@ def _builders(directory: Path) -> t.Iterator[Reader]:
 
     yield Reader("log of Nix", followed, text_like([LOG]))
     events = [json.loads(line[5:]) for line in LOG.splitlines()]
-    lines = data_like([events]).map(
+    lines = mapped(
+        data_like([events]),
         lambda data: b"\n".join(
             b"@nix " + json.dumps(event, default=repr).encode("utf-8", "surrogatepass")
             for event in (data if isinstance(data, list) else [data])
-        )
+        ),
     )
     yield Reader("events of Nix", followed, lines)
 
@@ -309,7 +309,11 @@ def _programs(directory: Path) -> t.Iterator[Reader]:
             with mock.patch.object(private, "_apt", lambda *_given: told.pop(0)):
                 return private.closure(["bash"], "roles.web.packages")
 
-    pairs = st.tuples(text_like([APT]) | st.just(APT), text_like([SHOWN]))
+    answers_of_apt, shown_of_apt = text_like([APT]), text_like([SHOWN])
+
+    def pairs(chance: random.Random, found: t.Sequence[t.Any]) -> tuple[bytes, bytes]:
+        return chance.choice([APT, answers_of_apt(chance, found)]), shown_of_apt(chance, found)
+
     yield Reader("answers of apt", resolved, pairs, share=0.5)
     yield Reader(
         "QEMU",

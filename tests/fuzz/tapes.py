@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the simulated Proxmox VE answered in each step of a deployment's life, to be answered again, one of it harmed."""
+"""What the simulated Proxmox VE answered in each step of a deployment's life; again, with one answer harmed."""
 
 from __future__ import annotations
 
@@ -42,8 +42,6 @@ DATA = {"data": Volume("/data", 16)}
 LIVES: t.Mapping[str, Options] = {
     "import": {"storage": "local", "staging": "import", "snapshot": "vm"},
     "clone": {"storage": "ceph", "staging": "clone", "memory": 128},
-    "managed": {"storage": "ceph", "staging": "import", "ha": True, "networks": ["bridge=vmbr0"]},
-    "agent": {"storage": "local", "staging": "import", "address": "agent"},
     "adopted": {"storage": "local", "staging": "import", "vmid": 300, "adopt": True},
 }
 
@@ -131,8 +129,11 @@ def steps(platform: Callable[[], Proxmox], world: World) -> t.Iterator[tuple[str
 
 
 @contextmanager
-def without_network(call: Callable[[str, str, t.Any], Json]) -> t.Iterator[None]:
-    """Calls go elsewhere, nobody waits, and no console is listened to."""
+def without_network(call: Callable[[str, str, t.Any], Json], clock: object) -> t.Iterator[None]:
+    """Calls go elsewhere, and no console is listened to.
+
+    :param clock: in place of the module :mod:`time`.
+    """
 
     def once(_client: client.Client, verb: str, path: str, params: t.Any) -> Json:
         return call(verb, path, params)
@@ -145,7 +146,6 @@ def without_network(call: Callable[[str, str, t.Any], Json]) -> t.Iterator[None]
     def no_connection(*_ignored: object) -> None:
         raise OSError("there is none")
 
-    clock = Clock()
     with ExitStack() as stack:
         for module in (agent, client, ha, tasks, vm):
             stack.enter_context(mock.patch.object(module, "time", clock))
@@ -153,6 +153,16 @@ def without_network(call: Callable[[str, str, t.Any], Json]) -> t.Iterator[None]
         stack.enter_context(mock.patch.object(consoles.Consoles, "follow", follow))
         stack.enter_context(mock.patch.object(terminal, "_connected", no_connection))
         yield
+
+
+class Quick:
+    """Time as it is, for those who do not sleep for long."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(min(seconds, 0.01))
 
 
 class Life:
@@ -199,22 +209,15 @@ class Life:
             tape.keep(verb, path, answer)
             return answer
 
-        with mock.patch.object(images, "qemu_img", QuickImages()):
+        with mock.patch.object(images, "qemu_img", QuickImages()), without_network(kept, Quick()):
             for name, step in steps(self.platform, self.world):
                 tape = self.tapes[name] = Tape()
-                with (
-                    without_network(kept),
-                    mock.patch.multiple(client, time=time),
-                    mock.patch.multiple(tasks, time=time),
-                    mock.patch.multiple(vm, time=time, _POLL=0.02),
-                    mock.patch.multiple(ha, time=time, _POLL=0.02),
-                ):
-                    step()
+                step()
 
     def again(self, name: str, number: int, chance: random.Random, values: t.Sequence[Json]) -> int:
         """A step once more, with one of its answers harmed; how many were."""
         replay = Replay(self.tapes[name], number, chance, values)
-        with without_network(replay.call):
+        with without_network(replay.call, Clock()):
             try:
                 dict(steps(self.platform, self.world))[name]()
             except ComposeError as error:

@@ -12,7 +12,6 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
-from hypothesis import strategies as st
 
 from ansible_collections.immutable.compose.plugins.inventory import composition
 from ansible_collections.immutable.compose.plugins.inventory.composition import InventoryModule
@@ -49,7 +48,7 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.nxc_distribution
 
 from ..unit.model.samples import DEPLOYMENT, IMAGE, SAMPLES
 from .attack import Reader
-from .harm import data_like, json_like, text_like
+from .harm import data_like, either, fitting, json_like, text_like, yaml_like
 from .kept import from_file
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGW1 me@there"
@@ -158,13 +157,6 @@ OSV = {
 PLAIN = [{"id": "CVE-1", "package": ["bash", "tree"], "versions": [">= 5.0 < 5.3"]}]
 
 
-def _yaml_like(samples: t.Sequence[t.Any]) -> st.SearchStrategy[bytes]:
-    texts = [yaml.safe_dump(sample, sort_keys=False).encode() for sample in samples]
-    return data_like(samples).map(
-        lambda data: json.dumps(data, default=repr).encode("utf-8", "surrogatepass")
-    ) | text_like(texts)
-
-
 def readers(directory: Path) -> t.Iterator[Reader]:
     """All of them.
 
@@ -197,7 +189,7 @@ def _deployment_files(directory: Path) -> t.Iterator[Reader]:
         return None
 
     refuses = (ComposeError, AnsibleError)
-    yield Reader("deployment file", listed, _yaml_like(whole), refuses, "site.compose.yml", 3)
+    yield Reader("deployment file", listed, yaml_like(whole), refuses, "site.compose.yml", 3)
 
     defaults = {
         "builder": "debian",
@@ -222,11 +214,11 @@ def _deployment_files(directory: Path) -> t.Iterator[Reader]:
         path.write_bytes(text)
         return sources.why_no_nodes([str(directory)])
 
-    yield Reader("refused deployment file", refused, _yaml_like(whole), share=0.3)
+    yield Reader("refused deployment file", refused, yaml_like(whole), share=0.3)
     yield Reader(
         "variables of hosts",
         lambda data: from_hostvars("site", data),
-        data_like([_hostvars(DEPLOYMENT)]).filter(_are_variables),
+        fitting(data_like([_hostvars(DEPLOYMENT)]), _are_variables),
         share=2,
     )
     beside = directory / "nodes.yml"
@@ -239,7 +231,7 @@ def _deployment_files(directory: Path) -> t.Iterator[Reader]:
     forms = [b"node: 2\nserver: a,b\nx: !DefaultRole 3\n", b"node: [a, b]\nserver: !DefaultRole\n"]
     docker = {"deployment": {"10.0.0.1": {"role": "node", "host": "n1"}, "s": {"role": "server"}}}
     yield Reader(
-        "role distribution", distributed, text_like(forms) | json_like([docker, {"node": 2}]), names="nodes.yml"
+        "role distribution", distributed, either(text_like(forms), json_like([docker, {"node": 2}])), names="nodes.yml"
     )
 
 
@@ -291,7 +283,7 @@ def _compositions(directory: Path) -> t.Iterator[Reader]:
         (guix / "composition.yml").write_bytes(text)
         return read_composition(str(guix), json.loads).roles
 
-    yield Reader("composition.yml of Guix", scheme, _yaml_like([_GUIX]), names="composition.yml")
+    yield Reader("composition.yml of Guix", scheme, yaml_like([_GUIX]), names="composition.yml")
     nixos = directory / "nixos"
     nixos.mkdir()
     (nixos / "hive.nix").touch()
@@ -302,7 +294,7 @@ def _compositions(directory: Path) -> t.Iterator[Reader]:
         return source.checked(source.beside(), ["a"])
 
     yield Reader(
-        "composition.yml of NixOS", beside, _yaml_like([{"roles": {"a": {"ports": [1]}}}]), names="composition.yml"
+        "composition.yml of NixOS", beside, yaml_like([{"roles": {"a": {"ports": [1]}}}]), names="composition.yml"
     )
     evaluated = {"roles": {"a": {}}, "testScript": "", "compose": {"a": {"ports": [1]}}, "rolesDistribution": {"a": 1}}
     yield Reader(
@@ -348,7 +340,7 @@ def _words(directory: Path) -> t.Iterator[Reader]:
         file.write_bytes(text)
         return fleet._advisories(str(file))
 
-    yield Reader("file of advisories", advisories, _yaml_like([OSV, PLAIN]), names="advisories", share=0.5)
+    yield Reader("file of advisories", advisories, yaml_like([OSV, PLAIN]), names="advisories", share=0.5)
     versions = [b"1:2.3~rc1-4+deb12u1 5.2.21-r0", b"0 9999"]
 
     def compared(text: bytes) -> object:
@@ -363,7 +355,7 @@ def _words(directory: Path) -> t.Iterator[Reader]:
         book.write_bytes(text)
         return list(plays.plays_in(str(directory / "site.yml")))
 
-    yield Reader("playbook", listed, _yaml_like([playbook]), share=0.5)
+    yield Reader("playbook", listed, yaml_like([playbook]), share=0.5)
     lines = [b"cat /etc/x | grep -c 'a b' && test -e \"$(readlink -f /x)\"; ls >/dev/null 2>&1"]
     yield Reader(
         "command line", lambda text: only_looks({"_raw_params": text.decode("utf-8", "replace")}), text_like(lines)
@@ -371,7 +363,7 @@ def _words(directory: Path) -> t.Iterator[Reader]:
     yield Reader(
         "command",
         only_looks,
-        data_like([{"cmd": "ls", "argv": ["ls", "-l"], "chdir": "/"}]).filter(lambda data: isinstance(data, dict)),
+        fitting(data_like([{"cmd": "ls", "argv": ["ls", "-l"], "chdir": "/"}]), lambda data: isinstance(data, dict)),
         share=0.3,
     )
     yield Reader(
@@ -385,13 +377,14 @@ def _words(directory: Path) -> t.Iterator[Reader]:
             "fingerprint": "AB:" * 31 + "AB",
         }
     ]
-    access_of = data_like(place).filter(
+    access_of = fitting(
+        data_like(place),
         lambda data: (
             isinstance(data, dict)
             and set(data) <= set(place[0])
             and all(isinstance(value, str) for value in data.values())
             and "host" in data
-        )
+        ),
     )
     yield Reader("access to Proxmox", lambda data: Access.at(**data).check(), access_of, share=0.5)
     yield Reader(

@@ -26,16 +26,19 @@ install_packages() {
     fi
     echo "== installing Debian packages: ${missing[*]}"
     as_root apt-get update -q
-    # A server that comes along (sshd, for the tests) must neither start now nor at the next boot.
+    # A server that comes along (sshd, NFS, for the tests) must neither start now nor at the next boot.
     local policy=/usr/sbin/policy-rc.d
     [ -e $policy ] && policy=''
     [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
         -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}" || failed=$?
     [ -z "$policy" ] || as_root rm $policy
-    case " ${missing[*]} " in
-        *' openssh-server '*) ! command -v systemctl >/dev/null || as_root systemctl --quiet disable ssh.service ;;
-    esac
+    local package units
+    while read -r package units; do
+        [[ " ${missing[*]} " = *" $package "* ]] || continue
+        # shellcheck disable=SC2086
+        ! command -v systemctl >/dev/null || as_root systemctl --quiet disable $units
+    done <<<$'openssh-server ssh.service\nnfs-ganesha-vfs nfs-ganesha.service\nrpcbind rpcbind.service rpcbind.socket'
     return "${failed:-0}"
 }
 

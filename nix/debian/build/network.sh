@@ -8,7 +8,7 @@ release=$(ls $root/lib/modules)
 mkdir -p "initrd/usr/lib/modules/$release" initrd/sbin
 ln -s usr/lib initrd/lib
 ln -s /bin/busybox initrd/sbin/modprobe
-for module in nfsv4 nfs_layout_nfsv41_files $(find "$root/lib/modules/$release/kernel/drivers/net" -type f \
+for module in nfsv3 $(find "$root/lib/modules/$release/kernel/drivers/net" -type f \
     \( -path '*/net/ethernet/*' -o -path '*/net/phy/*' -o -path '*/net/mdio/*' -o -path '*/net/hyperv/*' \
     -o -name 'virtio_net.ko*' -o -path '*/vmxnet3/*' \) | sort | sed 's|.*/||; s|\.ko.*||'); do
     modprobe -d $root -S "$release" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod //p' || true

@@ -15,6 +15,7 @@ from ..model.report import Check
 from ..nodes.probe import LOOPBACK, RECENT, WIDTH, Expected, Facts
 from ..nodes.words import clean, cut
 from .follow import follow_checks
+from .report import SEALED
 
 
 def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[Check]:
@@ -54,9 +55,9 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
         message = f"failed, as they may: {told}"
     checks.append(Check("units", ok, name, message, seconds, seen=_units_seen(facts) if ok else ""))
     if facts.get("unsealed"):
-        told = "; ".join(unsealed(facts["unsealed"]))
-        message = f"changed by hand until it boots again: {told}"
-        checks.append(Check("sealed", True, name, message, seen=message))
+        reasons = unsealed(facts["unsealed"])
+        message = f"changed by hand until it boots again: {'; '.join(reasons)}"
+        checks.append(Check(SEALED, True, name, message, seen="\n".join(reasons)))
     if right and state != "starting":
         for port in expected.ports:
             is_open = str(port) not in facts.get("closed", [])

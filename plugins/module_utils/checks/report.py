@@ -24,6 +24,8 @@ from ..nodes.words import last_lines
 REACHABLE = "reachable"
 #: What the name of a check begins with that is about a directory which follows a git repository; its path comes next.
 FOLLOW = "follow "
+#: Name of the check of a node that was changed though it is sealed; ``seen`` has a line for each reason.
+SEALED = "sealed"
 #: How many lines of journal and console the result of a node has. Controllers keep them: the files have more.
 TOLD = 20
 
@@ -44,6 +46,8 @@ class NodeReport:
     message: str
     #: Directories that follow a git repository → commit that they are at.
     follow: t.Mapping[str, str] = field(default_factory=dict)
+    #: Why it was changed though it is sealed, by whom and when.
+    unsealed: t.Sequence[str] = ()
     #: Of the failed checks.
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -172,6 +176,7 @@ def _node_report(checks: t.Sequence[Check], evidence: t.Mapping[str, str]) -> No
         passed=len(checks) - len(failed),
         message="\n".join(check.words for check in failed),
         follow={check.name.removeprefix(FOLLOW): check.revision for check in checks if check.revision},
+        unsealed=[line for check in checks if check.name == SEALED for line in check.seen.splitlines()],
         evidence=Evidence(
             tuple(check.name for check in failed),
             **{title: last_lines(text, TOLD) for title, text in evidence.items()},

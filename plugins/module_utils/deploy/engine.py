@@ -253,6 +253,7 @@ class Engine:
                 each.message,
                 silent=not each.reached,
                 follow=each.follow,
+                unsealed=each.unsealed,
                 evidence=each.evidence,
             )
             for node, each in report.nodes.items()

@@ -6,7 +6,8 @@
 The lock (:mod:`.lock`) is held by a step; between two steps of a run nobody holds it. So a run also leaves its name in
 ``<state>/lease.json``: who comes then is refused, and is told who is at work. A lease ends with its run, however that
 ends: on the run's own host its process is looked for; from elsewhere it must have been heard of within
-:data:`PATIENCE`. Should a run be taken for dead that is not, its next step finds another's name and changes nothing.
+:data:`..progress.PATIENCE`. Should a run be taken for dead that is not, its next step finds another's name and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +21,10 @@ from contextlib import contextmanager, suppress
 
 from ..errors import ComposeError, InputError
 from ..model import codec
-from ..progress import SEEN, Progress
+from ..progress import PATIENCE, Progress
 from .lock import deployment_lock
 from .run import Run
 
-#: Seconds after which a run of another host that nothing was heard of has ended.
-PATIENCE = 60.0
 #: Seconds between two signs of life.
 BEAT = 1.0
 
@@ -107,7 +106,7 @@ class Lease:
 
         def beat() -> None:
             while not stop.wait(BEAT):
-                if self.run.alive is False or self._is_forgotten():
+                if self.run.alive is False or self.progress.forgotten:
                     os._exit(1)
                 with suppress(OSError):
                     os.utime(self._path)
@@ -130,12 +129,6 @@ class Lease:
             return None
         except InputError:
             return None  # nobody's: a lease is written in one step
-
-    def _is_forgotten(self) -> bool:
-        """Whether a controller elsewhere, which looked for progress, does not any more."""
-        with suppress(FileNotFoundError):
-            return time.time() - os.stat(f"{self.progress.path}{SEEN}").st_mtime > PATIENCE
-        return False
 
     def _is_silent(self) -> bool:
         return time.time() - self._heard() > PATIENCE

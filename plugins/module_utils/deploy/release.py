@@ -10,12 +10,13 @@ roots of their images (``<state>/roots/<identity>``), so that a kept release can
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import typing as t
 from contextlib import suppress
 from dataclasses import replace
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, shown
 from ..files import write_json
 from ..images.image import read_image
 from ..model import codec
@@ -42,7 +43,7 @@ class ReleaseStore:
         return sorted(
             int(entry[: -len(".json")])
             for entry in os.listdir(self.directory)
-            if entry.endswith(".json") and entry[: -len(".json")].isdigit()
+            if re.fullmatch(r"[0-9]{1,9}\.json", entry)
         )
 
     def read(self, number: int) -> Release:
@@ -98,8 +99,8 @@ class ReleaseStore:
             if current.previous is None:
                 raise InputError(f"release {current.number} is the first: there is none before it")
             return self.read(current.previous)
-        if not wanted.isdigit():
-            raise InputError(f"release is {wanted!r}, expected a number, 'current' or 'previous'")
+        if not re.fullmatch("[0-9]{1,9}", wanted):
+            raise InputError(f"release is {shown(wanted)}, expected a number, 'current' or 'previous'")
         return self.read(int(wanted))
 
     def with_image(self, role: str, identity: str) -> Release | None:
@@ -128,18 +129,26 @@ class ReleaseStore:
         own = {name: current.image(name, role) for name, role in others.items()} if current else {}
         own.update((name, verified.image(name, role)) for name, role in verified.nodes.items())
         places = {name: place for name, place in (current.places if current else {}).items() if name in others}
+        unsealed = {
+            name: why
+            for name, why in (current.unsealed if current else {}).items()
+            if name in others and name not in verified.nodes
+        }
         merged = replace(
             verified,
             nodes=roles,
             images=images,
             node_images={name: image for name, image in own.items() if image and image != images[roles[name]]},
             places={**places, **verified.places},
+            unsealed={**unsealed, **verified.unsealed},
         )
         if current is None or not _same(current, verified):
             # What a run wrote that was killed before it was current is written over.
             number = current.number + 1 if current else 1
             merged = replace(merged, number=number, previous=current.number if current else None)
         elif all(getattr(merged, key) == getattr(current, key) for key in ("nodes", "images", "node_images", "places")):
+            if merged.unsealed != current.unsealed:  # a note, and no other state of the deployment
+                codec.write(self._path(current.number), replace(current, unsealed=merged.unsealed))
             return False, current.number
         else:
             merged = replace(merged, number=current.number, previous=current.previous)

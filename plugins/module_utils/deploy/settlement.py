@@ -56,7 +56,7 @@ class Settlement:
         if veto:
             return self._kept(veto) if self.keep_failed else self._back(veto)
         if self.journal.verified is None:
-            return self._unreleased(self._results({}))
+            return self._unreleased(self._results({}), left=self.journal.switched is None)
         return self._released(self.journal.verified.checks)
 
     def so_far(self) -> dict[str, NodeResult]:
@@ -87,6 +87,11 @@ class Settlement:
         """What a node said of itself when it failed its checks, the last time that it was asked."""
         verified = self.journal.verified.nodes if self.journal.verified else {}
         return {**(self.journal.switched or {}), **verified}.get(name, NodeResult()).evidence
+
+    def _unsealed(self, name: str) -> t.Sequence[str]:
+        """Why a node was changed though it is sealed, as it said the last time that it was asked."""
+        verified = self.journal.verified.nodes if self.journal.verified else {}
+        return verified.get(name, NodeResult()).unsealed
 
     def _script(self) -> str:
         verified = self.journal.verified
@@ -134,7 +139,12 @@ class Settlement:
             changed = name in healed or (name in switched and switched[name].changed)
             follow = checked[name].follow if name in checked else {}
             results[name] = NodeResult(
-                name not in self.failures, changed, message, follow=follow, evidence=self._evidence(name)
+                name not in self.failures,
+                changed,
+                message,
+                follow=follow,
+                unsealed=self._unsealed(name),
+                evidence=self._evidence(name),
             )
         results.update(outcomes)
         return results
@@ -169,6 +179,7 @@ class Settlement:
                     composition_name=plan.composition.name,
                     created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                     checks=checks,
+                    unsealed={node.name: why for node in nodes for why in [self._unsealed(node.name)] if why},
                     node_images={
                         node.name: plan.image(node.name)
                         for node in nodes
@@ -198,9 +209,11 @@ class Settlement:
             retired=retired,
         )
 
-    @staticmethod
-    def _unreleased(results: t.Mapping[str, NodeResult], veto: str = "") -> Settled:
-        return Settled(any_changed(results), results, failed(results), release=None, summary=[], veto=veto)
+    def _unreleased(self, results: t.Mapping[str, NodeResult], veto: str = "", *, left: bool) -> Settled:
+        """:param left: the deployment is left on the release that it had, and not on what was never released."""
+        current = self.engine.releases.current() if left else None
+        number = current.number if current else None
+        return Settled(any_changed(results), results, failed(results), release=number, summary=[], veto=veto)
 
     def _summary(self, release: int | None) -> list[str]:
         """What runs now and how to get in, for people."""
@@ -210,9 +223,11 @@ class Settlement:
         for node in engine.nodes[:SHOWN]:
             ill = " NOT WELL" if node.name in self.failures else ""
             lines.append(f"  {node.name} ({node.role}): {self.plan.image(node.name)}{ill}")
+        broken = [(node.name, self._unsealed(node.name)) for node in engine.nodes]
         return [
             *lines,
             *([f"  and {more} more"] if more > 0 else []),
+            *(f"unsealed:  {name}, until it boots again: {'; '.join(why)}" for name, why in broken if why),
             f"log in:    ssh -F {engine.keys.ssh_config_file} {engine.nodes[0].name}",
             "tear down: ansible-playbook -i INVENTORY immutable.compose.destroy",
         ]
@@ -236,7 +251,7 @@ class Settlement:
             elif not switched:
                 results[name] = NodeResult(False, True, f"told its peers of before again, because {veto}")
         engine.write_access()
-        return self._unreleased(results, veto)
+        return self._unreleased(results, veto, left=True)
 
     def _revert(self, switched: t.Sequence[str], veto: str) -> dict[str, NodeResult]:
         """Boot on these nodes what was verified last. The word on each is about what it runs then."""
@@ -274,7 +289,7 @@ class Settlement:
             login = f"ssh -F {access} {name}"
             way = f"left as it is (compose_keep_failed). Log in: {login}; go back: immutable.compose.rollback"
             results[name] = replace(results[name], ok=False, message=f"{own}; {way}")
-        return self._unreleased(results, veto)
+        return self._unreleased(results, veto, left=False)
 
 
 def require(outcomes: t.Mapping[str, NodeResult]) -> None:

@@ -151,6 +151,8 @@ def _decoded(
 def _held(host: str, held: Unchecked, key: str) -> object:
     try:
         return plain(held[f"compose_{key}"])
+    except RecursionError:
+        raise InputError(f"variable 'compose_{key}' of host {shown(host)} is nested too deeply") from None
     except KeyError:
         raise InputError(
             f"host {shown(host)} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"

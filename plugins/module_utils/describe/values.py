@@ -114,7 +114,10 @@ def known(given: t.Iterable[str], valid: t.Collection[str], where: str, what: st
 
 def parameters(value: object, where: str) -> dict[str, Json]:
     """A mapping of what JSON can carry: neither dates nor encrypted values (these belong to the secrets)."""
-    return {key: _json(item, f"{where}.{key}") for key, item in mapping(value, where).items()}
+    try:
+        return {key: _json(item, f"{where}.{key}") for key, item in mapping(value, where).items()}
+    except RecursionError:
+        raise InputError(f"{where} is nested too deeply") from None
 
 
 def _json(value: object, where: str) -> Json:

@@ -18,7 +18,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError, shown
+from ..errors import SHOWN, InputError, shown
 from ..model.image import Package
 from .versions import Compare, compare_debian, compare_guix, compare_nix, split_debian
 
@@ -132,12 +132,18 @@ class Advisories:
                 distribution = ECOSYSTEMS.get(name.lower())
                 ranges = [*_osv_ranges(affected, distribution)] if distribution else []
                 if distribution and ranges:
-                    yield Advisory(id_, (affected["package"]["name"],), tuple(ranges), distribution, release)
+                    yield Advisory(id_, (str(affected["package"]["name"]),), tuple(ranges), distribution, release)
                 else:
-                    why = f"its ecosystem {ecosystem!r} is in no image" if not distribution else "it names no versions"
+                    why = (
+                        f"its ecosystem {shown(ecosystem)} is in no image"
+                        if not distribution
+                        else "it names no versions"
+                    )
                     self.ignored.append(f"{id_} is not looked for: {why}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where} ({id_}) is no valid OSV record: {type(error).__name__}: {error}") from None
+            raise InputError(
+                f"{where} ({id_[:SHOWN]}) is no valid OSV record: {type(error).__name__}: {error}"
+            ) from None
 
 
 def debian_release(packages: t.Iterable[Package]) -> str:
@@ -156,7 +162,7 @@ def distribution_of(package: Package) -> str:
 def _read_plain(entry: t.Mapping[str, t.Any], where: str) -> t.Iterator[Advisory]:
     unknown = sorted(set(entry) - {"id", "package", "versions"})
     if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}; expected id, package, versions, or an OSV record")
+        raise InputError(f"{where}: unknown key {shown(unknown[0])}; expected id, package, versions, or an OSV record")
     id_ = entry.get("id")
     if not isinstance(id_, str) or not id_:
         raise InputError(f"{where}.id is {shown(id_)}, expected a name such as 'CVE-2023-41915'")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, brief
 from . import codec
 from .free import Json
 
@@ -25,6 +25,9 @@ T = t.TypeVar("T")
 class WrongAnswer(ComposeError):
     """An answer is not what it should be."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(brief(f"wrong answer: {message}"))
+
 
 def answer(type_: type[T], data: t.Any, where: str) -> T:
     """An answer as an object of a type.
@@ -35,7 +38,7 @@ def answer(type_: type[T], data: t.Any, where: str) -> T:
     try:
         return codec.decode(type_, data, where, lenient=True)
     except InputError as error:
-        raise WrongAnswer(f"wrong answer: {error.message}") from None
+        raise WrongAnswer(f"{error.message}") from None
 
 
 def json_answer(type_: type[T], text: str | bytes, where: str) -> T:
@@ -48,6 +51,6 @@ def json_of(text: str | bytes, where: str) -> Json:
     try:
         return t.cast(Json, json.loads(text))
     except RecursionError:
-        raise WrongAnswer(f"wrong answer: {where} is nested too deeply") from None
+        raise WrongAnswer(f"{where} is nested too deeply") from None
     except ValueError as error:
-        raise WrongAnswer(f"wrong answer: {where} is no JSON ({error})") from None
+        raise WrongAnswer(f"{where} is no JSON ({error})") from None

@@ -66,6 +66,9 @@ class Release:
     #: Node → identity of its image, where that is not the image of its role: the node waits for its turn, or went back
     #: alone.
     node_images: t.Mapping[str, str] = field(default_factory=dict)
+    #: Node → why it was changed though it is sealed, by whom and when, as far as the last deploy has found; until one
+    #: finds that it has booted again.
+    unsealed: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     schema: t.Literal["immutable.compose/release/2"] = "immutable.compose/release/2"
 
     def image(self, node: str, role: str) -> t.Optional[str]:

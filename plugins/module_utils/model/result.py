@@ -88,6 +88,8 @@ class NodeResult:
     problem: t.Optional[Problem] = None
     #: Directories that follow a git repository → commit that they are at.
     follow: t.Mapping[str, str] = field(default_factory=dict)
+    #: Why it was changed though it is sealed, by whom and when; until it boots again.
+    unsealed: t.Sequence[str] = ()
     #: Of failed checks.
     evidence: Evidence = field(default_factory=Evidence)
 

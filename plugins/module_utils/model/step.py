@@ -144,7 +144,7 @@ class Settled(StepResult):
     nodes: t.Mapping[str, NodeResult]
     #: Nodes that are not what was asked for.
     failed_nodes: t.Sequence[str]
-    #: Number of the release that runs now; null if nothing was released.
+    #: Number of the release that runs now, after going back that of before; null if what runs was never released.
     release: t.Optional[int]
     #: What runs now and how to log in, for people.
     summary: t.Sequence[str]
@@ -278,6 +278,8 @@ class NodeDrift:
     follow: t.Mapping[str, str] = field(default_factory=dict)
     #: Those of them that differ from their commit → what of them differs.
     edited: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: What it could not be compared in, and why.
+    unknown: t.Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 import typing as t
 from contextlib import suppress
@@ -56,13 +55,16 @@ class Desk:
 
     :param site: whom to ask.
     :param dry: nothing is done; it is said what would be.
+    :param alone: whether the run is gone that this is for: the next one may have what was reserved here.
     """
 
-    def __init__(self, site: Reservations, progress: Progress, *, dry: bool = False) -> None:
+    def __init__(
+        self, site: Reservations, progress: Progress, *, dry: bool = False, alone: t.Callable[[], bool] = lambda: False
+    ) -> None:
         self._site = site
         self._progress = progress
         self._dry = dry
-        self._parent = os.getppid()
+        self._alone = alone
 
     # -- reserving -----------------------------------------------------------------------------------------------
 
@@ -112,7 +114,8 @@ class Desk:
         except (Abandoned, Ended):
             raise
         except BaseException as error:
-            self._give_back(ours, request.name, error)
+            if isinstance(error, Interrupted) or not self._alone():
+                self._give_back(ours, request.name, error)
             raise
         return Outcome(job, job.id == ours, None if job.id == ours else job)
 
@@ -186,7 +189,7 @@ class Desk:
             while not reached(seen) and time.time() < end:
                 pause = min(max(_FIRST, (time.time() - began) / 10), _MOST)
                 time.sleep(max(0.0, min(pause, end - time.time())))
-                if os.getppid() != self._parent:
+                if self._alone():
                     raise Abandoned("the run that waited is gone", step="wait")
                 try:
                     seen = self._look(job.id)

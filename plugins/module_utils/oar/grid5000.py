@@ -69,7 +69,7 @@ class Grid5000Api(Reservations):
 
     def job(self, id_: int) -> Job | None:
         try:
-            return self._job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)]).to_dict())
+            return self._job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)].to_dict()))
         except _Missing:
             return None
 
@@ -86,8 +86,8 @@ class Grid5000Api(Reservations):
         }
         body = {key: value for key, value in body.items() if value}
         what = f"reserving {request.name!r}"
-        made = self._call("reserve", what, lambda: self._site.jobs.create(body), asked=request)
-        return self._told(GridJob, made.to_dict()).uid
+        made = self._call("reserve", what, lambda: self._site.jobs.create(body).to_dict(), asked=request)
+        return self._told(GridJob, made).uid
 
     def extend(self, job: Job, more: int) -> None:
         body = {"walltime": f"+{hms(more)}"}
@@ -103,8 +103,12 @@ class Grid5000Api(Reservations):
 
     def _listed(self, **query: str) -> list[Job]:
         """The jobs that have not ended, each asked for by itself: the list has no nodes."""
-        items = self._call("ask", "asking for jobs", lambda: self._site.jobs.list(limit=_LIMIT, **query))
-        live = [job for job in (self._job(item.to_dict()) for item in items) if not job.ended]
+        items = self._call(
+            "ask",
+            "asking for jobs",
+            lambda: [item.to_dict() for item in self._site.jobs.list(limit=_LIMIT, **query)],
+        )
+        live = [job for job in map(self._job, items) if not job.ended]
         return [job for job in map(self.job, sorted(job.id for job in live)) if job is not None]
 
     def _job(self, data: Parameters) -> Job:
@@ -124,7 +128,12 @@ class Grid5000Api(Reservations):
             return ask()
         except self._library.Grid5000AuthenticationError:
             raise NotAdmitted(f"{self.where} does not accept the user or the password (HTTP 401)", step=step) from None
-        except (AttributeError, KeyError, TypeError) as error:  # all that the library says of another answer
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ) as error:  # all that the library says of another answer
             raise Unanswered(f"wrong answer: {self.where}, {what}: {error}", step=step) from None
         except self._unanswered as error:
             raise Unanswered(f"{self.where} does not answer: {innermost(error)}", step=step) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import InputError
+from ..errors import SHOWN, InputError
 from ..libraries import missing_library
 from ..model.answer import WrongAnswer, answer
 from ..model.free import Parameters
@@ -53,7 +53,7 @@ class RestApi(Reservations):
         self.user = as_text(self._call("connect", "asking who I am", "GET", "/whoami.json").get("authenticated_user"))
         if not self.user:
             raise NotAdmitted(f"OAR at {self._url} does not say who is asking: give username and password")
-        self.where = f"{self._url} ({self.user})"
+        self.where = f"{self._url} ({self.user[:SHOWN]})"
 
     def jobs(self, user: str | None = None) -> list[Job]:
         query = {"user": user or self.user, "limit": str(_LIMIT)}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from functools import cached_property
 
@@ -88,7 +89,7 @@ class Answers(Platform):
 
 
 class Shell:
-    """What a node that is well answers to the built-in checks."""
+    """What a node that is well answers to the built-in checks, of itself and of its peers' ports."""
 
     last_error = ""
 
@@ -99,6 +100,8 @@ class Shell:
         pass
 
     def run(self, command, timeout):
+        if asked := re.match("for place in (.*); do", command):
+            return Output(0, asked[1].replace(" ", "\n").encode(), b"")  # every port is open to its peers
         return Output(0, f"identity {self.identity}\nup 3600 20\nstate running\n".encode(), b"")
 
     def close(self):

@@ -109,11 +109,10 @@ def _files(storage: Storage, kind: str, call: Call) -> list[Record]:
     entries = []
     for path in sorted((storage.root / SUBDIRECTORIES[kind]).glob("*")):
         try:
-            volume = storage.parse(f"{kind}/{path.name}")
-        except ApiError:
+            volume, stat = storage.parse(f"{kind}/{path.name}"), path.stat()
+        except (ApiError, FileNotFoundError):  # an upload was renamed meanwhile, or a volume removed
             continue
         image_format = {"iso": "iso", "snippets": "snippet"}.get(kind, volume.format)
-        stat = path.stat()
         told = {"volid": f"{storage.name}:{kind}/{path.name}", "format": image_format, "content": kind}
         entries.append({**told, "size": stat.st_size, "ctime": int(stat.st_ctime)})
     return entries

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import typing as t
@@ -71,6 +72,8 @@ class Site:
     sick: set[str] = field(default_factory=set)
     incurable: set[str] = field(default_factory=set)
     infected: dict[str, str] = field(default_factory=dict)
+    #: Node → why somebody has changed it though it is sealed; until it boots again.
+    unsealed: dict[str, str] = field(default_factory=dict)
     #: Nodes that do not answer.
     silent: set[str] = field(default_factory=set)
     #: Nodes that cannot be removed.
@@ -220,6 +223,7 @@ class Rack(Platform):
             machine = self.site.machines.setdefault(target.node.name, Machine(target))
             machine.target = target
             machine.running = target.image.identity not in self.site.unbootable
+            self.site.unsealed.pop(target.node.name, None)
             if target.node.name not in self.site.incurable:
                 self.site.sick.discard(target.node.name)
             if target.node.name in self.site.infected:
@@ -305,6 +309,9 @@ class Shell:
         closed = sorted(set(map(int, asked)) - self.site.listens.get(identity, set()))
         state = f"state {'degraded' if failed else 'running'}\n"
         said = f"identity {identity}\nup 3600 20\n{failed}" + "".join(f"closed {port}\n" for port in closed)
+        if self.name in self.site.unsealed:
+            entry = {"time": "now", "by": "me@desk", "reason": self.site.unsealed[self.name], "action": "raw"}
+            said += f"unsealed {json.dumps(entry)}\n"
         return Output(0, f"{said}{state}".encode(), b"")
 
     def close(self) -> None:

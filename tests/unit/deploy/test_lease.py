@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy import lease as module
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.lease import PATIENCE, Lease
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.lease import Lease
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
-from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.module_utils.progress import PATIENCE, Progress
 
 Process = subprocess.Popen[bytes]
 

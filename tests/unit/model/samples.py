@@ -152,9 +152,11 @@ RELEASE = Release(
     may_fail={"db": ["a*.service"]},
     follow=FOLLOW,
     node_images={"db2": "h-web-old"},
+    unsealed={"db1": ["'disk full' by me@here"]},
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
-RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM, {"/etc/db": "ab"})
+UNSEALED = ["'disk full' by me@here"]
+RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM, {"/etc/db": "ab"}, UNSEALED)
 PLAN = Plan(
     batch=["db1", "db2"],
     steps={
@@ -253,6 +255,7 @@ RESULTS: t.Mapping[str, step.StepResult] = {
                 unsealed=["'disk full' by me@here"],
                 follow={"/etc/db": "ab"},
                 edited={"/etc/db": ["a"]},
+                unknown=["no accounts"],
             )
         },
         failed_nodes=["db1"],

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing as t
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.oar import desk as desk_module
 from ansible_collections.immutable.compose.plugins.module_utils.oar.base import NotAdmitted, Unanswered
 from ansible_collections.immutable.compose.plugins.module_utils.oar.desk import Abandoned, Desk, Interrupted
 from ansible_collections.immutable.compose.plugins.module_utils.oar.job import OarError
@@ -278,14 +276,25 @@ def test_an_interrupted_task_gives_back(site: Site, desk_of: Desks, web: Request
     assert site.live() == []
 
 
-def test_a_run_that_is_gone_leaves_its_job_to_the_next(
-    site: Site, desk_of: Desks, web: Request, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk, parent = desk_of(), os.getppid()
-    monkeypatch.setattr(desk_module.os, "getppid", lambda: parent + (clock.now > NOW + 5))
+def test_a_run_that_is_gone_leaves_its_job_to_the_next(site: Site, desk_of: Desks, web: Request, clock: Clock) -> None:
     with pytest.raises(Abandoned):
-        desk.reserve(web, wait=60)
+        desk_of(alone=lambda: clock.now > NOW + 5).reserve(web, wait=60)
     assert site.live() == [1]
+
+
+def test_what_is_left_of_a_run_releases_nothing_after_an_error(site: Site, desk_of: Desks, web: Request) -> None:
+    site.during_submit = lambda: site.before.update(jobs=LOST)
+    with pytest.raises(Unanswered):
+        desk_of(alone=lambda: True).reserve(web)
+    assert site.live() == [1]
+
+
+def test_what_is_left_of_a_run_and_is_interrupted_gives_back(site: Site, desk_of: Desks, web: Request) -> None:
+    """Whoever closes a terminal ends both, in any order."""
+    site.during_submit = lambda: site.before.update(jobs=Interrupted("interrupted by SIGHUP"))
+    with pytest.raises(Interrupted, match="is released"):
+        desk_of(alone=lambda: True).reserve(web)
+    assert site.live() == []
 
 
 # -- extending -----------------------------------------------------------------------------------------------------

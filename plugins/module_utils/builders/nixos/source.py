@@ -141,7 +141,7 @@ def _read_yaml(path: str) -> dict[str, object]:
     with open(path, encoding="utf-8") as stream:
         try:
             content = yaml.safe_load(stream)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping with any of roles, rolesDistribution, testScript")

@@ -144,7 +144,7 @@ class CommandLine(PowerBackend):
     def under_way(self) -> list[UnderWay]:
         lines = [line.split() for line in self._script(_LIST, "kadeploy3", _TIMEOUT).stdout.splitlines()]
         if not all(len(line) > 1 and line[1] in ("runs", "done") for line in lines):
-            raise WrongAnswer(f"wrong answer: {self.where} does not list deployments")
+            raise WrongAnswer(f"{self.where} does not list deployments")
         return [UnderWay(name, name, frozenset(nodes), state == "done") for name, state, *nodes in lines]
 
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
@@ -203,7 +203,7 @@ class CommandLine(PowerBackend):
         try:
             return t.cast(Json, yaml.safe_load(self._ask(command, what)) or [])
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise WrongAnswer(f"wrong answer: {self.where}: {command} wrote no YAML: {error}") from None
+            raise WrongAnswer(f"{self.where}: {command} wrote no YAML: {error}") from None
 
     def _ask(self, command: str, what: str) -> str:
         done = self._script(command, command.split()[0], _TIMEOUT, refuse=False)

@@ -88,8 +88,8 @@ class Grid5000Api(Backend):
         self._site = self._call(f"to tell of the site {site!r}", lambda: client.sites[site])
 
     def nodes(self) -> list[str]:
-        about = self._call("to list nodes", self._site.status.list)
-        return list(answer(NodesOfSite, about.to_dict(), self.where).nodes)
+        about = self._call("to list nodes", lambda: self._site.status.list().to_dict())
+        return list(answer(NodesOfSite, about, self.where).nodes)
 
     def rehearse(self, order: Order) -> None:
         """The API has no dry run: what it refuses, it refuses when it deploys."""
@@ -99,14 +99,17 @@ class Grid5000Api(Backend):
         body = {"nodes": list(order.nodes), "environment": environment, "partition_label": order.partition}
         body = {key: value for key, value in body.items() if value}
         what = f"the deployment of {len(order.nodes)} nodes"
-        made = self._call(what, lambda: self._site.deployments.create(body)).to_dict()
+        made = self._call(what, lambda: self._site.deployments.create(body).to_dict())
         return str(answer(Listed, made, self.where).uid)
 
     def under_way(self) -> list[UnderWay]:
         """Those of environments at addresses of ours; what has ended needs not be forgotten."""
-        found = self._call("to list deployments", lambda: self._site.deployments.list(limit=_LISTED))
+        found = self._call(
+            "to list deployments",
+            lambda: [each.to_dict() for each in self._site.deployments.list(limit=_LISTED)],
+        )
         ours = []
-        for each in (answer(Listed, entry.to_dict(), self.where) for entry in found):
+        for each in (answer(Listed, entry, self.where) for entry in found):
             name, uid = self._publisher.name_at(str(each.environment)), str(each.uid)
             if name and each.status in _GOES_ON:
                 ours.append(UnderWay(uid, name, frozenset(self._about(uid).nodes), done=False))
@@ -129,7 +132,7 @@ class Grid5000Api(Backend):
 
     def _about(self, identifier: str) -> Deployment:
         what = f"to tell of the deployment {identifier}"
-        about = self._call(what, lambda: self._site.deployments[identifier]).to_dict()
+        about = self._call(what, lambda: self._site.deployments[identifier].to_dict())
         return answer(Deployment, about, self.where)
 
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
@@ -158,8 +161,13 @@ class Grid5000Api(Backend):
             text = str(getattr(error, "error_message", "") or error)
             code = _number(text) or int(getattr(error, "response_code", 0) or 0)
             raise KadeployError(what, code, text) from None
-        except (AttributeError, KeyError, TypeError) as error:  # all that the library says of another answer
-            raise WrongAnswer(f"wrong answer: {self.where} does not answer as it should {what}: {error}") from None
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ) as error:  # all that the library says of another answer
+            raise WrongAnswer(f"{self.where} does not answer as it should {what}: {error}") from None
         except self._unanswered as error:
             raise ComposeError(f"{self.where} cannot be reached: {error}") from None
 

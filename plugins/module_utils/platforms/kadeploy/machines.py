@@ -25,7 +25,7 @@ _RESOLVES = 'for m; do getent ahostsv4 "$m" | { read -r a rest && echo "$m $a"; 
 _RESOLVED = 60.0
 _WHICH = "'machine' in its options in the deployment file, or 'machines' for all, says which ones there are"
 #: Numbers of at most nine digits.
-_RANGE = re.compile(r"(.*?)\[([0-9]{1,9}(?:[,-][0-9]{1,9})*)\](.*)")
+_RANGE = re.compile(r"([^][,]*)\[([0-9]{1,9}(?:[,-][0-9]{1,9})*)\](.*)")
 
 
 def expanded(word: str) -> list[str]:

@@ -95,7 +95,7 @@ class Answer:
 def _pairs(facts: t.Mapping[str, t.Sequence[str]], key: str) -> list[tuple[str, str, str]]:
     found = [value.partition(" ") for value in facts.get(key, ())]
     if not all(rest for _name, _space, rest in found):
-        raise WrongAnswer(f"wrong answer: {key} of an interface is missing")
+        raise WrongAnswer(f"{key} of an interface is missing")
     return found
 
 

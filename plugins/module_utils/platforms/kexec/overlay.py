@@ -6,8 +6,8 @@ another over each other (Documentation/driver-api/early-userspace/buffer-format.
 
 ``/kexec/root.squashfs`` is the root file system, unless that is on a server; ``/kexec/init`` the first process
 (:data:`.scripts.INIT`). What else is in ``/kexec`` is of one node, and secret: ``deadline``, ``resolv.conf``, and the
-directory ``in``, which the node sees as ``/run/compose/in``. With a root over NFS, ``nfs`` is ``ADDRESS PATH FILE``,
-and ``interfaces`` has lines ``MAC ADDRESS GATEWAY``.
+directory ``in``, which the node sees as ``/run/compose/in``. With a root over NFS, ``nfs`` is ``ADDRESS PATH FILE
+HOW``, how it is mounted, and ``interfaces`` has lines ``MAC ADDRESS GATEWAY``.
 """
 
 from __future__ import annotations

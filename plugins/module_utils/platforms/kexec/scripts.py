@@ -66,23 +66,19 @@ fi
 mv "$1.new" "$1"
 """
 
-#: Arguments: address of a server, what it exports, a file there that must be. Without the helpers of ``nfs-common``.
+#: Arguments: address of a server, what it exports, a file there that must be, how it is mounted. Without the helpers of
+#: ``nfs-common``.
 REACH = (
     _PATH
     + """
 set -eu
 there=$(mktemp -d /run/compose-nfs.XXXXXX)
 trap 'umount -l "$there" 2>/dev/null || true; rmdir "$there" 2>/dev/null || true' EXIT
-for version in 4.2 4.1 4.0 none; do
-    if [ $version = none ]; then
-        echo "$why" >&2
-        exit 1
-    fi
-    how=ro,soft,timeo=50,retrans=1,vers=$version,addr=$1
-    if why=$(timeout 30 mount -i -t nfs -o "$how" "$1:$2" "$there" 2>&1); then
-        break
-    fi
-done
+timeout 60 mount -i -t nfs -o "soft,timeo=50,retrans=1,addr=$1,$4" "$1:$2" "$there" || {
+    code=$?
+    [ $code -ne 124 ] || echo "$1 does not answer" >&2
+    exit $code
+}
 if [ ! -e "$there/$3" ]; then
     echo "it is not there: is nfs_dir the directory that $1 exports as $2?" >&2
     exit 1
@@ -195,9 +191,9 @@ mount_nfs() {
     for alias in /sys/bus/*/devices/*/modalias; do
         read -r name < "$alias" && /bin/busybox modprobe -q "$name" 2>/dev/null
     done
-    /bin/busybox modprobe -q nfsv4
+    /bin/busybox modprobe -q nfsv3
     /bin/busybox mkdir /nfs
-    read -r server path file < /kexec/nfs
+    read -r server path file how < /kexec/nfs
     for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         while read -r mac address gateway; do
             for device in /sys/class/net/*; do
@@ -209,9 +205,7 @@ mount_nfs() {
                 [ -z "$gateway" ] || /bin/busybox ip route add default via "$gateway" protocol static 2>/dev/null
             done
         done < /kexec/interfaces
-        for version in 4.2 4.1 4.0; do
-            /bin/busybox mount -t nfs -o "ro,vers=$version,addr=$server" "$server:$path" /nfs && return
-        done
+        /bin/busybox mount -t nfs -o "addr=$server,$how" "$server:$path" /nfs && return
         /bin/busybox sleep 2
     done
     fail "$server:$path cannot be mounted"

@@ -53,4 +53,4 @@ def _checked(address: str, vm: Vm) -> str:
     try:
         return str(ipaddress.IPv4Address(address))
     except ValueError:
-        raise WrongAnswer(f"wrong answer: the guest agent of VM {vm.vmid} has the address {address[:60]!r}") from None
+        raise WrongAnswer(f"the guest agent of VM {vm.vmid} has the address {address[:60]!r}") from None

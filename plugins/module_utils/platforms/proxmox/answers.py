@@ -204,8 +204,11 @@ class Told(Part):
     result: list[GuestInterface]
 
 
-def underscored(data: t.Any) -> t.Any:
-    """An answer whose keys have dashes, with names of fields."""
-    if isinstance(data, dict):
-        return {str(key).replace("-", "_"): underscored(value) for key, value in data.items()}
-    return [underscored(item) for item in data] if isinstance(data, list) else data
+def underscored(data: t.Any, levels: int = 4) -> t.Any:
+    """An answer whose keys have dashes, with names of fields.
+
+    :param levels: that are looked at.
+    """
+    if isinstance(data, dict) and levels:
+        return {str(key).replace("-", "_"): underscored(value, levels - 1) for key, value in data.items()}
+    return [underscored(item, levels - 1) for item in data] if isinstance(data, list) and levels else data

@@ -33,7 +33,7 @@ try:
 except ImportError:
     HAS_PROXMOXER = False
 
-from ...errors import ComposeError
+from ...errors import ComposeError, brief
 from ...libraries import missing_library
 from ...model.answer import answer
 from .access import Access
@@ -67,7 +67,7 @@ class Refusal(ComposeError):
 
     def __init__(self, message: str, text: str) -> None:
         # Which tag is not always told, nor who says so.
-        super().__init__(f"{message} ({TAGS_RESTRICTED})" if "for modifying tag" in text else message)
+        super().__init__(brief(f"{message} ({TAGS_RESTRICTED})" if "for modifying tag" in text else message))
         self.text = text
 
     @property

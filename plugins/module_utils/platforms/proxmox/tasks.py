@@ -41,7 +41,7 @@ def wait_for(client: Client, upid: str, what: str, seconds: float) -> None:
     """
     match = _UPID.fullmatch(upid)
     if match is None:
-        raise WrongAnswer(f"wrong answer: Proxmox calls the task of {what} {upid[:60]!r}, expected UPID:NODE:…")
+        raise WrongAnswer(f"Proxmox calls the task of {what} {upid[:60]!r}, expected UPID:NODE:…")
     path = f"/nodes/{match[1]}/tasks/{upid}"
     begin = time.monotonic()
     while True:
