@@ -82,8 +82,8 @@ class OwnStore:
             user = getpass.getuser()
             remedy = f"usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {user}"
             raise ComposeError(
-                f"{user}, who is not root, cannot build Debian images: {said}. Builds need many users, which /etc/subuid "
-                f"and /etc/subgid have to lend. As root, once: {remedy}; or run the playbook as root"
+                f"{user}, who is not root, cannot build Debian images: {said}. Builds need many users, which "
+                f"/etc/subuid and /etc/subgid have to lend. As root, once: {remedy}; or run the playbook as root"
             ) from None
 
 
