@@ -14,8 +14,8 @@ import pytest
 from lab import BIN, PATIENCE, ROOT, Lab
 
 USER, NUMBER, LENT = "person", 54321, 600000
-#: Runs its arguments as the user. Files of this machine are hidden by others, for these processes only; and what lies in
-#: the home of root, as an interpreter may, can be read.
+#: Runs its arguments as the user. Files of this machine are hidden by others, for these processes only; and what lies
+#: in the home of root, as an interpreter may, can be read.
 AS_USER = f"""
 set -eu
 there=$1
