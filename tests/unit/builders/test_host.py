@@ -90,6 +90,9 @@ def test_users_who_are_lent_no_others_are_refused(public: Path, as_nobody: AsNob
     debian = Debian(str(support), Progress())
     debian.evaluate(str(path), {})  # imports what nobody may read
     os.chown(public_store, 65534, 65534)
+    with as_nobody(), pytest.raises(ComposeError, match=r"\.local: Permission denied; the Nix store of a user"):
+        debian.build(str(path), {}, ["proxy"], ["root"], str(public / "roots"))
+    os.chown(public, 65534, 65534)
     with as_nobody(), pytest.raises(ComposeError, match="who is not root, cannot build Debian images"):
         debian.build(str(path), {}, ["proxy"], ["root"], str(public / "roots"))
     assert nothing_in(public_store)

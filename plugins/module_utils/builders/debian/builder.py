@@ -245,7 +245,7 @@ class Debian(Builder):
         need("nix-store", "dpkg-deb", "tar", "mount", "unshare", "nsenter", "setpriv")
         own = _own_store()
         if own is not None:
-            own.check()
+            own.make()
         _check_confinement()
         return configured_mirrors()
 

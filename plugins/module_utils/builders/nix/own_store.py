@@ -53,8 +53,7 @@ class OwnStore:
         return cls(os.path.join(data, "immutable-compose", "nix"))
 
     def enter(self, command: t.Sequence[str]) -> list[str]:
-        """The command, in the namespace where this is the store."""
-        os.makedirs(os.path.join(self.directory, "store"), exist_ok=True)
+        """The command, in the namespace where this is the store; see :meth:`make`."""
         namespace = ["unshare", "--user", "--map-auto", "--map-root-user", "--mount"]
         return [*namespace, "sh", "-c", _ENTER, "sh", self.directory, _store(), *_nix_itself(), "--", *command]
 
@@ -68,13 +67,23 @@ class OwnStore:
         """Where something in the store lies, for those who are not in the namespace."""
         return os.path.join(self.directory, "store", os.path.relpath(path, _store()))
 
-    def check(self) -> None:
-        """:raises ComposeError: it cannot be entered; says what to do."""
+    def make(self) -> None:
+        """Make the directory, if it is not there.
+
+        :raises ComposeError: it cannot be entered; says what to do.
+        """
         need("newuidmap", "newgidmap", "unshare")
         if not os.path.isdir(_store()):
             raise ComposeError(
                 f"{_store()} does not exist: a user's own store is mounted there. As root, once: mkdir -p {_store()}"
             )
+        try:
+            os.makedirs(os.path.join(self.directory, "store"), exist_ok=True)
+        except OSError as error:
+            raise ComposeError(
+                f"{error.filename}: {error.strerror}; the Nix store of a user who is not root lies there, or below "
+                "$XDG_DATA_HOME"
+            ) from None
         try:
             run(self.enter(["true"]), timeout=_SECONDS)
         except CommandError as error:
@@ -97,4 +106,4 @@ def _nix_itself() -> list[str]:
     if not program.startswith(_store() + os.sep):
         return []
     path = os.sep.join(program.split(os.sep)[: _store().count(os.sep) + 2])
-    return run([program, "--query", "--requisites", path], timeout=_SECONDS).stdout.split()
+    return run(["nix-store", "--query", "--requisites", path], timeout=_SECONDS).stdout.split()
