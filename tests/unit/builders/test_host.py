@@ -89,6 +89,7 @@ def test_users_who_are_lent_no_others_are_refused(public: Path, as_nobody: AsNob
     path = shutil.copytree(REPOSITORY / "compositions/web", public / "web")
     debian = Debian(str(support), Progress())
     debian.evaluate(str(path), {})  # imports what nobody may read
+    (public_store / "store").mkdir()
     os.chown(public_store, 65534, 65534)
     with as_nobody(), pytest.raises(ComposeError, match=r"\.local: Permission denied; the Nix store of a user"):
         debian.build(str(path), {}, ["proxy"], ["root"], str(public / "roots"))
