@@ -61,10 +61,11 @@ in
     systemd.services.compose-node = lib.recursiveUpdate early {
       description = "Apply the node document";
       wants = [ "network-pre.target" ];
-      after = [ "systemd-remount-fs.service" ];
+      after = [ "systemd-remount-fs.service" "systemd-sysusers.service" "userborn.service" ];
       before = early.before ++ [ "network-pre.target" "systemd-networkd.service" ];
       serviceConfig = {
-        ExecStart = applyNode;
+        # Accounts as they are at boot: drift is looked for in what they are later.
+        ExecStart = [ applyNode "-${pkgs.coreutils}/bin/install -m 0644 /etc/passwd /run/compose/passwd" ];
         Nice = -20;
         TimeoutStartSec = 60;
         StandardError = "journal+console";

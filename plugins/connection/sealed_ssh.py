@@ -94,6 +94,11 @@ options:
     type: raw
     keyword:
       - name: collections
+  task_delegated_to:
+    description: Name of the node, if the task is one of another host.
+    type: str
+    keyword:
+      - name: delegate_to
   task_in_check_mode:
     description: Whether the task only shows what it would do.
     type: bool
@@ -222,8 +227,8 @@ class Connection(SSH):
         if self.get_option("sealed") == "off" or not act.may_change(self.get_option("read_only")):
             self._find()
             return
-        reason = (self.get_option("unseal") or "").strip()
-        node, action = self.get_option("node"), act.name
+        reason, node = (self.get_option("unseal") or "").strip(), self._node
+        action = act.name
         if reason or self.get_option("sealed") == "warn":
             self._find()
         if reason:
@@ -237,6 +242,11 @@ class Connection(SSH):
                 f" {self._instead()} A play that is not meant for it has 'hosts: all:!immutable'. If the node must be"
                 " changed as it is: immutable_unseal='the reason'"
             )
+
+    @property
+    def _node(self) -> str:
+        """Its name: variables of a task that is delegated say the host's that it is delegated from."""
+        return str(self.get_option("task_delegated_to") or self.get_option("node"))
 
     def _instead(self) -> str:
         directory = self.get_option("composition") or ""
@@ -260,4 +270,4 @@ class Connection(SSH):
         command = f"mkdir -p {os.path.dirname(UNSEALED)} && echo {line} >> {UNSEALED}"
         code, _said, error = super().exec_command(f"/bin/sh -c {shlex.quote(command)}", sudoable=False)
         if code:
-            display.warning(f"{self.get_option('node')}: that it is unsealed cannot be recorded there: {error!r}")
+            display.warning(f"{self._node}: that it is unsealed cannot be recorded there: {error!r}")

@@ -32,11 +32,19 @@ _OF_OTHERS = (
     "ansible_password",
     "ansible_ssh_pass",
     "ansible_ssh_password",
+    "ansible_private_key",
+    "ansible_ssh_private_key",
     "ansible_private_key_file",
     "ansible_ssh_private_key_file",
+    "ansible_ssh_pkcs11_provider",
     "ansible_ssh_args",
     "ansible_ssh_extra_args",
+    "ansible_sftp_extra_args",
+    "ansible_scp_extra_args",
+    "ansible_ssh_executable",
+    "ansible_control_path",
     "ansible_ssh_pipelining",
+    "ansible_shell_executable",
 )
 
 
@@ -58,6 +66,10 @@ def reached(state: str, seal: str) -> dict[str, str | bool | None]:
         "ansible_ssh_user": "root",
         "ansible_become": False,
         "ansible_ssh_common_args": ssh_arguments(ssh_config_in(state)),
+        "ansible_shell_type": "sh",
+        # AWX says otherwise for all jobs. The keys of nodes are known, so nothing else is ever to be accepted.
+        "ansible_host_key_checking": True,
+        "ansible_ssh_host_key_checking": True,
         **dict.fromkeys(_OF_OTHERS),
     }
 

@@ -71,3 +71,21 @@ def test_a_node_that_waits_for_its_turn_has_not_drifted(lab: Tiny) -> None:
     assert {host: counts["failed"] for host, counts in run.recap.items()} == {"app1": 0, "app2": 1, "other": 0}
     (told,) = run.said("drift app2: ")
     assert "files deleted: /usr/bin/who" in told and "runs" not in told
+
+
+def test_a_broken_seal_is_drift_and_in_the_release_until_the_node_boots_again(lab: Tiny) -> None:
+    lab.play("deploy")
+    lab.ansible("other", "raw", "touch /srv/helped", "-e", "immutable_unseal='disk full'")
+    record = lab.state_of("other") / "releases" / "current"
+
+    def unsealed() -> dict[str, list[str]]:
+        release = json.loads(record.with_name(f"{record.read_text().strip()}.json").read_text())
+        return {node: [why.partition(" by ")[0] for why in reasons] for node, reasons in release["unsealed"].items()}
+
+    assert lab.play("drift", expect=2).said("files added: /srv/helped; unsealed: 'disk full' by ")
+    assert unsealed() == {}
+    done = lab.play("deploy")
+    assert done.changed == 0 and done.said("unsealed:  other, until it boots again: 'disk full' by ")
+    assert unsealed() == {"other": ["'disk full'"]}
+    lab.play("drift", "-e", "compose_heal=true")
+    assert unsealed() == {} and lab.play("drift").returncode == 0

@@ -43,6 +43,7 @@ class Node:
             (root / "sys/class/net" / name / "address").write_text(f"{mac}\n")
         (root / "etc").mkdir()
         (root / "etc/hosts").symlink_to("/gnu/store/nosuch-hosts")
+        (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         (root / "run/compose/in").mkdir(parents=True)
         (root / "bin").mkdir()
         for program in ("ip", "dhcpcd"):
@@ -97,6 +98,7 @@ def test_the_document_is_found_and_applied(node: Node, place: str) -> None:
         "10.87.128.1 server",
     ]
     assert node.text("etc/hostname") == "node1\n"
+    assert node.text("run/compose/passwd") == node.text("etc/passwd")
     files = {"host_key": "KEY\nKEY\n", "host_key-cert.pub": "CERTIFICATE\n", "authorized_keys/root": "one\ntwo\n"}
     for name, content in files.items():
         assert node.text(f"run/compose/ssh/{name}") == content

@@ -180,6 +180,9 @@
     (when refresh?
       (rename-file new document))
     (unless refresh?
+      ;; Accounts as they are at boot: drift is looked for in what they are later.
+      (when (file-exists? (place "/etc/passwd"))
+        (write-file (place "/run/compose/passwd") #o644 (read-file (place "/etc/passwd"))))
       (for-each (match-lambda
                   ((key . file)
                    (write-file (place (string-append "/run/compose/ssh/" file)) #o600

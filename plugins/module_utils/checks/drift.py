@@ -20,7 +20,10 @@ WRITTEN: t.Mapping[str, str] = {
     "/etc/resolv.conf": "name servers, from the network",
     "/etc/machine-id": "made at each boot",
     "/etc/.updated": "a mark of systemd",
+    "/etc/.pwd.lock": "a lock that whoever looks at accounts takes; there is nothing in it",
     "/root/.*_history": "commands of whoever logs in",
+    "/tmp/*": "what programs keep for a moment",
+    "/nix/var/*": "what Nix knows of its store",
     "/var/*": "what services keep: state, caches, logs. Programs and their configuration are elsewhere",
 }
 #: Accounts are compared by name: one of them more changes all of these.
@@ -38,11 +41,11 @@ def files_and_units(
     """
     patterns = re.compile("|".join(fnmatch.translate(pattern) for pattern in (*WRITTEN, *ignored)))
     found: dict[str, tuple[Entry | None, Entry | None]] = {}
-    for path in image.entries.keys() | sight.entries.keys():
-        old, new = image.entries.get(path), sight.entries.get(path)
+    for path, new in _seen(image, sight):
+        old = image.entries.get(path)
         if old == new and path not in sight.touched:
             continue
-        explained = path in sight.mounts or (users != Changes() and _ACCOUNTS.fullmatch(path))
+        explained = _mounted(path, sight.mounts) or (users != Changes() and _ACCOUNTS.fullmatch(path))
         if path and not explained and not patterns.match(f"/{path}"):
             found[path] = (old, new)
     units = _units(found, image, sight)
@@ -50,6 +53,30 @@ def files_and_units(
     deleted = [path for path, (old, new) in found.items() if new is None]
     changed = [path for path, (old, new) in found.items() if old is not None and new is not None]
     return Changes(tuple(sorted(f"/{path}" for path in changed)), _topmost(added), _topmost(deleted)), units
+
+
+def _seen(image: Listing, sight: Sight) -> t.Iterator[tuple[str, Entry | None]]:
+    """Paths that may have changed, and what is there now."""
+    if sight.partly is None:
+        for path in image.entries.keys() | sight.entries.keys():
+            yield path, sight.entries.get(path)
+        return
+    yield from sight.entries.items()
+    for directory, left in sight.partly.items():
+        for name in image.names.get(directory, ()):
+            if name not in left:
+                gone = f"{directory}/{name}".lstrip("/")
+                for path in (gone, *(path for path in image.entries if path.startswith(f"{gone}/"))):
+                    yield path, None
+
+
+def _mounted(path: str, mounts: t.Container[str]) -> bool:
+    """Whether it is, or would be, on a file system that is mounted below the root file system."""
+    while path:
+        if path in mounts:
+            return True
+        path = path.rpartition("/")[0]
+    return False
 
 
 def _units(found: dict[str, tuple[Entry | None, Entry | None]], image: Listing, sight: Sight) -> UnitChanges:

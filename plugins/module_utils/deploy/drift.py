@@ -14,13 +14,14 @@ from ..checks.follow import COMMIT, followed
 from ..checks.judge import unsealed
 from ..describe.units import matches
 from ..errors import ComposeError, InputError
-from ..images.listing import Listing, can_list, list_image
+from ..images.listing import Listing, can_list, declares, list_image
 from ..model.deployment import Node
 from ..model.release import Release
 from ..model.result import NodeResult
 from ..model.step import Changes, Checked, Drifted, NodeDrift, UnitChanges
-from ..nodes.look import LOOK, sight_of
-from ..nodes.probe import Expected, facts_of, probe
+from ..nodes.declared import LOOK, Declared, declared
+from ..nodes.look import look, sight_of
+from ..nodes.probe import facts_of, glance
 from ..nodes.words import clean
 from .engine import Engine
 from .results import failed
@@ -29,6 +30,8 @@ from .results import failed
 PARALLEL, ANSWER = 32, 60.0
 #: Names of a kind that a message has at most.
 SHOWN = 5
+#: Between what a node says of itself and what of its files.
+PART = "printf '\\0'\n"
 
 
 def drift(engine: Engine, ignore: t.Mapping[str, str], release: str = "current") -> Drifted:
@@ -61,6 +64,8 @@ def drift(engine: Engine, ignore: t.Mapping[str, str], release: str = "current")
             nodes[node.name] = found
             if not found.ok:
                 engine.progress.say(f"drift {node.name}: {found.message}")
+    roles = {node.name: node.role for node in engine.nodes}
+    unknown += dict.fromkeys(f"role {roles[name]}: {why}" for name, found in nodes.items() for why in found.unknown)
     drifted = sorted(name for name, found in nodes.items() if found.drifted)
     bad = sorted(name for name, found in nodes.items() if not found.ok)
     return Drifted(False, nodes, bad, drifted, kept.number, unknown)
@@ -88,15 +93,18 @@ def verify_and_drift(engine: Engine, release: str, ignore: t.Mapping[str, str]) 
     return replace(checked, nodes=nodes, failed_nodes=failed(nodes), checks=checks)
 
 
-def _images(engine: Engine, kept: Release, unknown: list[str]) -> dict[str, Listing]:
-    """Identity → the files of the images that nodes of the batch should run, of those that are here."""
-    found: dict[str, Listing] = {}
+def _images(engine: Engine, kept: Release, unknown: list[str]) -> dict[str, Listing | None]:
+    """Identity → the files of the images that nodes of the batch should run, of those that are here.
+
+    ``None``: its nodes know themselves what they should be.
+    """
+    found: dict[str, Listing | None] = {}
     roles = {kept.image(node.name, node.role): node.role for node in engine.nodes}
     for identity, role in sorted((identity, role) for identity, role in roles.items() if identity):
         try:
             image = engine.releases.image(identity)
-            if can_list(image):
-                found[identity] = list_image(image)
+            if declares(image) or can_list(image):
+                found[identity] = None if declares(image) else list_image(image)
             else:
                 have = ", ".join(sorted(image.formats))
                 unknown.append(f"files and users of role {role}: its image has no root file system here, but {have}")
@@ -106,7 +114,7 @@ def _images(engine: Engine, kept: Release, unknown: list[str]) -> dict[str, List
 
 
 def _look(
-    engine: Engine, node: Node, kept: Release, images: t.Mapping[str, Listing], ignored: t.Sequence[str]
+    engine: Engine, node: Node, kept: Release, images: t.Mapping[str, Listing | None], ignored: t.Sequence[str]
 ) -> NodeDrift:
     from ..nodes.connection import connect  # with paramiko, which the other steps need not wait for
 
@@ -116,18 +124,28 @@ def _look(
     may_fail = (*engine.deployment.may_fail, *kept.may_fail.get(node.role, ()))
     platform = engine.platform
     connection = platform.shell(node) or connect(node.name, platform.endpoint(node), engine.keys)
+    image = images.get(meant)
+    what = look(image.newest) if image else LOOK if meant in images else ""
     try:
-        facts = facts_of(connection.run(probe(Expected(meant), wait=False), ANSWER))
+        output = connection.run(f"{glance()}\n{what and PART + what}", ANSWER)
+        words, _end, records = output.stdout.partition(b"\0")
+        facts, seen = facts_of(replace(output, stdout=words)), replace(output, stdout=records)
         running = clean(" ".join(facts.get("identity", [])))
-        listing = images.get(meant) if running == meant else None
-        sight = sight_of(connection.run(LOOK, ANSWER)) if listing else None
+        as_meant = running == meant and meant in images
+        if image:
+            sight = sight_of(seen, image.newest)
+            if as_meant and not sight.reliable:
+                sight = sight_of(connection.run(look(), ANSWER))
+            known = Declared(image, sight)
+        else:
+            known = declared(seen)
     finally:
         connection.close()
     units = UnitChanges()
     files = users = Changes()
-    if listing and sight:
-        users = user_changes(listing.users, sight.users)
-        files, units = files_and_units(listing, sight, ignored, users)
+    if as_meant:
+        users = user_changes(known.image.users, known.sight.users)
+        files, units = files_and_units(known.image, known.sight, ignored, users)
     said = followed(facts)
     failed = [clean(unit) for unit in facts.get("failed", []) if not matches(unit, may_fail)]
     found = NodeDrift(
@@ -139,6 +157,7 @@ def _look(
         unsealed=unsealed(facts.get("unsealed", [])),
         follow={path: told.revision for path, told in said.items() if told.revision},
         edited={path: told.differs for path, told in said.items() if told.differs},
+        unknown=known.unknown if as_meant else (),
     )
     message = _told(found, meant)
     return replace(found, ok=not message, drifted=bool(message), message=message)

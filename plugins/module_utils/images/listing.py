@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
-from ..model.image import Image
+from ..model.image import SYSTEM_LINK, Image
 from ..process import run
 
 #: Of the squashfs, without the content of files, which comes after this line.
@@ -40,10 +41,30 @@ class Listing:
     #: Lines of ``/etc/passwd``.
     users: t.Sequence[str]
 
+    @cached_property
+    def names(self) -> t.Mapping[str, t.Collection[str]]:
+        """Directory → what is in it."""
+        found: dict[str, list[str]] = {}
+        for path in self.entries:
+            directory, _slash, name = path.rpartition("/")
+            if name:
+                found.setdefault(directory, []).append(name)
+        return found
+
+    @cached_property
+    def newest(self) -> int:
+        """The last time at which one of the files was changed, in seconds since 1970."""
+        return max((int(each.content.split(" ")[1]) for each in self.entries.values() if each.kind == "f"), default=0)
+
 
 def can_list(image: Image) -> bool:
     """Whether what runs is the root file system that the bundle has."""
     return image.builder == "debian" and "root" in image.formats
+
+
+def declares(image: Image) -> bool:
+    """Whether its nodes have in their store what they should be."""
+    return image.identity_file == SYSTEM_LINK
 
 
 def list_image(image: Image) -> Listing:

@@ -278,6 +278,8 @@ class NodeDrift:
     follow: t.Mapping[str, str] = field(default_factory=dict)
     #: Those of them that differ from their commit → what of them differs.
     edited: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: What it could not be compared in, and why.
+    unknown: t.Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,49 @@ def test_mounts_are_not_the_image_s() -> None:
     assert files_and_units(Listing(IMAGE, []), sight, [], Changes())[0] == Changes()
 
 
+def test_what_is_below_a_mount_is_not_the_image_s() -> None:
+    image = {**IMAGE, "srv": FOLDER, "srv/data": FOLDER, "srv/data/x": FILE, "srv/database": FILE}
+    sight = Sight(dict(IMAGE), mounts={"", "srv/data"})
+    assert files_and_units(Listing(image, []), sight, [], NOBODY)[0] == Changes(deleted=("/srv",))
+    sight = Sight({**IMAGE, "srv": FOLDER, "srv/data": FOLDER}, mounts={"", "srv/data"})
+    assert files_and_units(Listing(image, []), sight, [], NOBODY)[0] == Changes(deleted=("/srv/database",))
+
+
+def later(*lines: str) -> tuple[Changes, UnitChanges]:
+    """Of a node that told only what is later than its image."""
+    image = {**IMAGE, "opt": FOLDER, "opt/a": FOLDER, "opt/a/b": FILE, "opt/c": FILE, UNITS: FOLDER}
+    image[f"{UNITS}/m.wants"] = FOLDER
+    sight = sight_of(Output(0, "".join(f"{line}\0" for line in lines).encode(), b""), 100)
+    return files_and_units(Listing(image, []), sight, [], NOBODY)
+
+
+def test_what_a_node_does_not_tell_is_as_it_was() -> None:
+    unread = "Fusr/lib/compose/identity\tf\t644 0 0\t3 100.0000000000 100.0000000000"
+    image = {**IMAGE, "usr/lib/compose/identity": FILE}
+    sight = sight_of(Output(0, f"{unread}\0B\0".encode(), b""), 100)
+    assert sight.reliable and files_and_units(Listing(image, []), sight, [], NOBODY) == (Changes(), UnitChanges())
+
+
+def test_what_is_left_in_a_directory_says_what_is_gone() -> None:
+    opt = ("Fopt\td\t755 0 0\t", "Copt/c", "Copt/new", "Fopt/new\tl\t777 0 0\tx")
+    assert later(*opt)[0] == Changes(added=("/opt/new",), deleted=("/opt/a",))
+    written = ("Fopt/a/b\tf\t644 0 0\t3 200.5 200.5", "Fopt/c\tf\t644 0 0\t3 100.0000000000 200.0")
+    assert later(*written)[0] == Changes(("/opt/a/b", "/opt/c"))
+    units = (f"F{UNITS}\td\t755 0 0\t", f"C{UNITS}/off.service", f"F{UNITS}/off.service\tl\t777 0 0\t/dev/null")
+    assert later(*units) == (Changes(), UnitChanges(masked=("off.service",), disabled=("on.service",)))
+
+
+@pytest.mark.parametrize("clock", [True, False])
+@pytest.mark.parametrize("unpacked", [True, False])
+def test_times_are_relied_on_where_an_image_has_one_for_each_file_and_the_clock_was_right(
+    clock: bool, unpacked: bool
+) -> None:
+    changed = "200.0000000000" if unpacked else "100.0000000000"
+    told = f"Fusr/lib/compose/identity\tf\t644 0 0\t3 100.0000000000 {changed}\0" + ("B\0" if clock else "")
+    assert sight_of(Output(0, told.encode(), b""), 100).reliable is (clock and not unpacked)
+    assert not sight_of(Output(0, b"B\0Fgarbage\0Fx\tf\t\t\0Cx", b""), 100).reliable
+
+
 def test_links_say_what_units_are() -> None:
     now = {f"{UNITS}/off.service": NULL, f"{UNITS}/n.wants": FOLDER, f"{UNITS}/n.wants/new.service": LINK}
     files, units = found(gone=f"{UNITS}/m.wants/on.service", **now)

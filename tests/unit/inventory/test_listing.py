@@ -235,6 +235,16 @@ def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> No
         "ansible_ssh_common_args": "-J bastion",
         "ansible_ssh_extra_args": "-J bastion",
         "ansible_ssh_args": "-J bastion",
+        "ansible_sftp_extra_args": "-o ProxyJump=bastion",
+        "ansible_scp_extra_args": "-o ProxyJump=bastion",
+        "ansible_ssh_executable": "/opt/bastion/ssh",
+        "ansible_control_path": "/tmp/%%h",
+        "ansible_ssh_private_key": "key",
+        "ansible_ssh_pkcs11_provider": "/opt/pkcs11.so",
+        "ansible_shell_type": "powershell",
+        "ansible_shell_executable": "/usr/local/bin/bash",
+        "ansible_host_key_checking": False,
+        "ansible_ssh_host_key_checking": False,
     }
     (site.directory / "group_vars" / "all.yml").write_text(yaml.safe_dump(others))
     site.write("\nname: demo\nstate_dir: state\n", file="10-demo.compose.yml")
@@ -247,6 +257,9 @@ def test_group_vars_of_others_do_not_say_how_nodes_are_reached(site: Site) -> No
         "ansible_ssh_user": "root",
         "ansible_become": False,
         "ansible_ssh_common_args": f"-F {site.directory}/state/demo/ssh_config",
+        "ansible_shell_type": "sh",
+        "ansible_host_key_checking": True,
+        "ansible_ssh_host_key_checking": True,
     }
 
 

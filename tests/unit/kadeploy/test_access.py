@@ -97,9 +97,9 @@ def test_no_ssh_key(tmp_path: Path, frontend: Frontend) -> None:
         chosen = platform(tmp_path, **options)
         with pytest.raises(ComposeError, match=says):
             refuse(chosen.check(chosen.deployment.nodes))
-    reserved = platform(tmp_path, backend="command")
     wanted = Reservation(1, "1:0:0", "compose-lab", frontend=frontend.target)
-    reserved.deployment = replace(reserved.deployment, reservation=wanted)
+    deployment = replace(platform(tmp_path, backend="command").deployment, reservation=wanted)
+    reserved = Kadeploy(deployment, Progress())
     with pytest.raises(ComposeError, match=says):
         refuse(reserved.check(reserved.deployment.nodes))
 

@@ -138,9 +138,9 @@ def test_scratch_disks_are_reserved_with_the_machines(site: t.Callable[..., Kade
         site("db=disk3").acquire()
     refuse(site("db=disk2").check(site().deployment.nodes))
     assert site("db=disk2").acquire() is True
-    asked = site("db=disk2")._lender._request  # type: ignore[union-attr]
+    asked = site("db=disk2")._site.lender._request  # type: ignore[union-attr]
     assert "disk_reservation_count >= 2" in asked.resources
-    assert "type='disk'" not in site(lent=False)._lender._request.resources  # type: ignore[union-attr]
+    assert "type='disk'" not in site(lent=False)._site.lender._request.resources  # type: ignore[union-attr]
 
 
 def test_data_that_stay_behind_are_told(site: t.Callable[..., Kadeploy], monkeypatch: pytest.MonkeyPatch) -> None:

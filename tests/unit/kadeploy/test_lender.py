@@ -42,7 +42,7 @@ class Site:
         return Kadeploy(replace(self.deployment, reservation=wanted), Progress())
 
     def running(self) -> list[str]:
-        return [job.name for job in self.platform()._lender._site.jobs()]  # type: ignore[union-attr]
+        return [job.name for job in self.platform()._site.lender._site.jobs()]  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_job_that_is_over_is_reserved_anew(site: Site) -> None:
         {"machine": first._bound["web1"]},
     )
     Ledger(site.deployment.state, "web1").told(boot)
-    first._lender.release()  # type: ignore[union-attr]
+    first._site.lender.release()  # type: ignore[union-attr]
     seen = site.platform().observe(site.deployment.nodes)
     assert {name: each.state for name, each in seen.items()} == {"web1": "stopped", "web2": "absent"}
     assert site.platform().acquire() is True
@@ -187,7 +187,7 @@ def test_no_deployment_takes_longer_than_its_job(site: Site, tmp_path: Path, mon
     chosen.acquire()
     (group,) = chosen._groups(targets(chosen, tmp_path))
     assert 1700 < group.timeout < 1900
-    later = time.time() + chosen._lender.left() - 5  # type: ignore[union-attr]
+    later = time.time() + chosen._site.lender.left() - 5  # type: ignore[union-attr]
     monkeypatch.setattr(lender, "time", types.SimpleNamespace(time=lambda: later))
     with pytest.raises(ComposeError, match=r"the job of the machines ends in \d s, too soon to deploy them: extend it"):
         chosen._groups(targets(chosen, tmp_path))
@@ -200,9 +200,9 @@ def test_oar_that_does_not_answer_is_in_nobodys_way(site: Site, monkeypatch: pyt
     def unanswered(name: str) -> t.NoReturn:
         raise ComposeError("no answer")
 
-    monkeypatch.setattr(chosen._lender._site, "named", unanswered)  # type: ignore[union-attr]
-    assert chosen._lender.left() == float("inf")  # type: ignore[union-attr]
-    assert chosen._lender.still_holds()  # type: ignore[union-attr]
+    monkeypatch.setattr(chosen._site.lender._site, "named", unanswered)  # type: ignore[union-attr]
+    assert chosen._site.lender.left() == float("inf")  # type: ignore[union-attr]
+    assert chosen._site.lender.still_holds()  # type: ignore[union-attr]
 
 
 def test_without_a_reservation_nothing_bounds_it(serve: Serve, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_killed_while_it_reserves(site: Site, then: str) -> None:
 def test_nodes_are_lost_when_the_job_is_over(site: Site) -> None:
     chosen = site.platform()
     chosen.acquire()
-    chosen._lender.release()  # type: ignore[union-attr]
+    chosen._site.lender.release()  # type: ignore[union-attr]
     found = chosen.lost(site.deployment.nodes)
     assert {name: (each.why, each.certain) for name, each in found.items()} == dict.fromkeys(
         ("web1", "web2"), ("the job that had its machine is over", True)

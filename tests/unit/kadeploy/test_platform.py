@@ -97,9 +97,8 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_wrong_password(serve: Serve, tmp_path: Path) -> None:
     url = serve(passwords={"alice": "right"}).url
-    wrong = platform(tmp_path, "sim-1", url=url)
-    wrong.deployment = replace(wrong.deployment, credentials={"password": "wrong"})
-    said = refused(wrong)
+    deployment = replace(platform(tmp_path, "sim-1", url=url).deployment, credentials={"password": "wrong"})
+    said = refused(Kadeploy(deployment, Progress()))
     assert "Kadeploy refused to list nodes: " in said and "Authentication failed" in said and "wrong" not in said
 
 
@@ -195,5 +194,5 @@ def test_a_machine_of_another_deployment(serve: Serve, tmp_path: Path) -> None:
 def test_the_inventory_knows_machines_that_nodes_were_given(tmp_path: Path) -> None:
     chosen = platform(tmp_path, "", "sim-7", machines=["sim-[1-4]"])
     assert Kadeploy.machines_of(chosen.deployment) == {"web2": "sim-7"}
-    chosen._claims.write("rest", {"web1": "sim-3", "web2": "sim-2"})
+    chosen._site.claims.write("rest", {"web1": "sim-3", "web2": "sim-2"})
     assert Kadeploy.machines_of(chosen.deployment) == {"web1": "sim-3", "web2": "sim-7"}

@@ -33,9 +33,9 @@ def begun(chosen: Kadeploy, tmp_path: Path) -> None:
     for target in found:
         Ledger(chosen.state, target.node.name).intend(chosen._boot_of(target))
     for group in chosen._groups(found):
-        chosen._store.put_documents(group.name, group.targets)
-        chosen._deployer._begin(group)
-    assert chosen._backend.under_way() != []
+        chosen._site.store.put_documents(group.name, group.targets)
+        chosen._site.deployer._begin(group)
+    assert chosen._site.backend.under_way() != []
 
 
 def removed(chosen: Kadeploy) -> dict[str, str]:
@@ -55,7 +55,7 @@ def test_machines_that_are_being_deployed_are_given_up(
     chosen = platform(tmp_path, "sim-1", "sim-2", **way)
     begun(chosen, tmp_path)
     assert removed(chosen) == {}
-    assert chosen._backend.under_way() == []
+    assert chosen._site.backend.under_way() == []
     assert {server.database.state(name)["state"] for name in ("sim-1", "sim-2")} == {"powered"}
     assert [path.name for path in (tmp_path / "served").glob("*/*.tgz")] == []
 
@@ -68,14 +68,14 @@ def test_a_deployment_that_has_ended_meanwhile(
     chosen = platform(tmp_path, "sim-1", "sim-2", url=server.url)
     server.faults._write([{"kind": "post_install", "machine": "sim-2", "times": 2}])
     begun(chosen, tmp_path)
-    while not chosen._backend.under_way()[0].done:
+    while not chosen._site.backend.under_way()[0].done:
         time.sleep(0.05)
     monkeypatch.setattr(Kadeploy, "_asked", lambda _self, names: dict.fromkeys(names, seen))
     told = Kadeploy(chosen.deployment, chosen.progress).boot(targets(chosen, tmp_path), lambda *_told: None)
     assert {name: each.ok for name, each in told.items()} == {"web1": True, "web2": count == 2}
     log = (server.state / "access.log").read_text()
     assert len(set(re.findall(r"/deployment/(D-[\w-]+)", log))) == count
-    assert chosen._backend.under_way() == [] and list((tmp_path / "served").glob("*/*.tgz")) == []
+    assert chosen._site.backend.under_way() == [] and list((tmp_path / "served").glob("*/*.tgz")) == []
 
 
 def test_a_node_is_looked_for_where_it_was_being_moved_to(serve: Serve, tmp_path: Path) -> None:
@@ -96,16 +96,16 @@ def test_a_node_is_looked_for_where_it_was_being_moved_to(serve: Serve, tmp_path
 def test_documents_of_runs_that_were_killed_are_removed(serve: Serve, tmp_path: Path) -> None:
     chosen = platform(tmp_path, "sim-1", url=serve(pace=0.3).url)
     begun(chosen, tmp_path)
-    chosen._store.put_documents("compose-lab-web-of-before", {})
+    chosen._site.store.put_documents("compose-lab-web-of-before", {})
 
     def there() -> set[str]:
         return {path.name for path in (tmp_path / "served").glob("*/*.tgz")}
 
     (group,) = chosen._groups(targets(chosen, tmp_path))
     chosen.prune({"v1"})
-    assert there() == {chosen._store.documents_url(group.name).rpartition("/")[2]}, "that is still needed"
-    chosen._deployer.end(["sim-1"])
-    chosen._store.put_documents(group.name, {})
+    assert there() == {chosen._site.store.documents_url(group.name).rpartition("/")[2]}, "that is still needed"
+    chosen._site.deployer.end(["sim-1"])
+    chosen._site.store.put_documents(group.name, {})
     chosen.prune({"v1"})
     assert there() == set()
 

@@ -255,6 +255,7 @@ RESULTS: t.Mapping[str, step.StepResult] = {
                 unsealed=["'disk full' by me@here"],
                 follow={"/etc/db": "ab"},
                 edited={"/etc/db": ["a"]},
+                unknown=["no accounts"],
             )
         },
         failed_nodes=["db1"],

@@ -8,16 +8,13 @@ What runs is asked of the nodes, and of their machines' power supply; going back
 
 from __future__ import annotations
 
-import getpass
-import hashlib
 import math
-import os
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 
-from ...errors import ComposeError, InputError
+from ...errors import ComposeError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Disk, Interface
@@ -31,17 +28,16 @@ from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
 from ..problems import missing, noting, refuse
 from . import disks, machines
-from .access import Access
 from .asking import asked
-from .backend import Backend, PowerBackend
+from .backend import PowerBackend
 from .claims import Claims
-from .deployments import Deployer, Group, grouped
-from .lender import Lender, require_none
+from .deployments import Group, grouped
+from .lender import require_none
 from .options import ENVIRONMENT, OPTIONS
 from .outcome import Outcome
 from .placement import Placement
 from .power import Logins, Management, Power
-from .store import Store
+from .site import Site
 
 if t.TYPE_CHECKING:
     from ...nodes.connection import Connection
@@ -66,6 +62,7 @@ class Kadeploy(ForgetfulPlatform):
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
         self._keys = Keys(self.state)
+        self._site = Site(deployment, self._keys, progress)
         self._nodes = {node.name: node for node in deployment.nodes}
 
     @classmethod
@@ -79,77 +76,18 @@ class Kadeploy(ForgetfulPlatform):
 
     # -- what there is -------------------------------------------------------------------------------------------
 
-    def _setting(self, name: str) -> t.Any:
-        """An option of the whole deployment."""
-        options = [node.options for node in self.deployment.nodes]
-        if not options:  # all nodes are to go
-            boots = [Ledger(self.state, known).readable()[0] for known in Ledger.names(self.state)]
-            options = [boot.options for boot in boots if boot is not None]
-        given = {each[name] for each in options if each.get(name) is not None}
-        if len(given) > 1:
-            raise InputError(f"{name} is {' and '.join(sorted(map(str, given)))}, expected the same for all nodes")
-        return next(iter(given), OPTIONS[name].default)
-
-    @property
-    def _user(self) -> str:
-        return str(self._setting("user") or self.deployment.credentials.get("user") or getpass.getuser())
-
-    @cached_property
-    def _access(self) -> Access:
-        mark = hashlib.sha256(os.path.realpath(self.state).encode()).hexdigest()[:8]
-        names = ("backend", "url", "site", "ca_file", "frontend", "ssh_config", "directory", "directory_url")
-        return Access(
-            **{name: str(self._setting(name) or "") for name in names},
-            user=self._user,
-            password=self.deployment.credentials.get("password", ""),
-            owner=f"{self.deployment.name}-{mark}",
-        )
-
-    @cached_property
-    def _backend(self) -> Backend:
-        return self._access.open(self._store)
-
-    @cached_property
-    def _lender(self) -> Lender | None:
-        """Who has the machines, if they are reserved."""
-        wanted = self.deployment.reservation
-        password = self.deployment.credentials.get("password", "")
-        highest = disks.scratch(self.deployment.nodes)
-        return Lender(wanted, self.state, self._user, password, self.progress, highest) if wanted else None
-
-    @cached_property
-    def _claims(self) -> Claims:
-        return Claims(self.state)
-
-    @cached_property
-    def _store(self) -> Store:
-        return self._access.store(self._secret)
-
     @cached_property
     def _power(self) -> Power:
-        if isinstance(self._backend, PowerBackend):
-            return Management(self._backend, self.progress)
+        if isinstance(self._site.backend, PowerBackend):
+            return Management(self._site.backend, self.progress)
         return Logins(lambda name: self._connection(self._as_told(name)), self.progress)
-
-    def _secret(self) -> str:
-        self._keys.login_public_key()
-        with open(self._keys.identity_file, encoding="utf-8") as stream:
-            return stream.read()
-
-    @property
-    def _prefix(self) -> str:
-        return f"compose-{self.deployment.name}-"
-
-    @cached_property
-    def _deployer(self) -> Deployer:
-        return Deployer(self._backend, self._store, self._prefix, self.progress)
 
     @cached_property
     def _placement(self) -> Placement:
         def lent() -> t.Sequence[str]:
-            return self._lender.machines if self._lender else ()
+            return self._site.lender.machines if self._site.lender else ()
 
-        return Placement(self.deployment, lent, self._access.frontend_host, self.progress)
+        return Placement(self.deployment, lent, self._site.access.frontend_host, self.progress)
 
     @property
     def _bound(self) -> t.Mapping[str, str]:
@@ -167,21 +105,21 @@ class Kadeploy(ForgetfulPlatform):
         reservation = self.deployment.reservation
         problems = super().check(nodes) + missing("ssh")
         problems += disks.wrong(nodes, reservation.disks if reservation else None)
-        if not self._lender:
+        if not self._site.lender:
             problems += self._placement.problems()
-            problems += self._claims.elsewhere(self._access.place, self._bound)
+            problems += self._site.claims.elsewhere(self._site.access.place, self._bound)
             with noting(problems, key="reservation"):
                 require_none(self.state)
         # With a reservation, nodes may get their machines later.
         placed = [node for node in nodes if node.name in self._bound]
         problems += machines.homeless(placed, self._bound)
         with noting(problems):  # without this, nobody can be asked
-            self._access.require({option for node in nodes for option, value in node.options.items() if value})
+            self._site.access.require({option for node in nodes for option, value in node.options.items() if value})
             with noting(problems, key="directory"):
-                self._store.require()
-            if self._lender:
+                self._site.store.require()
+            if self._site.lender:
                 with noting(problems, key="reservation"):
-                    self._lender.check()
+                    self._site.lender.check()
             problems += self._unknown(placed)
         return problems
 
@@ -190,15 +128,15 @@ class Kadeploy(ForgetfulPlatform):
 
     def _unknown(self, nodes: t.Sequence[Node]) -> list[Problem]:
         """The nodes whose machine Kadeploy does not have."""
-        known = self._backend.nodes()
-        return machines.unknown(nodes, self._bound, known, f"{self._backend.where} has no machine")
+        known = self._site.backend.nodes()
+        return machines.unknown(nodes, self._bound, known, f"{self._site.backend.where} has no machine")
 
     # -- reservations ----------------------------------------------------------------------------------------------
 
     def acquire(self) -> bool:
-        if not self._lender:
+        if not self._site.lender:
             return False
-        done = self._lender.acquire()
+        done = self._site.lender.acquire()
         self._placement.lend()
         nodes = self.deployment.nodes
         for node in nodes:
@@ -211,11 +149,11 @@ class Kadeploy(ForgetfulPlatform):
         return done
 
     def run_failed(self) -> bool:
-        if not self._lender or self._lender.wanted.on_failure != "release":
+        if not self._site.lender or self._site.lender.wanted.on_failure != "release":
             return False
         if any(Ledger(self.state, name).readable()[1] for name in Ledger.names(self.state)):
             return False
-        return self._lender.release()
+        return self._site.lender.release()
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -255,7 +193,7 @@ class Kadeploy(ForgetfulPlatform):
             return {}
         seen = self._asked(known)
         mute = [name for name in known if seen[name].state == "silent"]
-        if mute and self._lender and not self._lender.holds():
+        if mute and self._site.lender and not self._site.lender.holds():
             self.progress.say(f"{listed(mute)}: the job that had their machines is over")
             return {**seen, **dict.fromkeys(mute, Seen("stopped"))}
         off = self._off(mute)
@@ -279,7 +217,7 @@ class Kadeploy(ForgetfulPlatform):
         return {name: replace(each, differs=where[name] or each.differs) for name, each in seen.items()}
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
-        if self._lender and not self._lender.still_holds():
+        if self._site.lender and not self._site.lender.still_holds():
             over = Lost("the job that had its machine is over", certain=True)
             return dict.fromkeys((node.name for node in nodes), over)
         off = self._off([node.name for node in nodes])
@@ -294,39 +232,39 @@ class Kadeploy(ForgetfulPlatform):
         images = distinct_images(targets)
         lacking = [disks.without([target.node], {target.node.role: target.image.volumes}) for target in targets]
         refuse([problem for problems in lacking for problem in problems])
-        if not self._lender:
-            refuse(self._claims.elsewhere(self._access.place, self._bound))
-        self._claims.write(self._access.place, self._bound)
+        if not self._site.lender:
+            refuse(self._site.claims.elsewhere(self._site.access.place, self._bound))
+        self._site.claims.write(self._site.access.place, self._bound)
         copied = [self._stage(image) for image in images]
         for group in self._groups(targets):
-            self._deployer.rehearse(group)
+            self._site.deployer.rehearse(group)
         return any(copied)
 
     def _stage(self, image: Image) -> bool:
         with self.progress.waiting(lambda: f"copying {image.identity}"):
-            return self._store.put_image(image)
+            return self._site.store.put_image(image)
 
     def prune(self, keep: t.Collection[str]) -> None:
         boots = [boot for name in Ledger.names(self.state) for boot in Ledger(self.state, name).readable()]
-        self._store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
-        self._deployer.tidy()
+        self._site.store.drop_images({*keep, *(boot.image.identity for boot in boots if boot is not None)})
+        self._site.deployer.tidy()
 
     def remove(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().remove(names, data=data, tell=tell)
-        self._claims.drop([name for name, outcome in outcomes.items() if outcome.ok])
+        self._site.claims.drop([name for name, outcome in outcomes.items() if outcome.ok])
         return outcomes
 
     def shares(self) -> list[str]:
-        files = self._store.names() if self._access.directory else []
-        jobs = self._lender.lent() if self._lender else []
-        return [*map(str, jobs), *(f"file {name} of {self._access.directory}" for name in files)]
+        files = self._site.store.names() if self._site.access.directory else []
+        jobs = self._site.lender.lent() if self._site.lender else []
+        return [*map(str, jobs), *(f"file {name} of {self._site.access.directory}" for name in files)]
 
     def teardown(self) -> None:
-        self._claims.drop(list(self._claims.machines()))  # what was only staged
-        if self._access.directory:
-            self._store.remove()
-        if self._lender:
-            self._lender.release()
+        self._site.claims.drop(list(self._site.claims.machines()))  # what was only staged
+        if self._site.access.directory:
+            self._site.store.remove()
+        if self._site.lender:
+            self._site.lender.release()
         else:
             require_none(self.state)
 
@@ -334,13 +272,13 @@ class Kadeploy(ForgetfulPlatform):
 
     def _groups(self, targets: t.Sequence[Target]) -> list[Group]:
         """What is deployed with one call each; none takes longer than the job of the machines."""
-        left = self._lender.left() if self._lender else math.inf
+        left = self._site.lender.left() if self._site.lender else math.inf
         if left < LEAST:
             raise ComposeError(
                 f"the job of the machines ends in {left:.0f} s, too soon to deploy them: extend it (oar_job), or "
                 "destroy the deployment"
             )
-        return grouped(targets, self._prefix, self.option, left)
+        return grouped(targets, self._site.prefix, self.option, left)
 
     def switch(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         for target in targets:
@@ -352,7 +290,7 @@ class Kadeploy(ForgetfulPlatform):
         groups = self._groups(targets)
         self._leave(targets)
         going = {target.node.name: str(self.option(target.node, "machine")) for target in targets}
-        self._claims.write(self._access.place, going)
+        self._site.claims.write(self._site.access.place, going)
         with ThreadPoolExecutor(max_workers=min(DEPLOYMENTS, len(groups))) as pool:
             for results in pool.map(self._deploy, groups):
                 for name, result in results.items():
@@ -370,7 +308,7 @@ class Kadeploy(ForgetfulPlatform):
         nodes = {machine: target.node.name for machine, target in group.targets.items()}
         try:
             self._stage(group.image)  # going back may need what was forgotten here
-            outcome = self._deployer.deploy(group, lambda machines: self._are_up(group, machines))
+            outcome = self._site.deployer.deploy(group, lambda machines: self._are_up(group, machines))
         except ComposeError as error:
             return {name: NodeResult(False, True, f"{machine}: {error.message}") for machine, name in nodes.items()}
         if outcome.error is None:
@@ -392,7 +330,7 @@ class Kadeploy(ForgetfulPlatform):
 
     def stop(self, names: t.Sequence[str], tell: Tell) -> dict[str, NodeResult]:
         outcomes = super().stop(names, tell)
-        for name in names if not isinstance(self._backend, PowerBackend) else ():
+        for name in names if not isinstance(self._site.backend, PowerBackend) else ():
             boot = Ledger(self.state, name).readable()[0]
             if boot is not None:  # nobody can tell later that it is off: what it boots next is what matters
                 Ledger(self.state, name).intend(boot)
@@ -412,7 +350,7 @@ class Kadeploy(ForgetfulPlatform):
         """Switch off machines, which somebody may still deploy; those that are not off, and why."""
         try:
             if which:
-                self._deployer.end(which)
+                self._site.deployer.end(which)
         except ComposeError as error:
             return dict.fromkeys(which, error.message)
         return self._power.switch_off(which)

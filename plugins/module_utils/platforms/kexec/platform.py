@@ -14,7 +14,6 @@ import os
 import socket
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,26 +21,21 @@ from ...errors import ComposeError, InputError
 from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
-from ...model.free import Options
 from ...model.result import NodeResult, Problem
 from ...nodes.endpoint import Endpoint
-from ...nodes.keys import Keys
 from ...progress import Progress, listed
 from ..base import Lost, Tell, distinct_images, per_node
 from ..forgetful import ForgetfulPlatform
 from ..ledger import Ledger
 from ..problems import missing
 from . import scripts
-from .answer import Answer
 from .export import Export
 from .faults import fault_of, misfit, shared, unusable
-from .machine import Machine, login_of
+from .machines import PARALLEL, Machines
 from .options import HOST_VARIABLES, OPTIONS
 from .overlay import System
 from .start import bring, drop, rehearse, start
 
-#: Machines that are worked on at the same time.
-PARALLEL = 32
 #: Builders whose images look for their root file system on a disk only.
 _NEED_A_DISK = ("guix", "nixos", "nxc")
 #: Seconds between two questions whether a node that is waited for has gone back.
@@ -59,10 +53,7 @@ class Kexec(ForgetfulPlatform):
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         super().__init__(deployment, progress)
-        self._keys = Keys(self.state)
-        self._machines: dict[str, Machine] = {}
-        #: What each machine said when it was asked last; ``None``: nothing.
-        self._answers: dict[str, Answer | None] = {}
+        self._machines = Machines(deployment, progress)
         self._looked = 0.0
         self._nodes = {node.name: node for node in deployment.nodes}
         if any(self.option(node, "nfs") for node in deployment.nodes):
@@ -77,27 +68,7 @@ class Kexec(ForgetfulPlatform):
         named = {node.name: node.options.get("host") or node.address for node in deployment.nodes}
         return {name: str(host) for name, host in named.items() if host}
 
-    # -- machines ------------------------------------------------------------------------------------------------
-
-    def _options(self, name: str) -> Options:
-        """Of a node, or of one that the deployment does not have any more."""
-        if name in self._nodes:
-            node = self._nodes[name]
-            options, address = {key: self.option(node, key) for key in self.options}, node.address
-        else:
-            told = Ledger(self.state, name).readable()[0]
-            if told is None:
-                raise ComposeError("nothing is known of its machine", node=name)
-            options, address = dict(told.options), told.document.address
-        return {**options, "host": options["host"] or address}
-
-    def _machine(self, name: str) -> Machine:
-        if name not in self._machines:
-            options = self._options(name)
-            if not options["host"]:
-                raise ComposeError("has no address", node=name)
-            self._machines[name] = Machine(name, login_of(options), self._keys)
-        return self._machines[name]
+    # -- the root over NFS ---------------------------------------------------------------------------------------
 
     def _export(self, node: Node) -> Export | None:
         """What has its root file system, if that is a server."""
@@ -106,29 +77,6 @@ class Kexec(ForgetfulPlatform):
 
     def _exports(self) -> set[Export]:
         return {export for export in map(self._export, self.deployment.nodes) if export is not None}
-
-    def _ask(self, names: t.Collection[str]) -> dict[str, str]:
-        """Ask all of these machines; those that do not work out, and why."""
-        wrong = {}
-
-        def ask(name: str) -> None:
-            try:
-                self._answers[name] = self._machine(name).ask()
-            except ComposeError as error:
-                self._answers[name] = None
-                wrong[name] = error.message
-
-        if names:
-            waiting = self.progress.waiting(lambda: f"asking the machines of {listed(sorted(names))}")
-            with waiting, ThreadPoolExecutor(max_workers=min(PARALLEL, len(names))) as pool:
-                list(pool.map(ask, names))
-        return wrong
-
-    def _owner(self, name: str) -> str:
-        return f"{self.deployment.name}/{name}"
-
-    def _is_ours(self, name: str, answer: Answer | None) -> bool:
-        return answer is not None and answer.node is not None and answer.node.owner == self._owner(name)
 
     # -- before anything is touched ------------------------------------------------------------------------------
 
@@ -151,41 +99,36 @@ class Kexec(ForgetfulPlatform):
             if node.address is None
         ]
         for node in nodes:
-            problems += unusable(node.name, self._options(node.name), self._export(node))
-        problems += shared(self._taken(), {name: self._place(name) for name in self._nodes})
+            problems += unusable(node.name, self._machines.options(node.name), self._export(node))
+        problems += shared(self._taken(), {name: self._machines.place(name) for name in self._nodes})
         wrong = {problem.node for problem in problems}
         asked = [node for node in nodes if node.name not in wrong]
-        faults = self._ask([node.name for node in asked])
+        faults = self._machines.ask([node.name for node in asked])
         for node in asked:
             why = faults.get(node.name) or self._fault(node)
             if why:
                 problems.append(Problem(why, node=node.name))
         return problems
 
-    def _place(self, name: str) -> str:
-        """Of the machine of a node."""
-        options = self._options(name)
-        return f"{options['host']}, port {options['port']}" if options["host"] else ""
-
     def _taken(self) -> dict[str, str]:
         """Machines of nodes of other deployments, which the run has planned, and these nodes."""
         return {
-            neighbour.platform._place(node.name): neighbour.platform._owner(node.name)
+            neighbour.platform._machines.place(node.name): neighbour.platform._machines.owner(node.name)
             for neighbour in self.neighbours
             if isinstance(neighbour.platform, Kexec)
             for node in neighbour.nodes()
         }
 
     def _fault(self, node: Node) -> str:
-        answer = self._answers[node.name]
+        answer = self._machines.answers[node.name]
         if answer is None and Ledger(self.state, node.name).exists():
             return ""  # it may run, and be silent: the engine knows what to do then
         if answer is None:
             return (
-                f"its machine does not answer: {self._machine(node.name).why}. known_hosts must have its host key "
+                f"its machine does not answer: {self._machines[node.name].why}. known_hosts must have its host key "
                 "already: no machine is trusted on first use"
             )
-        return "" if self._is_ours(node.name, answer) else fault_of(answer, str(node.address))
+        return "" if self._machines.is_ours(node.name, answer) else fault_of(answer, str(node.address))
 
     # -- where nodes are ---------------------------------------------------------------------------------------------
 
@@ -203,17 +146,17 @@ class Kexec(ForgetfulPlatform):
 
     def interfaces(self, node: Node) -> tuple[Interface, ...]:
         """The network that the machine has, whatever runs there."""
-        if node.name not in self._answers:
-            self._ask([name for name in self._nodes if name not in self._answers])
-        answer, told = self._answers[node.name], Ledger(self.state, node.name).readable()[0]
+        if node.name not in self._machines.answers:
+            self._machines.ask([name for name in self._nodes if name not in self._machines.answers])
+        answer, told = self._machines.answers[node.name], Ledger(self.state, node.name).readable()[0]
         if answer is not None:
             return answer.interfaces
         if told is not None:
             return told.document.interfaces
-        raise ComposeError(f"its machine does not answer: {self._machine(node.name).why}", node=node.name)
+        raise ComposeError(f"its machine does not answer: {self._machines[node.name].why}", node=node.name)
 
     def endpoint(self, node: Node) -> Endpoint:
-        options = self._options(node.name)
+        options = self._machines.options(node.name)
         if not options["host"]:
             raise ComposeError("has no address", node=node.name)
         host, port = str(options["host"]), t.cast(int, options["ssh_port"])
@@ -222,14 +165,14 @@ class Kexec(ForgetfulPlatform):
     # -- what runs -----------------------------------------------------------------------------------------------
 
     def ask(self, names: t.Collection[str]) -> dict[str, Seen]:
-        for name, why in self._ask(names).items():
+        for name, why in self._machines.ask(names).items():
             self.progress.say(f"{name}: {why}")
         seen = {}
         for name in names:
-            answer, known = self._answers[name], Ledger(self.state, name).exists()
+            answer, known = self._machines.answers[name], Ledger(self.state, name).exists()
             if answer is None:
                 seen[name] = Seen("silent" if known else "absent")
-            elif answer.node is not None and self._is_ours(name, answer):
+            elif answer.node is not None and self._machines.is_ours(name, answer):
                 seen[name] = Seen("running", answer.node.identity)
             elif known and not Ledger(self.state, name).is_under_way():
                 self.progress.say(f"{name}: gone; its machine has booted its own Linux")
@@ -238,7 +181,7 @@ class Kexec(ForgetfulPlatform):
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         seen = super().observe(nodes)
         for name, each in seen.items():
-            answer = self._answers[name]
+            answer = self._machines.answers[name]
             if each.state == "running" and answer is not None and answer.node is not None:
                 # A run that was killed may have left it unconfirmed: then it does not stay.
                 seen[name] = replace(each, leftovers=each.leftovers or not answer.node.confirmed)
@@ -248,9 +191,9 @@ class Kexec(ForgetfulPlatform):
         """Those that went back. Machines are asked now and then only: most of the time they are busy with booting."""
         if time.monotonic() - self._looked < LOOK:
             return {}
-        self._ask([node.name for node in nodes])
+        self._machines.ask([node.name for node in nodes])
         self._looked = time.monotonic()
-        answers = {node.name: self._answers[node.name] for node in nodes}
+        answers = {node.name: self._machines.answers[node.name] for node in nodes}
         why = "its machine runs its own Linux again: it was shut down, or ended by itself"
         return {
             name: Lost(why, certain=True) for name, answer in answers.items() if answer is not None and not answer.node
@@ -283,7 +226,7 @@ class Kexec(ForgetfulPlatform):
 
     def _stage(self, target: Target) -> bool:
         name, image, export = target.node.name, target.image, self._export(target.node)
-        machine, system = self._machine(name), System.of(image, over_nfs=export is not None)
+        machine, system = self._machines[name], System.of(image, over_nfs=export is not None)
         answer = machine.ask()
         if answer is None:
             return False
@@ -309,7 +252,7 @@ class Kexec(ForgetfulPlatform):
             self._leave(name, patient=True)
             within = int(self.option(target.node, "confirm_within"))
             export = self._export(target.node)
-            start(self._machine(name), target, self._owner(name), within, export, self.progress)
+            start(self._machines[name], target, self._machines.owner(name), within, export, self.progress)
             return NodeResult(changed=True, message=f"boots {target.image.identity}")
 
         return self._per_node("switch", by_name, act, tell)
@@ -319,7 +262,7 @@ class Kexec(ForgetfulPlatform):
 
         :param patient: if nobody answers, wait for a machine that goes back by itself.
         """
-        machine, options = self._machine(name), self._options(name)
+        machine, options = self._machines[name], self._machines.options(name)
         answer = machine.ask()
         seconds = t.cast(int, options["reboot_timeout"])
         if answer is None:
@@ -329,7 +272,7 @@ class Kexec(ForgetfulPlatform):
             seconds += t.cast(int, options["confirm_within"])
         elif answer.node is None:
             return False
-        elif not self._is_ours(name, answer):
+        elif not self._machines.is_ours(name, answer):
             raise ComposeError(f"its machine runs another node, {answer.node.owner}", node=name)
         else:
             self.progress.say(f"{name}: back to its machine's own Linux")
@@ -352,9 +295,9 @@ class Kexec(ForgetfulPlatform):
 
     def confirm(self, nodes: t.Sequence[Node]) -> dict[str, str]:
         def act(name: str) -> NodeResult:
-            machine = self._machine(name)
+            machine = self._machines[name]
             answer = machine.ask()
-            if answer is None or answer.node is None or not self._is_ours(name, answer):
+            if answer is None or answer.node is None or not self._machines.is_ours(name, answer):
                 raise ComposeError("cannot be confirmed: its machine went back, or does not answer")
             if not answer.node.confirmed:
                 machine.do("confirming", scripts.CONFIRM)
@@ -388,7 +331,7 @@ class Kexec(ForgetfulPlatform):
             export.prune(used)
 
     def shares(self) -> list[str]:
-        answers = [(name, self._answers.get(name)) for name in self._nodes]
+        answers = [(name, self._machines.answers.get(name)) for name in self._nodes]
         staged = [f"{name}: image in the memory of its machine" for name, each in answers if each and each.staged]
         files = [f"file {name} of {export.directory}" for export in self._exports() for name in export.shelf.names()]
         return [*staged, *files]
@@ -398,7 +341,7 @@ class Kexec(ForgetfulPlatform):
 
         def act(name: str) -> NodeResult:
             with suppress(ComposeError):
-                drop(self._machine(name))
+                drop(self._machines[name])
             return NodeResult()
 
         self._per_node("teardown", self._nodes, act, lambda name, outcome: None)
