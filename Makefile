@@ -6,9 +6,9 @@ SHELL = bash
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
-# Containers, Nix builds and network bridges need root.
+# Containers and network bridges need root.
 sudo = $(if $(filter 0,$(shell id -u)),,sudo)
-playbook = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" ansible-playbook -i inventories/demo
+playbook = env PATH="$(CURDIR)/$(venv)/bin:$$PATH" ansible-playbook -i inventories/demo
 proxmox = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" tests/tools/demo_proxmox.sh
 
 help: ## this list

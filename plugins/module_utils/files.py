@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 import typing as t
+from contextlib import suppress
 
 
 def write_text(path: str, text: str, mode: int = 0o600) -> None:
@@ -26,6 +27,15 @@ def write_text(path: str, text: str, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def replace_link(link: str, target: str) -> None:
+    """Let a symbolic link lead to ``target``, in one step; it may exist."""
+    temporary = f"{link}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
 
 
 def write_json(path: str, data: t.Any, mode: int = 0o600) -> None:

@@ -30,6 +30,8 @@ PACKAGES = {
     "ip": "iproute2",
     "mount": "mount",
     "nc": "netcat-openbsd",
+    "newgidmap": "uidmap",
+    "newuidmap": "uidmap",
     "nix-instantiate": "nix-bin",
     "sh": "dash",
     "nix-store": "nix-bin",

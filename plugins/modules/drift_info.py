@@ -13,9 +13,9 @@ description:
     systemd that were masked, enabled or disabled or have failed, accounts, and whether the node runs another image.
   - Also tells of nodes that were changed though they are sealed, see P(immutable.compose.sealed_ssh#connection).
   - Nodes need no Python. Nothing is changed, and something that has drifted does not end the task; see C(failed_nodes).
-  - What is mounted below the root file system is not looked at. Files and accounts are compared on platforms that boot
-    an image of the builder V(debian) from its root file system (V(nspawn), V(qemu)); elsewhere that is said, and all
-    else is compared.
+  - What is mounted below the root file system is not looked at. Files and accounts of images of the builder V(debian)
+    are compared on platforms that boot them from their root file system (V(nspawn), V(qemu)); those of V(nixos) and
+    V(guix) by what the node has in its store. Elsewhere it is said that they were not, and all else is compared.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.attributes.check
@@ -47,7 +47,8 @@ nodes:
   description:
     - By name of each node, whether it is C(ok), a C(message) with all that has C(drifted), and the same as lists.
     - C(files) and C(users) have C(changed), C(added) and C(deleted); C(units) have C(masked), C(unmasked), C(enabled),
-      C(disabled) and C(failed). C(running) is the image, if that is another one. C(unsealed) has reasons.
+      C(disabled) and C(failed). C(running) is the image, if that is another one. C(unsealed) has reasons. C(unknown)
+      has what could not be compared.
   type: dict
   returned: success
   sample:

@@ -63,6 +63,7 @@ link_collection() {
 }
 
 install_packages
+[ -d /nix/store ] || as_root mkdir -p /nix/store  # where users who are not root mount their own
 link_collection
 # The environments are made next to each other.
 installing=()

@@ -5,14 +5,20 @@
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-# Users of the build, by their numbers there: those from $first on of this host, which belong to nobody. Above are those
-# that systemd lends to containers, below those of people.
-first=1879048192 count=268304384
-
 refuse() {
     echo "this host cannot confine builds: $*" >&2
     exit 1
 }
+
+# Users of the build, by their numbers there: those from $first on of this host, which belong to nobody. Above are those
+# that systemd lends to containers, below those of people.
+first=1879048192 count=268304384
+# A user who is root in a namespace only has there what was lent to that user, and keeps the first number.
+for map in /proc/self/uid_map /proc/self/gid_map; do
+    while read -r begin _ many; do end=$((begin + many)); done < "$map"
+    [ "$end" -ge $((first + count)) ] || first=1 count=$((end - 1))
+done
+[ "$count" -ge 65535 ] || refuse "a build has 65535 users, and only $count are lent to whoever builds (subuid(5))"
 
 work=$PWD
 [ "$(id -u)" = 0 ] || { echo "the debian builder has to run as root" >&2; exit 1; }
@@ -89,5 +95,5 @@ export work inside forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NI
 setpriv --pdeathsig KILL unshare --mount sh -c "$outside"
 
 # Others follow the links of an image on this host, outside: none may lead anywhere but to the store.
-odd=$(find "$out" ! -type d ! -type f ! \( -type l -lname "$NIX_STORE/*" ! -lname '*/..*' \) -print -quit)
+odd=$(find "$out" ! -type d ! -type f ! \( -type l \( -lname "$NIX_STORE/*" -o -path "$out/*" -lname '../*' \) ! -lname '*/..*' \) -print -quit)
 [ -z "$odd" ] || { echo "the build made $odd, which is neither a file nor a directory" >&2; exit 1; }

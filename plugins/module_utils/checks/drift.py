@@ -20,6 +20,7 @@ WRITTEN: t.Mapping[str, str] = {
     "/etc/resolv.conf": "name servers, from the network",
     "/etc/machine-id": "made at each boot",
     "/etc/.updated": "a mark of systemd",
+    "/etc/.pwd.lock": "a lock that whoever looks at accounts takes; there is nothing in it",
     "/root/.*_history": "commands of whoever logs in",
     "/tmp/*": "what programs keep for a moment",
     "/nix/var/*": "what Nix knows of its store",

@@ -83,14 +83,18 @@ def public_store(public: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return use_store(monkeypatch, public / "nix")
 
 
-def test_ordinary_users_are_refused(public: Path, as_nobody: AsNobody, public_store: Path) -> None:
-    """Who may write the store may still not build: layers are put together by mounts."""
+def test_users_who_are_lent_no_others_are_refused(public: Path, as_nobody: AsNobody, public_store: Path) -> None:
+    """Who may write the store may still not build: a build has many users."""
     support = shutil.copytree(REPOSITORY / "nix", public / "support")
     path = shutil.copytree(REPOSITORY / "compositions/web", public / "web")
     debian = Debian(str(support), Progress())
     debian.evaluate(str(path), {})  # imports what nobody may read
+    (public_store / "store").mkdir()
     os.chown(public_store, 65534, 65534)
-    with as_nobody(), pytest.raises(ComposeError, match="building Debian images needs root on the builder host"):
+    with as_nobody(), pytest.raises(ComposeError, match=r"\.local: Permission denied; the Nix store of a user"):
+        debian.build(str(path), {}, ["proxy"], ["root"], str(public / "roots"))
+    os.chown(public, 65534, 65534)
+    with as_nobody(), pytest.raises(ComposeError, match="who is not root, cannot build Debian images"):
         debian.build(str(path), {}, ["proxy"], ["root"], str(public / "roots"))
     assert nothing_in(public_store)
     assert not (public / "roots").exists()

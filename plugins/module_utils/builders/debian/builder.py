@@ -33,6 +33,7 @@ from ...process import need, run
 from ..base import Builder
 from ..nix.log import BuildLog
 from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
+from ..nix.own_store import OwnStore
 from ..revision import git_revision
 from .apt import configured_mirrors
 from .claims import require_claims
@@ -121,8 +122,8 @@ class Debian(Builder):
 
     @property
     def _nix(self) -> Nix:
-        as_root = {"build-users-group": ""} if _is_root() else {}
-        return Nix(self.progress, {**settings_of(self), **REQUIRED, **as_root})
+        settings = {**settings_of(self), **REQUIRED, "build-users-group": ""}
+        return Nix(self.progress, settings, own_store=_own_store())
 
     @property
     def _file(self) -> str:
@@ -235,17 +236,16 @@ class Debian(Builder):
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
         images = {}
         for role in roles:
-            images[role] = read_image(paths[role])
+            images[role] = read_image(self._nix.file(paths[role]))
             self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
         return images
 
     def _check_host(self) -> dict[str, str]:
         """Mirrors, if this host can build at all."""
         need("nix-store", "dpkg-deb", "tar", "mount", "unshare", "nsenter", "setpriv")
-        if not _is_root():
-            raise ComposeError(
-                "building Debian images needs root on the builder host: it mounts file systems; use become"
-            )
+        own = _own_store()
+        if own is not None:
+            own.make()
         _check_confinement()
         return configured_mirrors()
 
@@ -257,7 +257,8 @@ class Debian(Builder):
         if packages:
             self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
         debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
-        require_claims(lock, self._nix.outputs(debs), lock_path(evaluated.path))
+        files = [self._nix.file(path) for path in self._nix.outputs(debs)]
+        require_claims(lock, files, lock_path(evaluated.path))
         log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
         self._nix.realise(derivations, log, log.describe)
 
@@ -283,7 +284,7 @@ class Debian(Builder):
     def _check_space(self, evaluated: _Evaluated, lock: Lock, missing: int, roles: t.Sequence[str]) -> None:
         sizes = {role: sum(lock.packages[name].size for name in evaluated.packages(role)) for role in roles}
         fetched = max(sizes.values()) if missing else 0
-        store = os.environ.get("NIX_STORE_DIR", "/nix/store")
+        store = self._nix.file(os.environ.get("NIX_STORE_DIR", "/nix/store"))
         for directory, needed in (
             (store, STORE_FACTOR * sum(sizes.values()) + fetched),
             (tempfile.gettempdir(), BUILD_FACTOR * max(sizes.values())),
@@ -344,8 +345,9 @@ class Debian(Builder):
         return found
 
 
-def _is_root() -> bool:
-    return os.geteuid() == 0
+def _own_store() -> OwnStore | None:
+    """The store for users who are not root."""
+    return None if os.geteuid() == 0 else OwnStore.of_user()
 
 
 def _check_confinement() -> None:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 from ...describe.options import Option
 from ...errors import CommandError, ComposeError, EvaluationError, InputError
+from ...files import replace_link
 from ...model.answer import json_answer
 from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import Builder
 from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
 from .log import ANSI, BuildLog
+from .own_store import OwnStore
 
 T = t.TypeVar("T")
 
@@ -97,19 +99,33 @@ class Nix:
     :param settings: of ``nix.conf``, which win over the user's.
     :param own_caches: fetch from the caches that Nix has by default, too, where the user's nix.conf names none: for
         what is built with Nixpkgs.
+    :param own_store: used in place of the store of this host.
     """
 
     def __init__(
-        self, progress: Progress, settings: t.Mapping[str, str] | None = None, *, own_caches: bool = False
+        self,
+        progress: Progress,
+        settings: t.Mapping[str, str] | None = None,
+        *,
+        own_caches: bool = False,
+        own_store: OwnStore | None = None,
     ) -> None:
         self._progress = progress
+        self._own_store = own_store
         self._settings = settings or {}
         self._defaults = {key: value for key, value in DEFAULTS.items() if key != "substituters" or not own_caches}
 
     def _run(self, command: t.Sequence[str], **options: t.Any) -> Completed:
-        return run(
-            command, env={"NIX_CONFIG": _configuration(self._settings, self._defaults), "NO_COLOR": "1"}, **options
-        )
+        """Run a program that uses the store."""
+        if self._own_store is None:
+            return self._run_plain(command, **options)
+        return self._run_plain(self._own_store.enter(command), self._own_store.environment, **options)
+
+    def _run_plain(
+        self, command: t.Sequence[str], environment: t.Mapping[str, str] | None = None, **options: t.Any
+    ) -> Completed:
+        settings = {"NIX_CONFIG": _configuration(self._settings, self._defaults), "NO_COLOR": "1"}
+        return run(command, env={**settings, **(environment or {})}, **options)
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
@@ -137,7 +153,7 @@ class Nix:
         if not store:
             command += ["--readonly-mode", "--store", "dummy://"]
         command += [file, "-A", attribute, *_arguments(arguments)]
-        told = self._evaluating(self._with_store if store else self._run, command, store)
+        told = self._evaluating(self._with_store if store else self._run_plain, command, store)
         return json_answer(type_, told, f"Nix: {attribute} of {file}")
 
     def instantiate(
@@ -239,9 +255,21 @@ class Nix:
         return done.returncode == 0
 
     def add_root(self, link: str, path: str) -> None:
-        """Protect a store path from garbage collection by a symbolic link to it."""
+        """Protect a store path from garbage collection by a symbolic link to it.
+
+        In an own store Nix knows another link, beside it, to where the path is only there.
+        """
         os.makedirs(os.path.dirname(link), exist_ok=True)
-        self._with_store(["nix-store", "--realise", path, "--add-root", link, "--indirect"], timeout=60)
+        if self._own_store is None:
+            known = link
+        else:
+            known = f"{link}+store"
+            replace_link(link, self._own_store.file(path))
+        self._with_store(["nix-store", "--realise", path, "--add-root", known, "--indirect"], timeout=60)
+
+    def file(self, path: str) -> str:
+        """Where a store path lies, for those who are not Nix."""
+        return path if self._own_store is None else self._own_store.file(path)
 
     # -- builds --------------------------------------------------------------------------------------------------
 
