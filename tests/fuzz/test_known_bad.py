@@ -17,6 +17,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.answer import answer, json_answer
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import endpoints
+from ansible_collections.immutable.compose.plugins.module_utils.oar.request import seconds
 from ansible_collections.immutable.compose.plugins.module_utils.oar.words import job_id
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.machines import expanded
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.answers import Listed
@@ -170,6 +171,12 @@ def test_answers_that_are_no_json(text: str | bytes) -> None:
 def test_names_of_tasks(upid: str) -> None:
     with pytest.raises(ComposeError, match="wrong answer"):
         wait_for(t.cast(t.Any, None), upid, "import", 1)
+
+
+@pytest.mark.parametrize("walltime", ["9" * 5000, "1²", "1:2\n:3", "１:00:00", "0", "-1", "99999999:00"])
+def test_walltimes(walltime: str) -> None:
+    with pytest.raises(ComposeError):
+        seconds(walltime)
 
 
 def test_words_of_others() -> None:

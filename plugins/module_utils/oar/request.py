@@ -19,7 +19,7 @@ DISKS = "disk_reservation_count"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 _WORD = re.compile(r"[\w.@:/=,+-]+")
-_WALLTIME = re.compile(r"(\d+):([0-5]?\d)(?::([0-5]?\d))?")
+_WALLTIME = re.compile("([0-9]{1,6}):([0-5]?[0-9])(?::([0-5]?[0-9]))?")
 _START_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
 #: Hours that the earliest clock of the world is behind UTC: what is past there, is past at every site.
 _EARLIEST = 12
@@ -104,7 +104,7 @@ def seconds(walltime: str) -> int:
     if match:
         hours, minutes, rest = (int(part or 0) for part in match.groups())
         total = 3600 * hours + 60 * minutes + rest
-    elif text.isascii() and text.isdigit():
+    elif re.fullmatch("[0-9]{1,9}", text):
         total = int(text)
     elif text.startswith("-"):
         raise InputError(f"walltime is {shown(walltime)}, which ends before it begins; expected H:M:S or seconds")

@@ -161,8 +161,9 @@ class Templates:
         """
         try:
             # Proxmox removes a VM even if it cannot remove its disk, which nobody would know of then.
-            if not empty and _SLOT in vm.config().drives:
-                _remove_disk(vm, vm.config().drives[_SLOT].volume)
+            drive = None if empty else vm.config().drives.get(_SLOT)
+            if drive is not None:
+                _remove_disk(vm, drive.volume)
             vm.task("DELETE", "", "removal", purge=1)
         except ProxmoxError as error:
             if not error.missing:
