@@ -373,7 +373,7 @@ class InventoryModule(BaseInventoryPlugin):
         try:
             self.set_options(direct=dict(config))
         except AnsibleError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(f"{path}: {error}") from None  # Ansible would say all of it once more
         return {key: plain(value) for key, value in self.get_options().items()}
 
 

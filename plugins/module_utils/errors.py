@@ -6,8 +6,19 @@
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 import typing as t
 from dataclasses import dataclass
+
+#: Characters of a value or a word that a message shows; words that are listed, or looked at for one that is meant.
+SHOWN = 100
+_LISTED, _COMPARED = 30, 2000
+#: A word that nobody reads to its end; and characters of a message that are enough.
+_LONG_WORD, _LONGEST = re.compile(r"\S{500,}"), 4000
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = SHOWN
+_BRIEF.maxlevel, _BRIEF.maxdict, _BRIEF.maxlist, _BRIEF.maxtuple = 3, 8, 12, 12
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,10 @@ class ComposeError(Exception):
 
 
 class InputError(ComposeError):
-    """Wrong input, found before anything was touched."""
+    """Wrong input, found before anything was touched. Whatever it is, the message can be read."""
+
+    def __init__(self, message: str, *, node: str | None = None, step: str | None = None) -> None:
+        super().__init__(brief(message), node=node, step=step)
 
 
 class CommandError(ComposeError):
@@ -72,10 +86,25 @@ class EvaluationError(InputError):
     """The composition does not evaluate; the message keeps the evaluator's own words, with file and line."""
 
 
+def brief(message: str) -> str:
+    """A message without the middle of what is too long in it, or of itself."""
+    message = _LONG_WORD.sub(lambda word: f"{word[0][:200]}…{word[0][-100:]}", message)
+    return message if len(message) <= _LONGEST else f"{message[:-1000][: _LONGEST - 1000]} … {message[-900:]}"
+
+
 def nearest(word: str, valid: t.Iterable[str]) -> str:
     """The end of an error message: the nearest valid word, or all of them."""
     words = sorted(valid)
-    close = difflib.get_close_matches(str(word), words, n=1)
+    close = difflib.get_close_matches(str(word)[:SHOWN], words[:_COMPARED], n=1)
     if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(words)}" if words else ""
+        return f"; did you mean {shown(close[0])}?"
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return f"; valid: {', '.join(word[:SHOWN] for word in words[:_LISTED])}{more}" if words else ""
+
+
+def shown(value: object) -> str:
+    """A value in a message: as Python writes it, but for what is too long to be read."""
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # a number has more digits than Python writes
+        return "a very long number"

@@ -8,11 +8,12 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
-from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, shown
 from ansible_collections.immutable.compose.plugins.module_utils.model.shape import plain
 
 #: Type of an option → what YAML may have for it, and what people are told to write.
@@ -43,8 +44,10 @@ def _typed(key: str, value: object, kind: str, path: str) -> object:
     if key == "sealed" and value is False:  # what YAML makes of the word
         return "off"
     if isinstance(value, bool) and kind != "bool":  # which would pass for a number or a string
-        raise InputError(f"{path}: {key} is {value!r}, as YAML reads yes, no, on and off; expected {expected}")
-    digits = isinstance(value, str) and value.isdigit() and int in kinds
+        raise InputError(f"{path}: {key} is {shown(value)}, as YAML reads yes, no, on and off; expected {expected}")
+    digits = isinstance(value, str) and bool(re.fullmatch("[0-9]{1,18}", value)) and int in kinds
     if value is not None and not digits and not isinstance(value, kinds):
-        raise InputError(f"{path}: {key} is {plain(value)!r}, expected {expected}")
+        raise InputError(f"{path}: {key} is {shown(plain(value))}, expected {expected}")
+    if isinstance(value, str) and "\0" in value:  # which no path and no name may have
+        raise InputError(f"{path}: {key} is {shown(value)}, expected {expected}")
     return value

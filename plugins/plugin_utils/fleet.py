@@ -314,7 +314,7 @@ def _advisories(path: str) -> t.Any:
     try:
         with open(path, encoding="utf-8") as stream:
             return yaml.load(stream, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"advisories: {error}") from None
 
 

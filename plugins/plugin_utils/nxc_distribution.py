@@ -16,7 +16,7 @@ import yaml
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
 from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
-from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, shown
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Distribution
 
 
@@ -33,7 +33,7 @@ def _default_role(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _DefaultRol
     try:
         return _DefaultRole(text or 0)
     except ValueError:
-        raise yaml.constructor.ConstructorError(None, None, f"!DefaultRole {text!r}", node.start_mark) from None
+        raise yaml.constructor.ConstructorError(None, None, f"!DefaultRole {shown(text)}", node.start_mark) from None
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[t.Any, t.Any]:
@@ -89,10 +89,10 @@ def _read(file: str) -> Unchecked:
     try:
         with open(file, encoding="utf-8") as stream:
             data = json.load(stream) if file.endswith(".json") else yaml.load(stream, _Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
     if data is not None and not isinstance(data, t.Mapping):
-        raise InputError(f"{file} is {data!r}, expected a mapping of roles, or a deployment file of NixOS Compose")
+        raise InputError(f"{file} is {shown(data)}, expected a mapping of roles, or a deployment file of NixOS Compose")
     return values.mapping(data, file)
 
 

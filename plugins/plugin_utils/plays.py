@@ -42,7 +42,7 @@ def plays_in(directory: str) -> t.Iterator[Play]:
         try:
             with open(path, encoding="utf-8") as stream:
                 document = yaml.compose(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             continue  # no playbook, or none that Ansible could run
         shown = path if path == directory else os.path.relpath(path, directory)
         for item in document.value if isinstance(document, yaml.SequenceNode) else ():

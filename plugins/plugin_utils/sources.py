@@ -77,7 +77,7 @@ def _complaint(file: str) -> str:
     try:
         with open(file, encoding="utf-8") as stream:
             data = yaml.load(stream, _Lenient)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         return f"{file}: cannot be read: {error}"
     if not isinstance(data, t.Mapping) or data.get("plugin") != PLUGIN:
         given = data.get("plugin") if isinstance(data, t.Mapping) else None

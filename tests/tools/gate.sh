@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [fuzz]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -282,6 +282,12 @@ drift() {
     tests stage drift "$newest" --durations=0 -rP tests/drift
 }
 
+# Whatever is read, in many thousand forms that are wrong.
+fuzz() {
+    may_skip=
+    tests stage fuzz "$newest" -n 2 --dist worksteal tests/fuzz
+}
+
 stage setup tests/tools/setup.sh test
 mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
 newest=${environments[0]}
@@ -312,6 +318,7 @@ for part in "$@"; do
         oar) oar ;;
         awx) awx ;;
         drift) drift ;;
+        fuzz) fuzz ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 from ..builders.revision import Source
 from ..errors import ComposeError
+from ..model.answer import WrongAnswer, answer, json_answer
 from ..model.codec import decode, encode
-from ..model.deployment import Beside, Deployment
+from ..model.deployment import SECRET, Beside, Deployment
+from ..model.free import Json
 from ..shipped import Place
 from .run import Run
 
@@ -70,8 +72,8 @@ class Parcel:
                 "beside": [encode(other, secrets=False) for other in self.beside],
                 "problem": self.problem,
                 "hooked": dict(self.hooked),
-                "support": [self.support.path, self.support.name],
-                "composition": [place.path, place.name] if place else None,
+                "support": asdict(self.support),
+                "composition": asdict(place) if place else None,
                 "revision": self.revision,
                 "progress_file": self.progress_file,
             }
@@ -81,30 +83,62 @@ class Parcel:
     @classmethod
     def from_text(cls, text: str) -> Parcel:
         """What :meth:`to_text` said. :raises ComposeError: the deployment, which was sent before, cannot be read."""
-        data = json.loads(text)
-        deployment = data["deployment"]
-        if isinstance(deployment, str):
-            try:
-                with open(deployment, encoding="utf-8") as stream:
-                    deployment = json.load(stream)
-            except (OSError, ValueError) as error:
-                raise ComposeError(f"what the controller sent cannot be read: {error}") from None
-        for node in deployment["nodes"]:
-            node["secrets"] = data["secrets"].get(node["name"], {})
-        deployment.update(credentials=data["credentials"], unreadable=data["unreadable"])
+        try:
+            told = json_answer(_Told, text, "parcel")
+            described_ = told.deployment if isinstance(told.deployment, dict) else _sent(told.deployment)
+            nodes = answer(list[dict[str, Json]], described_.pop("nodes", None), "deployment.nodes")
+        except WrongAnswer as error:
+            raise ComposeError(f"what the controller sent cannot be read: {error.message}") from None
+        whole = {
+            **described_,
+            "nodes": [{**node, "secrets": told.secrets.get(str(node.get("name")), {})} for node in nodes],
+            "credentials": told.credentials,
+            "unreadable": told.unreadable,
+        }
         return cls(
-            deployment=decode(Deployment, deployment, "deployment"),
-            batch=tuple(data["batch"]),
-            support=Place(*data["support"]),
-            run=Run(**data["run"]),
-            absent=tuple(data["absent"]),
-            beside=tuple(decode(Beside, other, "beside") for other in data["beside"]),
-            problem=data["problem"],
-            hooked=data["hooked"],
-            composition=Place(*data["composition"]) if data["composition"] else None,
-            revision=data["revision"],
-            progress_file=data["progress_file"],
+            deployment=decode(Deployment, whole, "deployment"),
+            batch=told.batch,
+            support=told.support,
+            run=told.run,
+            absent=told.absent,
+            beside=told.beside,
+            problem=told.problem,
+            hooked=told.hooked,
+            composition=told.composition,
+            revision=told.revision,
+            progress_file=told.progress_file,
         )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What :meth:`Parcel.to_text` says."""
+
+    #: It, or the file that has it.
+    deployment: str | dict[str, Json]
+    #: By node.
+    secrets: dict[str, dict[str, str]] = field(metadata=SECRET)
+    credentials: dict[str, str] = field(metadata=SECRET)
+    unreadable: dict[str, str]
+    batch: tuple[str, ...]
+    run: Run
+    absent: tuple[str, ...]
+    beside: tuple[Beside, ...]
+    problem: str
+    hooked: dict[str, str]
+    support: Place
+    composition: Place | None
+    revision: str | None
+    progress_file: str | None
+
+
+def _sent(path: str) -> dict[str, Json]:
+    """A deployment that was sent before."""
+    try:
+        with open(path, "rb") as stream:
+            return json_answer(dict[str, Json], stream.read(), "deployment")
+    except OSError as error:
+        raise ComposeError(f"what the controller sent cannot be read: {error}") from None
 
 
 def described(deployment: Deployment) -> str:

@@ -10,12 +10,13 @@ roots of their images (``<state>/roots/<identity>``), so that a kept release can
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import typing as t
 from contextlib import suppress
 from dataclasses import replace
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, shown
 from ..files import write_json
 from ..images.image import read_image
 from ..model import codec
@@ -42,7 +43,7 @@ class ReleaseStore:
         return sorted(
             int(entry[: -len(".json")])
             for entry in os.listdir(self.directory)
-            if entry.endswith(".json") and entry[: -len(".json")].isdigit()
+            if re.fullmatch(r"[0-9]{1,9}\.json", entry)
         )
 
     def read(self, number: int) -> Release:
@@ -98,8 +99,8 @@ class ReleaseStore:
             if current.previous is None:
                 raise InputError(f"release {current.number} is the first: there is none before it")
             return self.read(current.previous)
-        if not wanted.isdigit():
-            raise InputError(f"release is {wanted!r}, expected a number, 'current' or 'previous'")
+        if not re.fullmatch("[0-9]{1,9}", wanted):
+            raise InputError(f"release is {shown(wanted)}, expected a number, 'current' or 'previous'")
         return self.read(int(wanted))
 
     def with_image(self, role: str, identity: str) -> Release | None:

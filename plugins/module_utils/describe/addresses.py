@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 
 def parse_network(value: object, where: str) -> ipaddress.IPv4Network:
@@ -21,7 +21,7 @@ def parse_network(value: object, where: str) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network(value if isinstance(value, str) else "")
     except ValueError as error:
         why = f" ({error})" if isinstance(value, str) else ""
-        raise InputError(f"{where} is {value!r}, expected an IPv4 network such as '10.87.0.0/16'{why}") from None
+        raise InputError(f"{where} is {shown(value)}, expected an IPv4 network such as '10.87.0.0/16'{why}") from None
 
 
 def gateway(network: str) -> str:
@@ -67,7 +67,7 @@ class Addresses:
 
     def explicit(self, value: object, node: str, where: str) -> str:
         """An address that the user gave. :raises InputError: outside of the network, reserved, or given twice."""
-        expected = f"{where} is {value!r}, expected a free address of {self.network}"
+        expected = f"{where} is {shown(value)}, expected a free address of {self.network}"
         if not isinstance(value, str) or value not in self:
             raise InputError(expected)
         address = ipaddress.IPv4Address(value)
@@ -79,5 +79,5 @@ class Addresses:
     def _take(self, address: str, node: str, where: str) -> str:
         owner = self._taken.setdefault(address, node)
         if owner != node:
-            raise InputError(f"{where}: the address {address} of node {node!r} is taken by node {owner!r}")
+            raise InputError(f"{where}: the address {address} of node {node!r} is taken by node {shown(owner)}")
         return address

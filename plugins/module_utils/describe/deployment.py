@@ -13,7 +13,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, shown
 from ..model.composition import Composition, Distribution
 from ..model.deployment import Deployment, Node, Reservation
 from ..model.free import Options, OptionValue
@@ -180,7 +180,7 @@ def _domain(data: Unchecked, nodes: t.Iterable[Node], path: str) -> str:
     for name in names:
         if domain and f"{name}.{domain}" in names:
             raise InputError(
-                f"{path}: domain: nodes {name!r} and {f'{name}.{domain}'!r} would both be {f'{name}.{domain}'!r}"
+                f"{path}: domain: nodes {shown(name)} and {f'{name}.{domain}'!r} would both be {f'{name}.{domain}'!r}"
             )
     return domain
 
@@ -198,7 +198,7 @@ def chosen(value: object, known: t.Mapping[str, type[Chosen]], path: str, what: 
     """
     name, options = _named(value)
     if not isinstance(name, str) or name not in known:
-        raise InputError(f"{path}: {what} is {name!r}, expected a known {what}{nearest(str(name), known)}")
+        raise InputError(f"{path}: {what} is {shown(name)}, expected a known {what}{nearest(str(name), known)}")
     return known[name], validate_options(known[name], options, f"{path}: {what}", what)
 
 
@@ -231,7 +231,9 @@ def _nodes(
             if name in wanted:
                 roles_ = f"role {wanted[name].role!r} and role {role!r}"
                 other = f"; 'roles: {{{role}: [NAME]}}' in {path} gives others" if wanted[name].role != role else ""
-                raise InputError(f"{where}: the name {name!r} is used twice, by {roles_}; expected unique names{other}")
+                raise InputError(
+                    f"{where}: the name {shown(name)} is used twice, by {roles_}; expected unique names{other}"
+                )
             if not placed:
                 _refuse_taken(name, where, others)
                 wanted[name] = _Wanted(name, role, index, common)
@@ -276,15 +278,17 @@ def _placed(entry: RoleEntry, where: str, others: Others) -> list[str]:
     for word in words:
         if word not in others.groups and word not in others.hosts:
             near = nearest(word, [*others.groups, *others.hosts])
-            raise InputError(f"{where}.hosts: {word!r} is no host or group of the sources read before this one{near}")
+            raise InputError(
+                f"{where}.hosts: {shown(word)} is no host or group of the sources read before this one{near}"
+            )
         for host in others.groups.get(word, [word]):
             if not is_node_name(host):
                 raise InputError(
-                    f"{where}.hosts: {host!r} cannot be a node, expected labels of {values.A_NAME};"
+                    f"{where}.hosts: {shown(host)} cannot be a node, expected labels of {values.A_NAME};"
                     f" give it such a name where it is defined, and 'ansible_host: {host}'"
                 )
             if "compose_role" in others.hosts[host]:
-                raise InputError(f"{where}.hosts: {host!r} is a node of another deployment already")
+                raise InputError(f"{where}.hosts: {shown(host)} is a node of another deployment already")
             pool[host] = None
     if count is not None and count > len(pool):
         raise InputError(
@@ -301,7 +305,7 @@ def _known(host: str, platform: type[PlatformFacts], others: Others, where: str)
             value = plain(others.hosts[host][variable])
             if platform.options[option].type is int and isinstance(value, str) and re.fullmatch("[0-9]+", value):
                 value = int(value)
-            where_ = f"{where}.hosts: {variable} of {host!r}"
+            where_ = f"{where}.hosts: {variable} of {shown(host)}"
             known.update(validate_options(platform, {option: value}, where_, "platform"))
     return known
 
@@ -310,7 +314,7 @@ def _refuse_taken(name: str, where: str, others: Others) -> None:
     if name in others.hosts or name in others.groups or name == "localhost":
         what = "group" if name in others.groups else "host"
         raise InputError(
-            f"{where}: the name {name!r} is taken by a {what} of another inventory source,"
+            f"{where}: the name {shown(name)} is taken by a {what} of another inventory source,"
             " expected another name (or 'hosts', to deploy on existing hosts)"
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..model.free import Options, Parameters
 from . import values
 from .options import PlatformFacts, validate_options
@@ -72,7 +72,7 @@ class RoleEntry:
         values.known(given, ROLE_KEYS, where, "key of a role")
         names, hosts = given.get("names"), given.get("hosts")
         if names is not None and (given.get("count") is not None or hosts is not None):
-            raise InputError(f"{where}: names is {names!r}, expected no count and no hosts beside it")
+            raise InputError(f"{where}: names is {shown(names)}, expected no count and no hosts beside it")
         entry = cls(
             count=values.count(given.get("count"), f"{where}.count"),
             names=None if names is None else values.host_names(names, f"{where}.names"),
@@ -94,6 +94,6 @@ def _hosts(value: object, where: str) -> list[str]:
     words = []
     for word in value if isinstance(value, list) else [value]:
         if not isinstance(word, str):
-            raise InputError(f"{where} has {word!r}, expected names of hosts or groups")
+            raise InputError(f"{where} has {shown(word)}, expected names of hosts or groups")
         words.append(word)
     return words

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import typing as t
 from dataclasses import dataclass, replace
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..model import codec
 from ..model.deployment import Deployment, Node
+
+#: As :mod:`ipaddress` has it, which takes ten times as long: there may be many nodes.
+_ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class HeldAddresses:
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
         try:
-            return cls(path, codec.read(AddressBook, path).nodes)
+            return cls(path, _checked(codec.read(AddressBook, path), path))
         except FileNotFoundError:
             return cls(path, {})
         except InputError as error:
@@ -134,8 +138,9 @@ class HeldAddresses:
             else:
                 continue
             raise InputError(
-                f"node {name!r} is to have the address {address} of node {holder!r}, but {why}. Nothing was touched. "
-                f"Give {name!r} or {holder!r} another address in the deployment file, or retire {holder!r} first"
+                f"node {shown(name)} is to have the address {address} of node {holder!r}, but {why}. Nothing was "
+                f"touched. Give {shown(name)} or {holder!r} another address in the deployment file, or retire "
+                f"{holder!r} first"
             )
 
     # -- what happens to nodes -----------------------------------------------------------------------------------
@@ -208,6 +213,14 @@ class _Free:
         self._skip.update(dict.fromkeys(passed, place))
         self._taken.add(place)
         return str(ipaddress.IPv4Address(self._first + place))
+
+
+def _checked(book: AddressBook, path: str) -> t.Mapping[str, Held]:
+    for name, held in book.nodes.items():
+        for address in _addresses(held):
+            if not _ADDRESS.fullmatch(address):
+                raise InputError(f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address")
+    return book.nodes
 
 
 def _addresses(held: Held) -> set[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..model.codec import decode, encode
 from ..model.deployment import Deployment, Node
 from ..model.free import Parameters
@@ -100,13 +100,14 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Unchecked]) -> Deployment:
     """
     given = {host: held for host, held in hostvars.items() if held.get("compose_deployment") == name}
     if not given:
-        raise InputError(f"no host of the inventory belongs to the deployment {name!r}")
+        raise InputError(f"no host of the inventory belongs to the deployment {shown(name)}")
     first, shared = next(iter(given.items()))
     members = {node.name: node for node in from_members(_held(first, shared, "members"))}
     strangers = sorted(set(given) - set(members))
     if strangers:
         raise InputError(
-            f"host {strangers[0]!r} has the variables of deployment {name!r}, whose deployment file names no such node"
+            f"host {strangers[0]!r} has the variables of deployment {shown(name)}, whose deployment file names no "
+            "such node"
         )
     deployment = _decoded(
         Deployment,
@@ -144,13 +145,15 @@ def _decoded(
     """
     data = {**known, **{field: _held(host, held, key) for field, key in needed.items()}}
     data.update({field: _held(host, held, key) for field, key in others.items() if f"compose_{key}" in held})
-    return decode(type_, data, f"variables compose_* of host {host!r}: {type_.__name__.lower()}")
+    return decode(type_, data, f"variables compose_* of host {shown(host)}: {type_.__name__.lower()}")
 
 
 def _held(host: str, held: Unchecked, key: str) -> object:
     try:
         return plain(held[f"compose_{key}"])
+    except RecursionError:
+        raise InputError(f"variable 'compose_{key}' of host {shown(host)} is nested too deeply") from None
     except KeyError:
         raise InputError(
-            f"host {host!r} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
+            f"host {shown(host)} lacks the variable 'compose_{key}', expected hosts from a *.compose.yml file"
         ) from None

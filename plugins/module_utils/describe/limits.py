@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, shown
 from ..model.deployment import Limit, Node
 from . import values
 
@@ -58,7 +58,7 @@ def parse_quorum(value: object, nodes: t.Sequence[Node], roles: t.Collection[str
 
 def _named(names: object, nodes: t.Sequence[Node], where: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{where} is {names!r}, expected a list of nodes")
+        raise InputError(f"{where} is {shown(names)}, expected a list of nodes")
     values.known(names, [node.name for node in nodes], where, "node of the deployment")
     return tuple(dict.fromkeys(names))
 
@@ -75,10 +75,11 @@ def _found(
     if name not in groups:
         near = nearest(name, [*roles, *groups])
         raise InputError(
-            f"{where}: {name!r} is no role of the composition and no group of the sources read before this one{near}"
+            f"{where}: {shown(name)} is no role of the composition and no group of the sources read before "
+            f"this one{near}"
         )
     hosts = set(groups[name])
     members = tuple(node.name for node in nodes if node.name in hosts)
     if not members:
-        raise InputError(f"{where}: no host of the group {name!r} is a node of the deployment")
+        raise InputError(f"{where}: no host of the group {shown(name)} is a node of the deployment")
     return members

@@ -12,7 +12,7 @@ import re
 import typing as t
 from dataclasses import asdict
 
-from ..errors import nearest
+from ..errors import nearest, shown
 from ..model.composition import Composition, Role
 from .follow import follow_errors
 from .names import is_host_name, is_role_name, label_of
@@ -40,7 +40,9 @@ def manifest_errors(composition: Composition) -> list[str]:
         if isinstance(wanted, int) and not 0 <= wanted <= MOST:
             errors.append(f"{where} is {wanted}, expected a count (0 to {MOST})")
         elif isinstance(wanted, list):
-            errors += [f"{where}: {host!r} gives no host name" for host in wanted if not is_host_name(label_of(host))]
+            errors += [
+                f"{where}: {shown(host)} gives no host name" for host in wanted if not is_host_name(label_of(host))
+            ]
     return errors
 
 

@@ -9,7 +9,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, shown
 from ..model.deployment import Node
 from ..model.free import Options, OptionValue
 
@@ -65,21 +65,27 @@ def validate_options(owner: type[HasOptions], given: t.Mapping[str, object], whe
     for key, value in given.items():
         spec = owner.options.get(key)
         if spec is None:
-            raise InputError(f"{where}: unknown option {key!r} of {what} {owner.name!r}{nearest(key, owner.options)}")
+            raise InputError(
+                f"{where}: unknown option {shown(key)} of {what} {owner.name!r}{nearest(key, owner.options)}"
+            )
         if not isinstance(value, spec.type) or (isinstance(value, bool) and spec.type is not bool):
-            raise InputError(f"{where}: {key} is {value!r}, expected {spec.type.__name__}")
+            raise InputError(f"{where}: {key} is {shown(value)}, expected {spec.type.__name__}")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise InputError(f"{where}: {key} is {value!r}, expected a list of strings")
+            raise InputError(f"{where}: {key} is {shown(value)}, expected a list of strings")
         if spec.choices and value not in spec.choices:
-            raise InputError(f"{where}: {key} is {value!r}, expected a known word{nearest(str(value), spec.choices)}")
+            raise InputError(
+                f"{where}: {key} is {shown(value)}, expected a known word{nearest(str(value), spec.choices)}"
+            )
         if spec.least is not None and t.cast(int, value) < spec.least:
             raise InputError(f"{where}: {key} is {value}, expected {spec.least} or more")
         words = value if isinstance(value, list) else [str(value)]
         if spec.pattern and not all(re.fullmatch(spec.pattern, word) for word in words):
-            raise InputError(f"{where}: {key} is {value!r}, expected {spec.expected}")
+            raise InputError(f"{where}: {key} is {shown(value)}, expected {spec.expected}")
         if spec.fields and not _has_only(str(value), spec.fields):
             known = ", ".join(f"{{{name}}}" for name in spec.fields)
-            raise InputError(f"{where}: {key} is {value!r}, expected no braces but {known}; write others twice: {{{{")
+            raise InputError(
+                f"{where}: {key} is {shown(value)}, expected no braces but {known}; write others twice: {{{{"
+            )
     return t.cast(Options, dict(given))  # as the declared types are those that options can be
 
 

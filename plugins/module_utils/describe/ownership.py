@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..model.deployment import Deployment, Node
 from ..model.result import Problem
 from . import values
@@ -60,7 +60,7 @@ def parse_adopting(value: object, nodes: t.Sequence[Node], where: str) -> tuple[
     """
     names = [] if value is None else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{where} is {names!r}, expected a list of nodes")
+        raise InputError(f"{where} is {shown(names)}, expected a list of nodes")
     values.known(names, [node.name for node in nodes], where, "node of the deployment")
     return tuple(dict.fromkeys(names))
 

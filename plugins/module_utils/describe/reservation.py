@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..model.deployment import Reservation
 from . import values
 
@@ -32,7 +32,7 @@ def parse_reservation(value: object, deployment: str, count: int, where: str) ->
         text = entry.get(key, "")
         if not isinstance(text, str):
             hint = ", in quotes: without them, YAML makes a number of it" if key == "walltime" else ""
-            raise InputError(f"{where}.{key} is {text!r}, expected text{hint}")
+            raise InputError(f"{where}.{key} is {shown(text)}, expected text{hint}")
         if text:
             said[key] = text
     if "walltime" not in said:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, shown
 from ..libraries import missing_library
 from . import values
 from .attributes import Attributes
@@ -148,6 +148,9 @@ _NIXOS = _object(
 )
 
 
+#: Errors that are named, and characters of each.
+_LISTED, _LONGEST = 10, 320
+
 #: By builder.
 _COMPOSITIONS: t.Mapping[str, Schema] = {"debian": _DEBIAN, "guix": _GUIX, "nixos": _NIXOS}
 
@@ -169,8 +172,14 @@ def check_composition(evaluated: object, where: str, builder: str) -> Attributes
     if not errors:
         errors = _check_names(said)
     if errors:
-        raise InputError(f"{where}: " + "; ".join(sorted(errors)))
+        more = f"; and {len(errors) - _LISTED} more" if len(errors) > _LISTED else ""
+        raise InputError(f"{where}: " + "; ".join(map(_short, sorted(errors)[:_LISTED])) + more)
     return t.cast(Attributes, said)  # as the schema says
+
+
+def _short(line: str) -> str:
+    """What is wrong at the beginning, what was expected at the end."""
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 120]} … {line[-100:]}"
 
 
 def _explain(error: t.Any) -> t.Iterator[str]:
@@ -208,7 +217,9 @@ def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
         if name not in roles:
             errors.append(f"{where}: there is no such role{nearest(name, roles)}")
         elif isinstance(names, list):
-            errors += [f"{where}: {host!r} gives no host name" for host in names if not is_host_name(label_of(host))]
+            errors += [
+                f"{where}: {shown(host)} gives no host name" for host in names if not is_host_name(label_of(host))
+            ]
     for name, role in roles.items():
         for path, file in role.get("files", {}).items():
             if ("text" in file) == ("source" in file):

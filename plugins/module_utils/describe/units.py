@@ -9,7 +9,7 @@ import re
 import typing as t
 from fnmatch import fnmatchcase
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 #: What a pattern for units may consist of.
 PATTERN = r"[\w@:.\\*?!\[\]-]+"
@@ -31,8 +31,8 @@ def unit_patterns(value: object, where: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise InputError(f"{where} is {value!r}, expected a list of units")
+        raise InputError(f"{where} is {shown(value)}, expected a list of units")
     for entry in value:
         if not isinstance(entry, str) or not re.fullmatch(PATTERN, entry):
-            raise InputError(f"{where} has {entry!r}, expected names of units such as backup.service or backup-*")
+            raise InputError(f"{where} has {shown(entry)}, expected names of units such as backup.service or backup-*")
     return tuple(value)

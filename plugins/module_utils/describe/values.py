@@ -13,7 +13,7 @@ import datetime
 import re
 import typing as t
 
-from ..errors import InputError, nearest
+from ..errors import InputError, nearest, shown
 from ..model.composition import Distribution
 from ..model.free import Json
 from .names import is_host_name, is_node_name, label_of
@@ -32,19 +32,19 @@ def host_name(value: object, where: str) -> str:
     if not isinstance(value, str) or not is_host_name(value):
         near = label_of(value) if isinstance(value, str) else ""
         hint = f"; for example {near!r}" if is_host_name(near) else ""
-        raise InputError(f"{where}: invalid name {value!r}, expected {A_NAME}{hint}")
+        raise InputError(f"{where}: invalid name {shown(value)}, expected {A_NAME}{hint}")
     return value
 
 
 def labels_of(names: object, where: str) -> list[str]:
     """Host name labels for names of machines that were not given as such: by the rule of :func:`label_of`."""
     if not isinstance(names, (list, tuple)):
-        raise InputError(f"{where} is {names!r}, expected a list of names")
+        raise InputError(f"{where} is {shown(names)}, expected a list of names")
     labels = []
     for name in names:
         label = label_of(name) if isinstance(name, str) else ""
         if not is_host_name(label):
-            raise InputError(f"{where}: {name!r} gives no name for a node, expected {A_NAME}")
+            raise InputError(f"{where}: {shown(name)} gives no name for a node, expected {A_NAME}")
         labels.append(label)
     return labels
 
@@ -54,14 +54,14 @@ def domain(value: object, where: str) -> str:
     if value is None or value == "":
         return ""
     if not isinstance(value, str) or not is_node_name(value) or len(value) > 189:
-        raise InputError(f"{where} is {value!r}, expected a domain such as 'cluster.example.org', in lower case")
+        raise InputError(f"{where} is {shown(value)}, expected a domain such as 'cluster.example.org', in lower case")
     return value
 
 
 def host_names(value: object, where: str) -> list[str]:
     """A list of host name labels."""
     if not isinstance(value, (list, tuple)):
-        raise InputError(f"{where} is {value!r}, expected a list of host names")
+        raise InputError(f"{where} is {shown(value)}, expected a list of host names")
     return [host_name(name, where) for name in value]
 
 
@@ -91,17 +91,17 @@ def mapping(value: object, where: str) -> dict[str, object]:
     if value is None:
         return {}
     if not isinstance(value, t.Mapping):
-        raise InputError(f"{where} is {value!r}, expected a mapping")
+        raise InputError(f"{where} is {shown(value)}, expected a mapping")
     for key in value:
         if not isinstance(key, str):
-            raise InputError(f"{where} has the key {key!r}, expected a string")
+            raise InputError(f"{where} has the key {shown(key)}, expected a string")
     return dict(value)
 
 
 def text(value: object, where: str) -> str:
     """A string; nothing is an empty one."""
     if value is not None and not isinstance(value, str):
-        raise InputError(f"{where} is {value!r}, expected a string")
+        raise InputError(f"{where} is {shown(value)}, expected a string")
     return value or ""
 
 
@@ -109,12 +109,15 @@ def known(given: t.Iterable[str], valid: t.Collection[str], where: str, what: st
     """Refuse words that are not among the valid ones."""
     for key in given:
         if key not in valid:
-            raise InputError(f"{where}: {key!r} is no {what}{nearest(key, valid)}")
+            raise InputError(f"{where}: {shown(key)} is no {what}{nearest(key, valid)}")
 
 
 def parameters(value: object, where: str) -> dict[str, Json]:
     """A mapping of what JSON can carry: neither dates nor encrypted values (these belong to the secrets)."""
-    return {key: _json(item, f"{where}.{key}") for key, item in mapping(value, where).items()}
+    try:
+        return {key: _json(item, f"{where}.{key}") for key, item in mapping(value, where).items()}
+    except RecursionError:
+        raise InputError(f"{where} is nested too deeply") from None
 
 
 def _json(value: object, where: str) -> Json:
@@ -133,7 +136,9 @@ def variables(value: object, where: str) -> dict[str, object]:
     """A mapping of Ansible variables."""
     for key in mapping(value, where):
         if not _VARIABLE.fullmatch(key):
-            raise InputError(f"{where}: {key!r} is no name of a variable, expected letters, digits and underscores")
+            raise InputError(
+                f"{where}: {shown(key)} is no name of a variable, expected letters, digits and underscores"
+            )
     return mapping(value, where)
 
 
@@ -149,35 +154,35 @@ def secrets(value: object, where: str) -> dict[str, str]:
 def at_least_one(value: object, where: str) -> int:
     """A whole number from 1 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{where} is {value!r}, expected a whole number from 1 on")
+        raise InputError(f"{where} is {shown(value)}, expected a whole number from 1 on")
     return value
 
 
 def whole(value: object, where: str) -> int:
     """A whole number from 0 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"{where} is {value!r}, expected a whole number from 0 on")
+        raise InputError(f"{where} is {shown(value)}, expected a whole number from 0 on")
     return value
 
 
 def truth(value: t.Any, where: str) -> bool:
     """:raises InputError: anything but true or false."""
     if not isinstance(value, bool):
-        raise InputError(f"{where} is {value!r}, expected true or false")
+        raise InputError(f"{where} is {shown(value)}, expected true or false")
     return value
 
 
 def one_of(value: t.Any, choices: t.Sequence[str], where: str) -> str:
     """One of a few words."""
     if value not in choices:
-        raise InputError(f"{where} is {value!r}, expected one of {', '.join(choices)}")
+        raise InputError(f"{where} is {shown(value)}, expected one of {', '.join(choices)}")
     return str(value)
 
 
 def public_keys(value: object, where: str) -> tuple[str, ...]:
     """OpenSSH public keys."""
     if value is not None and not isinstance(value, (list, tuple)):
-        raise InputError(f"{where} is {value!r}, expected a list of OpenSSH public keys")
+        raise InputError(f"{where} is {shown(value)}, expected a list of OpenSSH public keys")
     for key in value or ():
         if not isinstance(key, str) or not _PUBLIC_KEY.fullmatch(key):
             raise InputError(f"{where} has {str(key)[:20]!r}…, expected OpenSSH public keys, each in one line")

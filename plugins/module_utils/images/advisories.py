@@ -18,7 +18,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import SHOWN, InputError, shown
 from ..model.image import Package
 from .versions import Compare, compare_debian, compare_guix, compare_nix, split_debian
 
@@ -95,7 +95,7 @@ class Advisories:
         for number, entry in enumerate(data if isinstance(data, list) else [data]):
             where = f"advisories[{number}]"
             if not isinstance(entry, t.Mapping):
-                raise InputError(f"{where} is {entry!r}, expected an object")
+                raise InputError(f"{where} is {shown(entry)}, expected an object")
             read = self._read_osv if "affected" in entry or "schema_version" in entry else _read_plain
             for advisory in read(entry, where):
                 for name in advisory.names:
@@ -132,12 +132,18 @@ class Advisories:
                 distribution = ECOSYSTEMS.get(name.lower())
                 ranges = [*_osv_ranges(affected, distribution)] if distribution else []
                 if distribution and ranges:
-                    yield Advisory(id_, (affected["package"]["name"],), tuple(ranges), distribution, release)
+                    yield Advisory(id_, (str(affected["package"]["name"]),), tuple(ranges), distribution, release)
                 else:
-                    why = f"its ecosystem {ecosystem!r} is in no image" if not distribution else "it names no versions"
+                    why = (
+                        f"its ecosystem {shown(ecosystem)} is in no image"
+                        if not distribution
+                        else "it names no versions"
+                    )
                     self.ignored.append(f"{id_} is not looked for: {why}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where} ({id_}) is no valid OSV record: {type(error).__name__}: {error}") from None
+            raise InputError(
+                f"{where} ({id_[:SHOWN]}) is no valid OSV record: {type(error).__name__}: {error}"
+            ) from None
 
 
 def debian_release(packages: t.Iterable[Package]) -> str:
@@ -156,10 +162,10 @@ def distribution_of(package: Package) -> str:
 def _read_plain(entry: t.Mapping[str, t.Any], where: str) -> t.Iterator[Advisory]:
     unknown = sorted(set(entry) - {"id", "package", "versions"})
     if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}; expected id, package, versions, or an OSV record")
+        raise InputError(f"{where}: unknown key {shown(unknown[0])}; expected id, package, versions, or an OSV record")
     id_ = entry.get("id")
     if not isinstance(id_, str) or not id_:
-        raise InputError(f"{where}.id is {id_!r}, expected a name such as 'CVE-2023-41915'")
+        raise InputError(f"{where}.id is {shown(id_)}, expected a name such as 'CVE-2023-41915'")
     names = _strings(entry.get("package"), f"{where}.package", "a package name or a list of them")
     ranges = _strings(entry.get("versions", [""]), f"{where}.versions", "a range such as '< 4.2.6' or a list of them")
     yield Advisory(id_, tuple(names), tuple(_range(text, f"{where}.versions") for text in ranges))
@@ -168,13 +174,13 @@ def _read_plain(entry: t.Mapping[str, t.Any], where: str) -> t.Iterator[Advisory
 def _strings(value: t.Any, where: str, expected: str) -> list[str]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not values or not all(isinstance(each, str) for each in values):
-        raise InputError(f"{where} is {value!r}, expected {expected}")
+        raise InputError(f"{where} is {shown(value)}, expected {expected}")
     return values
 
 
 def _range(text: str, where: str) -> Range:
     if _CONDITION.sub("", text).strip():
-        raise InputError(f"{where}: {text!r} is no range; expected conditions such as '>= 5.0.0 < 5.0.1'")
+        raise InputError(f"{where}: {shown(text)} is no range; expected conditions such as '>= 5.0.0 < 5.0.1'")
     return tuple(_CONDITION.findall(text))
 
 

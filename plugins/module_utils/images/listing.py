@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..model.answer import WrongAnswer
 from ..model.image import SYSTEM_LINK, Image
 from ..process import run
 
@@ -85,7 +86,10 @@ def list_image(image: Image) -> Listing:
 
 def _entry(kind: str, words: t.Sequence[str], known: t.Mapping[str, Entry]) -> Entry:
     if kind == "L":  # another name of a file
-        return known[re.sub(r"\\(.)", r"\1", " ".join(words))]
+        name = re.sub(r"\\(.)", r"\1", " ".join(words))
+        if name not in known:
+            raise WrongAnswer(f"unsquashfs lists {name[:60]!r} as another name of what it does not list")
+        return known[name]
     time, *owner = words[:4]
     rest = words[4] if len(words) > 4 else ""
     if kind == "S":

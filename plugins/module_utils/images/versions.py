@@ -56,13 +56,25 @@ def split_debian(version: str) -> tuple[str, str, str]:
 
 def _debian_key(version: str) -> tuple[t.Any, ...]:
     epoch, upstream, revision = split_debian(version)
-    return (int(epoch) if epoch.isdigit() else 0, _debian_part(upstream), _debian_part(revision))
+    return (
+        _size(epoch) if re.fullmatch("[0-9]+", epoch) else _size(""),
+        _debian_part(upstream),
+        _debian_part(revision),
+    )
 
 
-def _debian_part(text: str) -> list[tuple[list[int], int]]:
+def _size(digits: str) -> tuple[int, str]:
+    """Orders as the number does, however long it is."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
+
+
+def _debian_part(text: str) -> list[tuple[list[int], tuple[int, str]]]:
     """Pairs of what is no number and what is one. The end sorts after ``~``, and before all else."""
-    end = ([0], 0)
-    pairs = [([*map(_debian_order, other), 0], int(number or 0)) for other, number in re.findall(r"(\D*)(\d*)", text)]
+    end = ([0], _size(""))
+    pairs = [
+        ([*map(_debian_order, other), 0], _size(number)) for other, number in re.findall("([^0-9]*)([0-9]*)", text)
+    ]
     while pairs and pairs[-1] == end:
         pairs.pop()
     return [*pairs, end]
@@ -79,7 +91,7 @@ def _nix_key(version: str) -> list[tuple[t.Any, ...]]:
     key: list[tuple[t.Any, ...]] = []
     for component in re.findall(r"[0-9]+|[^0-9.-]+", version):
         if component[0] in _DIGITS:
-            key.append((3, int(component)))
+            key.append((3, _size(component)))
         else:
             key.append((0,) if component == "pre" else (2, component))
     return [*key, (1,)]

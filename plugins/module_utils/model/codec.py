@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import threading
 import typing as t
-from functools import cache
+from functools import cache, partial
 
 from ..errors import InputError
 from ..files import read_json, write_json
@@ -41,24 +41,25 @@ class DamagedError(InputError):
     """A file is no document at all: it was cut short, for example."""
 
 
-def decode(type_: type[T], data: t.Any, where: str) -> T:
+def decode(type_: type[T], data: t.Any, where: str, *, lenient: bool = False) -> T:
     """Data as an object of the type: no coercion, no unknown key.
 
     :param data: what a JSON parser returns, or Ansible's own kinds of it.
     :param where: the word that error messages begin the path with, such as ``deployment``.
+    :param lenient: numbers and truth may be written as text, and truth as 0 and 1, as programs in Perl have it.
     :raises InputError: ``deployment.nodes[3].index is "x", expected a number``.
     """
     try:
         if _is_known(t.cast(t.Hashable, type_))(data):
             try:
-                return t.cast(T, _convert(data, type_))
+                return t.cast(T, _convert(data, type_, lenient))
             except (_invalid(), UnicodeError):
                 pass  # why is asked below, where it may take time
         current = shape.upgraded(type_, shape.plain(data))
-        problem = Search(_fault).problem(type_, current, where)
+        problem = Search(partial(_fault, lenient=lenient)).problem(type_, current, where)
         if problem:
             raise InputError(problem)
-        return t.cast(T, _convert(current, type_))
+        return t.cast(T, _convert(current, type_, lenient))
     except RecursionError:
         raise InputError(f"{where} is nested too deeply") from None
 
@@ -108,12 +109,12 @@ def write(path: str, value: t.Any, mode: int = 0o600) -> None:
     write_json(path, encode(value), mode)
 
 
-def _fault(type_: t.Any, data: t.Any) -> str | None:
+def _fault(type_: t.Any, data: t.Any, lenient: bool) -> str | None:
     """What there is against it; ``None`` if nothing."""
     if not _is_known(type_)(data):
         return "has a key that is no string" if shape.is_free(type_) else "has keys that are not known"
     try:
-        _convert(data, type_)
+        _convert(data, type_, lenient)
     except _invalid() as error:
         return str(error)
     except UnicodeError:  # half a character, compared with a word
@@ -126,9 +127,9 @@ def _is_known(type_: t.Any) -> t.Callable[[t.Any], bool]:
     return shape.recogniser(type_) or (lambda data: True)
 
 
-def _convert(data: t.Any, type_: t.Any) -> t.Any:
+def _convert(data: t.Any, type_: t.Any, lenient: bool) -> t.Any:
     _learn(type_)
-    return library().convert(data, type_)
+    return library().convert(data, type_, strict=not lenient)
 
 
 @cache

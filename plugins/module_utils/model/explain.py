@@ -88,7 +88,9 @@ def _parts(data: t.Any, where: str) -> t.Iterator[tuple[str, t.Any]]:
 
 
 def _below(where: str, key: t.Any) -> str:
-    return f"{where}.{key}" if _PLAIN_KEY.fullmatch(str(key)) else f"{where}[{_short(json.dumps(str(key)))}]"
+    return (
+        f"{where}.{_short(str(key))}" if _PLAIN_KEY.fullmatch(str(key)) else f"{where}[{_short(json.dumps(str(key)))}]"
+    )
 
 
 def _other_version(data: t.Mapping[str, t.Any], schema: str, where: str) -> str:

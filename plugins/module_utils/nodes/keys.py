@@ -16,6 +16,7 @@ All keys are ed25519; the file formats are those of ssh-keygen(1), sshd(8) and s
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 import typing as t
@@ -24,7 +25,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 try:
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
@@ -161,7 +162,7 @@ class Keys:
             if not isinstance(certificate, SSHCertificate):
                 return False
             certificate.verify_cert_signature()
-        except (ValueError, InvalidSignature):
+        except (ValueError, InvalidSignature, UnsupportedAlgorithm):
             return False
         return (
             certificate.signature_key() == self._ca.public_key()
@@ -212,7 +213,10 @@ class Keys:
 
 
 def endpoints(ssh_config: str) -> dict[str, Endpoint]:
-    """How each node is reached, as :meth:`Keys.ssh_config` has written it."""
+    """How each node is reached, as :meth:`Keys.ssh_config` has written it.
+
+    :raises ComposeError: somebody else has.
+    """
     found: dict[str, Endpoint] = {}
     name = ""
     for line in ssh_config.splitlines():
@@ -223,9 +227,13 @@ def endpoints(ssh_config: str) -> dict[str, Endpoint]:
             break
         elif key == "HostName":
             found[name] = Endpoint(value)
+        elif key not in ("Port", "ProxyCommand"):
+            continue
+        elif name not in found or (key == "Port" and not re.fullmatch("[0-9]{1,5}", value)):
+            raise ComposeError(f"ssh_config: {key} of node {name[:60]!r} is not where, or what, it should be")
         elif key == "Port":
             found[name] = replace(found[name], port=int(value))
-        elif key == "ProxyCommand":
+        else:
             found[name] = replace(found[name], proxy_command=value)
     return found
 
@@ -249,7 +257,7 @@ def _key(path: str, comment: str, without: str) -> Ed25519PrivateKey:
     else:
         try:
             loaded = load_ssh_private_key(text.encode(), None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise ComposeError(
                 f"{path}: not an SSH private key ({error}). Put back a copy of it, or remove it: {without}"
             ) from None

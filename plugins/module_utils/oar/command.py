@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import typing as t
 
 from ..errors import CommandError, ComposeError, MissingProgramError
+from ..model.answer import WrongAnswer, answer, json_answer
+from ..model.free import Json
 from ..nodes import frontend as ssh
 from ..process import Completed, run
-from .base import NotAdmitted, Reservations, Unanswered, as_text
-from .job import Event, Job, sorted_nodes, state_of
+from .answers import CommandJob, Resource, ToldJob
+from .base import NotAdmitted, Reservations, Unanswered
+from .job import Job
 from .request import Request, hms
 from .words import job_id, refused
 
@@ -85,8 +87,9 @@ class CommandLine(Reservations):
         """How many nodes there are of the kind that was asked for."""
         done = self._command(["oarnodes", "-J", *(["--sql", request.properties] if request.properties else [])])
         try:
-            count = len({resource["network_address"] for resource in json.loads(done.stdout).values()})
-        except (ValueError, KeyError, AttributeError, TypeError):  # what is not known is not said
+            told = json_answer(dict[str, Resource], done.stdout, "oarnodes")
+            count = len({resource.network_address for resource in told.values()})
+        except WrongAnswer:  # what is not known is not said
             return ""
         return f"; it has {count or 'none'} {'of these properties' if request.properties else 'in all'}"
 
@@ -94,10 +97,12 @@ class CommandLine(Reservations):
         done = self._require("ask", ["oarstat", "-f", "-J", option, value], "asking for jobs")
         if not done.stdout.strip():  # no such job
             return []
+        where = f"oarstat at {self.where}"
         try:
-            return sorted((_job(data) for data in json.loads(done.stdout).values()), key=lambda job: job.id)
-        except (ValueError, KeyError, AttributeError) as error:
-            raise Unanswered(f"oarstat at {self.where} wrote no list of jobs: {error}", step="ask") from None
+            told = json_answer(dict[str, Json], done.stdout, where)
+            return sorted((_job(data, f"{where}: job") for data in told.values()), key=lambda job: job.id)
+        except WrongAnswer as error:
+            raise Unanswered(error.message, step="ask") from None
 
     def _require(self, step: str, command: t.Sequence[str], what: str) -> Completed:
         done = self._command(command)
@@ -128,28 +133,7 @@ class CommandLine(Reservations):
             raise Unanswered(error.message) from None
 
 
-def _job(data: t.Mapping[str, t.Any]) -> Job:
+def _job(data: Json, where: str) -> Job:
     """A job as ``oarstat -f -J`` shows it."""
-    started = data.get("startTime") or data.get("scheduledStart")
-    reserved = data.get("reserved_resources") or {}
-    return Job(
-        id=int(data["Job_Id"]),
-        name=as_text(data.get("name")),
-        user=as_text(data.get("owner")),
-        state=state_of(data["state"]),
-        walltime=int(data["walltime"]) if data.get("walltime") else None,
-        nodes=sorted_nodes(
-            data.get("assigned_network_address") or [one["network_address"] for one in reserved.values()]
-        ),
-        queue=as_text(data.get("queue")),
-        types=tuple(data.get("types") or ()),
-        properties=as_text(data.get("properties")),
-        project=as_text(data.get("project")),
-        start=int(started) if started else None,
-        message=as_text(data.get("message")),
-        events=tuple(
-            Event(as_text(event.get("type")), as_text(event.get("description"))) for event in data.get("events") or ()
-        ),
-        wanted=as_text(data.get("wanted_resources")),
-        command_line=as_text(data.get("initial_request")),
-    )
+    own = answer(CommandJob, data, where)
+    return answer(ToldJob, data, where).job(own.Job_Id, own.owner, own.nodes, own.startTime, own.scheduledStart)

@@ -11,10 +11,15 @@ import typing as t
 
 from ..errors import InputError
 from ..libraries import missing_library
+from ..model.answer import WrongAnswer, answer
+from ..model.free import Parameters
+from .answers import GridJob, ToldJob
 from .base import NotAdmitted, Reservations, Unanswered, as_text, innermost
-from .job import Event, Job, OarError, sorted_nodes, state_of
+from .job import Job, OarError
 from .request import Request, hms
 from .words import passed_on, refused
+
+T = t.TypeVar("T")
 
 #: Where the API is, for whoever does not say.
 URL = "https://api.grid5000.fr/stable"
@@ -64,7 +69,7 @@ class Grid5000Api(Reservations):
 
     def job(self, id_: int) -> Job | None:
         try:
-            return _job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)]).to_dict())
+            return self._job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)].to_dict()))
         except _Missing:
             return None
 
@@ -81,7 +86,8 @@ class Grid5000Api(Reservations):
         }
         body = {key: value for key, value in body.items() if value}
         what = f"reserving {request.name!r}"
-        return int(self._call("reserve", what, lambda: self._site.jobs.create(body), asked=request).uid)
+        made = self._call("reserve", what, lambda: self._site.jobs.create(body).to_dict(), asked=request)
+        return self._told(GridJob, made).uid
 
     def extend(self, job: Job, more: int) -> None:
         body = {"walltime": f"+{hms(more)}"}
@@ -97,15 +103,38 @@ class Grid5000Api(Reservations):
 
     def _listed(self, **query: str) -> list[Job]:
         """The jobs that have not ended, each asked for by itself: the list has no nodes."""
-        items = self._call("ask", "asking for jobs", lambda: self._site.jobs.list(limit=_LIMIT, **query))
-        live = [job for job in (_job(item.to_dict()) for item in items) if not job.ended]
+        items = self._call(
+            "ask",
+            "asking for jobs",
+            lambda: [item.to_dict() for item in self._site.jobs.list(limit=_LIMIT, **query)],
+        )
+        live = [job for job in map(self._job, items) if not job.ended]
         return [job for job in map(self.job, sorted(job.id for job in live)) if job is not None]
+
+    def _job(self, data: Parameters) -> Job:
+        own = self._told(GridJob, data)
+        user = own.user or own.user_uid
+        return self._told(ToldJob, data).job(own.uid, user, own.assigned_nodes or (), own.started_at, own.scheduled_at)
+
+    def _told(self, type_: type[T], data: Parameters) -> T:
+        """An answer as a type. :raises Unanswered: it is none."""
+        try:
+            return answer(type_, data, self.where)
+        except WrongAnswer as error:
+            raise Unanswered(error.message) from None
 
     def _call(self, step: str, what: str, ask: t.Callable[[], t.Any], *, asked: t.Any = "") -> t.Any:
         try:
             return ask()
         except self._library.Grid5000AuthenticationError:
             raise NotAdmitted(f"{self.where} does not accept the user or the password (HTTP 401)", step=step) from None
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ) as error:  # all that the library says of another answer
+            raise Unanswered(f"wrong answer: {self.where}, {what}: {error}", step=step) from None
         except self._unanswered as error:
             raise Unanswered(f"{self.where} does not answer: {innermost(error)}", step=step) from None
         except self._library.Grid5000Error as error:
@@ -121,25 +150,3 @@ class Grid5000Api(Reservations):
 
 class _Missing(OarError):
     """There is no such thing."""
-
-
-def _job(data: t.Mapping[str, t.Any]) -> Job:
-    """A job as the API shows it."""
-    start = data.get("started_at") or data.get("scheduled_at")
-    return Job(
-        id=int(data["uid"]),
-        name=as_text(data.get("name")),
-        user=as_text(data.get("user") or data.get("user_uid")),
-        state=state_of(as_text(data.get("state"))),
-        walltime=int(data["walltime"]) if data.get("walltime") else None,
-        nodes=sorted_nodes(data.get("assigned_nodes") or ()),
-        queue=as_text(data.get("queue")),
-        types=tuple(data.get("types") or ()),
-        properties=as_text(data.get("properties")),
-        project=as_text(data.get("project")),
-        start=int(start) if start else None,
-        message=as_text(data.get("message")),
-        events=tuple(
-            Event(as_text(event.get("type")), as_text(event.get("description"))) for event in data.get("events") or ()
-        ),
-    )

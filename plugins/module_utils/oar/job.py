@@ -10,7 +10,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError, InputError, shown
 from .request import DISKS, Request, hms
 
 #: A job with these holds nothing any more. ``Error`` is also how a job ends that was deleted, or whose time is over.
@@ -135,14 +135,20 @@ def sorted_nodes(names: t.Iterable[str]) -> tuple[str, ...]:
     """Each name once, ``node-2`` before ``node-10``: OAR has one for each core, in no order."""
     return tuple(
         sorted(
-            set(names), key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+            set(names),
+            key=lambda name: [
+                (len(part), part) if at % 2 else part for at, part in enumerate(re.split("([0-9]+)", name))
+            ],
         )
     )
 
 
 def moment(seconds: int) -> str:
     """A time, for people."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+    except (OSError, OverflowError, ValueError):
+        return f"second {shown(seconds)} since 1970"
 
 
 def differences(request: Request, job: Job) -> dict[str, tuple[str, str]]:

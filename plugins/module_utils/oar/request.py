@@ -10,7 +10,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 #: What a job runs that only holds its nodes.
 COMMAND = "sleep infinity"
@@ -57,7 +57,7 @@ class Request:
                 _demand(_WORD, key, value, "one word")
         for key, value in (("properties", self.properties), ("command", self.command)):
             if any(ord(character) < 32 for character in value):
-                raise InputError(f"{key} is {value!r}, expected one line")
+                raise InputError(f"{key} is {shown(value)}, expected one line")
         if self.properties.count("'") % 2:
             raise InputError(f"properties is {self.properties!r}, which has a quote that is not closed")
         if not self.command.strip():
@@ -90,7 +90,7 @@ class Request:
 
 def _demand(pattern: re.Pattern[str], key: str, value: str, expected: str) -> None:
     if not pattern.fullmatch(value):
-        raise InputError(f"{key} is {value!r}, expected {expected}")
+        raise InputError(f"{key} is {shown(value)}, expected {expected}")
 
 
 def seconds(walltime: str) -> int:
@@ -107,11 +107,11 @@ def seconds(walltime: str) -> int:
     elif text.isascii() and text.isdigit():
         total = int(text)
     elif text.startswith("-"):
-        raise InputError(f"walltime is {walltime!r}, which ends before it begins; expected H:M:S or seconds")
+        raise InputError(f"walltime is {shown(walltime)}, which ends before it begins; expected H:M:S or seconds")
     else:
-        raise InputError(f"walltime is {walltime!r}, expected H:M:S, for example 3:20:0, or a number of seconds")
+        raise InputError(f"walltime is {shown(walltime)}, expected H:M:S, for example 3:20:0, or a number of seconds")
     if total == 0:
-        raise InputError(f"walltime is {walltime!r}, expected some time, for example 3:20:0")
+        raise InputError(f"walltime is {shown(walltime)}, expected some time, for example 3:20:0")
     return total
 
 
@@ -133,10 +133,10 @@ def start_time(start: str, now: datetime.datetime | None = None) -> str:
             continue
         break
     else:
-        raise InputError(f"start is {start!r}, expected YYYY-MM-DD HH:MM:SS by the clock of the site")
+        raise InputError(f"start is {shown(start)}, expected YYYY-MM-DD HH:MM:SS by the clock of the site")
     current = (now or datetime.datetime.now(datetime.timezone.utc)).astimezone(datetime.timezone.utc)
     if when < current.replace(tzinfo=None) - datetime.timedelta(hours=_EARLIEST):
-        raise InputError(f"start is {start!r}, which is past; expected a time to come")
+        raise InputError(f"start is {shown(start)}, which is past; expected a time to come")
     return when.strftime(_START_FORMATS[0])
 
 

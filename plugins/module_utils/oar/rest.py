@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import InputError
+from ..errors import SHOWN, InputError
 from ..libraries import missing_library
+from ..model.answer import WrongAnswer, answer
+from ..model.free import Parameters
+from .answers import Jobs, Listed, Resources, RestJob, ToldJob
 from .base import NotAdmitted, Reservations, Unanswered, as_text, innermost
-from .job import Event, Job, sorted_nodes, state_of
+from .job import Job
 from .request import Request, hms
 from .words import passed_on, refused
 
 if t.TYPE_CHECKING:
     import requests
+
+T = t.TypeVar("T")
 
 #: Seconds for one call: it runs a command there.
 _TIMEOUT = 120.0
@@ -48,19 +53,19 @@ class RestApi(Reservations):
         self.user = as_text(self._call("connect", "asking who I am", "GET", "/whoami.json").get("authenticated_user"))
         if not self.user:
             raise NotAdmitted(f"OAR at {self._url} does not say who is asking: give username and password")
-        self.where = f"{self._url} ({self.user})"
+        self.where = f"{self._url} ({self.user[:SHOWN]})"
 
     def jobs(self, user: str | None = None) -> list[Job]:
         query = {"user": user or self.user, "limit": str(_LIMIT)}
-        listed = self._call("ask", "asking for jobs", "GET", "/jobs.json", query=query)
-        ids = sorted(int(item["id"]) for item in listed.get("items", ()))
+        listed = self._told(Jobs, self._call("ask", "asking for jobs", "GET", "/jobs.json", query=query))
+        ids = sorted(item.id for item in listed.items)
         return [job for job in map(self.job, ids) if job is not None]
 
     def named(self, name: str) -> list[Job]:
         # The list has names, but no more than that.
         query = {"user": self.user, "limit": str(_LIMIT)}
-        listed = self._call("ask", "asking for jobs", "GET", "/jobs.json", query=query)
-        ids = sorted(int(item["id"]) for item in listed.get("items", ()) if item.get("name") == name)
+        listed = self._told(Jobs, self._call("ask", "asking for jobs", "GET", "/jobs.json", query=query))
+        ids = sorted(item.id for item in listed.items if as_text(item.name) == name)
         return [job for job in map(self.job, ids) if job is not None and not job.ending]
 
     def job(self, id_: int) -> Job | None:
@@ -68,7 +73,9 @@ class RestApi(Reservations):
         if not data:
             return None
         nodes = self._call("ask", f"asking for the nodes of job {id_}", "GET", f"/jobs/{id_}/nodes.json")
-        return _job(data, [item["network_address"] for item in nodes.get("items", ())])
+        places = [item.network_address for item in self._told(Resources, nodes).items]
+        own = self._told(RestJob, data)
+        return self._told(ToldJob, data).job(own.id, own.owner, places, own.start_time, own.scheduled_start)
 
     def submit(self, request: Request) -> int:
         body: dict[str, t.Any] = {
@@ -83,7 +90,7 @@ class RestApi(Reservations):
         }
         body = {key: value for key, value in body.items() if value}
         told = self._call("reserve", f"reserving {request.name!r}", "POST", "/jobs.json", body=body, asked=request)
-        return int(told["id"])
+        return self._told(Listed, told).id
 
     def extend(self, job: Job, more: int) -> None:
         body = {"method": "walltime-change", "walltime": f"+{hms(more)}"}
@@ -91,6 +98,13 @@ class RestApi(Reservations):
 
     def release(self, job: Job) -> None:
         self._call("release", f"releasing {job}", "DELETE", f"/jobs/{job.id}.json", done="was already killed")
+
+    def _told(self, type_: type[T], data: Parameters) -> T:
+        """An answer as a type. :raises Unanswered: it is none."""
+        try:
+            return answer(type_, data, f"OAR's API at {self.where}")
+        except WrongAnswer as error:
+            raise Unanswered(error.message) from None
 
     def _call(
         self,
@@ -104,7 +118,7 @@ class RestApi(Reservations):
         asked: t.Any = "",
         missing: bool = False,
         done: str = "",
-    ) -> dict[str, t.Any]:
+    ) -> Parameters:
         """One call and its answer.
 
         :param missing: an answer that there is no such thing is an empty one.
@@ -120,7 +134,7 @@ class RestApi(Reservations):
 
     def _read(
         self, step: str, what: str, answer: requests.Response, *, asked: t.Any, missing: bool, done: str
-    ) -> dict[str, t.Any]:
+    ) -> Parameters:
         try:
             told = answer.json()
         except ValueError:
@@ -142,27 +156,3 @@ class RestApi(Reservations):
             return {}
         how = command or f"HTTP {answer.status_code}"
         raise refused(step, what, self.where, how, code, said, asked=asked)
-
-
-def _job(data: t.Mapping[str, t.Any], nodes: t.Iterable[str]) -> Job:
-    """A job as ``/jobs/ID.json`` shows it."""
-    start = data.get("start_time") or data.get("scheduled_start")
-    return Job(
-        id=int(data["id"]),
-        name=as_text(data.get("name")),
-        user=as_text(data.get("owner")),
-        state=state_of(as_text(data.get("state"))),
-        walltime=int(data["walltime"]) if data.get("walltime") else None,
-        nodes=sorted_nodes(nodes),
-        queue=as_text(data.get("queue")),
-        types=tuple(data.get("types") or ()),
-        properties=as_text(data.get("properties")),
-        project=as_text(data.get("project")),
-        start=int(start) if start else None,
-        message=as_text(data.get("message")),
-        events=tuple(
-            Event(as_text(event.get("type")), as_text(event.get("description"))) for event in data.get("events") or ()
-        ),
-        wanted=as_text(data.get("wanted_resources")),
-        command_line=as_text(data.get("initial_request")),
-    )

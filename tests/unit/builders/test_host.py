@@ -116,7 +116,7 @@ def test_a_file_of_the_composition_that_may_not_be_read_is_no_matter_of_the_stor
     (public / "secret").touch(mode=0o600)
     (public / "default.nix").write_text("{ }: { a = builtins.readFile ./secret; }")
     with as_nobody(), pytest.raises(EvaluationError, match=r"/secret': Permission denied"):
-        Nix(Progress()).evaluate(str(public / "default.nix"), "a", {})
+        Nix(Progress()).evaluate(int, str(public / "default.nix"), "a", {})
 
 
 def test_a_daemon_that_does_not_run(

@@ -99,7 +99,7 @@ def test_a_source_that_cannot_be_fetched(own_store: Path, tmp_path: Path) -> Non
     fetch = 'builtins.fetchurl { url = "http://127.0.0.1:1/a.tar.gz"; sha256 = "' + "0" * 52 + '"; }'
     file.write_text(f"{{ }}: {{ a = {fetch}; }}")
     with pytest.raises(ComposeError) as error:
-        nix().evaluate(str(file), "a", {}, store=True)
+        nix().evaluate(int, str(file), "a", {}, store=True)
     assert failure_of(error).kind == "fetch"
 
 
@@ -118,7 +118,7 @@ def test_evaluations(text: str, line: int | None, own_store: Path, tmp_path: Pat
     file = tmp_path / "default.nix"
     file.write_text(text)
     with pytest.raises(EvaluationError) as error:
-        nix().evaluate(str(file), "a", {})
+        nix().evaluate(int, str(file), "a", {})
     failure = failure_of(error)
     assert (failure.kind, failure.tool) == ("evaluation", "nix")
     assert failure.message.startswith("error:")

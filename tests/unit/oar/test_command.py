@@ -152,7 +152,7 @@ def test_an_unknown_job_is_an_empty_answer(oar: CommandLine, programs: Programs)
 @pytest.mark.parametrize("answer", ["no JSON", "[1]", '{"6": {"state": "Running"}}'])
 def test_a_list_that_is_none(oar: CommandLine, programs: Programs, answer: str) -> None:
     programs.add("oarstat", answer)
-    with pytest.raises(Unanswered, match="wrote no list of jobs"):
+    with pytest.raises(Unanswered, match="wrong answer: oarstat at this host"):
         oar.jobs()
 
 

@@ -68,13 +68,13 @@ def test_all_that_is_wrong_is_told_at_once(cluster_of: Clusters, monkeypatch: py
     ]
     nodes[2] = replace(nodes[2], address=None)
     asked: list[str] = []
-    really = client.Client.get
+    really = client.Client.call
 
-    def get(self: client.Client, path: str, /, **params: t.Any) -> t.Any:
-        asked.append(" ".join([path, *map(str, params.values())]))
-        return really(self, path, **params)
+    def call(self: client.Client, verb: str, path: str, /, **params: t.Any) -> t.Any:
+        asked.append(" ".join([verb, path, *map(str, params.values())]))
+        return really(self, verb, path, **params)
 
-    monkeypatch.setattr(client.Client, "get", get)
+    monkeypatch.setattr(client.Client, "call", call)
     found = [(problem.node, problem.key) for problem in platform.check(nodes)]
     assert found == [
         ("web3", "storage"),

@@ -85,7 +85,7 @@ def configured_mirrors(etc: str = "/etc/apt") -> dict[str, str]:
     for path in [os.path.join(etc, "sources.list"), *sorted(glob.glob(os.path.join(etc, "sources.list.d", "*")))]:
         parse = {".list": _one_line_sources, ".sources": _deb822_sources}.get(os.path.splitext(path)[1])
         if parse is not None and os.path.exists(path):
-            with open(path, encoding="utf-8") as stream:
+            with open(path, encoding="utf-8", errors="replace") as stream:
                 sources.extend(parse(stream.read()))
     mirrors: dict[str, str] = {}
     for source in sources:
@@ -178,6 +178,9 @@ class PrivateApt:
         unknown = sorted(name for name in places if name not in self._records)
         if unknown:
             self._read_records([f"{name}={places[name][0]}" for name in unknown])
+        lost = sorted(places.keys() - self._records.keys())
+        if lost:
+            raise InputError(f"{where}: apt-cache does not show {lost[0]!r}, which apt-get would install")
         return {
             name: replace(self._records[name], archive=archive, filename=filename)
             for name, (dummy, archive, filename) in places.items()
@@ -194,7 +197,7 @@ class PrivateApt:
         """Learn version, size and hash of packages given as ``name=version``: the same in every archive."""
         for paragraph in self._apt("apt-cache", "show", *wanted).split("\n\n"):
             fields = dict(re.findall(r"(?m)^(Package|Version|Architecture|Size|SHA256): (.*)$", paragraph))
-            if fields:
+            if fields.keys() >= {"Package", "Version", "Architecture", "Size", "SHA256"} and fields["Size"].isdecimal():
                 self._records[fields["Package"]] = Package(
                     version=fields["Version"],
                     architecture=fields["Architecture"],

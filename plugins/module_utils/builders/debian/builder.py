@@ -24,8 +24,9 @@ from ...describe.role_schema import check_composition
 from ...errors import CommandError, ComposeError, EvaluationError, InputError
 from ...files import write_text
 from ...images.image import read_image
+from ...model.answer import answer
 from ...model.composition import Composition
-from ...model.free import Parameters
+from ...model.free import Json, Parameters
 from ...model.image import ARCHITECTURES, Image
 from ...model.lock import Lock
 from ...process import need, run
@@ -72,8 +73,8 @@ class _Evaluated:
     path: str
     name: str
     attributes: Attributes
-    #: Role → identity of its image.
-    identities: t.Mapping[str, str]
+    #: Role → identity of its image; ``None`` where there is no lock.
+    identities: t.Mapping[str, str | None]
     locked: Locked | None
 
     @property
@@ -163,21 +164,20 @@ class Debian(Builder):
         lock = read_lock(path)
         try:
             evaluated = self._nix.evaluate(
-                self._file, "evaluation", self._arguments(path, parameters), within=self.within(path)
+                dict[str, Json], self._file, "evaluation", self._arguments(path, parameters), within=self.within(path)
             )
         except EvaluationError as error:
             said = f"{file} does not evaluate:\n{error.message}"
             if "restricted mode" in error.message:
                 said += f"\n{self.untrusted(path)}"
             raise EvaluationError(said) from None
-        identities = evaluated.pop("identities")
+        identities = answer(dict[str, t.Optional[str]], evaluated.pop("identities", None), f"Nix: identities of {file}")
         return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
 
     def _paths(self, evaluated: _Evaluated, parameters: Parameters, formats: t.Sequence[str]) -> dict[str, str]:
         """Role → store path of its bundle."""
         arguments = self._arguments(evaluated.path, parameters, formats)
-        paths = self._nix.evaluate(self._file, "paths", arguments, within=self.within(evaluated.path))
-        return t.cast("dict[str, str]", paths)
+        return self._nix.evaluate(dict[str, str], self._file, "paths", arguments, within=self.within(evaluated.path))
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
@@ -211,7 +211,7 @@ class Debian(Builder):
     ) -> dict[str, str]:
         evaluated = self._evaluated(path, parameters)
         evaluated.check_lock(roles)
-        return {role: evaluated.identities[role] for role in roles}
+        return {role: str(evaluated.identities[role]) for role in roles}
 
     def build(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str

@@ -24,6 +24,7 @@ from ...errors import ComposeError, EvaluationError, Failure, InputError, neares
 from ...files import write_text
 from ...images.bundle import write_bundle
 from ...images.packages import from_store_paths
+from ...model.answer import json_of
 from ...model.composition import Composition
 from ...model.free import Options, Parameters
 from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
@@ -144,7 +145,8 @@ class GuixBuilder(Builder):
             modules = os.path.join(self.support, "guix")
             guix = Guix(self.progress, "", "", json.dumps(parameters))
             script = os.path.join(modules, "compose/evaluate.scm")
-            return json.loads(guix.evaluate(script, "-L", modules, "-L", os.path.dirname(file), file))
+            said = guix.evaluate(script, "-L", modules, "-L", os.path.dirname(file), file)
+            return json_of(said, f"Guix: value of {file}")
 
         return read_composition(path, scheme)
 

@@ -74,7 +74,7 @@ def _read_yaml(file: str) -> t.Any:
     with open(file, encoding="utf-8") as stream:
         try:
             return yaml.safe_load(stream)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise InputError(f"{file}: no valid YAML: {error}") from None
 
 

@@ -43,8 +43,13 @@ _POSITION = re.compile(r"^([^\s:]+\.scm):(\d+):\d+: (?:error: |missing )", re.MU
 _WARNING = re.compile(r"^(?:guix \S+: )?(?:warning: |hint: Consider )")
 
 
+#: Characters of a line that are looked at.
+_WIDTH = 2000
+
+
 def guix_failure(text: str) -> Failure:
     """What Guix's words mean. What is of no other kind is a fault of the composition's files."""
+    text = "\n".join(line[:_WIDTH] for line in text.split("\n"))
     for kind, pattern in GUIX_CAUSES:
         found = pattern.search(text)
         if found is not None:

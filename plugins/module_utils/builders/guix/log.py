@@ -21,6 +21,8 @@ _WORTH_TELLING = re.compile(
 
 #: Lines that are kept to explain a failure.
 _KEPT = 60
+#: Characters of a line that are looked at.
+_WIDTH = 2000
 
 
 class GuixLog:
@@ -41,7 +43,7 @@ class GuixLog:
     def __call__(self, text: str) -> None:
         # Downloads rewrite their line.
         for part in text.split("\r"):
-            line = _ANSI.sub("", part).rstrip()
+            line = _ANSI.sub("", part[:_WIDTH]).rstrip()
             if line:
                 self._line(line)
 

@@ -8,10 +8,11 @@ Types and fields are those of Nix's ``logging.hh``.
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
+from dataclasses import dataclass, field
 
+from ...model.answer import Word, WrongAnswer, json_answer
 from ...progress import Progress
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -22,6 +23,33 @@ _LOG_LINE, _SET_PHASE, _PROGRESS, _SET_EXPECTED = 101, 104, 105, 106
 
 #: Downloads smaller than this, in bytes, are not worth telling.
 _WORTH_TELLING = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A line."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    action: str = ""
+    #: Of an activity or a result.
+    type: int = 0
+    #: Of an activity.
+    id: int = 0
+    level: int = 9
+    msg: str | None = None
+    raw_msg: str | None = None
+    #: What they are depends on the type.
+    fields: list[Word] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The first field; empty if there is none."""
+        return str(self.fields[0]) if self.fields else ""
+
+    def number(self, index: int) -> int:
+        """A field; 0 if it is no number."""
+        value = self.fields[index] if index < len(self.fields) else 0
+        return value if isinstance(value, int) else 0
 
 
 class BuildLog:
@@ -47,16 +75,16 @@ class BuildLog:
         if not line.startswith("@nix "):
             return
         try:
-            event = json.loads(line[len("@nix ") :])
-        except ValueError:
+            event = json_answer(_Event, line[len("@nix ") :], "Nix")
+        except WrongAnswer:
             return
-        action, kind, identifier = event.get("action"), event.get("type"), event.get("id")
-        if action == "msg" and event.get("level", 9) <= 1:
-            message = ANSI.sub("", event.get("raw_msg") or event.get("msg", ""))
-            warns = event["level"] == 1 and not message.startswith("warning:")
+        action, kind, identifier = event.action, event.type, event.id
+        if action == "msg" and event.level <= 1:
+            message = ANSI.sub("", event.raw_msg or event.msg or "")
+            warns = event.level == 1 and not message.startswith("warning:")
             self.messages.append(f"warning: {message}" if warns else message)
         elif action == "start" and kind == _BUILD:
-            self._builds[identifier] = self._label(event["fields"][0])
+            self._builds[identifier] = self._label(event.text())
             self._tails[identifier] = []
         elif action == "start" and kind == _BUILDS:
             self._all_builds.add(identifier)
@@ -65,22 +93,22 @@ class BuildLog:
         elif action == "stop" and identifier in self._builds:
             del self._builds[identifier]
             self.finished += 1
-        elif action == "result" and kind == _SET_EXPECTED and event["fields"][0] == _FILE_TRANSFER:
-            self._expected = (self._expected[0], event["fields"][1])
+        elif action == "result" and kind == _SET_EXPECTED and event.number(0) == _FILE_TRANSFER:
+            self._expected = (self._expected[0], event.number(1))
         elif action == "result" and kind == _PROGRESS and identifier in self._all_builds:
-            self._expected = (event["fields"][1], self._expected[1])
+            self._expected = (event.number(1), self._expected[1])
         elif action == "result" and kind == _PROGRESS and identifier in self._transfers:
-            self._transfers[identifier] = event["fields"][0]
+            self._transfers[identifier] = event.number(0)
         elif action == "result" and identifier in self._builds:
-            self._result(identifier, event["type"], event["fields"])
+            self._result(identifier, event)
 
-    def _result(self, build: int, kind: int, fields: list[t.Any]) -> None:
-        if kind == _SET_PHASE:
-            self._phases[build] = fields[0]
+    def _result(self, build: int, event: _Event) -> None:
+        if event.type == _SET_PHASE:
+            self._phases[build] = event.text()
             self._unpacked[build] = 0
-            self._progress.say(f"{self._builds[build]}: {fields[0]}")
-        elif kind == _LOG_LINE:
-            line = ANSI.sub("", fields[0])
+            self._progress.say(f"{self._builds[build]}: {event.text()}")
+        elif event.type == _LOG_LINE:
+            line = ANSI.sub("", event.text())
             self._tails[build] = [*self._tails[build][-24:], line]
             if line.startswith(("Unpacking ", "Setting up ")):
                 self._unpacked[build] = self._unpacked.get(build, 0) + 1

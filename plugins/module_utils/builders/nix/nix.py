@@ -8,20 +8,23 @@ Only commands that all Nix versions from 2.8 on have alike.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import typing as t
+from dataclasses import dataclass
 
 from ...describe.options import Option
 from ...errors import CommandError, ComposeError, EvaluationError, InputError
 from ...files import replace_link
+from ...model.answer import json_answer
 from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import Builder
 from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
 from .log import ANSI, BuildLog
 from .own_store import OwnStore
+
+T = t.TypeVar("T")
 
 EVALUATION_TIMEOUT = 120  #: seconds, without Nixpkgs
 NIXPKGS_TIMEOUT = 1800  #: seconds, for evaluations that may fetch and read all of Nixpkgs
@@ -81,6 +84,15 @@ class NixBuildError(CommandError):
     """A build failed; ``output`` is what Nix and the builder said."""
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """What a derivation with structured attributes writes."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    text: t.Optional[str] = None  # noqa: UP045 - read at run time
+
+
 class Nix:
     """The Nix of this host.
 
@@ -119,26 +131,30 @@ class Nix:
 
     def evaluate(
         self,
+        type_: type[T],
         file: str,
         attribute: str,
         arguments: t.Mapping[str, str],
         *,
         store: bool = False,
         within: t.Sequence[str] = (),
-    ) -> t.Any:
+    ) -> T:
         """Value of an attribute of a file that is a function. Nothing is built.
 
+        :param type_: of the value.
         :param within: the directories of which all is that the expression may read, and it may fetch nothing; empty:
             it may do whatever this user may.
         :param store: what is evaluated needs a store: it has the paths of derivations from Nixpkgs, or fetches inputs.
             Without it, nothing is fetched or written.
         :raises EvaluationError: with Nix's own words.
+        :raises WrongAnswer: the value is not of that type.
         """
         command = [*_confined("nix-instantiate", within), "--eval", "--strict", "--json"]
         if not store:
             command += ["--readonly-mode", "--store", "dummy://"]
         command += [file, "-A", attribute, *_arguments(arguments)]
-        return json.loads(self._evaluating(self._with_store if store else self._run_plain, command, store))
+        told = self._evaluating(self._with_store if store else self._run_plain, command, store)
+        return json_answer(type_, told, f"Nix: {attribute} of {file}")
 
     def instantiate(
         self,
@@ -227,7 +243,7 @@ class Nix:
             done = self._run(command, timeout=EVALUATION_TIMEOUT, check=False)
             if done.returncode == 0:
                 text = done.stdout[:-1]  # a line end of nix-store's own
-                return text if name == "text" else json.loads(text).get("text")
+                return text if name == "text" else json_answer(_Texts, text, f"Nix: {name} of {derivation}").text
         return None
 
     def _query(self, question: str, paths: t.Sequence[str]) -> list[str]:

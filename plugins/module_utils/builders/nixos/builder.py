@@ -29,7 +29,7 @@ from ..base import Builder
 from ..nix.log import BuildLog
 from ..nix.nix import NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..revision import git_revision
-from .source import Source, find_source, of_composition
+from .source import Evaluated, Source, find_source, of_composition
 
 #: Formats of the same system, as ``nix/nixos/images.nix`` has them.
 TOGETHER = (
@@ -104,7 +104,7 @@ class Nixos(Builder):
         within = self.within(source.directory)
         with _about(source.file, self.untrusted(source.directory) if within else ""):
             if source.form == "composition":
-                evaluated = self._nix.evaluate(self._file, "evaluation", arguments, within=within)
+                evaluated = self._nix.evaluate(Evaluated, self._file, "evaluation", arguments, within=within)
                 return source.checked(of_composition(evaluated, source.file))
             beside = source.beside()
             if "roles" in beside:
@@ -112,7 +112,7 @@ class Nixos(Builder):
                 if isinstance(roles, t.Mapping):  # a name alone is a role without ports and volumes
                     roles = {role: fields or {} for role, fields in roles.items()}
                 return source.checked({**beside, "roles": roles})
-            names = self._nix.evaluate(self._file, "names", arguments, store=self.trusted, within=within)
+            names = self._nix.evaluate(list[str], self._file, "names", arguments, store=self.trusted, within=within)
         return source.checked({**beside, "roles": {name: {} for name in names}})
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
@@ -158,7 +158,7 @@ class Nixos(Builder):
     ) -> dict[str, str]:
         source, arguments = self._wanted(path, parameters, roles, formats)
         with _about(source.file):
-            return t.cast("dict[str, str]", self._nix.evaluate(self._file, "identities", arguments, store=True))
+            return self._nix.evaluate(dict[str, str], self._file, "identities", arguments, store=True)
 
     def _bundles(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]

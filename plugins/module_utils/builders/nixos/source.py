@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...describe.attributes import Attributes
 from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import check_composition
 from ...errors import InputError, nearest
 from ...libraries import missing_library
+from ...model.free import Json
 
 #: File → form of what it has; of several, the first counts.
 FORMS: t.Mapping[str, str] = {
@@ -98,15 +99,27 @@ def _form(name: str) -> str:
     return next((form for end, form in FORMS.items() if name == end or name.endswith(f"-{end}")), "expression")
 
 
-def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, object]:
+@dataclass(frozen=True)
+class Evaluated:
+    """A composition in the form of NixOS Compose, by its own names; it may have further attributes."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    roles: dict[str, Json]
+    compose: Json = field(default_factory=dict)
+    testScript: Json = ""  # pylint: disable=invalid-name
+    rolesDistribution: Json = field(default_factory=dict)  # pylint: disable=invalid-name
+
+
+def of_composition(evaluated: Evaluated, file: str) -> dict[str, object]:
     """What a composition in the form of NixOS Compose says, as :meth:`Source.checked` takes it.
 
     NixOS Compose passes over attributes that it does not know, and so it is done here.
     """
-    roles = dict(evaluated["roles"])
+    roles: dict[str, object] = dict(evaluated.roles)
     if not roles:
         raise InputError(f"{file}: roles: is missing, or there are none")
-    beside = evaluated.get("compose", {})
+    beside = evaluated.compose
     if not isinstance(beside, dict):
         raise InputError(f"{file}: compose: expected a set with ports, volumes and mayFail of roles")
     for role, fields in beside.items():
@@ -115,8 +128,8 @@ def of_composition(evaluated: t.Mapping[str, t.Any], file: str) -> dict[str, obj
         roles[role] = fields
     return {
         "roles": roles,
-        "testScript": evaluated.get("testScript", ""),
-        "rolesDistribution": evaluated.get("rolesDistribution", {}),
+        "testScript": evaluated.testScript,
+        "rolesDistribution": evaluated.rolesDistribution,
     }
 
 
@@ -128,7 +141,7 @@ def _read_yaml(path: str) -> dict[str, object]:
     with open(path, encoding="utf-8") as stream:
         try:
             content = yaml.safe_load(stream)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping with any of roles, rolesDistribution, testScript")

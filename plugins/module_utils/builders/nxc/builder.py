@@ -27,8 +27,9 @@ from ...errors import CommandError, ComposeError, EvaluationError, InputError, n
 from ...files import write_json
 from ...images.bundle import write_bundle
 from ...images.packages import from_store_paths
+from ...model.answer import Word
 from ...model.composition import Composition, Distribution, Role
-from ...model.free import Parameters
+from ...model.free import Json, Parameters
 from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image, NixosCompose
 from ..base import Builder
 from ..failures import nix_failure, with_failure
@@ -40,11 +41,23 @@ from .info import Built, ComposeInfo, read_compose_info
 from .project import Project, container_ports
 from .setup import Setup
 
+T = t.TypeVar("T")
+
 #: Name of the one composition of a project, as ``nxc.lib.compose`` has it.
 ONLY = "composition"
 
 #: Characters of a store path's base name before the name.
 HASH = len("5gz8x1k7gqz9ykhrb8wr2qh8kpvy3cwc")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A composition, as nix/nxc/evaluation.nix tells it."""
+
+    roles: list[str]
+    rolesDistribution: dict[str, Distribution]  # pylint: disable=invalid-name
+    testScript: str  # pylint: disable=invalid-name
+    dockerPorts: dict[str, list[Word]]  # pylint: disable=invalid-name
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class _Known:
     roles: t.Sequence[str]
     distribution: t.Mapping[str, Distribution]
     test_script: str
-    docker_ports: t.Mapping[str, t.Sequence[str]]
+    docker_ports: t.Mapping[str, t.Sequence[Word]]
 
 
 class Nxc(Builder):
@@ -92,7 +105,7 @@ class Nxc(Builder):
             )
         return tool
 
-    def _ask(self, project: Project, attribute: str, parameters: Parameters, flavour: str = "") -> t.Any:
+    def _ask(self, type_: type[T], project: Project, attribute: str, parameters: Parameters, flavour: str = "") -> T:
         """An attribute of nix/nxc/evaluation.nix."""
         arguments = {
             "file": project.file,
@@ -103,7 +116,8 @@ class Nxc(Builder):
             "variant": self.option("variant"),
         }
         within = self.within(project.directory)
-        return self._nix.evaluate(os.path.join(self.support, "nxc/evaluation.nix"), attribute, arguments, within=within)
+        file = os.path.join(self.support, "nxc/evaluation.nix")
+        return self._nix.evaluate(type_, file, attribute, arguments, within=within)
 
     def _setup(self, project: Project, parameters: Parameters) -> Setup:
         """Content of setup.toml as the flake would merge it."""
@@ -115,7 +129,7 @@ class Nxc(Builder):
                 )
             return Setup()
         try:
-            setup = self._ask(project, "setup", parameters)
+            setup = self._ask(dict[str, Json], project, "setup", parameters)
         except EvaluationError as error:
             raise InputError(f"{project.setup_file}: {error.message}") from None
         return Setup.read(setup, project.setup_file)
@@ -146,7 +160,7 @@ class Nxc(Builder):
     def _known(self, project: Project, parameters: Parameters) -> _Known:
         self._setup(project, parameters)
         try:
-            found = self._ask(project, "compositions", parameters)
+            found = self._ask(dict[str, _Told], project, "compositions", parameters)
         except EvaluationError as error:
             if not self.trusted:
                 raise EvaluationError(
@@ -157,12 +171,10 @@ class Nxc(Builder):
             return self._known_from_flake(project, parameters, error)
         name = self._choose(project, found)
         known = found[name]
-        for role in known["rolesDistribution"]:
-            if role not in known["roles"]:
-                raise InputError(
-                    f"{project.file}: rolesDistribution.{role} names no role{nearest(role, known['roles'])}"
-                )
-        return _Known(name, known["roles"], known["rolesDistribution"], known["testScript"], known["dockerPorts"])
+        for role in known.rolesDistribution:
+            if role not in known.roles:
+                raise InputError(f"{project.file}: rolesDistribution.{role} names no role{nearest(role, known.roles)}")
+        return _Known(name, known.roles, known.rolesDistribution, known.testScript, known.dockerPorts)
 
     def _known_from_flake(self, project: Project, parameters: Parameters, error: EvaluationError) -> _Known:
         """The same from the flake itself, which needs its inputs, Nixpkgs among them."""
@@ -179,7 +191,7 @@ class Nxc(Builder):
                 ) from None
         return _Known(name, list(info.roles), info.distribution, script, {})
 
-    def _choose(self, project: Project, found: t.Mapping[str, t.Any]) -> str:
+    def _choose(self, project: Project, found: t.Mapping[str, object]) -> str:
         wanted: str = self.option("composition")
         if wanted and wanted not in found:
             raise InputError(f"{project.file} has no composition {wanted!r}{nearest(wanted, found)}")

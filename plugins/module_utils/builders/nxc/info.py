@@ -23,7 +23,7 @@ import json
 import typing as t
 from dataclasses import dataclass, field
 
-from ...errors import InputError, nearest
+from ...errors import SHOWN, InputError, nearest, shown
 from ...model.composition import Distribution
 from ...model.free import Parameters
 
@@ -72,11 +72,12 @@ def read_compose_info(text: str, composition: str, where: str, read: Read) -> Co
     try:
         data = json.loads(text)
         if not isinstance(data, dict):
-            raise TypeError(f"it is {data!r}")
+            raise TypeError(f"it is {shown(data)}")
         return _read(data, composition, where, read)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{where} is no compose-info.json of NixOS Compose that is known here: {type(error).__name__} {error}"
+            f"{where} is no compose-info.json of NixOS Compose that is known here: {type(error).__name__} "
+            f"{str(error)[:SHOWN]}"
         ) from None
 
 
@@ -87,7 +88,7 @@ def _read(data: t.Mapping[str, t.Any], composition: str, where: str, read: Read)
     if "compositions_info" in data:
         there = data["compositions_info"]
         if composition not in there:
-            raise InputError(f"{where} has no composition {composition!r}{nearest(composition, there)}")
+            raise InputError(f"{where} has no composition {shown(composition)}{nearest(composition, there)}")
         described = there[composition]
     roles = described["roles"] if described.get("roles") else described["nodes"]
     common = data.get("all", {})
@@ -125,7 +126,7 @@ def _system_of(entry: t.Any, role: str, where: str) -> str:
         return _system(entry)
     if isinstance(entry, dict) and ("toplevel" in entry or "init" in entry):
         return _system(entry.get("toplevel") or entry["init"])
-    raise InputError(f"{where}: role {role!r} is {entry!r}, expected the store path of its system or of its init")
+    raise InputError(f"{where}: role {role!r} is {shown(entry)}, expected the store path of its system or of its init")
 
 
 def _system(path: str) -> str:

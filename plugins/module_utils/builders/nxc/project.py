@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import typing as t
 from dataclasses import dataclass
 
 from ...errors import CommandError, InputError, MissingProgramError
-from ...files import read_json
+from ...model import codec
+from ...model.answer import Word
 from ...process import run
 
 #: What `nxc` itself writes next to the flake.
 _MADE = frozenset({"build", "deploy", "artifact", ".git"})
+
+
+@dataclass(frozen=True)
+class _Config:
+    """nxc.json, as far as it is looked at."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    composition: str | None = None
+    default_flavour: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,22 +62,15 @@ class Project:
     @classmethod
     def _read(cls, directory: str) -> Project:
         config = os.path.join(directory, "nxc.json")
-        data: t.Any = {}
-        if os.path.isfile(config):
-            try:
-                data = read_json(config)
-            except ValueError as error:
-                raise InputError(f"{config}: cannot be read: {error}") from None
-            if not isinstance(data, dict):
-                raise InputError(f"{config} is {data!r}, expected an object")
+        said = codec.read(_Config, config) if os.path.isfile(config) else _Config()
         # What nxc.json names may not be there: the flake alone says what is built.
-        wanted = list(dict.fromkeys(filter(None, [data.get("composition"), "compositions.nix", "composition.nix"])))
+        wanted = list(dict.fromkeys(filter(None, [said.composition, "compositions.nix", "composition.nix"])))
         files = [os.path.join(directory, name) for name in wanted]
         file = next((name for name in files if os.path.exists(name)), None)
         if file is None:
-            named = f"; {config} names {data['composition']}" if data.get("composition") else ""
+            named = f"; {config} names {said.composition}" if said.composition else ""
             raise InputError(f"none of {', '.join(files)} is there{named}")
-        return cls(directory, file, data.get("default_flavour") or "")
+        return cls(directory, file, said.default_flavour or "")
 
     def digest(self) -> str:
         """Of the names and contents of the project's files."""
@@ -117,10 +122,12 @@ class Project:
         return done.stdout.strip()
 
 
-def container_ports(published: t.Iterable[str]) -> tuple[int, ...]:
+def container_ports(published: t.Iterable[Word]) -> tuple[int, ...]:
     """Ports in the container of compose's short form, ``[[ADDRESS:]HOST:]PORT[/tcp]``."""
     ports = (str(entry).rpartition(":")[2] for entry in published if not str(entry).endswith("/udp"))
-    return tuple(sorted({int(port.partition("/")[0]) for port in ports if port.partition("/")[0].isdigit()}))
+    return tuple(
+        sorted({int(port.partition("/")[0]) for port in ports if re.fullmatch("[0-9]{1,5}", port.partition("/")[0])})
+    )
 
 
 def file_digest(path: str) -> str:

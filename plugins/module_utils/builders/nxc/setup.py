@@ -58,7 +58,10 @@ class Setup:
         if isinstance(project, t.Mapping):
             data["project"] = {key: value for key, value in project.items() if key != "selected"}
         text = "".join(f"{json.dumps(key)} = {_toml(value, key)}\n" for key, value in sorted(data.items()))
-        write_text(file, text, 0o644)
+        try:
+            write_text(file, text, 0o644)
+        except UnicodeEncodeError:
+            raise InputError("setup: there is half a character in it, which setup.toml cannot hold") from None
 
 
 def _toml(value: Json, where: str) -> str:

@@ -24,8 +24,11 @@ except ImportError:
 
 from ...errors import CommandError, ComposeError
 from ...libraries import missing_library
+from ...model.answer import WrongAnswer, answer
+from ...model.free import Json
 from ...nodes.frontend import Frontend, Here
 from ...process import Completed
+from .answers import Nodes
 from .backend import PowerBackend
 from .outcome import Failure, KadeployError, Order, Outcome, UnderWay
 
@@ -109,7 +112,9 @@ class CommandLine(PowerBackend):
         self.where = f"Kadeploy on {self._host.where}"
 
     def nodes(self) -> list[str]:
-        return list(yaml.safe_load(self._ask("kanodes3 -s", "to list nodes")) or ())
+        command = "kanodes3 -s"
+        told = {"ok": self._yaml(command, "to list nodes")}
+        return list(answer(Nodes, told, f"{self.where}: {command}").ok or ())
 
     # Deployments
 
@@ -124,18 +129,22 @@ class CommandLine(PowerBackend):
         words = [*_words(order), "--write-workflow-id", "wid", "-o", "ok", "-n", "ko"]
         files = {**_files(order), "run": _RUN.format(command=shlex.join(words).replace("'", "'\\''"))}
         script = _DEPLOY.format(name=name, files=_written(files), begin=_BEGIN * 4)
-        there = _parts(self._script(script, "kadeploy3", _BEGIN + _TIMEOUT))
-        if not there:
+        done = self._script(script, "kadeploy3", _BEGIN + _TIMEOUT)
+        if _MARK not in done.stdout:
             return name
+        there = _parts(done)
         self.forget(name)
-        if not there["code"].isdigit():
+        code = _code(there)
+        if code is None:
             raise ComposeError(f"{self.where} did not begin a deployment within {_BEGIN} s\n{there['wrong']}")
-        if there["code"] in ("126", "127"):
-            raise CommandError(f"kadeploy3 on {self._host.where}", int(there["code"]), there["wrong"])
-        raise _refusal(_what(order), Completed(int(there["code"]), there["said"], there["wrong"]))
+        if code in (126, 127):
+            raise CommandError(f"kadeploy3 on {self._host.where}", code, there["wrong"])
+        raise _refusal(_what(order), Completed(code, there["said"], there["wrong"]))
 
     def under_way(self) -> list[UnderWay]:
         lines = [line.split() for line in self._script(_LIST, "kadeploy3", _TIMEOUT).stdout.splitlines()]
+        if not all(len(line) > 1 and line[1] in ("runs", "done") for line in lines):
+            raise WrongAnswer(f"{self.where} does not list deployments")
         return [UnderWay(name, name, frozenset(nodes), state == "done") for name, state, *nodes in lines]
 
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
@@ -177,13 +186,24 @@ class CommandLine(PowerBackend):
 
     def _switches(self, nodes: t.Collection[str]) -> bool:
         """Whether something goes on with the power of these machines; of others' operations there are names only."""
-        for each in yaml.safe_load(self._ask("kanodes3 -p", "to list operations")) or ():
-            parts = each[":nodes"] if isinstance(each.get(":nodes"), dict) and not each[":done"] else {}
-            if set(nodes) & {node for part in parts.values() for node in part}:
-                return True
+        command = "kanodes3 -p"
+        where = f"{self.where}: {command}"
+        for each in answer(list[dict[str, Json]], self._yaml(command, "to list operations"), where):
+            own = _plain(each)
+            if isinstance(own.get("nodes"), dict) and not own.get("done"):
+                parts = answer(Nodes, _plain(own["nodes"]), where)
+                if parts.all().intersection(nodes):
+                    return True
         return False
 
     # Scripts
+
+    def _yaml(self, command: str, what: str) -> Json:
+        """What a command writes; an empty list if it is nothing. :raises WrongAnswer: it is no YAML."""
+        try:
+            return t.cast(Json, yaml.safe_load(self._ask(command, what)) or [])
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            raise WrongAnswer(f"{self.where}: {command} wrote no YAML: {error}") from None
 
     def _ask(self, command: str, what: str) -> str:
         done = self._script(command, command.split()[0], _TIMEOUT, refuse=False)
@@ -202,6 +222,11 @@ class CommandLine(PowerBackend):
         if missing or done.returncode in (_OURS, 126, 127) or (refuse and done.returncode):
             raise CommandError(f"{command} on {self._host.where}", done.returncode, done.stderr)
         return done
+
+
+def _plain(data: t.Any) -> dict[str, Json]:
+    """A mapping whose keys may be symbols of Ruby."""
+    return {str(key).lstrip(":"): value for key, value in data.items()}
 
 
 def _what(order: Order) -> str:
@@ -230,16 +255,23 @@ def _written(files: t.Mapping[str, str]) -> str:
 def _parts(done: Completed) -> dict[str, str]:
     """The files that a script has printed."""
     _before, *rest = re.split(rf"^{_MARK}(\w+)\n", done.stdout, flags=re.MULTILINE)
-    return {name: text.rstrip("\n") for name, text in zip(rest[::2], rest[1::2])}
+    known = dict.fromkeys(("said", "wrong", "ok", "ko", "code"), "")
+    return {**known, **{name: text.rstrip("\n") for name, text in zip(rest[::2], rest[1::2])}}
+
+
+def _code(there: t.Mapping[str, str]) -> int | None:
+    """An exit code; ``None`` if there is none."""
+    return int(there["code"]) if re.fullmatch("[0-9]{1,9}", there["code"]) else None
 
 
 def _outcome(identifier: str, asked: t.Sequence[str], there: t.Mapping[str, str]) -> Outcome:
     """The exit code says nothing of nodes, the files that the command writes do."""
-    if not there["code"].isdigit():
+    code = _code(there)
+    if code is None:
         why = "it ended without a result: it was killed, or its host was started anew"
         return Outcome(identifier, asked, error=KadeployError(f"the deployment {identifier}", 0, why))
-    if there["code"] != "0":
-        done = Completed(int(there["code"]), there["said"], there["wrong"])
+    if code:
+        done = Completed(code, there["said"], there["wrong"])
         return Outcome(identifier, asked, error=_refusal(f"the deployment {identifier}", done))
     failed = _reasons(there["said"], there["ko"].split())
     return Outcome(identifier, asked, tuple(there["ok"].split()), failed)
@@ -248,7 +280,7 @@ def _outcome(identifier: str, asked: t.Sequence[str], there: t.Mapping[str, str]
 def _refusal(what: str, done: Completed) -> KadeployError:
     """What the command said, with Kadeploy's number of it."""
     # Others have numbers of their errors, too, such as MySQL.
-    kinds = (r"Kadeploy (?:\w+ )?error:? #(\d+)", r"error #(\d+)")
+    kinds = (r"Kadeploy (?:\w+ )?error:? #([0-9]{1,9})", r"error #([0-9]{1,9})")
     number = next(filter(None, (re.search(kind, done.stderr, re.IGNORECASE) for kind in kinds)), None)
     text = re.sub(r"\n?\[Kadeploy Error #\d+\]", "", done.stderr.strip())
     return KadeployError(what, int(number[1]) if number else 0, text or f"exit code {done.returncode}")

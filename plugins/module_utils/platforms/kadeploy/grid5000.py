@@ -10,6 +10,8 @@ import typing as t
 
 from ...errors import ComposeError
 from ...libraries import missing_library
+from ...model.answer import WrongAnswer, answer
+from .answers import Deployment, Listed, NodesOfSite
 from .backend import Backend
 from .outcome import UNKNOWN, Description, Failure, KadeployError, Order, Outcome, UnderWay
 
@@ -86,8 +88,8 @@ class Grid5000Api(Backend):
         self._site = self._call(f"to tell of the site {site!r}", lambda: client.sites[site])
 
     def nodes(self) -> list[str]:
-        about = self._call("to list nodes", self._site.status.list)
-        return list(about.nodes)
+        about = self._call("to list nodes", lambda: self._site.status.list().to_dict())
+        return list(answer(NodesOfSite, about, self.where).nodes)
 
     def rehearse(self, order: Order) -> None:
         """The API has no dry run: what it refuses, it refuses when it deploys."""
@@ -97,37 +99,41 @@ class Grid5000Api(Backend):
         body = {"nodes": list(order.nodes), "environment": environment, "partition_label": order.partition}
         body = {key: value for key, value in body.items() if value}
         what = f"the deployment of {len(order.nodes)} nodes"
-        return str(self._call(what, lambda: self._site.deployments.create(body)).uid)
+        made = self._call(what, lambda: self._site.deployments.create(body).to_dict())
+        return str(answer(Listed, made, self.where).uid)
 
     def under_way(self) -> list[UnderWay]:
         """Those of environments at addresses of ours; what has ended needs not be forgotten."""
-        found = self._call("to list deployments", lambda: self._site.deployments.list(limit=_LISTED))
+        found = self._call(
+            "to list deployments",
+            lambda: [each.to_dict() for each in self._site.deployments.list(limit=_LISTED)],
+        )
         ours = []
-        for each in (entry.to_dict() for entry in found):
-            name, uid = self._publisher.name_at(str(each["environment"])), str(each["uid"])
-            if name and each["status"] in _GOES_ON:
-                ours.append(UnderWay(uid, name, frozenset(self._about(uid)["nodes"]), done=False))
+        for each in (answer(Listed, entry, self.where) for entry in found):
+            name, uid = self._publisher.name_at(str(each.environment)), str(each.uid)
+            if name and each.status in _GOES_ON:
+                ours.append(UnderWay(uid, name, frozenset(self._about(uid).nodes), done=False))
         return ours
 
     def outcome(self, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
         """What came of a deployment; ``None`` while it goes on."""
         about = self._about(identifier)
-        if about["status"] in _GOES_ON:
+        if about.status in _GOES_ON:
             return None
-        if about["status"] != "terminated":
-            text = f"{about['status']}: {about.get('output') or 'no reason was given'}"
+        if about.status != "terminated":
+            text = f"{about.status}: {about.output or 'no reason was given'}"
             error = KadeployError(f"the deployment {identifier}", _number(text), text)
             return Outcome(identifier, asked, error=error)
-        result = about.get("result") or {}
-        ok = tuple(node for node, state in result.items() if state["state"] == "OK")
-        ko = {node: state for node, state in result.items() if state["state"] == "KO"}
-        failed = {node: Failure.read(str(state.get("error") or "")) for node, state in ko.items()}
+        result = about.result or {}
+        ok = tuple(node for node, came in result.items() if came.state == "OK")
+        ko = {node: came for node, came in result.items() if came.state == "KO"}
+        failed = {node: Failure.read(str(came.error or "")) for node, came in ko.items()}
         return Outcome(identifier, asked, ok, failed)
 
-    def _about(self, identifier: str) -> t.Mapping[str, t.Any]:
+    def _about(self, identifier: str) -> Deployment:
         what = f"to tell of the deployment {identifier}"
-        about: t.Mapping[str, t.Any] = self._call(what, lambda: self._site.deployments[identifier]).to_dict()
-        return about
+        about = self._call(what, lambda: self._site.deployments[identifier].to_dict())
+        return answer(Deployment, about, self.where)
 
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
         end = time.monotonic() + deadline
@@ -155,6 +161,13 @@ class Grid5000Api(Backend):
             text = str(getattr(error, "error_message", "") or error)
             code = _number(text) or int(getattr(error, "response_code", 0) or 0)
             raise KadeployError(what, code, text) from None
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ) as error:  # all that the library says of another answer
+            raise WrongAnswer(f"{self.where} does not answer as it should {what}: {error}") from None
         except self._unanswered as error:
             raise ComposeError(f"{self.where} cannot be reached: {error}") from None
 

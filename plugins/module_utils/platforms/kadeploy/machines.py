@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ...describe.options import words_of
 from ...describe.values import MOST
-from ...errors import InputError, nearest
+from ...errors import InputError, nearest, shown
 from ...model.deployment import Node
 from ...model.result import Problem
 from ...nodes.frontend import Frontend
@@ -25,7 +25,7 @@ _RESOLVES = 'for m; do getent ahostsv4 "$m" | { read -r a rest && echo "$m $a"; 
 _RESOLVED = 60.0
 _WHICH = "'machine' in its options in the deployment file, or 'machines' for all, says which ones there are"
 #: Numbers of at most nine digits.
-_RANGE = re.compile(r"(.*?)\[([0-9]{1,9}(?:[,-][0-9]{1,9})*)\](.*)")
+_RANGE = re.compile(r"([^][,]*)\[([0-9]{1,9}(?:[,-][0-9]{1,9})*)\](.*)")
 
 
 def expanded(word: str) -> list[str]:
@@ -33,17 +33,17 @@ def expanded(word: str) -> list[str]:
     match = _RANGE.fullmatch(word)
     if match is None:
         if "[" in word or "]" in word or "," in word:
-            raise InputError(f"machines has {word!r}, expected ranges such as dahu-[1-4,7]")
+            raise InputError(f"machines has {shown(word)}, expected ranges such as dahu-[1-4,7]")
         return [word]
     before, ranges, after = match.groups()
     names = []
     for part in ranges.split(","):
         first, dash, last = part.partition("-")
         if not first.isdigit() or (dash and not (last.isdigit() and int(first) <= int(last))):
-            raise InputError(f"machines has {word!r}, expected ranges such as dahu-[1-4,7]")
+            raise InputError(f"machines has {shown(word)}, expected ranges such as dahu-[1-4,7]")
         numbers = range(int(first), int(last or first) + 1)
         if len(numbers) > MOST:
-            raise InputError(f"machines has {word!r}, expected at most {MOST} in a range")
+            raise InputError(f"machines has {shown(word)}, expected at most {MOST} in a range")
         names += [f"{before}{number}{rest}" for number in numbers for rest in expanded(after or "")]
     return names
 

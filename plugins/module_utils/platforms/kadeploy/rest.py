@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 from urllib.parse import quote
@@ -18,8 +19,12 @@ except ImportError:
 
 from ...errors import ComposeError
 from ...libraries import missing_library
+from ...model.answer import answer, json_answer, json_of
+from .answers import Begun, Nodes, NodeState, Operation
 from .backend import PowerBackend
 from .outcome import UNKNOWN, Failure, KadeployError, Order, Outcome, UnderWay
+
+T = t.TypeVar("T")
 
 #: Seconds that the server may be silent, and within which a reading call is tried anew.
 SILENCE, PATIENCE = 60, 45
@@ -56,10 +61,13 @@ class Rest(PowerBackend):
     def version(self) -> tuple[int, ...]:
         """Of the server: ``(3, 9, 3)``."""
         text = self._call("GET", "/version", "to say its version").text.strip()
-        return tuple(int(part) for part in text.split(".") if part.isdigit())
+        return tuple(int(part) for part in re.findall("[0-9]{1,9}", text))
 
     def nodes(self) -> list[str]:
-        return list(self._call("GET", "/nodes", "to list nodes").json())
+        path = "/nodes"
+        where = f"{self.where}: GET {path}"
+        told = json_of(self._call("GET", path, "to list nodes").content, where)
+        return list(answer(Nodes, {"ok": told}, where).ok or ())
 
     # Deployments
 
@@ -67,7 +75,8 @@ class Rest(PowerBackend):
         self._order(order, dry=True)
 
     def deploy(self, order: Order) -> str:
-        return str(self._order(order, dry=False).json()["wid"])
+        answered = self._order(order, dry=False)
+        return str(json_answer(Begun, answered.content, f"{self.where}: POST /deployment").wid)
 
     def _order(self, order: Order, *, dry: bool) -> requests.Response:
         body: dict[str, t.Any] = {"nodes": list(order.nodes), "environment": {"kind": "anonymous", **order.environment}}
@@ -78,11 +87,11 @@ class Rest(PowerBackend):
         return self._call("POST", "/deployment", f"the deployment of {len(order.nodes)} nodes", body)
 
     def under_way(self) -> list[UnderWay]:
-        found = self._call("GET", "/deployment", "to list deployments").json()
+        found = self._told(list[Operation], "GET", "/deployment", "to list deployments")
         return [
-            UnderWay(str(each["wid"]), str(each["environment"]["name"]), _nodes_of(each), bool(each["done"]))
+            UnderWay(str(each.wid), str(each.environment.name), _nodes_of(each), each.done)
             for each in found
-            if each["user"] == self.user and each.get("environment")
+            if each.user == self.user and each.environment
         ]
 
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
@@ -102,18 +111,19 @@ class Rest(PowerBackend):
     def _outcome(self, kind: str, identifier: str, asked: t.Sequence[str]) -> Outcome | None:
         """What came of an operation; ``None`` while it goes on."""
         path, what = f"/{kind}/{identifier}", f"to tell of the {kind} {identifier}"
-        about = self._call("GET", path, what).json()
-        if not about["done"]:
+        about = self._told(Operation, "GET", path, what)
+        if not about.done:
             return None
-        if about["error"]:
+        if about.error:
             try:
                 self._call("GET", f"{path}/error", f"the {kind} {identifier}", again=False)
             except KadeployError as error:
                 return Outcome(identifier, asked, error=error)
             return Outcome(identifier, asked, error=KadeployError(f"the {kind} {identifier}", 0, "no reason was given"))
-        states = self._call("GET", f"{path}/state", what).json()
-        failed = {node: Failure.read(str(states.get(node, {}).get("error") or "")) for node in about["nodes"]["ko"]}
-        return Outcome(identifier, asked, tuple(about["nodes"]["ok"]), failed)
+        states = self._told(dict[str, NodeState], "GET", f"{path}/state", what)
+        nodes = about.nodes or Nodes()
+        failed = {node: Failure.read(str(states.get(node, NodeState()).error or "")) for node in nodes.ko or ()}
+        return Outcome(identifier, asked, tuple(nodes.ok or ()), failed)
 
     def forget(self, identifier: str) -> None:
         kind = _kind_of(identifier)
@@ -128,8 +138,7 @@ class Rest(PowerBackend):
 
     def switch_off(self, nodes: t.Sequence[str], deadline: float) -> Outcome:
         body = {"nodes": list(nodes), "status": "off", "level": "soft"}
-        answer = self._call("PUT", "/power", f"to switch off {len(nodes)} nodes", body)
-        identifier = str(answer.json()["wid"])
+        identifier = str(self._told(Begun, "PUT", "/power", f"to switch off {len(nodes)} nodes", body).wid)
         outcome = self.wait(identifier, nodes, deadline)
         self.forget(identifier)
         return outcome
@@ -138,26 +147,34 @@ class Rest(PowerBackend):
         off: set[str] = set()
         for first in range(0, len(nodes), _ASKED):
             query = "&".join(f"nodes={quote(node)}" for node in nodes[first : first + _ASKED])
-            answer = self._call("GET", f"/power?{query}", f"to tell whether {len(nodes)} nodes are on", again=False)
-            identifier = str(answer.json()["wid"])
+            what = f"to tell whether {len(nodes)} nodes are on"
+            identifier = str(self._told(Begun, "GET", f"/power?{query}", what, again=False).wid)
             try:
                 if self.wait(identifier, nodes, deadline).error is None:
-                    states = self._call("GET", f"/power/{identifier}/state", "to tell whether nodes are on").json()
-                    off.update(node for node, state in states.items() if state.get("out") == "off")
+                    path = f"/power/{identifier}/state"
+                    states = self._told(dict[str, NodeState], "GET", path, "to tell whether nodes are on")
+                    off.update(node for node, state in states.items() if state.out == "off")
             finally:
                 self.forget(identifier)
         return off
 
     def await_power(self, nodes: t.Collection[str], deadline: float) -> None:
-        for each in self._call("GET", "/power", "to list operations").json():
-            if each["user"] == self.user and not each["done"] and _nodes_of(each).intersection(nodes):
+        for each in self._told(list[Operation], "GET", "/power", "to list operations"):
+            if each.user == self.user and not each.done and _nodes_of(each).intersection(nodes):
                 try:
-                    self.wait(str(each["wid"]), (), deadline)
+                    self.wait(str(each.wid), (), deadline)
                 except KadeployError as error:
                     if error.code != UNKNOWN:  # forgotten meanwhile
                         raise
 
     # Calls
+
+    def _told(
+        self, type_: type[T], verb: str, path: str, what: str, body: t.Mapping[str, t.Any] | None = None, **how: bool
+    ) -> T:
+        """:meth:`_call`, as a type of answers.py. :raises WrongAnswer: it is none."""
+        where = f"{self.where}: {verb} {path.partition('?')[0]}"
+        return json_answer(type_, self._call(verb, path, what, body, **how).content, where)
 
     def _call(
         self, verb: str, path: str, what: str, body: t.Mapping[str, t.Any] | None = None, *, again: bool = True
@@ -172,16 +189,16 @@ class Rest(PowerBackend):
         end, pause = time.monotonic() + PATIENCE, 0.25
         while True:
             try:
-                answer = self._session.request(verb, self.url + path, json=body, headers=headers, timeout=SILENCE)
+                said = self._session.request(verb, self.url + path, json=body, headers=headers, timeout=SILENCE)
             except requests.exceptions.RequestException as error:
                 wrong: ComposeError = ComposeError(f"{self.where} cannot be reached: {error}")
             else:
-                if answer.status_code == 200:
-                    return answer
-                wrong = _refusal(what, answer)
-                if answer.status_code == 404 and path == _FIRST_CALL:
+                if said.status_code == 200:
+                    return said
+                wrong = _refusal(what, said)
+                if said.status_code == 404 and path == _FIRST_CALL:
                     raise ComposeError(f"{self.where}: HTTP 404, and no answer of Kadeploy; is url its address?")
-                if answer.status_code not in _PASSING:
+                if said.status_code not in _PASSING:
                     raise wrong
             if verb != "GET" or not again or time.monotonic() + pause > end:
                 raise wrong
@@ -194,17 +211,16 @@ def _kind_of(identifier: str) -> str:
     return "power" if identifier.startswith("P-") else "deployment"
 
 
-def _nodes_of(about: t.Mapping[str, t.Any]) -> frozenset[str]:
+def _nodes_of(about: Operation) -> frozenset[str]:
     """The nodes that an operation is said to have; none where it failed as a whole."""
-    parts = about.get("nodes") or {}
-    return frozenset(node for part in ("ok", "ko", "processing") for node in parts.get(part, ()))
+    return about.nodes.all() if about.nodes else frozenset()
 
 
-def _refusal(what: str, answer: requests.Response) -> KadeployError:
+def _refusal(what: str, said: requests.Response) -> KadeployError:
     """Kadeploy's number of an error; that of HTTP where it has none."""
-    number = answer.headers.get("X-Application-Error-Code", "")
-    code = int(number) if number.isdigit() else answer.status_code
-    text = answer.text
-    if answer.status_code == 500:  # a stack of Ruby: the first lines say what it is
+    number = said.headers.get("X-Application-Error-Code", "")
+    code = int(number) if re.fullmatch("[0-9]{1,9}", number) else said.status_code
+    text = said.text
+    if said.status_code == 500:  # a stack of Ruby: the first lines say what it is
         text = " ".join(text.split("---- Stack trace ----")[0].replace("----", " ").split())
     return KadeployError(what, code, text)

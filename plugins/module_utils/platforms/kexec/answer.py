@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import typing as t
 from dataclasses import dataclass, field
 
-from ...model import codec
+from ...model.answer import WrongAnswer, answer, json_answer
 from ...model.document import Interface, Match
 
 
@@ -60,7 +59,7 @@ class Answer:
 
     @classmethod
     def read(cls, output: str) -> Answer:
-        """What :data:`.scripts.ASK` printed."""
+        """What :data:`.scripts.ASK` printed. :raises WrongAnswer: something else was printed."""
         facts: dict[str, list[str]] = {}
         for line in output.splitlines():
             key, _space, value = line.partition(" ")
@@ -69,14 +68,14 @@ class Answer:
         def one(key: str) -> str:
             return facts.get(key, [""])[0]
 
-        boot, architecture, memory = one("boot"), one("architecture"), int(one("memory") or 0) << 10
+        boot, architecture = one("boot"), one("architecture")
+        memory = answer(int, one("memory") or 0, "memory") << 10
         if "owner" in facts:
-            told = json.loads(one("interfaces") or "[]")
-            interfaces = tuple(codec.decode(Interface, each, "interfaces") for each in told)
+            interfaces = tuple(json_answer(list[Interface], one("interfaces") or "[]", "interfaces"))
             node = Running(one("owner"), one("identity"), "confirmed" in facts)
             return cls(boot, architecture, memory, interfaces, node)
-        addresses = [tuple(value.split(" ", 1)) for value in facts.get("address", ())]
-        macs = dict(value.split(" ", 1) for value in facts.get("mac", ()))
+        addresses = [(name, rest) for name, _space, rest in _pairs(facts, "address")]
+        macs = {name: rest for name, _space, rest in _pairs(facts, "mac")}
         return cls(
             boot,
             architecture,
@@ -93,8 +92,15 @@ class Answer:
         )
 
 
+def _pairs(facts: t.Mapping[str, t.Sequence[str]], key: str) -> list[tuple[str, str, str]]:
+    found = [value.partition(" ") for value in facts.get(key, ())]
+    if not all(rest for _name, _space, rest in found):
+        raise WrongAnswer(f"{key} of an interface is missing")
+    return found
+
+
 def _interfaces(
-    addresses: t.Sequence[tuple[str, ...]], macs: t.Mapping[str, str], gateway: str
+    addresses: t.Sequence[tuple[str, str]], macs: t.Mapping[str, str], gateway: str
 ) -> tuple[Interface, ...]:
     """The first address of each device; the gateway with the device that leads there."""
     leads, _space, router = gateway.partition(" ")

@@ -8,20 +8,22 @@ Containers are never started again: each start makes a new one of the image, wit
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import resource
 import threading
 import time
 import typing as t
+from dataclasses import dataclass, field
 
 from ...describe.options import Option
 from ...errors import CommandError, ComposeError, InputError
 from ...images.handover import is_nxc
+from ...model.answer import answer, json_of
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface
+from ...model.free import Json
 from ...model.image import Image
 from ...model.result import Problem
 from ...nodes.endpoint import Endpoint
@@ -33,6 +35,8 @@ from ..local.limits import CONTAINER, Needs
 from ..local.netns import Namespace
 from ..local.platform import LocalPlatform, image_files
 from ..problems import missing, noting
+
+T = t.TypeVar("T")
 
 #: Labels of containers.
 DEPLOYMENT, NODE, IDENTITY, STATE = (
@@ -55,6 +59,25 @@ _LOAD_TIMEOUT = 1800
 _STOP_EXTRA = 60
 #: Seconds to wait for each time that something else still holds what is to be removed.
 _BUSY = (0.5, 2, 5)
+
+
+@dataclass(frozen=True)
+class _Container:
+    """A container in a list, as Podman spells it."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    Labels: dict[str, str] = field(default_factory=dict)  # pylint: disable=invalid-name
+    Pid: int = 0  # pylint: disable=invalid-name
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image in a list, as Podman spells it."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    Names: list[str] | None = None  # pylint: disable=invalid-name
 
 
 class Podman(LocalPlatform):
@@ -145,8 +168,8 @@ class Podman(LocalPlatform):
     def _images(self) -> list[str]:
         """References of the images of this deployment."""
         repository = self.reference("").rstrip(":")
-        images = self._listed("images", "--filter", f"reference={repository}")
-        names = [reference for image in images for reference in image.get("Names") or []]
+        images = self._listed(_Image, "images", "--filter", f"reference={repository}")
+        names = [reference for image in images for reference in image.Names or ()]
         return [reference for reference in names if reference.startswith(f"{repository}:")]
 
     # -- nodes ---------------------------------------------------------------------------------------------------
@@ -154,14 +177,14 @@ class Podman(LocalPlatform):
     def running(self, names: t.Iterable[str]) -> dict[str, int]:
         wanted = set(names)
         return {
-            container["Labels"][NODE]: container["Pid"]
+            container.Labels[NODE]: container.Pid
             for container in self._containers("--filter", "status=running")
-            if container["Labels"][NODE] in wanted
+            if container.Labels.get(NODE) in wanted
         }
 
     def places(self) -> set[str]:
-        containers = self._listed("ps", "--all", "--filter", f"label={STATE}", "--filter", "status=running")
-        return {container["Labels"][STATE] for container in containers}
+        containers = self._listed(_Container, "ps", "--all", "--filter", f"label={STATE}", "--filter", "status=running")
+        return {container.Labels[STATE] for container in containers if STATE in container.Labels}
 
     def start(self, name: str, record: Boot) -> None:
         self._load(record.image)  # needed again after someone cleaned up Podman's storage
@@ -222,25 +245,25 @@ class Podman(LocalPlatform):
         self.namespace.detach(name)
 
     def shares(self) -> list[str]:
-        containers = [f"container {container['Labels'][NODE]}" for container in self._containers()]
+        containers = [f"container {container.Labels.get(NODE)}" for container in self._containers()]
         return [*containers, *(f"image {reference}" for reference in self._images()), *self.namespace.there()]
 
     def teardown(self) -> None:
         super().teardown()
         for container in self._containers():  # of nodes whose records are lost
-            self.after_stop(container["Labels"][NODE])
+            self.after_stop(container.Labels.get(NODE, ""))
         self._drop_images(set())
         self.namespace.remove()
 
     def _container(self, name: str) -> str:
         return f"{self.shared}-{name}"
 
-    def _containers(self, *options: str) -> list[dict[str, t.Any]]:
-        return self._listed("ps", "--all", "--filter", f"label={DEPLOYMENT}={self.shared}", *options)
+    def _containers(self, *options: str) -> list[_Container]:
+        return self._listed(_Container, "ps", "--all", "--filter", f"label={DEPLOYMENT}={self.shared}", *options)
 
-    def _listed(self, *command: str) -> list[dict[str, t.Any]]:
-        listed: list[dict[str, t.Any]] = json.loads(self._podman(*command, "--format=json").stdout)
-        return listed
+    def _listed(self, type_: type[T], *command: str) -> list[T]:
+        told = json_of(self._podman(*command, "--format=json").stdout, f"podman {command[0]}")
+        return [answer(type_, entry, f"podman {command[0]}") for entry in answer(list[Json], told or [], "podman")]
 
     def _podman(self, *arguments: str, timeout: float = _TIMEOUT, check: bool = True) -> Completed:
         return run(["podman", *arguments], timeout=timeout, check=check)

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ...errors import InputError
+from ...errors import InputError, shown
 
 #: Port of the API.
 PORT = 8006
@@ -63,11 +63,13 @@ class Access:
         elif not self.password:
             raise InputError("neither a token (token_id) nor a password for Proxmox is given; see the platform's page")
         if not _USER.fullmatch(self.account):
-            raise InputError(f"the Proxmox user is {self.account!r}, expected USER@REALM, for example deploy@pve")
+            raise InputError(f"the Proxmox user is {shown(self.account)}, expected USER@REALM, for example deploy@pve")
         if self.fingerprint and not self.token_id:
             raise InputError("a fingerprint is checked only with a token, not with a password; give ca_file instead")
         if self.fingerprint and not re.fullmatch(r"([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}", self.fingerprint):
-            raise InputError(f"fingerprint is {self.fingerprint!r}, expected the 64 hexadecimal digits of a SHA-256")
+            raise InputError(
+                f"fingerprint is {shown(self.fingerprint)}, expected the 64 hexadecimal digits of a SHA-256"
+            )
         self._check_authority()
 
     def _check_token(self) -> None:
@@ -78,20 +80,20 @@ class Access:
             )
         if not self.token_secret:
             raise InputError(
-                f"the secret of the Proxmox token {self.token_id!r} is not given: set PROXMOX_TOKEN_SECRET in the "
+                f"the secret of the Proxmox token {shown(self.token_id)} is not given: set PROXMOX_TOKEN_SECRET in the "
                 "environment, or token_secret in the variable compose_credentials"
             )
         if "=" in self.token_secret or not _SECRET.fullmatch(self.token_secret):
             raise InputError(
-                f"the secret of the Proxmox token {self.token_id!r} (PROXMOX_TOKEN_SECRET, or token_secret) is not the "
-                "secret alone: expected what Proxmox shows as value, without the token's name, blanks or quotes"
+                f"the secret of the Proxmox token {shown(self.token_id)} (PROXMOX_TOKEN_SECRET, or token_secret) is "
+                "not the secret alone: expected what Proxmox shows as value, without the token's name, blanks or quotes"
             )
         _user, bang, _name = self.token_id.partition("!")
         if bang and not _USER.fullmatch(_user):
-            raise InputError(f"token_id is {self.token_id!r}, expected {_EXPECTED_TOKEN}: the realm is missing")
+            raise InputError(f"token_id is {shown(self.token_id)}, expected {_EXPECTED_TOKEN}: the realm is missing")
         if not _NAME.fullmatch(self.token_name) or (not bang and not self.user):
             where = "" if bang else " (or, with user: USER@REALM besides, NAME alone)"
-            raise InputError(f"token_id is {self.token_id!r}, expected {_EXPECTED_TOKEN}{where}")
+            raise InputError(f"token_id is {shown(self.token_id)}, expected {_EXPECTED_TOKEN}{where}")
 
     def _check_authority(self) -> None:
         if self.ca_file and not os.path.exists(self.ca_file):
@@ -128,7 +130,7 @@ def _place(text: str) -> tuple[str, int | None]:
         return "", None
     if "@" in text.partition("://")[2]:  # there may be a password in it
         raise InputError(f"the Proxmox host has a user in it, expected {_EXPECTED_HOST}; give user or token_id instead")
-    wrong = InputError(f"the Proxmox host is {text!r}, expected {_EXPECTED_HOST}")
+    wrong = InputError(f"the Proxmox host is {shown(text)}, expected {_EXPECTED_HOST}")
     if text.count(":") > 1 and "[" not in text and "://" not in text:
         text = f"[{text}]"  # an address of IPv6
     try:
@@ -138,7 +140,7 @@ def _place(text: str) -> tuple[str, int | None]:
         raise wrong from None
     if parts.scheme != "https":
         raise InputError(
-            f"the Proxmox host is {text!r}, but its API is reached by https only; expected {_EXPECTED_HOST}"
+            f"the Proxmox host is {shown(text)}, but its API is reached by https only; expected {_EXPECTED_HOST}"
         )
     # What follows # is where one is in the web interface.
     if parts.path.rstrip("/") not in ("", "/api2", "/api2/json") or parts.query or port == 0:

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 
+from ...model.answer import WrongAnswer, answer
+from .answers import Told, underscored
 from .client import ProxmoxError
 from .vm import Vm
 
@@ -21,26 +24,33 @@ def told_address(vm: Vm, seconds: int) -> str | None:
     mac = vm.config().mac
     while True:
         status = vm.status()
-        if status["status"] != "running":
+        if status.status != "running":
             return None
         address = _of_interface(vm, mac)
-        if address is not None or status["uptime"] > seconds:
+        if address is not None or status.uptime > seconds:
             return address
         time.sleep(_POLL)
 
 
 def _of_interface(vm: Vm, mac: str | None) -> str | None:
     try:
-        told = vm.call("GET", "/agent/network-get-interfaces")["result"]
+        data = vm.call("GET", "/agent/network-get-interfaces")
     except ProxmoxError as error:
         if "agent" not in error.text:
             raise
         return None
-    for interface in told:
+    told = answer(Told, underscored(data), f"Proxmox: interfaces of VM {vm.vmid}")
+    for interface in told.result:
         # Bridges of containers and the like have addresses, too, and so has an interface that DHCP did not serve.
-        for address in (
-            interface.get("ip-addresses", []) if interface.get("hardware-address", "").lower() == mac else ()
-        ):
-            if address["ip-address-type"] == "ipv4" and not address["ip-address"].startswith("169.254."):
-                return str(address["ip-address"])
+        for address in interface.ip_addresses if interface.hardware_address.lower() == mac else ():
+            if address.ip_address_type == "ipv4" and not address.ip_address.startswith("169.254."):
+                return _checked(address.ip_address, vm)
     return None
+
+
+def _checked(address: str, vm: Vm) -> str:
+    """What goes on into files and commands."""
+    try:
+        return str(ipaddress.IPv4Address(address))
+    except ValueError:
+        raise WrongAnswer(f"the guest agent of VM {vm.vmid} has the address {address[:60]!r}") from None

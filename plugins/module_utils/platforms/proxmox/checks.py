@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ...describe.ownership import DataVolume, foreign_data
 from ...errors import ComposeError, InputError
+from ...model.answer import answer
 from ...model.deployment import Node
 from ...model.result import Problem
 from ..problems import noting
 from . import ha, privileges
+from .answers import Options, underscored
 from .client import TAGS_RESTRICTED
 from .config import Config
 from .machines import data_volumes, described
@@ -194,12 +196,13 @@ def _check_adoption(service: Service, node: Node, vm: Vm, config: Config) -> Non
 def _check_tags(service: Service) -> None:
     """Refuse to make VMs where their tags may not be set; who may not look at that learns it later."""
     client = service.cluster.client
-    access = client.get("/cluster/options").get("user-tag-access") or {}
-    if not isinstance(access, dict):  # as it is written in the file of options
-        access = dict(part.partition("=")[::2] for part in str(access).split(","))
-    if access.get("user-allow", "free") == "free":
+    told = answer(Options, underscored(client.call("GET", "/cluster/options")), "Proxmox: GET /cluster/options")
+    access = told.user_tag_access or {}
+    if isinstance(access, str):  # as it is written in the file of options
+        access = {key: word for key, _equals, word in (part.partition("=") for part in access.split(","))}
+    if access.get("user_allow", access.get("user-allow", "free")) == "free":
         return
-    if "Sys.Modify" not in (client.get("/access/permissions", path="/") or {}).get("/", {}):
+    if "Sys.Modify" not in privileges.on(client, "/"):
         raise InputError(f"{client.access.caller} may not tag VMs: {TAGS_RESTRICTED}")
 
 

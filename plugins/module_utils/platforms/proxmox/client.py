@@ -33,11 +33,13 @@ try:
 except ImportError:
     HAS_PROXMOXER = False
 
-from ...errors import ComposeError
+from ...errors import ComposeError, brief
 from ...libraries import missing_library
+from ...model.answer import answer
 from .access import Access
 
 Params = t.Mapping[str, t.Any]
+T = t.TypeVar("T")
 
 #: Seconds that the server may be silent. It gives up on another node after 30.
 SILENCE = 60
@@ -65,7 +67,7 @@ class Refusal(ComposeError):
 
     def __init__(self, message: str, text: str) -> None:
         # Which tag is not always told, nor who says so.
-        super().__init__(f"{message} ({TAGS_RESTRICTED})" if "for modifying tag" in text else message)
+        super().__init__(brief(f"{message} ({TAGS_RESTRICTED})" if "for modifying tag" in text else message))
         self.text = text
 
     @property
@@ -185,9 +187,9 @@ class Client:
             pause = min(pause * 2, 4)
         raise AssertionError("not reached")
 
-    def get(self, path: str, /, **params: t.Any) -> t.Any:
-        """:meth:`call` with GET."""
-        return self.call("GET", path, **params)
+    def get(self, type_: type[T], path: str, /, **params: t.Any) -> T:
+        """:meth:`call` with GET, as a type of answers.py. :raises WrongAnswer: it is none."""
+        return answer(type_, self.call("GET", path, **params), f"Proxmox: GET {path}")
 
     def _once(self, verb: str, path: str, params: Params) -> t.Any:
         api = self._connected()

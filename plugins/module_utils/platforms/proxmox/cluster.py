@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...errors import ComposeError, InputError
+from ...model.answer import WrongAnswer
+from .answers import Bridge, Listed, ListedStorage, Member, Version
 from .client import Client, ProxmoxError
 from .privileges import separation
 from .record import tags_of
@@ -61,26 +63,28 @@ class Cluster:
                 f"{OLDEST[0]}.{OLDEST[1]} is needed, disk images cannot be uploaded to older ones"
             )
         for entry in self._status():
-            if entry["type"] == "cluster" and not int(entry.get("quorate", 1)):
-                raise ComposeError(f"cluster {entry.get('name')} has no quorum: nothing can be changed now")
+            if entry.type == "cluster" and entry.quorate is False:
+                raise ComposeError(f"cluster {entry.name} has no quorum: nothing can be changed now")
 
     @cached_property
     def _release(self) -> str:
-        told = self.client.get("/version")
-        if not isinstance(told, dict) or "version" not in told:
+        try:
+            return self.client.get(Version, "/version").version
+        except WrongAnswer:
             access = self.client.access
-            raise InputError(f"what answers at {access.host}, port {access.port}, is not the API of Proxmox VE")
-        return str(told["version"])
+            raise InputError(
+                f"what answers at {access.host}, port {access.port}, is not the API of Proxmox VE"
+            ) from None
 
     @property
     def version(self) -> tuple[int, ...]:
         """Two numbers."""
-        return tuple(int(number) for number in re.findall(r"\d+", self._release)[:2])
+        return tuple(int(number) for number in re.findall("[0-9]{1,9}", self._release)[:2])
 
-    def _status(self) -> t.Any:
+    def _status(self) -> list[Member]:
         """What is known of the cluster; nothing without Sys.Audit, which nothing else needs."""
         try:
-            return self.client.get("/cluster/status")
+            return self.client.get(list[Member], "/cluster/status")
         except ProxmoxError as error:
             if error.status != 403:
                 raise
@@ -95,20 +99,27 @@ class Cluster:
 
     def _read(self) -> None:
         vms, nodes = {}, {}
-        for entry in self.client.get("/cluster/resources"):
-            if entry["type"] == "node":
-                nodes[str(entry["node"])] = str(entry.get("status", "unknown"))
-            elif entry["type"] == "qemu":
-                tags = frozenset(tags_of(entry.get("tags")))
-                vmid = int(entry["vmid"])
-                template, managed = bool(int(entry.get("template") or 0)), "hastate" in entry
-                vms[vmid] = Resource(vmid, str(entry["node"]), tags, template, str(entry.get("name", "")), managed)
+        for entry in self.client.get(list[Listed], "/cluster/resources"):
+            if entry.node is None:
+                continue
+            if entry.type == "node":
+                nodes[str(entry.node)] = entry.status or "unknown"
+            elif entry.type == "qemu" and entry.vmid is not None:
+                name = "" if entry.name is None else str(entry.name)
+                vms[entry.vmid] = Resource(
+                    vmid=entry.vmid,
+                    node=str(entry.node),
+                    tags=frozenset(tags_of(entry.tags)),
+                    template=bool(entry.template),
+                    name=name,
+                    managed=entry.hastate is not None,
+                )
         self._vms, self._nodes = vms, nodes
 
     def states(self) -> dict[int, str]:
         """VM → whether it runs, as it was some seconds ago."""
-        entries = self.client.get("/cluster/resources", type="vm")
-        return {int(entry["vmid"]): str(entry.get("status", "unknown")) for entry in entries}
+        entries = self.client.get(list[Listed], "/cluster/resources", type="vm")
+        return {entry.vmid: entry.status or "unknown" for entry in entries if entry.vmid is not None}
 
     def nodes(self, *storages: Storage, bridges: t.Collection[str] = ()) -> list[str]:
         """Nodes that are not known to be off, and have these storages and bridges, those with the fewest VMs first."""
@@ -122,8 +133,8 @@ class Cluster:
         """The bridges of a node that the caller may use."""
         with self._lock:
             if node not in self._bridges:
-                entries = self.client.get(f"/nodes/{node}/network", type="any_bridge")
-                self._bridges[node] = frozenset(str(entry["iface"]) for entry in entries)
+                entries = self.client.get(list[Bridge], f"/nodes/{node}/network", type="any_bridge")
+                self._bridges[node] = frozenset(str(entry.iface) for entry in entries)
             return self._bridges[node]
 
     def off(self) -> list[str]:
@@ -134,7 +145,7 @@ class Cluster:
     def is_free(self, vmid: int) -> bool:
         """Nothing has a number, seen or not."""
         try:
-            self.client.get("/cluster/nextid", vmid=vmid)
+            self.client.call("GET", "/cluster/nextid", vmid=vmid)
         except ProxmoxError as error:
             if error.status != 400:
                 raise
@@ -172,8 +183,8 @@ class Cluster:
         """The storages that the caller may see, by name."""
         with self._lock:
             if not self._storages:
-                entries = [entry for entry in self.client.get("/storage") if not int(entry.get("disable") or 0)]
-                self._storages = {entry["storage"]: Storage.told(entry) for entry in entries}
+                entries = [entry for entry in self.client.get(list[ListedStorage], "/storage") if not entry.disable]
+                self._storages = {entry.storage: Storage.told(entry) for entry in entries}
             return self._storages
 
     def storage(self, name: str) -> Storage:

@@ -13,9 +13,10 @@ import typing as t
 from dataclasses import dataclass
 
 from ...errors import ComposeError
+from .answers import Values
 
-_DRIVE = re.compile(r"(scsi|sata|virtio|ide)\d+")
-_UNUSED = re.compile(r"unused\d+")
+_DRIVE = re.compile("(scsi|sata|virtio|ide)[0-9]{1,3}")
+_UNUSED = re.compile("unused[0-9]{1,3}")
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 #: The buses in the order in which Proxmox looks for a disk to boot where no order is given.
@@ -69,16 +70,16 @@ def _place(key: str) -> tuple[int, int]:
 
 def size_in_bytes(text: str) -> int:
     """``512M`` → bytes; 0 for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)([KMGT]?)", text)
     return int(float(match[1]) * _UNITS[match[2]]) if match else 0
 
 
 class Config:
     """One state of a VM's configuration, by the digest that a change of it has to name."""
 
-    def __init__(self, values: t.Mapping[str, t.Any]) -> None:
+    def __init__(self, values: Values) -> None:
         self.values = values
-        self.digest: str = values["digest"]
+        self.digest = str(values.get("digest", ""))
         self.drives = {key: Drive.parse(str(text)) for key, text in values.items() if _DRIVE.fullmatch(key)}
         #: Volumes that are kept with the VM but are in no drive → their key.
         self.unused = {str(text): key for key, text in values.items() if _UNUSED.fullmatch(key)}

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from ...errors import ComposeError, InputError
+from .answers import HaGroup, HaResource, HaRule, HaStatus
 from .client import Client, ProxmoxError
 
 #: Seconds for the manager, which works in rounds of ten, to do as it was told.
@@ -20,15 +21,17 @@ _PATH = "/cluster/ha/resources"
 RULES = (9,)
 _RULES = "/cluster/ha/rules"
 _KIND = "node-affinity"
+_VM = re.compile("vm:([0-9]{1,9})")
 
 
 def states(client: Client) -> dict[int, str]:
     """State that every managed VM is meant to have, by number."""
-    return {
-        int(entry["sid"][3:]): str(entry.get("state", "started"))
-        for entry in client.get(_PATH)
-        if str(entry["sid"]).startswith("vm:")
-    }
+    found = {}
+    for entry in client.get(list[HaResource], _PATH):
+        match = _VM.fullmatch(entry.sid)
+        if match:
+            found[int(match[1])] = entry.state or "started"
+    return found
 
 
 def keep_off(client: Client, vmid: int) -> None:
@@ -39,11 +42,12 @@ def keep_off(client: Client, vmid: int) -> None:
     _set(client, vmid, "ignored")
     end = time.monotonic() + DEADLINE
     while True:
-        told = [entry for entry in client.get("/cluster/ha/status/current") if entry.get("sid") == f"vm:{vmid}"]
-        if all(entry.get("crm_state", entry.get("state")) in (None, "ignored") for entry in told):
+        entries = client.get(list[HaStatus], "/cluster/ha/status/current")
+        told = [entry.crm_state or entry.state for entry in entries if entry.sid == f"vm:{vmid}"]
+        if all(state in (None, "ignored") for state in told):
             return
         if time.monotonic() > end:
-            raise ComposeError(f"the HA manager still takes care of VM {vmid} after {DEADLINE} s: {told[0]['state']}")
+            raise ComposeError(f"the HA manager still takes care of VM {vmid} after {DEADLINE} s: {told[0]}")
         time.sleep(_POLL)
 
 
@@ -59,9 +63,9 @@ def come_back(client: Client, vmid: int, state: str) -> None:
 def check_group(client: Client, version: tuple[int, ...], name: str) -> None:
     """:raises InputError: there is no such group or, in versions that know none, no such rule."""
     if version < RULES:
-        names = [str(entry["group"]) for entry in client.get("/cluster/ha/groups")]
+        names = [str(entry.group) for entry in client.get(list[HaGroup], "/cluster/ha/groups")]
     else:
-        names = [str(entry["rule"]) for entry in client.get(_RULES, type=_KIND)]
+        names = [str(entry.rule) for entry in client.get(list[HaRule], _RULES, type=_KIND)]
     if name not in names:
         what = "group" if version < RULES else "rule of node affinity"
         raise InputError(f"ha_group is {name!r}, expected a {what} of Proxmox: {', '.join(sorted(names)) or 'none'}")
@@ -90,11 +94,11 @@ def manage(client: Client, groups: t.Mapping[int, str | None], version: tuple[in
 
 def _join(client: Client, name: str, members: t.AbstractSet[str]) -> None:
     """Have a rule hold for members, besides those for which it does."""
-    for rule in client.get(_RULES, type=_KIND):
-        there = set(re.findall(r"[^, ]+", rule.get("resources") or ""))
-        if rule["rule"] == name and members - there:
+    for rule in client.get(list[HaRule], _RULES, type=_KIND):
+        there = set(re.findall(r"[^, ]+", rule.resources or ""))
+        if rule.rule == name and members - there:
             resources = ",".join(sorted(members | there))
-            client.call("PUT", f"{_RULES}/{name}", type=_KIND, resources=resources, digest=rule.get("digest"))
+            client.call("PUT", f"{_RULES}/{name}", type=_KIND, resources=resources, digest=rule.digest)
 
 
 def _set(client: Client, vmid: int, state: str) -> t.Any:

@@ -27,6 +27,7 @@ from .. import boot_signs
 from ..base import Lost, Platform, Tell, per_node
 from . import ha
 from .agent import told_address
+from .answers import Feature
 from .checks import check
 from .config import Config
 from .consoles import Consoles
@@ -112,9 +113,9 @@ class Proxmox(Platform):
         words = "its VM is off: it was shut down, or ended by itself"
         stuck = {name: boot_signs.trouble(self.consoles.heard(name)) for name in vms}
         return {name: Lost(why, certain=False) for name, why in stuck.items() if why} | {
-            name: Lost(f"{words} (VM {vms[name].vmid} on {vms[name].node})", certain=not told["ha"].get("managed"))
+            name: Lost(f"{words} (VM {vms[name].vmid} on {vms[name].node})", certain=not told.ha.managed)
             for name, told in status.items()
-            if told["status"] == "stopped"
+            if told.status == "stopped"
         }
 
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
@@ -407,5 +408,5 @@ def _volume(config: Config, record: Record, *, image: str | None = None, documen
 
 
 def _require_snapshots(vm: Vm) -> None:
-    if not vm.call("GET", "/feature", feature="snapshot")["hasFeature"]:
+    if not vm.ask(Feature, "/feature", feature="snapshot").hasFeature:
         raise InputError(f"VM {vm.vmid} has a disk that cannot be snapshotted; set snapshot to none or node-command")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ...model.answer import answer
 from ...model.result import Problem
+from .answers import Permissions
 from .client import Client, ProxmoxError
 
 #: On each VM.
@@ -40,7 +42,7 @@ class Privileges:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._paths: dict[str, dict[str, int]] | None = None
+        self._paths: Permissions | None = None
         #: Of paths that were asked for one by one.
         self._asked: dict[str, set[str]] = {}
         self._missing: dict[str, set[str]] = {}
@@ -48,12 +50,11 @@ class Privileges:
     def demand(self, path: str, privileges: t.Iterable[str]) -> None:
         """Note what is missing on a path."""
         if self._paths is None:
-            self._paths = self._client.get("/access/permissions") or {}
+            self._paths = _told(self._client)
         lacking = set(privileges) - self._nearest(path)
         if lacking:  # membership in a pool shows only when that very path is asked for
             if path not in self._asked:
-                told = self._client.get("/access/permissions", path=path) or {}
-                self._asked[path] = set(told.get(path, {}))
+                self._asked[path] = on(self._client, path)
             lacking -= self._asked[path]
         if lacking:
             self._missing.setdefault(path, set()).update(lacking)
@@ -91,10 +92,10 @@ def separation(client: Client, path: str, names: t.Collection[str]) -> str:
     Who owns a token may not be asked by the token itself, unless it has Sys.Audit on /access.
     """
     access = client.access
-    if not access.token_id or set(names) <= set((client.get("/access/permissions", path=path) or {}).get(path, {})):
+    if not access.token_id or set(names) <= on(client, path):
         return ""
     try:
-        told = client.get("/access/permissions", path=path, userid=access.account) or {}
+        told = _told(client, path=path, userid=access.account)
     except ProxmoxError as error:
         if error.status != 403:
             raise
@@ -102,3 +103,13 @@ def separation(client: Client, path: str, names: t.Collection[str]) -> str:
     if set(names) <= set(told.get(path, {})):
         return " (its user has it: the token was made with privilege separation)"
     return ""
+
+
+def on(client: Client, path: str) -> set[str]:
+    """What the caller may do on a path."""
+    return set(_told(client, path=path).get(path, {}))
+
+
+def _told(client: Client, **params: str) -> Permissions:
+    path = "/access/permissions"
+    return answer(Permissions, client.call("GET", path, **params) or {}, f"Proxmox: GET {path}")

@@ -59,10 +59,9 @@ class References:
             config = vm.config()
             volumes = config.volumes()
             if config.get("parent"):  # else it has no snapshot
-                for entry in vm.call("GET", "/snapshot"):
-                    if entry["name"] != "current":
-                        then = vm.call("GET", "/config", snapshot=entry["name"])
-                        volumes |= Config({"digest": "", **then}).volumes()
+                for name in vm.snapshots():
+                    if name != "current":
+                        volumes |= vm.config(snapshot=name).volumes()
         except ProxmoxError as error:
             if not error.missing:
                 raise

@@ -9,6 +9,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from .answers import ListedStorage
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -48,11 +50,10 @@ class Storage:
     nodes: frozenset[str]
 
     @classmethod
-    def told(cls, entry: t.Mapping[str, t.Any]) -> Storage:
+    def told(cls, entry: ListedStorage) -> Storage:
         """As the list of storages has it."""
-        words = {key: frozenset(re.findall(r"[^, ]+", entry.get(key) or "")) for key in ("content", "nodes")}
-        shared = bool(int(entry.get("shared") or 0)) or KINDS.get(entry["type"], Kind()).shared
-        return cls(entry["storage"], entry["type"], shared, words["content"], words["nodes"])
+        shared = bool(entry.shared) or KINDS.get(entry.type, Kind()).shared
+        return cls(entry.storage, entry.type, shared, _words(entry.content), _words(entry.nodes))
 
     @property
     def kind(self) -> Kind:
@@ -78,3 +79,7 @@ class Storage:
     def on(self, node: str) -> bool:
         """A node has the storage."""
         return not self.nodes or node in self.nodes
+
+
+def _words(text: str | float | None) -> frozenset[str]:
+    return frozenset(re.findall(r"[^, ]+", str(text or "")))

@@ -121,7 +121,7 @@ def _besides(error: BaseException) -> t.Iterator[None]:
 
 def _ha_off(vm: Vm, config: Config, record: Record) -> Record:
     """Keep high availability from starting what is stopped; the record says how it was."""
-    if not vm.status()["ha"].get("managed"):
+    if not vm.status().ha.managed:
         return record
     state = ha.states(vm.cluster.client).get(vm.vmid)
     if state in (None, "ignored"):
@@ -272,4 +272,4 @@ def drop_snapshot(vm: Vm, record: Record) -> None:
 
 
 def _snapshots(vm: Vm) -> list[str]:
-    return [str(entry["name"]) for entry in vm.call("GET", "/snapshot")]
+    return vm.snapshots()

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 
 from ...errors import ComposeError
+from ...model.answer import WrongAnswer
+from .answers import Line, TaskStatus
 from .client import Client, Refusal
 
 #: Seconds between the first two looks at a task.
 _SHORTEST = 0.1
 #: Lines of a task's log that an error repeats.
 _TAIL = 8
+#: Name of a task, with that of its node.
+_UPID = re.compile(r"UPID:([A-Za-z0-9.-]+):[^/?#\s]*")
 
 
 class TaskError(Refusal):
@@ -34,12 +39,15 @@ def wait_for(client: Client, upid: str, what: str, seconds: float) -> None:
     :param what: is done, for messages: ``import of …``.
     :raises TaskError: it failed, or did not end within ``seconds``.
     """
-    path = f"/nodes/{upid.split(':')[1]}/tasks/{upid}"
+    match = _UPID.fullmatch(upid)
+    if match is None:
+        raise WrongAnswer(f"Proxmox calls the task of {what} {upid[:60]!r}, expected UPID:NODE:…")
+    path = f"/nodes/{match[1]}/tasks/{upid}"
     begin = time.monotonic()
     while True:
-        status = client.get(f"{path}/status")
-        if status["status"] == "stopped":
-            result = str(status.get("exitstatus", "no exit status"))
+        status = client.get(TaskStatus, f"{path}/status")
+        if status.status == "stopped":
+            result = status.exitstatus or "no exit status"
             if result == "OK" or result.startswith("WARNINGS"):
                 return
             raise TaskError(what, upid, result, _log(client, path))
@@ -52,8 +60,8 @@ def wait_for(client: Client, upid: str, what: str, seconds: float) -> None:
 
 def _log(client: Client, path: str) -> list[str]:
     try:
-        lines = client.get(f"{path}/log", limit=500)
+        lines = [str(line.t) for line in client.get(list[Line], f"{path}/log", limit=500)]
     except ComposeError:  # what is known already is more to the point
         return []
     # That a log is empty is told in its first line.
-    return [str(line["t"]) for line in lines if line["t"] != "no content"][-_TAIL:]
+    return [line for line in lines if line != "no content"][-_TAIL:]

@@ -17,6 +17,7 @@ from contextlib import suppress
 from ...errors import ComposeError
 from ...model.image import Image
 from ...progress import Progress
+from .answers import Volume
 from .client import LostAnswer, ProxmoxError, Refusal
 from .cluster import Cluster, Resource
 from .config import Config
@@ -179,7 +180,7 @@ def _remove_disk(vm: Vm, volume: str) -> None:
     :raises InUseError: it has clones.
     """
     path = f"/nodes/{vm.node}/storage/{volume.partition(':')[0]}/content"
-    names = [str(entry["volid"]) for entry in vm.cluster.client.get(path, content="images")]
+    names = [entry.volid for entry in vm.cluster.client.get(list[Volume], path, content="images")]
     clones = sorted(name for name in names if name.startswith(f"{volume}/"))
     if clones:
         raise InUseError(f"its disk {volume} is in use by linked clones: {', '.join(clones)}")
@@ -245,7 +246,7 @@ def create(
         if place is None:
             raise ComposeError("no node of the cluster that is on has the storages and the bridges")
         for _attempt in range(_TRIES):
-            vmid = number or int(cluster.client.get("/cluster/nextid"))
+            vmid = number or cluster.client.get(int, "/cluster/nextid")
             # A clone takes its number only when its task has begun; so may one of which no answer came.
             while not number and (vmid in cluster.vms() or vmid in cluster.asked_for):
                 vmid += 1

@@ -29,6 +29,8 @@ except ImportError:
 
 from ...errors import ComposeError
 from ...libraries import missing_library
+from ...model.answer import answer
+from .answers import Terminal
 from .client import Client, ProxmoxError
 from .vm import Vm
 
@@ -60,17 +62,17 @@ def console(vm: Vm) -> t.Iterator[t.Iterator[bytes]]:
     if not vm.running_config().get(PORT):
         raise NoConsole(f"VM {vm.vmid} has no serial port (as root on {vm.node}: qm set {vm.vmid} --{PORT} socket)")
     try:
-        told = vm.call("POST", "/termproxy", serial=PORT)
+        told = answer(Terminal, vm.call("POST", "/termproxy", serial=PORT), f"Proxmox: console of VM {vm.vmid}")
     except ProxmoxError as error:
         if error.status == _FORBIDDEN:
             raise NoConsole(f"{client.access.caller} lacks VM.Console on /vms/{vm.vmid}") from None
         raise
-    query = urlencode({"port": told["port"], "vncticket": told["ticket"]})
+    query = urlencode({"port": told.port, "vncticket": told.ticket})
     path = f"/api2/json/nodes/{vm.node}/qemu/{vm.vmid}/vncwebsocket?{query}"
     try:
         stream = _connected(client, path)
         try:
-            stream.send_binary(f"{told['user']}:{told['ticket']}\n".encode())
+            stream.send_binary(f"{told.user}:{told.ticket}\n".encode())
             yield _said(stream)
         finally:
             stream.close(timeout=1)

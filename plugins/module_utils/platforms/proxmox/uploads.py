@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from ...errors import ComposeError
 from ...model.image import Image
 from ...progress import Progress
+from .answers import Volume
 from .client import LostAnswer, Refusal
 from .cluster import Cluster
 from .record import short
@@ -96,7 +97,7 @@ class Uploads:
         """Remove a file; one that is gone already is no error."""
         upid = self.cluster.client.call("DELETE", f"/nodes/{node}/storage/{self.storage.name}/content/{volume}")
         if upid:
-            wait_for(self.cluster.client, upid, f"removal of {volume}", self._seconds)
+            wait_for(self.cluster.client, str(upid), f"removal of {volume}", self._seconds)
         self._there.pop(self._where(node), None)
 
     def prune(self, keep: t.Collection[str]) -> list[str]:
@@ -125,8 +126,8 @@ class Uploads:
         where = self._where(node)
         if where not in self._there:
             path = f"/nodes/{node}/storage/{self.storage.name}/content"
-            entries = self.cluster.client.get(path, content="import")
-            self._there[where] = {str(entry["volid"]).rpartition("/")[2]: int(entry["size"]) for entry in entries}
+            entries = self.cluster.client.get(list[Volume], path, content="import")
+            self._there[where] = {entry.volid.rpartition("/")[2]: entry.size or 0 for entry in entries}
         return self._there[where]
 
     def _where(self, node: str) -> str:

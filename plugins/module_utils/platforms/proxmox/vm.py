@@ -14,11 +14,15 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ...errors import ComposeError
+from ...model.answer import answer
+from .answers import Snapshot, Status, Values, Volume
 from .client import LostAnswer, ProxmoxError
 from .cluster import Cluster
 from .config import Config
 from .record import Record
 from .tasks import TaskError, wait_for
+
+T = t.TypeVar("T")
 
 #: Seconds between two looks at something that changes by itself.
 _POLL = 1.0
@@ -74,19 +78,27 @@ class Vm:
     def _call(self, verb: str, suffix: str, params: t.Mapping[str, t.Any]) -> t.Any:
         return self.cluster.client.call(verb, f"/nodes/{self.node}/qemu/{self.vmid}{suffix}", **params)
 
-    def config(self) -> Config:
+    def ask(self, type_: type[T], suffix: str, **params: t.Any) -> T:
+        """:meth:`call` with GET, as a type of answers.py. :raises WrongAnswer: it is none."""
+        return answer(type_, self.call("GET", suffix, **params), f"Proxmox: GET {suffix} of VM {self.vmid}")
+
+    def config(self, **params: t.Any) -> Config:
         """The configuration, with changes that wait for the next start."""
-        return Config(self.call("GET", "/config"))
+        return Config(self.ask(Values, "/config", **params))
 
     def running_config(self) -> Config:
         """The configuration as it was at the last start, but for what could be changed since."""
-        return Config(self.call("GET", "/config", current=1))
+        return self.config(current=1)
+
+    def snapshots(self) -> list[str]:
+        """Names of the snapshots, and ``current``."""
+        return [str(entry.name) for entry in self.ask(list[Snapshot], "/snapshot")]
 
     def volumes_on(self, storage: str) -> dict[str, int]:
         """The VM's volumes on a storage, and their sizes in bytes."""
         path = f"/nodes/{self.node}/storage/{storage}/content"
-        entries = self.cluster.client.get(path, content="images", vmid=self.vmid)
-        return {str(entry["volid"]): int(entry.get("size") or 0) for entry in entries}
+        entries = self.cluster.client.get(list[Volume], path, content="images", vmid=self.vmid)
+        return {entry.volid: entry.size or 0 for entry in entries}
 
     def has(self, volume: str) -> bool:
         """A volume is there, and the VM's own, whether it is in a drive or not."""
@@ -196,19 +208,18 @@ class Vm:
 
     # -- power ---------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, t.Any]:
-        """The exact state: ``status`` (``running`` or ``stopped``), ``ha``, …"""
-        status: dict[str, t.Any] = self.call("GET", "/status/current")
-        return status
+    def status(self) -> Status:
+        """The exact state: ``running`` or ``stopped``, and what high availability has to do with it."""
+        return self.ask(Status, "/status/current")
 
     def is_running(self) -> bool:
         """It runs, or is paused."""
-        return bool(self.status()["status"] == "running")
+        return self.status().status == "running"
 
     def stop(self) -> bool:
         """Shut the guest down, by force after a while; whether it ran."""
         status = self.status()
-        if status["status"] != "running":
+        if status.status != "running":
             return False
         try:
             seconds = self.patience.shutdown + _GRACE
@@ -217,7 +228,7 @@ class Vm:
             if error.locked:
                 raise
             # A shutdown that has not ended holds the VM's lock; that of the HA manager is not for us to end.
-            self._power("stop", "stopped", **({} if status["ha"].get("managed") else {"overrule-shutdown": 1}))
+            self._power("stop", "stopped", **({} if status.ha.managed else {"overrule-shutdown": 1}))
         return True
 
     def start(self) -> None:
@@ -232,7 +243,7 @@ class Vm:
                 if attempt == _TRIES:
                     raise
             except TaskError as error:
-                if self.status()["status"] == wanted:  # it was so already
+                if self.status().status == wanted:  # it was so already
                     return
                 if attempt == _TRIES or not error.passing:
                     raise
@@ -246,9 +257,9 @@ class Vm:
         begin = time.monotonic()
         while True:
             status = self.status()
-            if status["status"] == wanted:
+            if status.status == wanted:
                 return True
-            managed = status["ha"].get("managed")
+            managed = status.ha.managed
             if time.monotonic() > begin + (self.patience.task if managed else 5 * _POLL):
                 return False
             time.sleep(_POLL)

@@ -11,9 +11,13 @@ import socket
 import typing as t
 
 from ...errors import ComposeError
+from ...model.answer import json_answer
+from ...model.free import Json
 
 #: Seconds for QEMU to answer; it does so whatever the guest does.
 _TIMEOUT = 10.0
+#: Characters of an answer.
+_LONGEST = 1 << 20
 
 
 def connect(path: str) -> socket.socket:
@@ -35,15 +39,16 @@ def connect(path: str) -> socket.socket:
 def execute(path: str, commands: t.Sequence[tuple[str, t.Mapping[str, t.Any]]]) -> None:
     """Execute commands one after the other. :raises ComposeError: QEMU does not answer, or refuses one."""
     try:
-        with connect(path) as connection, connection.makefile("rw", encoding="utf-8") as stream:
+        with connect(path) as connection, connection.makefile("rw", encoding="utf-8", errors="replace") as stream:
             stream.readline()  # the greeting
             for name, arguments in (("qmp_capabilities", {}), *commands):
                 stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
                 stream.flush()
-                answer: dict[str, t.Any] = {}
+                answer: dict[str, Json] = {}
                 while not ({"return", "error"} & set(answer)):  # events may come in between
-                    answer = json.loads(stream.readline() or '{"error": {"desc": "connection closed"}}')
+                    line = stream.readline(_LONGEST) or '{"error": {"desc": "connection closed"}}'
+                    answer = json_answer(dict[str, Json], line, f"QEMU at {path}")
                 if "error" in answer:
-                    raise ComposeError(f"QEMU refused {name}: {answer['error'].get('desc')}")
+                    raise ComposeError(f"QEMU refused {name}: {str(answer['error'])[:200]}")
     except OSError as error:
         raise ComposeError(f"QEMU does not answer at {path}: {error}") from None
