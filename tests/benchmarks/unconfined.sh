@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # In place of nix/debian/build/enter.sh, for the benchmark `confined`: the same script with the same tools, as root of this
 # host, who sees all of the store and could leave the tree.
+# shellcheck disable=SC2016,SC2154
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 work=$PWD
