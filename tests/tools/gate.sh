@@ -98,7 +98,7 @@ static() {
     stage ruff-format ruff format --check .
     stage mypy mypy -p ansible_collections.immutable.compose.plugins
     stage yamllint yamllint --strict .
-    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
     stage changelog antsibull-changelog lint
     stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
     rm -rf .cache/docs && mkdir .cache/docs
