@@ -217,6 +217,16 @@ def test_a_mirror_that_does_not_answer(debian: Debian, proxy: str, monkeypatch: 
         debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
 
 
+@pytest.mark.usefixtures("own_store")
+def test_an_archive_that_apt_does_not_have(debian: Debian, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(proxy, "compose.lock.json")
+    path.write_text(path.read_text().replace('"archive": "debian"', '"archive": "debian-security"'))
+    monkeypatch.setattr(debian_module, "configured_mirrors", lambda: {"debian": "http://here"})
+    monkeypatch.setenv("NIX_CONFIG", "download-attempts = 1")
+    with pytest.raises(InputError, match=r"^\S+ \S+.*: from the archive debian-security, .* \(it has http://here\)"):
+        debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
+
+
 @pytest.mark.parametrize("small", ["store", "directory for builds"])
 def test_no_space_is_found_before_anything_is_fetched(
     debian: Debian, proxy: str, own_store: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, small: str
