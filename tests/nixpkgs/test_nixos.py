@@ -41,7 +41,7 @@ def test_a_configuration_of_another_machine_goes_into_every_format(formats: str,
 def test_what_counts_at_boot(variant: str, initrd: str, nixpkgs: str) -> None:
     arguments = {"nixpkgs": nixpkgs, "variant": variant, "initrd": initrd}
     found: dict[str, t.Any] = Nix(Progress()).evaluate(
-        str(Path(__file__).with_name("config.nix")), "config", arguments, store=True
+        dict, str(Path(__file__).with_name("config.nix")), "config", arguments, store=True
     )
     assert found["failed"] == []
     assert found["hostKeys"] == []
