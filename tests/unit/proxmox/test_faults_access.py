@@ -13,6 +13,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import privileges
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.access import Access
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.answers import Version
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import Client
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.platform import Proxmox
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -170,15 +171,15 @@ def test_a_ticket_is_renewed_before_it_expires(world: World) -> None:
         ca_file=str(world.state / "pve-root-ca.pem"),
     )
     client = Client(access)
-    client.get("/version")
+    client.get(Version, "/version")
     auth = client._api._store["session"].auth
     auth.birth_time -= 3700
-    client.get("/version")
+    client.get(Version, "/version")
     assert world.calls().count("POST /api2/json/access/ticket") == 2
     auth.birth_time -= 8000
     auth.pve_auth_ticket = "expired"
     with pytest.raises(ComposeError, match="does not let 'deploy@pve' in any more"):
-        client.get("/version")
+        client.get(Version, "/version")
 
 
 def test_a_certificate_that_is_not_trusted(world: World, cluster_of: t.Callable[..., World]) -> None:
