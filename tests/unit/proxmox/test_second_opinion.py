@@ -25,6 +25,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmo
 )
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import tasks as tasks_module
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox import vm as vm_module
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.answers import Version
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.proxmox.client import (
     Access,
     Client,
@@ -102,22 +103,22 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Fake]:
 
 def test_a_token_and_a_password(fake: Fake) -> None:
     for client in (fake.client(), fake.client(user="root@pam", password="secret")):
-        assert client.get("/version")["version"] == fake.pve.version
+        assert client.get(Version, "/version").version == fake.pve.version
         client.call("PUT", "/nodes/pve1/qemu/100/config", description="x")  # with a ticket, this needs the CSRF token
 
 
 def test_a_wrong_token_and_a_wrong_password(fake: Fake) -> None:
     with pytest.raises(ProxmoxError, match=r"401 .*as token deploy@pve!ci"):
-        fake.client(token_secret="wrong").get("/version")
+        fake.client(token_secret="wrong").get(Version, "/version")
     with pytest.raises(ComposeError, match="'root@pam' or its password is wrong"):
-        fake.client(user="root@pam", password="wrong").get("/version")
+        fake.client(user="root@pam", password="wrong").get(Version, "/version")
 
 
 def test_a_certificate_of_somebody_else(fake: Fake, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other, *dummy = make_cert(str(tmp_path / "other"), hosts=("127.0.0.1",))
     with pytest.raises(ComposeError, match="is not trusted; give the cluster's authority as ca_file"):
-        fake.client(ca_file=other).get("/version")
+        fake.client(ca_file=other).get(Version, "/version")
 
 
 # -- the cluster -------------------------------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ def test_reads_survive_a_bad_network(fake: Fake, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fake.pve._random, "random", iter([0.1, 0.9] * 50).__next__)
     client = fake.client()
     fake.pve.flaky_network(drop_rate=0.5)
-    assert [client.get("/version")["version"] for dummy in range(3)] == [fake.pve.version] * 3
+    assert [client.get(Version, "/version").version for dummy in range(3)] == [fake.pve.version] * 3
     fake.pve.flaky_network(drop_rate=1.0)
     with pytest.raises(LostAnswer, match=r"broke \(POST /nodes/pve1/qemu/100/status/stop\)"):
         client.call("POST", "/nodes/pve1/qemu/100/status/stop")

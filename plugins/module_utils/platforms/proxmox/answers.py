@@ -204,7 +204,7 @@ class Told(Part):
     result: list[GuestInterface]
 
 
-def underscored(data: t.Any, levels: int = 4) -> t.Any:
+def underscored(data: t.Any, levels: int = 8) -> t.Any:
     """An answer whose keys have dashes, with names of fields.
 
     :param levels: that are looked at.
