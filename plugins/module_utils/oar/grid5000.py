@@ -69,7 +69,7 @@ class Grid5000Api(Reservations):
 
     def job(self, id_: int) -> Job | None:
         try:
-            return self._job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)].to_dict()))
+            return self._job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)]).to_dict())
         except _Missing:
             return None
 
