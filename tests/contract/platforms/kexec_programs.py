@@ -46,7 +46,7 @@ def boot(initramfs: bytes | None) -> None:
     assert files["kexec/resolv.conf"] == b"nameserver 192.0.2.53\n"
     root = files.get("kexec/root.squashfs")
     if root is None:
-        address, path, file = files["kexec/nfs"].decode().split()
+        address, path, file, _how = files["kexec/nfs"].decode().split()
         assert (address, path) == ("192.0.2.9", "/images")
         assert files["kexec/interfaces"].startswith(b"52:54:00:00:00:01 10.87.")
         root = read(f"{MACHINE}/../exported/{file}")
