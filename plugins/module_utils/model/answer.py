@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import typing as t
+from dataclasses import dataclass
 
 from ..errors import ComposeError, InputError, brief
 from . import codec
@@ -20,6 +21,13 @@ from .free import Json
 Word = t.Union[str, int, float]
 
 T = t.TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of an answer that says more than is asked."""
+
+    ignores_unknown: t.ClassVar[bool] = True
 
 
 class WrongAnswer(ComposeError):

@@ -8,16 +8,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ..model.answer import Word
+from ..model.answer import Part, Word
 from .base import as_text
 from .job import Event, Job, sorted_nodes, state_of
-
-
-@dataclass(frozen=True)
-class Part:
-    """Of an answer that says more than is asked."""
-
-    ignores_unknown: t.ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,11 @@ class Grid5000Api(Reservations):
         return [job for job in self._listed(user=self.user, name=name) if job.name == name and not job.ending]
 
     def job(self, id_: int) -> Job | None:
+        def ask() -> t.Any:
+            return self._site.jobs[str(id_)].to_dict()
+
         try:
-            return self._job(self._call("ask", f"asking for job {id_}", lambda: self._site.jobs[str(id_)]).to_dict())
+            return self._job(self._call("ask", f"asking for job {id_}", ask))
         except _Missing:
             return None
 

@@ -5,18 +5,10 @@
 
 from __future__ import annotations
 
-import typing as t
 from dataclasses import dataclass, field
 
-from ...model.answer import Word
+from ...model.answer import Part, Word
 from ...model.free import Json
-
-
-@dataclass(frozen=True)
-class Part:
-    """Of an answer that says more than is asked."""
-
-    ignores_unknown: t.ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,11 @@ class Grid5000Api(Backend):
 
     def _about(self, identifier: str) -> Deployment:
         what = f"to tell of the deployment {identifier}"
-        about = self._call(what, lambda: self._site.deployments[identifier])
-        return answer(Deployment, about.to_dict(), self.where)
+
+        def ask() -> t.Any:
+            return self._site.deployments[identifier].to_dict()
+
+        return answer(Deployment, self._call(what, ask), self.where)
 
     def wait(self, identifier: str, asked: t.Sequence[str], deadline: float) -> Outcome:
         end = time.monotonic() + deadline

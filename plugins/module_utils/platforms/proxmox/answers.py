@@ -11,20 +11,13 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ...model.answer import Word
+from ...model.answer import Part, Word
 from ...model.free import Json
 
 #: By key; what a value is depends on the key.
 Values = dict[str, Json]
 #: Path → privilege → whether it is handed down; as of ``/access/permissions``.
 Permissions = dict[str, dict[str, t.Optional[bool]]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Of an answer that says more than is asked."""
-
-    ignores_unknown: t.ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
