@@ -29,8 +29,7 @@ def write_text(path: str, text: str, mode: int = 0o600) -> None:
             os.fchmod(handle, mode)
             os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or path
-        raise
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 @contextmanager

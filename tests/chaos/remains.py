@@ -11,8 +11,9 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 from lab import PATIENCE, command_of
+
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 
 #: Where cgroups of nodes may be: see platforms/local/cgroup.py.
 _HIERARCHIES = ("", "systemd/", "unified/", "machine.slice/")

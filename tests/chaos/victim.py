@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import typing as t
+from bisect import bisect
 from contextlib import suppress
 
 from lab import PATIENCE, command_of, descendants
@@ -28,20 +29,19 @@ WAYS = {
 def disturb(world: World, step: str, chance: random.Random) -> str:
     """Start a step, kill it at some moment, and wait for its end; says what was killed when."""
     lines = world.undisturbed(step).lines
-    first = next(number for number, seconds in enumerate(lines) if seconds > lines[0])
-    line = chance.randrange(first, len(lines))
-    pause = chance.uniform(0, (lines[line + 1] if line + 1 < len(lines) else lines[line] + 0.3) - lines[line])
+    moment = chance.uniform(lines[0], lines[-1] + 0.2)
+    line = bisect(lines, moment)
+    pause = moment - lines[line - 1]
     way = chance.choice(list(WAYS))
     process = world.start(step)
-    while process.poll() is None and world.said().count("\n") <= line:
+    while process.poll() is None and world.said().count("\n") < line:
         time.sleep(0.005)
     time.sleep(pause)
     for pid in _victims(world, process, way.partition("-")[0], chance):
         with suppress(ProcessLookupError):
             os.kill(pid, WAYS[way])
     process.wait(timeout=PATIENCE)
-    last = (world.said().splitlines() or [""])[line - 1 :][:1]
-    return f"{way} {pause:.2f} s after line {line} of {step}, {last}"
+    return f"{way} {pause:.2f} s after line {line} of {step}"
 
 
 def _victims(world: World, process: subprocess.Popen[bytes], what: str, chance: random.Random) -> t.Sequence[int]:

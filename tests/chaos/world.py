@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -20,7 +19,10 @@ from .remains import Remains
 from .steps import NAMES, STEPS, Step
 
 #: What a node says of itself: its image, what is in it, whether its data are there, and what it was told.
-_ASK = 'cat /usr/lib/compose/identity /etc/greeting /srv/data/marker; grep -o \'"name": *"app[0-9]"\' /run/compose/in/node.json'
+_ASK = (
+    "cat /usr/lib/compose/identity /etc/greeting /srv/data/marker; "
+    'grep -o \'"name": *"app[0-9]"\' /run/compose/in/node.json'
+)
 
 
 @dataclass(frozen=True)
