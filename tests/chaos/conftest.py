@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 
+from .life import Life
 from .world import World
 
 #: Chosen before pytest starts the processes that share the tests.
@@ -32,3 +33,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[World]:
 def chance(request: pytest.FixtureRequest) -> random.Random:
     """Of one test."""
     return random.Random(f"{os.environ['CHAOS_SEED']} {request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def life(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Life]:
+    """The same without Ansible."""
+    with pytest.MonkeyPatch.context() as patch:
+        life = Life(tmp_path_factory.mktemp("life"), patch)
+        yield life
+        life.wipe()

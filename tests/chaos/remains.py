@@ -20,9 +20,10 @@ _HIERARCHIES = ("", "systemd/", "unified/", "machine.slice/")
 
 
 class Remains:
-    """:param directory: that the words of all its processes name; :param state: in there."""
+    """:param directory: that the words of all its processes name; :param state: in there; :param role: of its nodes."""
 
-    def __init__(self, directory: Path, state: Path) -> None:
+    def __init__(self, directory: Path, state: Path, role: str) -> None:
+        self._role = role
         self._directory = directory
         self._state = state
         self._namespace = Namespace(state.name, str(state))
@@ -55,7 +56,7 @@ class Remains:
         return sorted(point for point in points if point.startswith(f"{self._state}/"))
 
     def _cgroups(self) -> list[Path]:
-        markers = [uuid.uuid5(uuid.NAMESPACE_URL, f"{self._state}/app{number}") for number in (1, 2, 3)]
+        markers = [uuid.uuid5(uuid.NAMESPACE_URL, f"{self._state}/{self._role}{number}") for number in (1, 2, 3)]
         groups = [
             group
             for marker in markers

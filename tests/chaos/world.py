@@ -43,7 +43,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.lab: Tiny = tiny(directory, 2, ["other"])
         (self.lab.inventory / "two.compose.yml").unlink()
-        self.remains = Remains(self.lab.directory, self.lab.state)
+        self.remains = Remains(self.lab.directory, self.lab.state, "app")
         self.at: str | None = ""
         self._output = directory / "output"
         self._undisturbed: dict[str, Undisturbed] = {}
