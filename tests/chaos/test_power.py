@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The power goes before any deed: what was not synced is empty, or half there, nothing runs, and a run comes to its end."""
+"""The power goes before any deed: what was not synced is empty, or half there. The next run comes to its end."""
 
 from __future__ import annotations
 
