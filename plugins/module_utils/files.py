@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -51,6 +52,16 @@ def _alone(path: str) -> t.Iterator[int]:
     except BaseException:
         os.unlink(path)
         raise
+    finally:
+        os.close(handle)
+
+
+def sync_below(directory: str) -> None:
+    """Have the disk have all that is in a directory: before it gets the name under which it passes for whole."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), directory)
     finally:
         os.close(handle)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .errors import InputError
+from .files import sync_below
 
 #: Bytes of a composition that are still sent.
 LIMIT = 16 * 1024 * 1024
@@ -84,6 +85,7 @@ def unpack(packed: str, name: str) -> str:
         with tarfile.open(packed) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in every Python 3.9
             archive.extractall(temporary)
+        sync_below(temporary)
         os.rename(temporary, target)
     return target
 
