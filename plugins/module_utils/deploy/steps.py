@@ -16,6 +16,7 @@ from .drift import drift, verify_and_drift
 from .engine import Engine
 from .nxc_export import export
 from .removal import destroy
+from .rotation import rotate
 from .transaction import Transaction, Wish
 
 
@@ -76,6 +77,7 @@ STEPS: t.Mapping[str, Step] = {
     "audit": Step(lambda engine, call: audit(engine, call.params["advisories"]), _always(Claim.NONE)),
     "drift": Step(lambda engine, call: drift(engine, call.params["ignore"]), _always(Claim.NONE)),
     "config": Step(_push, _always(Claim.STEP), predicts=True),
+    "keys": Step(lambda engine, call: rotate(engine, pretend=call.check_mode), _always(Claim.STEP), predicts=True),
     "info": Step(lambda engine, call: engine.evaluated(), _always(Claim.NONE)),
     "evaluate": Step(lambda engine, call: engine.write_evaluated(pretend=call.check_mode), _always(Claim.NONE)),
     "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),
