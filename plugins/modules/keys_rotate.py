@@ -11,8 +11,8 @@ version_added: 0.1.0
 description:
   - Makes the key with which the deployment will log in to its nodes, and the CA with which it will sign host keys and
     keys that log in during a run. They lie beside those that are used now.
-  - The deploy that follows gives them to the nodes, and ends with them in the place of the old ones once it has verified
-    all nodes and has logged in to each with the new key. One that goes back drops them. The playbook
+  - The deploy that follows gives them to the nodes. Once it has verified all of them, and has logged in to each with
+    the new key, they take the place of the old ones. A deploy that goes back drops them. The playbook
     C(immutable.compose.rotate) is this module and that deploy.
   - Refused, before anything is touched, if hosts of the deployment are not in the batch, or are not as they were
     verified. New keys that an earlier run has made, and that no deploy has taken or dropped, are kept.

@@ -110,10 +110,10 @@ def finish(engine: Engine, number: int) -> dict[str, NodeResult]:
     :returns: nodes that still do, by name. The next run tells them.
     """
     engine.take_new_keys()
+    engine.progress.say("keys: the new login key and CA have taken the place of the old ones")
     engine.write_access()
     told = engine.documents.refresh(engine.nodes)
     engine.platform.commit([node for node in engine.nodes if told[node.name].ok], number)
-    engine.progress.say("keys: the new login key and CA have taken the place of the old ones")
     return {
         name: replace(outcome, message=f"settle: it lets the old login key in until the next run: {outcome.message}")
         for name, outcome in told.items()

@@ -95,9 +95,7 @@ def test_a_run_that_fails_goes_back_to_the_old_keys(lab: Site) -> None:
     assert {node: lets_in(lab, node) for node in WEB} == dict.fromkeys(WEB, old)
 
 
-def test_a_node_that_does_not_let_the_new_key_in_takes_the_run_back(
-    lab: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_does_not_let_the_new_key_in_takes_the_run_back(lab: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: object, timeout: float) -> t.NoReturn:
         raise SSHError("Authentication failed.")
 

@@ -66,7 +66,8 @@ def test_certificate_is_renewed_but_never_the_key(tmp_path: Path, monkeypatch: p
         if damage == "expired":
             patch.setattr(keys_module, "VALIDITY", keys_module.RENEW - 60)
         elif damage == "of the future":
-            patch.setattr("time.time", lambda now=time.time(): now + 2 * keys_module.DAY)
+            later = time.time() + 2 * keys_module.DAY
+            patch.setattr("time.time", lambda: later)
         before = Keys(str(tmp_path)).host_key("node1")
     if damage == "other CA":
         (tmp_path / "ca").unlink()
