@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift fuzz clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift fuzz chaos clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -120,6 +120,9 @@ test-drift: ## as root: one node of 2 x 50 containers and one of two virtual mac
 
 fuzz: ## everything that is read, in 50,000 forms that are wrong, and wrong answers of the simulated Proxmox VE; not part of `test`
 	@tests/tools/gate.sh fuzz
+
+chaos: ## as root: 200 runs that are killed and 200 whose host loses its power, each at a random moment: the next one comes to the end of an undisturbed one; not part of `test`
+	@tests/tools/gate.sh chaos
 
 setup-%:
 	@tests/tools/setup.sh $*

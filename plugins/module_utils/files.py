@@ -1,32 +1,58 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""State files that survive a kill at any moment. PRIVATE to the collection."""
+"""State files that survive a kill, a power cut and a full disk at any moment. PRIVATE to the collection."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import tempfile
 import typing as t
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 
 def write_text(path: str, text: str, mode: int = 0o600) -> None:
-    """Replace a file in one step; its directory is made when missing (0700)."""
+    """Replace a file in one step; its directory is made when missing (0700).
+
+    :raises OSError: names the file, which is as it was.
+    """
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
+    temporary = os.path.join(directory, f".{os.path.basename(path)}.new")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        with _alone(temporary) as handle:
+            os.ftruncate(handle, 0)
+            with open(handle, "w", encoding="utf-8", closefd=False) as stream:
+                stream.write(text)
+            os.fsync(handle)
+            os.fchmod(handle, mode)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+@contextmanager
+def _alone(path: str) -> t.Iterator[int]:
+    """A file that nobody else writes meanwhile: what a kill has left is used again. Removed if the body fails."""
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):  # somebody else has put it in its place meanwhile
+                if os.path.samestat(os.fstat(handle), os.stat(path)):
+                    break
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    try:
+        yield handle
     except BaseException:
-        os.unlink(temporary)
+        os.unlink(path)
         raise
+    finally:
+        os.close(handle)
 
 
 def replace_link(link: str, target: str) -> None:

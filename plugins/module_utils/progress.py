@@ -86,7 +86,8 @@ class Progress:
     def _write(self, line: str) -> None:
         if self.path is None:
             return
-        with self._lock, open(self.path, "a", encoding="utf-8", errors="replace") as stream:
+        # A step that cannot tell how it fares, since the disk is full, fares no worse for it.
+        with suppress(OSError), self._lock, open(self.path, "a", encoding="utf-8", errors="replace") as stream:
             stream.write(f"{line}\n")
 
     @contextmanager

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [fuzz]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [fuzz] [chaos]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -288,6 +288,12 @@ fuzz() {
     tests stage fuzz "$newest" -n 2 --dist worksteal tests/fuzz
 }
 
+# Kills and power cuts at random moments, on real nodes.
+chaos() {
+    may_skip=
+    tests stage chaos "$newest" -n 2 --dist loadgroup tests/chaos
+}
+
 stage setup tests/tools/setup.sh test
 mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
 newest=${environments[0]}
@@ -319,6 +325,7 @@ for part in "$@"; do
         awx) awx ;;
         drift) drift ;;
         fuzz) fuzz ;;
+        chaos) chaos ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

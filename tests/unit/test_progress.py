@@ -84,6 +84,14 @@ def test_a_line_is_one_line_and_changes_no_terminal(path: Path) -> None:
     assert end == END
 
 
+def test_what_cannot_be_told_ends_no_step(small_disk: Path) -> None:
+    with (small_disk / "fills").open("wb") as stream, pytest.raises(OSError, match="No space left"):
+        while True:
+            os.write(stream.fileno(), bytes(4096))
+    with Progress(str(small_disk / "progress")) as told:
+        told.say("a line")
+
+
 def test_secrets_are_hidden_with_each_of_their_lines() -> None:
     mask = Mask(["correct-horse", "first line\nsecond line", "ab", "postgres"], public={"postgres"})
     assert mask.text("the correct-horses of postgres") == "the ********s of postgres"

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..errors import ComposeError
 from ..progress import Progress
@@ -42,7 +42,7 @@ def deployment_lock(state: str, progress: Progress, patience: float = PATIENCE) 
                     if time.monotonic() > deadline:
                         raise ComposeError(f"{path}: {holder()} for more than {patience:.0f} s") from None
                     time.sleep(0.1)
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with suppress(OSError):  # a full disk: nobody is told who holds it
+            os.ftruncate(stream.fileno(), 0)
+            os.write(stream.fileno(), str(os.getpid()).encode())
         yield

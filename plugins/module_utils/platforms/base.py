@@ -263,7 +263,7 @@ def endpoints(platform: Platform) -> dict[str, Endpoint]:
 def per_node(
     names: t.Iterable[str], act: t.Callable[[str], NodeResult], tell: Tell, *, step: str, parallel: int = 8
 ) -> dict[str, NodeResult]:
-    """Act on each node in its own thread; a :class:`ComposeError` fails that node only."""
+    """Act on each node in its own thread; a :class:`ComposeError`, or a file, fails that node only."""
     names = list(names)
     outcomes: dict[str, NodeResult] = {}
 
@@ -273,6 +273,8 @@ def per_node(
         except ComposeError as error:
             error.node, error.step = error.node or name, error.step or step
             return NodeResult(ok=False, changed=True, message=str(error))
+        except OSError as error:
+            return NodeResult(ok=False, changed=True, message=f"{step}, {name}: {error}")
 
     if not names:
         return outcomes

@@ -170,8 +170,11 @@ class Lab:
         (self.directory / "asked").unlink(missing_ok=True)
         self.units(target="active" if states == ("running",) else "inactive")
 
-    def units(self, *units: str, up: float = 3600, file: str = "units", target: str = "active") -> None:
-        """What ``systemctl show`` tells of all of them, as systemd 252 does; a second file is what it tells later."""
+    def units(self, *units: str, up: float = 60, file: str = "units", target: str = "active") -> None:
+        """What ``systemctl show`` tells of all of them, as systemd 252 does; a second file is what it tells later.
+
+        :param up: seconds; the computer must have been up for longer, whose clock is that of its nodes.
+        """
         now = time.clock_gettime(time.CLOCK_MONOTONIC)
         parts = [block("default.target", target, "active", now - up), *units]
         (self.directory / file).write_text("\n".join(parts))

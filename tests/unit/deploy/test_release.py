@@ -162,3 +162,11 @@ def test_a_second_run_waits_then_says_who_holds_the_lock_and_a_killed_one_releas
         holder.join()
     with deployment_lock(str(tmp_path), Progress(), 0.3):
         pass
+
+
+def test_a_full_disk_keeps_nobody_from_the_lock(small_disk: Path) -> None:
+    with (small_disk / "fills").open("wb") as stream, pytest.raises(OSError, match="No space left"):
+        while True:
+            os.write(stream.fileno(), bytes(4096))
+    with deployment_lock(str(small_disk), Progress(), 0.3):
+        pass

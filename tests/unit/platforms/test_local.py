@@ -52,6 +52,17 @@ def test_replace_stops_the_old_and_keeps_data_and_console(lab: Lab) -> None:
     assert json.loads(Path(platform.node_state("node1").document).read_text())["parameters"]["digest"] == "d2"
 
 
+def test_a_file_that_cannot_be_written_holds_up_its_node_only(lab: Lab) -> None:
+    platform = lab.platform()
+    current = Path(platform.node_state("node1").directory, "current.json")
+    current.mkdir(parents=True)
+    outcomes = lab.switch(platform, "image-1")
+    assert not outcomes["node1"].ok and str(current) in outcomes["node1"].message
+    assert outcomes["node2"].ok and observed(platform, "node2") == Seen("running", "image-1", "d1")
+    current.rmdir()
+    assert lab.switch(platform, "image-1")["node1"].ok
+
+
 def test_revert_returns_to_the_verified_image_and_document(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1", "d1")

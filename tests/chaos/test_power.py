@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The power goes before any deed: what was not synced is empty, or half there. The next run comes to its end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from .life import Life, die
+from .steps import NAMES
+from .tape import Tape, save
+
+CUTS = int(os.environ.get("CHAOS_CUTS", "200"))
+
+CASES = [
+    pytest.param(step, id=f"{number}-{step}", marks=pytest.mark.xdist_group(f"power-{number // len(NAMES)}"))
+    for number, step in zip(range(CUTS), itertools.cycle(NAMES), strict=False)
+]
+
+
+@pytest.mark.parametrize("step", CASES)
+def test_power_is_cut_and_the_step_is_taken_again(life: Life, step: str, chance: random.Random) -> None:
+    cut(life, step, chance)
+    life.finish(step)
+    life.check(step, rebooted=True)
+
+
+def cut(life: Life, step: str, chance: random.Random) -> None:
+    """Cut the power at some deed of a step."""
+    life.reach(step)
+    life.at = None
+    deed = chance.randint(1, life.deeds[step])
+
+    def happen(tape: Tape) -> None:
+        save(tape, life.tape)
+        die(tape)
+
+    ended = life.live(step, deed, happen)
+    assert ended.code < 0, ended
+    life.remains.end()
+    for name in json.loads(life.tape.read_text())["volatile"]:
+        path = Path(name)
+        if path.is_file():
+            kept = chance.choice([0, 0, path.stat().st_size // 2, path.stat().st_size])
+            print(f"deed {deed}: {path} has {kept} of {path.stat().st_size} bytes")
+            os.truncate(path, kept)
