@@ -10,14 +10,15 @@ from tiny import Tiny
 SECRET = "correct-horse-battery-staple"
 SCRIPT = f"""
     app1.succeed("for i in $(seq 3000); do echo line $i token={SECRET}; done >/srv/data/log")
-    app1.succeed("echo said {SECRET} >/dev/console; head -c 9 /dev/zero >/srv/data/core; echo {SECRET} >>/srv/data/core")
+    app1.succeed("echo said {SECRET} >/dev/console")
+    app1.succeed("head -c 9 /dev/zero >/srv/data/core; echo {SECRET} >>/srv/data/core")
     app1.copy_from_machine("/srv/data", "kept")
     app1.fail("echo {SECRET}")
 """
 
 
 def test_a_secret_is_in_clear_only_where_it_has_to_be(tiny_of: t.Callable[..., Tiny]) -> None:
-    lab = tiny_of(1, ["other"], secrets={"token": SECRET})
+    lab = tiny_of({"count": 1, "secrets": {"token": SECRET}}, ["other"])
     lab.script(SCRIPT)
     run = lab.play("deploy", "--diff", "-vv", expect=2)
     assert SECRET not in run.output
