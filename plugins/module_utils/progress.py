@@ -49,10 +49,17 @@ class Progress:
 
     :param path: file that the action plugin follows; ``None`` keeps quiet.
     :param mask: makes secrets in a line unreadable.
+    :param mask_file: does so with a file that is text, piece by piece.
     """
 
-    def __init__(self, path: str | None = None, mask: t.Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        path: str | None = None,
+        mask: t.Callable[[str], str] = str,
+        mask_file: t.Callable[[t.Iterable[bytes]], t.Iterable[bytes]] = iter,
+    ) -> None:
         self.mask = mask
+        self.mask_file = mask_file
         self.path = path
         self._lock = threading.Lock()
         self._last, self._when = "", 0.0

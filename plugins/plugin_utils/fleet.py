@@ -65,6 +65,7 @@ STEPS: t.Mapping[str, Step] = {
     "image_build": Step(credentials=False),
     "image_reproduce": Step(credentials=False),
     "image_stage": Step(secrets=True),
+    "keys_rotate": Step(),
     "nxc_export": Step(),
 }
 

@@ -27,6 +27,7 @@ AROUND: dict[str, dict[str, t.Any]] = {
     "composition_evaluate": {},
     "composition_info": {},
     "config_push": {},
+    "keys_rotate": {},
     "nxc_export": {},
     "audit_info": {"advisories": {"id": "CVE-1", "package": "libc6", "versions": ["> 0"]}},
     "drift_info": {"ignore": {"/opt/*": "a test"}},

@@ -48,6 +48,7 @@ class Machine:
     :param console: gives the last so many lines of the node's console.
     :param results: directory where :meth:`copy_from_machine` puts files.
     :param say: tells the user one line.
+    :param mask: what they go through, piece by piece.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Machine:
         console: t.Callable[[int], str],
         results: str,
         say: t.Callable[[str], None],
+        mask: copy.Mask = iter,
     ) -> None:
         self.name = name
         self.role = role
@@ -70,6 +72,7 @@ class Machine:
         self._console = console
         self._results = results
         self._say = say
+        self._mask = mask
 
     def __repr__(self) -> str:
         return f"<Machine {self.name!r}>"
@@ -216,9 +219,9 @@ class Machine:
             copy.put(self._connection, source, target)
 
     def copy_from_machine(self, source: str, target_dir: str = "") -> None:
-        """Copy a file or directory from the node into the directory of the result files."""
+        """Copy a file or directory from the node into the directory of the result files; secrets in text are masked."""
         with self._doing(f"copying {source} from the node"):
-            copy.get(self._connection, source, os.path.join(self._results, target_dir))
+            copy.get(self._connection, source, os.path.join(self._results, target_dir), self._mask)
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

@@ -183,6 +183,7 @@ def _run_script(
             console=partial(what.platform.console, node),
             results=what.results,
             say=progress.say,
+            mask=progress.mask_file,
         )
         for node in what.deployment.nodes
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from ..describe.document import boot_digest, node_document, peers_of, rest_digest
 from ..errors import InputError
@@ -34,9 +34,13 @@ class Documents:
         self.platform = platform
         self.keys = keys
 
-    def of(self, node: Node) -> NodeDocument:
-        """The document of one node. :raises InputError: its secrets cannot be read."""
-        host = self.keys.host_key(node.name)
+    def of(self, node: Node, *, keep: bool = True) -> NodeDocument:
+        """The document of one node.
+
+        :param keep: keep a certificate of its host key that is made for it.
+        :raises InputError: its secrets cannot be read.
+        """
+        host = self.keys.host_key(node.name, keep=keep)
         return self._document(node, host.private, host.certificate)
 
     def _document(self, node: Node, host_key: str, host_certificate: str) -> NodeDocument:
@@ -58,7 +62,7 @@ class Documents:
 
     @cached_property
     def _authorized_keys(self) -> tuple[str, ...]:
-        return (self.keys.login_public_key(), self.keys.run_authority(), *self.deployment.authorized_keys)
+        return (*self.keys.authorized(), *self.deployment.authorized_keys)
 
     @cached_property
     def _rest_digest(self) -> str:
@@ -113,13 +117,16 @@ class Documents:
         from ..nodes.refresh import push_document  # with paramiko, which most steps do without
 
         progress = self.platform.progress
-        documents = {node.name: (node, document) for node, document in self._all(nodes, self.of)}
+        # A certificate that a node was not given is made anew by the next plan.
+        made = self._all(nodes, partial(self.of, keep=False))
+        documents = {node.name: (node, document) for node, document in made}
         left = dict.fromkeys(documents)
 
         def act(name: str) -> NodeResult:
             node, document = documents[name]
             push_document(node, self.platform.endpoint(node), self.keys, document)
             self.platform.refresh(node, document, self._digest(document))
+            self.keys.keep_certificate(name, document.ssh.host_certificate)
             return NodeResult(ok=True, changed=True)
 
         def told(name: str, outcome: NodeResult) -> None:

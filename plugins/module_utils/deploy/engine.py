@@ -342,6 +342,11 @@ class Engine:
         with self.progress.waiting(lambda: f"writing {self.keys.known_hosts_file}"):
             self.keys.write_access(endpoints(self.platform))
 
+    def take_new_keys(self) -> None:
+        """From now on, those are used, and documents let only them in."""
+        self.keys = self.keys.take_new()
+        self.documents = Documents(self.deployment, self.platform, self.keys)
+
     def prune(self) -> None:
         """Forget releases beyond those to keep, and images that nothing needs."""
         needed = self.releases.prune(self.deployment.keep)

@@ -24,7 +24,14 @@ SHOWN = 10
 
 
 def plan_node(
-    node: Node, image: str, digest: str, observed: Seen, *, asked: bool = False, lost: str | None = None
+    node: Node,
+    image: str,
+    digest: str,
+    observed: Seen,
+    *,
+    asked: bool = False,
+    lost: str | None = None,
+    lapsed: bool = False,
 ) -> Step:
     """Compare one node with what it should be.
 
@@ -32,6 +39,7 @@ def plan_node(
     :param digest: of its node document.
     :param asked: somebody wants it replaced in any case.
     :param lost: why nobody can log in to it until it boots again.
+    :param lapsed: the certificate of its host key is not valid now, or not for long.
     """
     if observed.state == "absent":
         return Step("create", node.role, image, why=["does not exist"])
@@ -48,6 +56,8 @@ def plan_node(
         return Step("replace", node.role, image, observed.identity, why, verified, fresh=asked)
     if observed.document != digest:
         return Step("refresh", node.role, image, observed.identity, ["other peers or keys"], verified)
+    if lapsed:
+        return Step("refresh", node.role, image, observed.identity, ["its host certificate is not valid now"], verified)
     return Step("keep", node.role, image, observed.identity, verified=verified)
 
 

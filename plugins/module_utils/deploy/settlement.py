@@ -19,10 +19,12 @@ from ..model.journal import Journal
 from ..model.release import Located, Release
 from ..model.result import Evidence, NodeResult
 from ..model.step import Settled
+from ..progress import listed
 from .engine import Engine
 from .plan import SHOWN
 from .results import any_changed, failed, own_words
 from .rollout import short_of_quorum
+from .rotation import finish
 from .service import Service
 
 
@@ -198,7 +200,7 @@ class Settlement:
             engine.addresses.forget(retired)
             self.service.enters(retired)
         engine.addresses.commit(nodes)
-        results = {**self._results(removed), **lost}
+        results = {**self._results(removed), **lost, **self._rotated(number)}
         marked = any(not plan.steps[node.name].verified for node in nodes)
         return Settled(
             any_changed(results) or recorded or marked,
@@ -208,6 +210,18 @@ class Settlement:
             summary=self._summary(number) if nodes else [],
             retired=retired,
         )
+
+    def _rotated(self, number: int | None) -> dict[str, NodeResult]:
+        """Nodes that could not be told that new keys, if there are any, have taken the place of the old ones."""
+        engine = self.engine
+        if engine.keys.new is None:
+            return {}
+        others = {node.name for node in engine.deployment.nodes}.difference(self.plan.batch)
+        if number is None or others or self.failures:
+            names = sorted(others.union(self.failures))
+            engine.progress.say(f"settle: the old login key and CA stay until these take the new ones: {listed(names)}")
+            return {}
+        return finish(engine, number)
 
     def _unreleased(self, results: t.Mapping[str, NodeResult], veto: str = "", *, left: bool) -> Settled:
         """:param left: the deployment is left on the release that it had, and not on what was never released."""
@@ -240,6 +254,8 @@ class Settlement:
         engine.progress.say(f"settle: going back, because {veto.splitlines()[0]}")
         switched = self._switched()
         taken = self._revert(switched, veto)
+        if engine.keys.drop_new():
+            engine.progress.say("settle: the old login key and CA stay, and the new ones are dropped")
         refreshed = engine.documents.take_back(
             [engine.deployment.node(name) for name in plan.names("refresh")], engine.releases.current()
         )

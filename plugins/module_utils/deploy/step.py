@@ -56,7 +56,7 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
             return Ended(False, {"changed": False, "skipped_reason": "check mode"})
         needs = Claim.NONE
     os.umask(0o077)
-    with Progress(parcel.progress_file, mask.text) as progress:
+    with Progress(parcel.progress_file, mask.text, mask.stream) as progress:
         try:
             StateDirectory(parcel.deployment).require()
             addresses = HeldAddresses.read(parcel.deployment.state, damaged=step.forgets)

@@ -90,6 +90,12 @@ def _destroy(engine: Engine, call: Call) -> StepResult:
     return destroy(engine, data=call.params["data"], pretend=call.check_mode)
 
 
+def _rotate(engine: Engine, call: Call) -> StepResult:
+    from .rotation import rotate
+
+    return rotate(engine, pretend=call.check_mode)
+
+
 def _verify(engine: Engine, call: Call) -> StepResult:
     if call.planned:
         return Transaction(engine).verify()
@@ -111,6 +117,7 @@ STEPS: t.Mapping[str, Step] = {
     "audit": Step(_audit, _always(Claim.NONE)),
     "drift": Step(_drift, _always(Claim.NONE)),
     "config": Step(_push, _always(Claim.STEP), predicts=True),
+    "keys": Step(_rotate, _always(Claim.STEP), predicts=True),
     "info": Step(lambda engine, call: engine.evaluated(), _always(Claim.NONE)),
     "evaluate": Step(lambda engine, call: engine.write_evaluated(pretend=call.check_mode), _always(Claim.NONE)),
     "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),

@@ -31,6 +31,7 @@ from .plan import Step, hooks_of, plan_node, render, staying, told
 from .results import any_changed, brief, failed
 from .rollback import kept_release
 from .rollout import short_of_quorum
+from .rotation import prove
 from .service import Paused, Service
 from .settlement import Settlement, require
 from .waves import Waves, out_of_service
@@ -150,11 +151,18 @@ class Transaction:
         lost = engine.keys.lost([node.name for node in known])  # before a document is made, with a new key in it
         comparable = [node for node in known if node.name not in {*engine.deployment.unreadable, *lost}]
         digests = engine.documents.digests(comparable)
+        lapsed = engine.keys.lapsed(node.name for node in comparable)
         for node in engine.nodes:
             seen = observed[node.name]
             digest = digests.get(node.name, seen.document or "")
             steps[node.name] = plan_node(
-                node, desired.image(node), digest, seen, asked=node.name in wish.replace, lost=lost.get(node.name)
+                node,
+                desired.image(node),
+                digest,
+                seen,
+                asked=node.name in wish.replace,
+                lost=lost.get(node.name),
+                lapsed=node.name in lapsed,
             )
         # Without its composition, nobody knows who is no part of the deployment any more.
         if wish.retire and not engine.deployment.broken:
@@ -342,7 +350,7 @@ class Transaction:
     def _check(self, journal: Journal, names: t.Sequence[str], script: str) -> Verified:
         plan = journal.plan
         meant = {name: plan.image(name) for name in names}
-        return self.engine.check(meant, plan.composition, script, "verify", journal.ill_before)
+        return prove(self.engine, self.engine.check(meant, plan.composition, script, "verify", journal.ill_before))
 
     # -- settle --------------------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class Built(StepResult):
 
 @dataclass(frozen=True)
 class Fared(StepResult):
-    """How nodes fared: result of `deployment_switch`, `deployment_destroy` and `config_push`."""
+    """How nodes fared: result of `deployment_switch`, `deployment_destroy`, `config_push` and `keys_rotate`."""
 
     #: By name.
     nodes: t.Mapping[str, NodeResult]
@@ -389,5 +389,6 @@ RESULTS: t.Mapping[str, type[StepResult]] = {
     "image_build": Built,
     "image_reproduce": Reproduced,
     "image_stage": StepResult,
+    "keys_rotate": Fared,
     "nxc_export": Exported,
 }

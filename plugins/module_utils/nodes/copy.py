@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import tarfile
 import typing as t
+from functools import partial
 
 from ..errors import CommandError, ComposeError
 from .connection import Connection
@@ -22,6 +22,11 @@ if t.TYPE_CHECKING:
 STALLED = 60.0
 #: Bytes of what a command says of its failure.
 _WORDS = 1 << 16
+#: Bytes of a file that are in memory.
+_PIECE = 1 << 16
+
+#: What files of a node go through, piece by piece.
+Mask = t.Callable[[t.Iterable[bytes]], t.Iterable[bytes]]
 
 
 def put(connection: Connection, source: str, target: str) -> None:
@@ -51,7 +56,7 @@ def put(connection: Connection, source: str, target: str) -> None:
         _finish(channel, command)
 
 
-def get(connection: Connection, source: str, directory: str) -> str:
+def get(connection: Connection, source: str, directory: str, mask: Mask = iter) -> str:
     """Copy a file or directory of the node into ``directory`` of this host; returns its new path.
 
     Only regular files and directories are copied. Nothing is written outside ``directory``, whatever the node sends.
@@ -66,7 +71,7 @@ def get(connection: Connection, source: str, directory: str) -> str:
         try:
             with channel.makefile("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
                 for member in archive:
-                    _extract(archive, member, directory)
+                    _extract(archive, member, directory, mask)
         except (OSError, tarfile.TarError) as error:
             _finish(channel, command, str(error))
             raise ComposeError(f"copying {source} failed: {error}", node=connection.node) from None
@@ -74,7 +79,7 @@ def get(connection: Connection, source: str, directory: str) -> str:
     return os.path.join(directory, name)
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: str) -> None:
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: str, mask: Mask) -> None:
     path = os.path.join(directory, member.name)
     if os.path.isabs(member.name) or ".." in member.name.split("/"):
         raise ComposeError(f"the node sent a path that leaves the directory: {member.name}")
@@ -82,7 +87,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: str) 
         os.makedirs(path, exist_ok=True)
     elif member.isfile():
         with t.cast(t.IO[bytes], archive.extractfile(member)) as content, open(path, "wb") as stream:
-            shutil.copyfileobj(content, stream)
+            stream.writelines(mask(iter(partial(content.read, _PIECE), b"")))
 
 
 def _finish(channel: paramiko.Channel, command: str, output: str = "") -> None:

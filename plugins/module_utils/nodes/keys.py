@@ -9,6 +9,8 @@ Below the state directory of the deployment::
     id_ed25519, id_ed25519.pub   logs in as root on every node
     hostkeys/NODE                the node's host key, made before it boots first, with NODE.pub and NODE-cert.pub
     known_hosts, ssh_config      for ``ssh -F STATE/ssh_config NODE``
+    new/                         the CA and the login key that take the place of those above, as long as not all nodes
+                                 are known to let them in
 
 All keys are ed25519; the file formats are those of ssh-keygen(1), sshd(8) and ssh_config(5).
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import time
 import typing as t
 from contextlib import suppress
@@ -99,6 +102,63 @@ class Keys:
             if self._private_host_key(node) is None
         }
 
+    def lapsed(self, nodes: t.Iterable[str]) -> set[str]:
+        """Which of these nodes, which exist, have a host certificate that is not valid now, or not for long.
+
+        It was made too long ago, or under a wrong clock.
+        """
+        return {node for node in nodes if not self._is_in_time(node)}
+
+    def _is_in_time(self, node: str) -> bool:
+        certificate = _certificate(_read(self._certificate_file(node)) or "")
+        return certificate is not None and _in_time(certificate)
+
+    def _certificate_file(self, node: str) -> str:
+        return self._path("hostkeys", f"{node}-cert.pub")
+
+    # -- new ones ------------------------------------------------------------------------------------------------
+
+    @property
+    def new(self) -> Keys | None:
+        """The CA and the login key that are to take the place of these, if there are any."""
+        new = Keys(self._path("new"))
+        return new if os.path.exists(new.identity_file) else None
+
+    def make_new(self) -> None:
+        """Make them. As long as there are both, nodes are told to let both in."""
+        new = Keys(self._path("new"))
+        new.run_authority()
+        new.login_public_key()  # last: it says that they are there
+
+    def take_new(self) -> Keys:
+        """Let them take the place of these, and forget these. :returns: what is there from now on."""
+        new = Keys(self._path("new"))
+        for path, place in ((new._path("ca"), self._path("ca")), (new.identity_file, self.identity_file)):
+            with suppress(FileNotFoundError):  # a run that was killed has gone on from there
+                os.replace(path, place)
+        shutil.rmtree(self._path("new"))
+        return Keys(self._state)
+
+    def drop_new(self) -> bool:
+        """Forget them, and keep these. :returns: whether there were any."""
+        new = self.new
+        if new is not None:
+            os.unlink(new.identity_file)
+            shutil.rmtree(self._path("new"))
+        return new is not None
+
+    # -- public keys ---------------------------------------------------------------------------------------------
+
+    def authorized(self) -> list[str]:
+        """The lines for ``authorized_keys`` that let the deployment in, by its keys and by those that are to come."""
+        new = self.new
+        lines = [self.login_public_key(), self.run_authority()]
+        if new is not None:
+            lines.append(new.login_public_key())
+            if os.path.exists(new._path("ca")):
+                lines.append(new.run_authority())
+        return lines
+
     def login_public_key(self) -> str:
         """The line for ``authorized_keys`` that lets the deployment itself log in."""
         return self._login
@@ -130,16 +190,25 @@ class Keys:
                 os.unlink(path)
         return _key(path, node, "the node is replaced, which takes a new one")
 
-    def host_key(self, node: str) -> HostKey:
-        """Host key and certificate of a node; made at the first call, the same ever after, unless it is damaged."""
-        path = self._path("hostkeys", node)
+    def host_key(self, node: str, *, keep: bool = True) -> HostKey:
+        """Host key and certificate of a node; made at the first call, the same ever after, unless it is damaged.
+
+        :param keep: keep a certificate that had to be made; else :meth:`keep_certificate` does, once the node has it.
+        """
         key = self._host_key(node)
-        certificate = _read(f"{path}-cert.pub")
+        certificate = _read(self._certificate_file(node))
         if certificate is None or not self._is_current(certificate, key, node):
             certificate = self._sign(key, node)
-            write_text(f"{path}-cert.pub", certificate, 0o644)
+            if keep:
+                self.keep_certificate(node, certificate)
         # The file's own text: the format has random check bytes, and the document of a node must not change by itself.
-        return HostKey(t.cast(str, _read(path)), _public(key, node), certificate.strip())
+        return HostKey(t.cast(str, _read(self._path("hostkeys", node))), _public(key, node), certificate.strip())
+
+    def keep_certificate(self, node: str, certificate: str) -> None:
+        """The node has it; a file that is right already is left alone."""
+        text = f"{certificate.strip()}\n"
+        if _read(self._certificate_file(node)) != text:
+            write_text(self._certificate_file(node), text, 0o644)
 
     def _sign(self, key: Ed25519PrivateKey, node: str) -> str:
         now = int(time.time())
@@ -157,18 +226,18 @@ class Keys:
         return f"{certificate.public_bytes().decode()} {node}\n"
 
     def _is_current(self, text: str, key: Ed25519PrivateKey, node: str) -> bool:
+        certificate = _certificate(text)
+        if certificate is None:
+            return False
         try:
-            certificate = load_ssh_public_identity(text.encode())
-            if not isinstance(certificate, SSHCertificate):
-                return False
             certificate.verify_cert_signature()
-        except (ValueError, InvalidSignature, UnsupportedAlgorithm):
+        except (InvalidSignature, UnsupportedAlgorithm):
             return False
         return (
             certificate.signature_key() == self._ca.public_key()
             and certificate.public_key() == key.public_key()
             and certificate.valid_principals == [node.encode()]
-            and certificate.valid_before > time.time() + RENEW
+            and _in_time(certificate)
         )
 
     def known_hosts(self, nodes: t.Iterable[str]) -> str:
@@ -236,6 +305,20 @@ def endpoints(ssh_config: str) -> dict[str, Endpoint]:
         else:
             found[name] = replace(found[name], proxy_command=value)
     return found
+
+
+def _certificate(text: str) -> SSHCertificate | None:
+    """Whatever a file has become; the signature is not verified."""
+    try:
+        found = load_ssh_public_identity(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return found if isinstance(found, SSHCertificate) else None
+
+
+def _in_time(certificate: SSHCertificate) -> bool:
+    now = time.time()
+    return certificate.valid_after <= now and certificate.valid_before > now + RENEW
 
 
 def _escape(path: str) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from ..errors import CommandError
 from ..model.codec import encode
@@ -21,7 +22,16 @@ _APPLY = """\
 umask 077 && cat >/run/compose/node.json.new && /usr/lib/compose/apply-node refresh &&
 if [ -e /run/compose/node.json.new ]; then
     mv /run/compose/node.json.new /run/compose/node.json && /usr/lib/compose/apply-node refresh
-fi"""
+fi || exit
+"""
+#: Images leave their certificate as it is. sshd(8) reads it anew without ending what is connected; where one is started
+#: for each connection, there is nobody to be told.
+_CERTIFY = """\
+file=/run/compose/ssh/host_key-cert.pub
+[ "$(cat $file 2>/dev/null)" = {certificate} ] || {{
+    printf '%s\\n' {certificate} >$file.new && mv $file.new $file || exit
+    kill -HUP "$(cat /run/sshd.pid /var/run/sshd.pid 2>/dev/null | head -n 1)" 2>/dev/null || :
+}}"""
 
 
 def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: NodeDocument) -> None:
@@ -31,7 +41,8 @@ def push_document(node: Node, endpoint: Endpoint, keys: Keys, document: NodeDocu
     """
     connection = connect(node.name, endpoint, keys)
     try:
-        output = connection.feed(_APPLY, json.dumps(encode(document)).encode(), HANDSHAKE)
+        certify = _CERTIFY.format(certificate=shlex.quote(document.ssh.host_certificate.strip()))
+        output = connection.feed(_APPLY + certify, json.dumps(encode(document)).encode(), HANDSHAKE)
     finally:
         connection.close()
     if output.returncode != 0:

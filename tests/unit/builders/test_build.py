@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socketserver
 import subprocess
 import tempfile
@@ -159,8 +160,17 @@ class Mirror(BaseHTTPRequestHandler):
     """Has something else under every name, or nothing."""
 
     content: t.ClassVar[bytes | None] = None
+    #: Names of files that it has.
+    has: t.ClassVar[t.Collection[str]] = ()
+    asked: t.ClassVar[list[str]]
+
+    def do_HEAD(self) -> None:
+        self.asked.append(f"HEAD {os.path.basename(self.path)}")
+        self.send_response(200 if self.content or os.path.basename(self.path) in self.has else 404)
+        self.end_headers()
 
     def do_GET(self) -> None:
+        self.asked.append(f"GET {os.path.basename(self.path)}")
         self.send_response(404 if self.content is None else 200)
         self.end_headers()
         self.wfile.write(self.content or b"")
@@ -172,7 +182,7 @@ class Mirror(BaseHTTPRequestHandler):
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Mirror]]:
     class Handler(Mirror):
-        pass
+        asked: t.ClassVar[list[str]] = []
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -188,16 +198,21 @@ def use_mirror(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     )
 
 
-@pytest.mark.usefixtures("own_store", "mirror")
-def test_a_version_that_the_mirror_lost(debian: Debian, proxy: str) -> None:
+@pytest.mark.usefixtures("own_store")
+def test_a_version_that_the_mirror_lost_is_known_before_anything_is_fetched(
+    debian: Debian, proxy: str, mirror: type[Mirror]
+) -> None:
+    packages = json.loads(Path(proxy, "compose.lock.json").read_text())["packages"]
+    lost = packages["nginx"]
+    files = {os.path.basename(package["filename"]) for package in packages.values()}
+    mirror.has = files - {os.path.basename(lost["filename"])}
     with pytest.raises(InputError) as refused:
         debian.build(proxy, {}, ["proxy"], ["root"], "/nonexistent")
-    assert "the mirror no longer has the locked version of: " in str(refused.value)
-    assert "run `ansible-playbook immutable.compose.lock`" in str(refused.value)
-    named = str(refused.value).split("version of: ")[1].split(";")[0].split(", ")[0]
-    name, version = named.split(" ")
-    lock = json.loads(Path(proxy, "compose.lock.json").read_text())
-    assert lock["packages"][name]["version"] == version
+    said = str(refused.value)
+    named = re.escape(lost["version"]), re.escape(lost["filename"])
+    assert re.search(r"no longer has the locked version of: nginx {} \(http://\S+/{}\);".format(*named), said)
+    assert "run `ansible-playbook immutable.compose.lock`" in said
+    assert [each for each in mirror.asked if each.startswith("GET")] == [f"GET {os.path.basename(lost['filename'])}"]
 
 
 @pytest.mark.usefixtures("own_store")

@@ -165,6 +165,19 @@ def test_a_secret_that_a_unit_prints_is_in_no_file(talking: Lab, before: int) ->
     assert message.startswith(f"{NODE}: units: failed ********: a.service"), "names of checks are data"
 
 
+def test_a_secret_in_what_a_test_script_copies_is_in_no_file(lab: Lab) -> None:
+    mask = Mask([SECRET])
+    lab.progress = Progress(str(lab.directory / "progress"), mask.text, mask.stream)
+    source = lab.directory / "on the node"
+    source.mkdir()
+    (source / "log").write_text(f"token={SECRET};\n" * 9)
+    (source / "core").write_bytes(b"\x7fELF\0" + SECRET.encode())
+    assert lab.run(script=f"machine.copy_from_machine({str(source)!r}, 'kept')").ok
+    kept = lab.directory / "results/kept/on the node"
+    assert (kept / "log").read_text() == "token=********;\n" * 9
+    assert (kept / "core").read_bytes() == (source / "core").read_bytes()
+
+
 def test_a_secret_in_what_a_test_script_says_is_in_no_file(lab: Lab) -> None:
     lab.progress = Progress(str(lab.directory / "progress"), Mask([SECRET, "testScript"]).text)
     script = (

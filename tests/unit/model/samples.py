@@ -266,6 +266,7 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "image_build": step.Built(True, ["db"], {"db": "/store/h"}, PACKAGES, [DIFF]),
     "image_reproduce": step.Reproduced(False, {"web/db": "differs"}),
     "image_stage": step.StepResult(True),
+    "keys_rotate": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
     "nxc_export": step.Exported(True, "/nxc/deploy/composition::vm.json", "/nxc/nodes.json", ["-r", "db=a"]),
 }
 

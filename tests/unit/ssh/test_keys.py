@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,15 @@ def test_certificate_as_openssh_reads_it(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("damage", ["expired", "other CA", "truncated", "missing"])
+@pytest.mark.parametrize("damage", ["expired", "of the future", "other CA", "truncated", "missing"])
 def test_certificate_is_renewed_but_never_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     path = tmp_path / "hostkeys" / "node1-cert.pub"
     with monkeypatch.context() as patch:
         if damage == "expired":
             patch.setattr(keys_module, "VALIDITY", keys_module.RENEW - 60)
+        elif damage == "of the future":
+            later = time.time() + 2 * keys_module.DAY
+            patch.setattr("time.time", lambda: later)
         before = Keys(str(tmp_path)).host_key("node1")
     if damage == "other CA":
         (tmp_path / "ca").unlink()

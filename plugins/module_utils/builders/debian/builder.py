@@ -37,8 +37,9 @@ from ..nix.own_store import OwnStore
 from ..revision import git_revision
 from .apt import configured_mirrors
 from .claims import require_claims
-from .failures import explain_failure, failed_without_a_word
+from .failures import HASH, explain_failure, failed_without_a_word
 from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
+from .offered import derivation_name, require_offered
 
 DEFAULT_SUITE = "bookworm"
 
@@ -230,7 +231,7 @@ class Debian(Builder):
             attributes = [f'images."{role}".bundle' for role in todo]
             derivations = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
             try:
-                self._realise(evaluated, lock, derivations, todo)
+                self._realise(evaluated, lock, derivations, todo, mirrors)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
@@ -249,12 +250,23 @@ class Debian(Builder):
         _check_confinement()
         return configured_mirrors()
 
-    def _realise(self, evaluated: _Evaluated, lock: Lock, derivations: t.Sequence[str], roles: t.Sequence[str]) -> None:
+    def _realise(
+        self,
+        evaluated: _Evaluated,
+        lock: Lock,
+        derivations: t.Sequence[str],
+        roles: t.Sequence[str],
+        mirrors: t.Mapping[str, str],
+    ) -> None:
         """Fetch the packages, many at once, then build."""
         missing = self._nix.missing(derivations)
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, lock, len(packages), roles)
         if packages:
+            names = {os.path.basename(path)[HASH : -len(".drv")] for path in packages}
+            wanted = {name: each for name, each in lock.packages.items() if derivation_name(each) in names}
+            with self.progress.waiting(lambda: "asking the mirrors for the locked packages"):
+                require_offered(wanted, mirrors)
             self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
         debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
         files = [self._nix.file(path) for path in self._nix.outputs(debs)]

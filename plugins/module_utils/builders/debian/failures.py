@@ -15,8 +15,6 @@ from ...model.lock import LockedPackage
 from ..nix.nix import NixBuildError
 from .lock import HOW_TO_LOCK
 
-#: Where packages of an archive come from that this host's apt does not have, as ``nix/debian/images.nix`` has it.
-NOWHERE = "http://mirror.invalid/"
 #: Characters of a store path before its name.
 HASH = 33
 
@@ -46,14 +44,6 @@ def _explain(
         names = sorted({files.get(unquote(os.path.basename(path)), path) for path in paths})
         return ", ".join(f"{name} {packages[name].version}" if name in packages else name for name in names)
 
-    nowhere = sorted(set(re.findall(rf"unable to download '({re.escape(NOWHERE)}[^']+)'", text)))
-    if nowhere:
-        names = [files.get(unquote(os.path.basename(url)), "") for url in nowhere]
-        archives = dict.fromkeys(packages[name].archive for name in names if name)
-        return InputError(
-            f"{versions(nowhere)}: from the archive {', '.join(archives)}, which apt on this host does not have "
-            f"(it has {', '.join(mirrors.values())}); add it to /etc/apt, as Debian's installer does, or {HOW_TO_LOCK}"
-        )
     gone = re.findall(r"unable to download '([^']+)': HTTP error 404", text)
     gone += re.findall(r"unable to download '([^']+)': Couldn't read a file://", text, re.IGNORECASE)
     if gone:
