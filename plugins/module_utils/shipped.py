@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .errors import InputError
-from .files import sync_below
 
 #: Bytes of a composition that are still sent.
 LIMIT = 16 * 1024 * 1024
@@ -85,9 +84,17 @@ def unpack(packed: str, name: str) -> str:
         with tarfile.open(packed) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in every Python 3.9
             archive.extractall(temporary)
-        sync_below(temporary)
+        _sync(temporary)
         os.rename(temporary, target)
     return target
+
+
+def _sync(directory: str) -> None:
+    """Have the disk have all files: once the directory has its name, they pass for whole."""
+    for folder, _folders, files in os.walk(directory):
+        for name in files:
+            with open(os.path.join(folder, name), "rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

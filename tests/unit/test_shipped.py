@@ -44,10 +44,10 @@ def test_files_arrive_as_they_were_and_hidden_ones_stay(composition: Path, tmp_p
 
 
 def test_what_has_its_name_is_on_the_disk(composition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[list[str]] = []
-    monkeypatch.setattr(shipped, "sync_below", lambda path: synced.append(sorted(os.listdir(path))), raising=False)
+    synced: set[str] = set()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.readlink(f"/proc/self/fd/{handle}")))
     there = arrive(shipped.pack(str(composition)), tmp_path / "state")
-    assert synced == [sorted(os.listdir(there))]
+    assert synced == {f"{there}.new/{path.relative_to(there)}" for path in there.rglob("*") if path.is_file()}
 
 
 def test_the_same_content_is_unpacked_once(composition: Path, tmp_path: Path) -> None:
