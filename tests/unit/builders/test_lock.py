@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,32 @@ def test_refuses_what_is_no_lock(debian: Debian, compose: Compose, text: str, ex
     path = compose("{ roles.a = { }; }")
     Path(path, "compose.lock.json").write_text(text)
     with pytest.raises(InputError, match=expected):
+        debian.evaluate(path, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda lock: lock["roles"]["proxy"]["packages"].append("ghost"),
+            "lock.roles.proxy: 'ghost' is not one of its",
+        ),
+        (
+            lambda lock: lock["roles"]["proxy"].update(kernel="--root=x"),
+            "lock.roles.proxy: '--root=x' is not one of its",
+        ),
+        (lambda lock: lock["packages"].pop("libc6"), "lock.sets.essential: 'libc6' is not one of its packages"),
+    ],
+)
+def test_a_lock_that_lacks_a_package_is_refused_by_its_name(
+    debian: Debian, compose: Compose, change: t.Callable[[t.Any], None], expected: str
+) -> None:
+    path = compose('{ roles.proxy.packages = [ "nginx-light" ]; }', lock="web")
+    file = Path(path, "compose.lock.json")
+    lock = json.loads(file.read_text())
+    change(lock)
+    file.write_text(json.dumps(lock))
+    with pytest.raises(InputError, match=rf"compose\.lock\.json: {expected}.*; run `ansible-playbook"):
         debian.evaluate(path, {})
 
 

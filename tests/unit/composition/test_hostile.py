@@ -52,6 +52,14 @@ def test_a_line_end_at_the_end_is_refused(role: t.Any) -> None:
         role_schema.check_composition({"roles": {"a": role}}, "f", "debian")
 
 
+@pytest.mark.parametrize(
+    "package", ["-o", "-oAPT::Get::AllowUnauthenticated=1", "--root=x", "..", "a/b", "$(id)", "a b"]
+)
+def test_a_package_that_programs_would_take_for_an_option_or_a_path_is_refused(package: str) -> None:
+    with pytest.raises(InputError, match="roles.a.packages"):
+        role_schema.check_composition({"roles": {"a": {"packages": [package]}}}, "f", "debian")
+
+
 @pytest.mark.parametrize("count", [values.MOST + 1, 100_000_000, "100000000", "9" * 5000, 10**300])
 def test_a_count_has_an_end(count: t.Any) -> None:
     with pytest.raises(InputError, match=r"roles.node.count is .{1,40}, expected a count \(0 to 100000\)"):

@@ -19,7 +19,9 @@ def test_labels_are_host_names(name: str) -> None:
     assert is_node_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "-a", "a-", "a_b", "Node", "a.b", "x" * 64, "ä", "a\n", "a b"])
+@pytest.mark.parametrize(
+    "name", ["", "-a", "a-", "a_b", "Node", "a.b", "x" * 64, "ä", "a\n", "a b", "..", "--root=x", "-oProxyCommand"]
+)
 def test_all_else_is_no_host_name(name: str) -> None:
     assert not is_host_name(name)
 

@@ -41,6 +41,9 @@ LAYERS: t.Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 #: What a role with a kernel needs besides it: loading modules, device links of volumes, making their file systems.
 KERNEL_SUPPORT = ("e2fsprogs", "kmod", "udev")
 
+#: Packages that a message names.
+SHOWN = 5
+
 HOW_TO_LOCK = "run `ansible-playbook immutable.compose.lock` with the inventory of the deployment"
 
 
@@ -82,6 +85,15 @@ def read_lock(composition: str) -> Locked | None:
         lock = codec.decode(Lock, data, "lock")
     except InputError as error:
         raise InputError(f"{path}: {error.message}; {HOW_TO_LOCK}") from None
+    unknown = [
+        f"{part}.{name}: {package!r} is not one of its packages"
+        for part, layers in (("sets", lock.sets), ("roles", lock.roles))
+        for name, layer in layers.items()
+        for package in (*layer.packages, *([layer.kernel] if layer.kernel else []))
+        if package not in lock.packages
+    ]
+    if unknown:
+        raise InputError(f"{path}: lock.{'; '.join(unknown[:SHOWN])}; {HOW_TO_LOCK}")
     said = {key: value for key, value in data.items() if key != "schema"}
     return Locked(lock, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest())
 
