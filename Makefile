@@ -121,7 +121,7 @@ test-drift: ## as root: one node of 2 x 50 containers and one of two virtual mac
 fuzz: ## everything that is read, in 50,000 forms that are wrong, and wrong answers of the simulated Proxmox VE; not part of `test`
 	@tests/tools/gate.sh fuzz
 
-chaos: ## as root: 200 runs that are killed and 200 whose host loses its power, each at a random moment: the next one comes to the end of an undisturbed one; not part of `test`
+chaos: ## as root: runs that are killed, lose the power, or fill the disk, 200 times each at random moments: the next one comes to the end of an undisturbed one; not part of `test`
 	@tests/tools/gate.sh chaos
 
 setup-%:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import reprlib
 import typing as t
@@ -84,6 +85,12 @@ class MissingProgramError(ComposeError):
 
 class EvaluationError(InputError):
     """The composition does not evaluate; the message keeps the evaluator's own words, with file and line."""
+
+
+def in_words(error: OSError) -> str:
+    """What is wrong with a file, and what to do about it, if that is always the same."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{error}{'. Make room there, and run again: the file is as it was' if full else ''}"
 
 
 def brief(message: str) -> str:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import glob
 import json
 import os
 import typing as t
@@ -32,25 +34,49 @@ def write_text(path: str, text: str, mode: int = 0o600) -> None:
         raise OSError(error.errno, error.strerror, path) from error
 
 
+def sweep(directory: str) -> None:
+    """Remove what killed writers have left beside the files of a directory."""
+    for path in glob.glob(os.path.join(glob.escape(directory), ".*.new")):
+        with suppress(OSError), _locked(path, os.O_WRONLY, fcntl.LOCK_EX | fcntl.LOCK_NB) as handle:
+            if handle is not None:  # else it is being written
+                os.unlink(path)
+
+
 @contextmanager
 def _alone(path: str) -> t.Iterator[int]:
     """A file that nobody else writes meanwhile: what a kill has left is used again. Removed if the body fails."""
     while True:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):  # somebody else has put it in its place meanwhile
-                if os.path.samestat(os.fstat(handle), os.stat(path)):
-                    break
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
+        with _locked(path, os.O_WRONLY | os.O_CREAT, fcntl.LOCK_EX) as handle:
+            if handle is None:
+                continue
+            try:
+                yield handle
+            except BaseException:
+                os.unlink(path)
+                raise
+            return
+
+
+@contextmanager
+def _locked(path: str, flags: int, lock: int) -> t.Iterator[int | None]:
+    """The file locked; ``None`` if that has got another name, or was removed, in the meantime."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        yield handle
-    except BaseException:
-        os.unlink(path)
-        raise
+        fcntl.flock(handle, lock)
+        there = False
+        with suppress(FileNotFoundError):
+            there = os.path.samestat(os.fstat(handle), os.stat(path))
+        yield handle if there else None
+    finally:
+        os.close(handle)
+
+
+def sync_below(directory: str) -> None:
+    """Have the disk have all that is in a directory: before it gets the name under which it passes for whole."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), directory)
     finally:
         os.close(handle)
 

@@ -84,8 +84,17 @@ def unpack(packed: str, name: str) -> str:
         with tarfile.open(packed) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in every Python 3.9
             archive.extractall(temporary)
+        _sync(temporary)
         os.rename(temporary, target)
     return target
+
+
+def _sync(directory: str) -> None:
+    """Have the disk have all files: once the directory has its name, they pass for whole."""
+    for folder, _folders, files in os.walk(directory):
+        for name in files:
+            with open(os.path.join(folder, name), "rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

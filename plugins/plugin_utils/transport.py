@@ -193,7 +193,7 @@ class Transport:
             display.display(f"  compose | sending {part.name} ({len(part.content) / 1024:.0f} KiB)")
         target, new = (shlex.quote(os.path.join(shipped, part.digest, name)) for name in (PACKED, f"{PACKED}.new"))
         # A connection that breaks is the end of a file, too.
-        arrived = f"[ $(wc -c <{new}) = {len(part.content)} ] && mv {new} {target}"
+        arrived = f"[ $(wc -c <{new}) = {len(part.content)} ] && sync {new} && mv {new} {target}"
         folder = shlex.quote(os.path.join(shipped, part.digest))
         self._command(f"umask 077; mkdir -p {folder} && cat >{new} && {arrived}", part.content, part.name)
 

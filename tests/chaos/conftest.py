@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import typing as t
 
 import pytest
@@ -37,8 +38,13 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
 
 @pytest.fixture(scope="session")
 def life(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Life]:
-    """The same without Ansible."""
+    """The same without Ansible, on a small disk."""
+    directory = tmp_path_factory.mktemp("life")
+    disk = directory / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m,nr_inodes=1k", "tmpfs", str(disk)], check=True)
     with pytest.MonkeyPatch.context() as patch:
-        life = Life(tmp_path_factory.mktemp("life"), patch)
+        life = Life(directory, patch)
         yield life
         life.wipe()
+    subprocess.run(["umount", str(disk)], check=True)

@@ -48,14 +48,19 @@ class Ended:
 
 
 class Life:
-    """:ivar at: the step that it is at the end of; empty before the first, ``None`` if nobody knows."""
+    """On the file system ``disk`` in a directory.
+
+    :ivar at: the step that it is at the end of; empty before the first, ``None`` if nobody knows.
+    """
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch) -> None:
-        self.state = directory / "disk/state/lab"
-        self.state.parent.mkdir(parents=True)
+        self.disk = directory / "disk"
+        name = directory.parent.name  # of this process of pytest: there are others
+        self.state = self.disk / "state" / name
+        self.state.parent.mkdir()
         self.site = Site(
             Containers(directory, directory / "images", patch),
-            Deployment("lab", "lab", "maker", "nspawn", (), network="10.87.0.0/24", state=str(self.state)),
+            Deployment(name, name, "maker", "nspawn", (), network="10.87.0.0/24", state=str(self.state)),
             data=1,
         )
         self.tape = directory / "tape"
@@ -65,7 +70,7 @@ class Life:
         self._undisturbed: dict[str, Picture] = {}
         #: Step → how many deeds it takes.
         self.deeds: dict[str, int] = {}
-        builder = type("Linker", (_Linker,), {"sites": {"lab": self.site}, "bundles": directory / "bundles"})
+        builder = type("Linker", (_Linker,), {"sites": {name: self.site}, "bundles": directory / "bundles"})
         patch.setitem(t.cast("dict[str, t.Any]", BUILDERS), "maker", builder)
         patch.setattr(PLATFORMS["nspawn"], "shell", lambda platform, node: Answers(self.site, node.name))
         patch.setattr(refresh, "push_document", lambda *what: None)
@@ -99,9 +104,9 @@ class Life:
     def _steps(self, step: Step) -> int:
         """As the playbooks take them."""
         if step.playbook == "destroy":
-            return self._take("destroy", data=bool(step.more))[0]
-        wish = {"release": step.more.get("compose_release"), "replace": [], "retire": True, "hold": True}
-        code, plan = self._take("plan", **wish)
+            return self._take("destroy", data=step.data)[0]
+        release = "previous" if step.playbook == "rollback" else None
+        code, plan = self._take("plan", release=release, replace=[], retire=True, hold=True)
         if code:
             return code
         problem = ""

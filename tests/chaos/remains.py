@@ -17,6 +17,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.
 
 #: Where cgroups of nodes may be: see platforms/local/cgroup.py.
 _HIERARCHIES = ("", "systemd/", "unified/", "machine.slice/")
+#: What a shell starts that writes a console, see platforms/local/machine.py: it comes and goes, and ends with the node.
+_PASSING = ("dd", "stat", "tail", "truncate")
 
 
 class Remains:
@@ -42,7 +44,7 @@ class Remains:
         found = {}
         for entry in os.listdir("/proc"):
             words = command_of(int(entry)).split() if entry.isdigit() and int(entry) != os.getpid() else []
-            if any(str(self._directory) in word for word in words):
+            if any(str(self._directory) in word for word in words) and os.path.basename(words[0]) not in _PASSING:
                 node = [word for word in words if word.startswith("--machine=")]
                 found[int(entry)] = " ".join([os.path.basename(words[0]), *node])
         return found

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _RIGHT = 'for machine in machines: machine.succeed("test -e /etc/greeting")'
 _WRONG = 'raise Exception("not well")'
@@ -20,7 +20,8 @@ class Step:
     version: int = 1
     #: Whether the test script passes.
     well: bool = True
-    more: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Whether data go, too.
+    data: bool = False
 
     @property
     def script(self) -> str:
@@ -38,9 +39,9 @@ STEPS: t.Mapping[str, Step] = {
     "fail": Step(version=3, well=False),
     "grow": Step(version=2, count=3),
     "shrink": Step(version=2),
-    "rollback": Step("rollback", version=2, more={"compose_release": "1"}),
+    "back": Step("rollback", version=2),
     "destroy": Step("destroy"),
     "return": Step(version=2),
-    "end": Step("destroy", version=2, more={"compose_data": True}),
+    "end": Step("destroy", version=2, data=True),
 }
 NAMES = list(STEPS)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a process does to the files below a directory: counted, and what the disk does not have yet is known."""
+"""What a process does to the files below a directory: counted, and what the disk does not have yet is known.
+
+Content that was not synced is lost. What is done to directories is in order, as journals of file systems keep it: so a
+power cut leaves no more of it undone than one a moment earlier.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,17 @@ import sys
 import typing as t
 from pathlib import Path
 
-#: Audit events of Python that change a directory, see its table of audit events; before each of them, something may
-#: happen to the disk. Besides these: a file that is opened to be written, and ``fsync``.
-_DEEDS = ("os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate")
+#: Audit events of Python that change a directory, and where in their arguments the path is, and what it is relative to;
+#: see its table of audit events. Besides these: a file that is opened to be written, and ``fsync``.
+_DEEDS = {
+    "os.link": (1, 3),
+    "os.mkdir": (0, 2),
+    "os.remove": (0, 1),
+    "os.rename": (0, 2),
+    "os.rmdir": (0, 1),
+    "os.symlink": (1, 2),
+    "os.truncate": (0, 0),
+}
 _WRITES = os.O_WRONLY | os.O_RDWR
 
 
@@ -35,14 +47,17 @@ class Tape:
 
     def _hook(self, event: str, arguments: tuple[t.Any, ...]) -> None:
         if event == "open":
-            path, _mode, flags = arguments
-            if flags & _WRITES and self._is_ours(path):
+            path = _name(arguments[0])
+            if arguments[2] & _WRITES and self._is_ours(path):
                 self._count()
-                self.volatile.add(_name(path))
-        elif event in _DEEDS and self._is_ours(arguments[0]):
-            self._count()
-            if event == "os.rename":
-                self._moved(_name(arguments[0]), _name(arguments[1]))
+                self.volatile.add(path)
+        elif event in _DEEDS:
+            what, above = _DEEDS[event]
+            path = _name(arguments[what], arguments[above])
+            if self._is_ours(path):
+                self._count()
+                if event == "os.rename":
+                    self._moved(path, _name(arguments[1], arguments[3]))
 
     def _synced(self, handle: int) -> None:
         path = os.readlink(f"/proc/self/fd/{handle}")
@@ -58,8 +73,8 @@ class Tape:
             self.volatile.remove(path)
             self.volatile.add(new + path[len(old) :])
 
-    def _is_ours(self, path: object) -> bool:
-        return isinstance(path, (str, bytes, os.PathLike)) and _name(path).startswith(f"{self._directory}/")
+    def _is_ours(self, path: str) -> bool:
+        return path.startswith(f"{self._directory}/")
 
     def _count(self) -> None:
         self.deeds += 1
@@ -67,8 +82,12 @@ class Tape:
             self._happen(self)
 
 
-def _name(path: t.Any) -> str:
-    return os.path.abspath(os.fsdecode(path))
+def _name(path: t.Any, above: object = None) -> str:
+    """The whole path. :param above: descriptor of the directory that it is relative to, if it is one."""
+    if isinstance(path, int):
+        return os.readlink(f"/proc/self/fd/{path}")
+    directory = os.readlink(f"/proc/self/fd/{above}") if isinstance(above, int) and above >= 0 else ""
+    return os.path.abspath(os.path.join(directory, os.fsdecode(path)))
 
 
 def save(tape: Tape, file: Path) -> None:

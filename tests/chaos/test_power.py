@@ -30,6 +30,16 @@ def test_power_is_cut_and_the_step_is_taken_again(life: Life, step: str, chance:
     life.check(step, rebooted=True)
 
 
+@pytest.mark.parametrize("step", CASES[: CUTS // 4])
+def test_power_is_cut_and_all_is_destroyed(life: Life, step: str, chance: random.Random) -> None:
+    cut(life, step, chance)
+    marked = {path: path.read_text() for path in life.state.glob("volumes/*/data/marker")}
+    ended = life.live("destroy")
+    assert ended.code == 0, ended
+    assert {path: path.read_text() for path in life.state.glob("volumes/*/data/marker")} == marked
+    assert (any(life.remains.picture().values()), list(life.state.glob("nodes/*"))) == (False, [])
+
+
 def cut(life: Life, step: str, chance: random.Random) -> None:
     """Cut the power at some deed of a step."""
     life.reach(step)

@@ -62,7 +62,7 @@ class World:
             return subprocess.Popen(
                 [
                     *(lab.program("ansible-playbook"), "-i", str(lab.inventory)),
-                    *(f"immutable.compose.{step.playbook}", "-e", json.dumps(step.more)),
+                    *(f"immutable.compose.{step.playbook}", "-e", json.dumps({"compose_data": step.data})),
                 ],
                 cwd=lab.directory,
                 env={**lab.environment(), **environment},

@@ -288,7 +288,7 @@ fuzz() {
     tests stage fuzz "$newest" -n 2 --dist worksteal tests/fuzz
 }
 
-# Kills and power cuts at random moments, on real nodes.
+# Kills, power cuts and full disks at random moments, on real nodes.
 chaos() {
     may_skip=
     tests stage chaos "$newest" -n 2 --dist loadgroup tests/chaos

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.files import write_text
+from ansible_collections.immutable.compose.plugins.module_utils.files import sync_below, write_text
 
 KILLED = """
 import os, signal, sys
@@ -64,3 +64,9 @@ def test_a_full_disk_is_told_with_the_file_and_keeps_the_old_one(small_disk: Pat
     with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
         write_text(str(path), "new")
     assert path.read_text() == "old" and sorted(os.listdir(small_disk)) == ["file", "fills"]
+
+
+def test_what_is_below_a_directory_is_synced_and_what_is_not_there_is_named(tmp_path: Path) -> None:
+    sync_below(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        sync_below(str(tmp_path / "nowhere"))

@@ -43,6 +43,13 @@ def test_files_arrive_as_they_were_and_hidden_ones_stay(composition: Path, tmp_p
     assert os.access(there / "files/run", os.X_OK) and not os.access(there / "files/raw", os.X_OK)
 
 
+def test_what_has_its_name_is_on_the_disk(composition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[str] = set()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.readlink(f"/proc/self/fd/{handle}")))
+    there = arrive(shipped.pack(str(composition)), tmp_path / "state")
+    assert synced == {f"{there}.new/{path.relative_to(there)}" for path in there.rglob("*") if path.is_file()}
+
+
 def test_the_same_content_is_unpacked_once(composition: Path, tmp_path: Path) -> None:
     packed = shipped.pack(str(composition))
     (composition / "composition.nix").touch()  # another time, the same content

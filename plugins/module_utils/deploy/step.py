@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..describe.held import HeldAddresses
 from ..describe.state import StateDirectory
-from ..errors import ComposeError
+from ..errors import ComposeError, in_words
 from ..model import codec
 from ..model.deployment import Deployment
 from ..model.step import StepFailure
@@ -76,7 +76,7 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
             error.step = error.step or name
             return _failed(mask, StepFailure(str(error), error.failure))
         except OSError as error:
-            return _failed(mask, StepFailure(f"{name}: {error}", exception=traceback.format_exc()))
+            return _failed(mask, StepFailure(f"{name}: {in_words(error)}", exception=traceback.format_exc()))
     return Ended(False, mask.result(codec.encode(result)), [mask.text(warning) for warning in engine.desired.warnings])
 
 

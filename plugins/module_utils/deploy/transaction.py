@@ -29,6 +29,7 @@ from .healing import Healing
 from .journal import JournalFile
 from .plan import Step, hooks_of, plan_node, render, staying, told
 from .results import any_changed, brief, failed
+from .rollback import kept_release
 from .rollout import short_of_quorum
 from .rotation import prove
 from .service import Paused, Service
@@ -90,7 +91,7 @@ class Transaction:
         """The plan of what is not refused, while nobody else changes anything."""
         engine = self.engine
         observed = engine.platform.observe(engine.nodes)
-        kept = None if wish.release is None else self._kept(wish.release, observed)
+        kept = None if wish.release is None else kept_release(engine, self.journal, wish.release, observed)
         if desired is None:
             desired = engine.desired.released(t.cast(Release, kept), roles)
         steps = self._steps(desired, observed, wish)
@@ -104,6 +105,7 @@ class Transaction:
             composition=desired.meaning,
             packages={role: dict(packages) for role, packages in desired.packages.items()},
             release=kept.number if kept else None,
+            previous=wish.release == "previous",
         )
         plan = replace(plan, settled=not plan.pending and self._is_settled(observed))
         if hold:
@@ -140,26 +142,6 @@ class Transaction:
                     f"replace has {name!r}, expected nodes of the deployment {self.engine.deployment.name!r}"
                     f"{nearest(name, members)}"
                 )
-
-    def _kept(self, wanted: str, observed: t.Mapping[str, Seen]) -> Release:
-        """The kept release to go to. The one before is the current one where nodes run what was never verified.
-
-        Nodes that run what was verified before may wait for their turn: the current one is not rolled out to them.
-        """
-        releases = self.engine.releases
-        current = releases.current()
-        if wanted == "previous" and current is not None:
-            strays = [
-                node.name
-                for node in self.engine.nodes
-                if observed[node.name].state != "absent"
-                and observed[node.name].identity
-                not in (current.image(node.name, node.role), observed[node.name].verified)
-            ]
-            if strays:
-                self.progress.say(f"plan: {strays[0]} does not run release {current.number}: going back to that")
-                return current
-        return releases.find(wanted)
 
     def _steps(self, desired: Meant, observed: t.Mapping[str, Seen], wish: Wish) -> dict[str, Step]:
         engine = self.engine

@@ -9,12 +9,14 @@ is refused, and the directory of another deployment or composition too.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 import typing as t
 from dataclasses import dataclass
 
 from ..errors import InputError
+from ..files import sweep
 from ..model import codec
 from ..model.deployment import Deployment
 from .held import HeldAddresses
@@ -23,6 +25,9 @@ MARK = "deployment.json"
 
 #: What a run may leave in a directory that it has not marked yet.
 _HARMLESS = frozenset({"lock", "lease.json", "lease.lock", "shipped", "lost+found"})
+
+#: Directories in which files are written in one step; not those that are others', as volumes and roots of images are.
+_WRITTEN = ("", "hostkeys", "nodes/*", "nodes/*/in", "releases", "results/*", "volumes/*")
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,10 @@ class StateDirectory:
             self._require_handed_over(mark)
 
     def claim(self) -> None:
-        """Make the directory, and mark it as this deployment's. Only after :meth:`require`, before anything else."""
+        """Make the directory, and mark it as this deployment's. Only after :meth:`require`, before anything else.
+
+        What runs have left that were killed while they wrote a file goes.
+        """
         mark = Mark.read(self.path)
         places = [place for place in (mark.directories if mark else []) if place != self.path]
         new = Mark(
@@ -98,6 +106,9 @@ class StateDirectory:
         )
         if new != mark:
             codec.write(os.path.join(self.path, MARK), new)
+        for pattern in _WRITTEN:
+            for directory in glob.glob(os.path.join(glob.escape(self.path), pattern)):
+                sweep(directory)
 
     def _require_closed(self) -> None:
         """Who may write there can take over every node, and this host: as with what ssh reads."""

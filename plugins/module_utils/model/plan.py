@@ -67,6 +67,8 @@ class Plan:
     packages: dict[str, dict[str, str]]
     #: Number of the kept release that is gone back to; ``None`` for what the composition means now.
     release: t.Optional[int] = None
+    #: It was asked for as the one before: a run that was killed is not to change what that is.
+    previous: bool = False
     #: Nothing has to happen, and there is nothing to mark as verified and nothing to clean up.
     settled: bool = False
 

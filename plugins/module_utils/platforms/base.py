@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from ..describe.options import Option
 from ..describe.ownership import DataVolume
-from ..errors import ComposeError
+from ..errors import ComposeError, in_words
 from ..model.boot import Seen, Target
 from ..model.deployment import Deployment, Node
 from ..model.document import Disk, Interface, NodeDocument
@@ -274,7 +274,7 @@ def per_node(
             error.node, error.step = error.node or name, error.step or step
             return NodeResult(ok=False, changed=True, message=str(error))
         except OSError as error:
-            return NodeResult(ok=False, changed=True, message=f"{step}, {name}: {error}")
+            return NodeResult(ok=False, changed=True, message=f"{step}, {name}: {in_words(error)}")
 
     if not names:
         return outcomes

@@ -61,6 +61,8 @@ class LocalShelf:
         handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f".{name}.")
         with open(handle, "wb") as copy, open(source, "rb") as stream:
             shutil.copyfileobj(stream, copy, 1 << 20)
+            copy.flush()
+            os.fsync(copy.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, os.path.join(self._directory, name))
 
@@ -94,7 +96,7 @@ class RemoteShelf:
 
     def put(self, name: str, source: str) -> None:
         script = 'mkdir -p "$0" && chmod 711 "$0" && cd "$0" && umask 077 && t=$(mktemp ".$1.XXXXXX") && cat >"$t"'
-        command = ["sh", "-c", f'{script} && chmod 644 "$t" && mv "$t" "$1"', self._directory, name]
+        command = ["sh", "-c", f'{script} && chmod 644 "$t" && sync "$t" && mv "$t" "$1"', self._directory, name]
         done = self._frontend.send(source, command, _COPY)
         if done.returncode:
             raise CommandError(f"copying {name} to {self._frontend.where}", done.returncode, done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import typing as t
@@ -40,6 +41,32 @@ def test_a_new_one_is_marked_and_asking_writes_nothing(tmp_path: Path) -> None:
     before = (tmp_path / "site" / MARK).stat()
     state.claim()
     assert (tmp_path / "site" / MARK).stat() == before
+
+
+def test_what_killed_runs_left_of_files_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    state = tmp_path / "site"
+    left = [
+        state / f"{folder}.{name}.new"
+        for folder, name in {
+            "": "addresses.json",
+            "hostkeys/": "a",
+            "nodes/a/": "current.json",
+            "nodes/a/in/": "node.json",
+            "releases/": "current",
+            "results/verify/": "results.json",
+            "volumes/a/": "owner.json",
+        }.items()
+    ]
+    others = [state / "volumes/a/data/.theirs.new", state / "images/x/.theirs.new", state / "releases/.written.new"]
+    for path in (*left, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with others[-1].open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        directory(state).claim()
+    assert [path for path in (*left, *others) if path.exists()] == others
+    directory(state).claim()
+    assert [path for path in others if path.exists()] == others[:2]
 
 
 @pytest.mark.parametrize(

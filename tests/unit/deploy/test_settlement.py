@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.journal import JournalFile
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 
@@ -143,6 +147,31 @@ def test_a_canary_is_rolled_back_and_not_rolled_out(running: Site) -> None:
     assert running.runs() == {"web1": "v2", "web2": "v1", "web3": "v1"}
     running.deploy(release="previous")
     assert running.runs() == {"web1": "v1", "web2": "v1", "web3": "v1"}
+
+
+@pytest.mark.parametrize("until", ["plan", "switch", "settle"])
+def test_a_rollback_that_was_killed_is_finished_by_the_next(
+    running: Site, until: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.means["web"] = "v2"
+    running.deploy()
+
+    def killed(*what: t.Any, **how: t.Any) -> t.NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            *{"plan": (Transaction, "build"), "switch": (Transaction, "verify"), "settle": (JournalFile, "drop")}[
+                until
+            ],
+            killed,
+        )
+        with pytest.raises(KeyboardInterrupt):
+            running.deploy(release="previous")
+    assert running.deploy(release="previous")["settle"]["release"] == 3
+    assert set(running.runs().values()) == {"v1"}
+    running.deploy(release="previous")  # another one
+    assert set(running.runs().values()) == {"v2"}
 
 
 def test_a_release_says_what_each_node_runs(running: Site) -> None:

@@ -148,6 +148,27 @@ def test_a_shelf(shelf: Shelf, tmp_path: Path) -> None:
     assert not directory.exists()
 
 
+def test_what_has_its_name_on_a_shelf_is_on_the_disk(
+    tmp_path: Path, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("above", "bin"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    synced = tmp_path / "synced"
+    fsync = os.fsync
+
+    def sync(handle: int) -> None:
+        synced.write_text(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    (tmp_path / "bin/sync").write_text(f'#!/bin/sh\nrealpath "$1" >{synced}\n')
+    (tmp_path / "bin/sync").chmod(0o755)
+    for shelf in (LocalShelf(str(tmp_path / "above"), "own"), RemoteShelf(frontend, str(tmp_path / "above"), "own")):
+        synced.write_text("")
+        shelf.put("a.tar", __file__)
+        assert synced.read_text().startswith(f"{tmp_path}/above/own/.a.tar.")
+
+
 def test_names_of_descriptions_are_ours_only(tmp_path: Path) -> None:
     store = Store(LocalShelf(str(tmp_path), "own"), "http://web/own", lambda: "secret")
     address = store.publish("compose-lab-web-12", {"name": "x"})

@@ -84,6 +84,25 @@ def test_what_a_killed_run_left_does_not_pass_for_staged(roots: Roots, image: Im
 
 
 @pytest.mark.usefixtures("no_mounts")
+@pytest.mark.parametrize("format_", ["root", "toplevel"])
+def test_what_has_its_name_is_on_the_disk(
+    roots: Roots, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    if format_ == "toplevel":
+        (tmp_path / "system/etc").mkdir(parents=True)
+        (tmp_path / "system/etc/os-release").write_text("ID=nixos\n")
+        image = Image(**{**image.__dict__, "formats": {"toplevel": ImageFile("system", 1, "")}})
+    synced: list[tuple[str, bool]] = []
+
+    def sync(directory: str) -> None:
+        synced.append((directory, os.path.isdir(roots.path("an-image")) and bool(os.listdir(roots.path("an-image")))))
+
+    monkeypatch.setattr(roots_module, "sync_below", sync, raising=False)
+    assert roots.stage(image)
+    assert synced == [(roots.path(".an-image"), False)]
+
+
+@pytest.mark.usefixtures("no_mounts")
 def test_no_space_to_unpack(image: Image, small_disk: Path) -> None:
     roots = Roots(str(small_disk), Progress())
     large = Image(**{**image.__dict__, "formats": {"root": ImageFile("root", 2 << 20, "")}})

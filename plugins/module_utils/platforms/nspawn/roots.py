@@ -10,6 +10,7 @@ import shutil
 import threading
 
 from ...errors import CommandError, ComposeError
+from ...files import sync_below
 from ...model.image import Image
 from ...process import run
 from ...progress import Progress
@@ -60,6 +61,7 @@ class Roots:
         os.symlink(os.path.join(system, "init"), os.path.join(temporary, "sbin/init"))
         # A copy: a link would lead nowhere when systemd-nspawn looks whether this is a system.
         shutil.copyfile(os.path.join(system, "etc/os-release"), os.path.join(temporary, "etc/os-release"))
+        sync_below(temporary)
         os.rename(temporary, self.path(image.identity))
 
     def _unpack(self, image: Image) -> None:
@@ -80,6 +82,7 @@ class Roots:
         except CommandError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        sync_below(temporary)
         os.rename(temporary, self.path(image.identity))
 
     def names(self) -> list[str]:
