@@ -120,6 +120,28 @@ def test_plays_reach_them_with_what_a_controller_has_stored(elsewhere: Elsewhere
     assert elsewhere.lab.on("app1", "cat /run/compose/unsealed").count("\n") == 1
 
 
+ROTATES = """
+- hosts: immutable
+  gather_facts: false
+  tasks: &ask
+    - ansible.builtin.raw: hostname
+      register: itself
+      failed_when: itself.stdout_lines[-1] != inventory_hostname
+- import_playbook: immutable.compose.rotate
+- hosts: immutable
+  gather_facts: false
+  tasks: *ask
+"""
+
+
+def test_keys_that_a_run_changes_let_its_own_plays_in(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    play = tmp_path / "rotates.yml"
+    play.write_text(ROTATES)
+    before = (elsewhere.lab.state / "ca").read_bytes()
+    elsewhere.run("ansible-playbook", play, inventory=elsewhere.lab.handed())
+    assert (elsewhere.lab.state / "ca").read_bytes() != before
+
+
 def test_a_host_that_is_off_is_named(elsewhere: Elsewhere) -> None:
     done = elsewhere.start("ansible", "immutable", "-m", "raw", "-a", "hostname", "-e", "compose_host=builder2")
     assert done.returncode == 4
