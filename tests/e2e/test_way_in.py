@@ -66,6 +66,7 @@ def lab(tiny_of: t.Callable[..., Tiny]) -> t.Iterator[Tiny]:
         (lab.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(variables))
         lab.play("deploy")
         yield lab
+        (lab.inventory / "group_vars" / "all.yml").unlink()  # the host is gone when nodes are destroyed
 
 
 @pytest.fixture
