@@ -13,9 +13,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+from contextlib import suppress
+from glob import escape, glob
 
 from ansible import constants
 from ansible.plugins.loader import connection_loader
+
+from ansible_collections.immutable.compose.plugins.plugin_utils.memory import directory_of_run
 
 #: What finds the way to a node, and lets only those tasks through that do not change it.
 SEALED = "immutable.compose.sealed_ssh"
@@ -94,12 +98,30 @@ def ssh_arguments(ssh_config: str) -> str:
 
 def control_directory(state: str) -> str:
     """Where the connections to the nodes of a deployment are kept, by its state directory."""
-    name = f"compose-{hashlib.sha256(state.encode()).hexdigest()[:12]}"
-    return os.path.join(constants.config.get_config_value("ANSIBLE_HOME"), "cp", name)
+    return os.path.join(constants.config.get_config_value("ANSIBLE_HOME"), "cp", f"compose-{_digest(state)}")
+
+
+def way_directory(state: str, gate: str) -> str:
+    """What this run has to reach the nodes of a deployment over another host.
+
+    :param state: its state directory there.
+    :param gate: name of that host.
+    """
+    return os.path.join(directory_of_run(), f"compose-{_digest(state)}-{_digest(gate)}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def forget(state: str) -> None:
-    """Let the next task connect anew to each node. Connections that lead nowhere end by themselves (ServerAlive…)."""
+    """Let the next task connect anew to each node, and find its way anew: addresses and keys may be others.
+
+    Connections that lead nowhere end by themselves (ServerAlive…).
+    """
+    for way in glob(os.path.join(escape(directory_of_run()), f"compose-{_digest(state)}-*", "ssh_config")):
+        with suppress(FileNotFoundError):
+            os.utime(way, (0, 0))
     directory = control_directory(state)
     if os.path.isdir(directory):
         for entry in os.listdir(directory):

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import fcntl
 import getpass
-import hashlib
 import os
 import shlex
 import socket
@@ -37,7 +36,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.values 
 from ansible_collections.immutable.compose.plugins.module_utils.files import write_text
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys, endpoints
-from ansible_collections.immutable.compose.plugins.plugin_utils.memory import directory_of_run
+from ansible_collections.immutable.compose.plugins.plugin_utils.connections import way_directory
 
 #: Names of the controller itself.
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -153,8 +152,7 @@ def way_in(state: str, gate: Gate) -> str:
     :param state: directory of the deployment on the gate.
     :raises AnsibleConnectionFailure: the gate does not let us in, or has no such deployment.
     """
-    name = hashlib.sha256(f"{gate.name}\0{state}".encode()).hexdigest()[:12]
-    directory = os.path.join(directory_of_run(), f"compose-{name}")
+    directory = way_directory(state, gate.name)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     keys, failure = Keys(directory), os.path.join(directory, "failure")
     with _alone(directory):

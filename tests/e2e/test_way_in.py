@@ -66,6 +66,7 @@ def lab(tiny_of: t.Callable[..., Tiny]) -> t.Iterator[Tiny]:
         (lab.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(variables))
         lab.play("deploy")
         yield lab
+        (lab.inventory / "group_vars" / "all.yml").unlink()  # the host is gone when nodes are destroyed
 
 
 @pytest.fixture
@@ -118,6 +119,28 @@ def test_plays_reach_them_with_what_a_controller_has_stored(elsewhere: Elsewhere
     assert "PRIVATE KEY" not in handed.read_text()
     elsewhere.run("ansible-playbook", play, inventory=handed)
     assert elsewhere.lab.on("app1", "cat /run/compose/unsealed").count("\n") == 1
+
+
+ROTATES = """
+- hosts: immutable
+  gather_facts: false
+  tasks: &ask
+    - ansible.builtin.raw: hostname
+      register: itself
+      failed_when: itself.stdout_lines[-1] != inventory_hostname
+- import_playbook: immutable.compose.rotate
+- hosts: immutable
+  gather_facts: false
+  tasks: *ask
+"""
+
+
+def test_keys_that_a_run_changes_let_its_own_plays_in(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    play = tmp_path / "rotates.yml"
+    play.write_text(ROTATES)
+    before = (elsewhere.lab.state / "ca").read_bytes()
+    elsewhere.run("ansible-playbook", play, inventory=elsewhere.lab.handed())
+    assert (elsewhere.lab.state / "ca").read_bytes() != before
 
 
 def test_a_host_that_is_off_is_named(elsewhere: Elsewhere) -> None:

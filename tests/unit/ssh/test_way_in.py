@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import typing as t
@@ -14,7 +15,7 @@ from ansible.playbook.play_context import PlayContext
 
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.endpoint import Endpoint
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys, endpoints
-from ansible_collections.immutable.compose.plugins.plugin_utils import way_in
+from ansible_collections.immutable.compose.plugins.plugin_utils import connections, way_in
 from ansible_collections.immutable.compose.plugins.plugin_utils.way_in import Gate
 
 REACH = {
@@ -82,7 +83,7 @@ class Answers(Gate):
 
 
 def test_it_is_asked_once_by_all_forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(way_in, "directory_of_run", lambda: str(tmp_path))
+    monkeypatch.setattr(connections, "directory_of_run", lambda: str(tmp_path))
     answers = Answers()
     for _dummy in range(3):
         with pytest.raises(AnsibleConnectionFailure, match="nobody is there"):
@@ -92,6 +93,37 @@ def test_it_is_asked_once_by_all_forks(tmp_path: Path, monkeypatch: pytest.Monke
         way_in.way_in("/state/two", answers)
     assert answers.asked == 2
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("compose-*/id_ed25519")} <= {0}
+
+
+class Opens(Answers):
+    """A gate that lets in, to nodes that have another address each time."""
+
+    def run(self, command: str, data: str) -> str:
+        self.asked += 1
+        keys = Keys("/nowhere")
+        texts = {
+            "known_hosts": "",
+            "ssh_config": keys.ssh_config({"node1": Endpoint(f"10.0.0.{self.asked}")}),
+            "id-cert.pub": "CERTIFICATE",
+        }
+        return "".join(f"== {name}\n{base64.b64encode(text.encode()).decode()}\n" for name, text in texts.items())
+
+    def before(self, endpoint: Endpoint) -> Endpoint:
+        return endpoint
+
+
+def test_it_is_found_anew_once_nodes_may_have_other_addresses_or_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "directory_of_run", lambda: str(tmp_path))
+    opens = Opens()
+
+    def address(state: str) -> str:
+        return Path(way_in.way_in(state, opens)).read_text().split("HostName ")[1].split()[0]
+
+    assert [address("/one"), address("/two"), address("/one")] == ["10.0.0.1", "10.0.0.2", "10.0.0.1"]
+    connections.forget("/one")
+    assert [address("/one"), address("/two"), address("/one")] == ["10.0.0.3", "10.0.0.2", "10.0.0.3"]
 
 
 def test_a_line_lets_those_in_whose_keys_are_signed(tmp_path: Path) -> None:
