@@ -105,8 +105,7 @@ class Life:
         """As the playbooks take them."""
         if step.playbook == "destroy":
             return self._take("destroy", data=step.data)[0]
-        release = "previous" if step.playbook == "rollback" else None
-        code, plan = self._take("plan", release=release, replace=[], retire=True, hold=True)
+        code, plan = self._take("plan", release=step.release or None, replace=[], retire=True, hold=True)
         if code:
             return code
         problem = ""

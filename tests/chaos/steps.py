@@ -22,6 +22,8 @@ class Step:
     well: bool = True
     #: Whether data go, too.
     data: bool = False
+    #: The kept release that is gone back to. A number: ``previous`` is another one once that is done.
+    release: str = ""
 
     @property
     def script(self) -> str:
@@ -39,7 +41,7 @@ STEPS: t.Mapping[str, Step] = {
     "fail": Step(version=3, well=False),
     "grow": Step(version=2, count=3),
     "shrink": Step(version=2),
-    "back": Step("rollback", version=2),
+    "back": Step("rollback", version=2, release="1"),
     "destroy": Step("destroy"),
     "return": Step(version=2),
     "end": Step("destroy", version=2, data=True),

@@ -58,12 +58,13 @@ class World:
         lab = self.lab
         lab.script(step.script)
         lab.write(roles={"app": step.count}, setup={"v": step.version})
+        variables = {"compose_data": step.data, "compose_release": step.release}
         with self._output.open("wb") as output:
             return subprocess.Popen(
                 [
                     *("env", "--default-signal"),  # whoever starts this in the background has others ignored
                     *(lab.program("ansible-playbook"), "-i", str(lab.inventory)),
-                    *(f"immutable.compose.{step.playbook}", "-e", json.dumps({"compose_data": step.data})),
+                    *(f"immutable.compose.{step.playbook}", "-e", json.dumps(variables)),
                 ],
                 cwd=lab.directory,
                 env={**lab.environment(), **environment},
