@@ -14,11 +14,13 @@ from .victim import disturb
 from .world import World
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
+#: So many runs one after the other are killed before one is not.
+IN_A_ROW = 3
 
 #: All steps, again and again; each time in one process of pytest.
 CASES = [
     pytest.param(step, id=f"{number}-{step}", marks=pytest.mark.xdist_group(f"kills-{number // len(NAMES)}"))
-    for number, step in zip(range(KILLS), itertools.cycle(NAMES), strict=False)
+    for number, step in zip(range(-(-KILLS // IN_A_ROW)), itertools.cycle(NAMES), strict=False)
 ]
 
 
@@ -27,6 +29,7 @@ def test_killed_and_run_again(world: World, step: str, chance: random.Random) ->
     world.undisturbed(step)
     world.reach(step)
     world.at = None
-    print(disturb(world, step, chance), world.said(), sep="\n")
+    for _ in range(IN_A_ROW):
+        print(disturb(world, step, chance), world.said(), sep="\n")
     world.finish(step)
     world.check(step)

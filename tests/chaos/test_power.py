@@ -7,12 +7,13 @@ import itertools
 import json
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
 
 from .life import Life, die
-from .steps import NAMES
+from .steps import NAMES, STEPS
 from .tape import Tape, save
 
 CUTS = int(os.environ.get("CHAOS_CUTS", "200"))
@@ -51,7 +52,7 @@ def cut(life: Life, step: str, chance: random.Random) -> None:
         die(tape)
 
     ended = life.live(step, deed, happen)
-    assert ended.code < 0, ended
+    assert ended.code in (-signal.SIGKILL, STEPS[step].code), ended  # some deeds are not done each time
     life.remains.end()
     for name in json.loads(life.tape.read_text())["volatile"]:
         path = Path(name)

@@ -61,6 +61,7 @@ class World:
         with self._output.open("wb") as output:
             return subprocess.Popen(
                 [
+                    *("env", "--default-signal"),  # whoever starts this in the background has others ignored
                     *(lab.program("ansible-playbook"), "-i", str(lab.inventory)),
                     *(f"immutable.compose.{step.playbook}", "-e", json.dumps({"compose_data": step.data})),
                 ],
