@@ -39,6 +39,7 @@ OTHERS = {
     "ca.pub": "a key",
     "id_ed25519": "a key",
     "id_ed25519.pub": "a key",
+    "new": "keys",
     "hostkeys": "keys and certificates",
     "known_hosts": "read by OpenSSH",
     "ssh_config": "read by OpenSSH",
