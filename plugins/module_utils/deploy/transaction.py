@@ -97,6 +97,8 @@ class Transaction:
         steps = self._steps(desired, observed, wish)
         service = Service(engine.state, engine.deployment.hooks)
         waves = self._waves(steps, observed, service.out)
+        if hold and self._retires(wish):
+            engine.addresses.forget(self._gone(observed))
         engine.addresses.require_free(engine.deployment, waves, staying(observed, steps))
         plan = Plan(
             batch=[node.name for node in engine.nodes],
@@ -164,14 +166,23 @@ class Transaction:
                 lost=lost.get(node.name),
                 lapsed=node.name in lapsed,
             )
-        # Without its composition, nobody knows who is no part of the deployment any more.
-        if wish.retire and not engine.deployment.broken:
+        if self._retires(wish):
             members = {node.name for node in engine.deployment.nodes}
             for name, seen in sorted(observed.items()):
                 if name not in members and seen.state != "absent":
                     why = "not part of the deployment any more; its data stay"
                     steps[name] = Step("retire", "", None, seen.identity, [why])
         return steps
+
+    def _retires(self, wish: Wish) -> bool:
+        """Without its composition, nobody knows who is no part of the deployment any more."""
+        return wish.retire and not self.engine.deployment.broken
+
+    def _gone(self, observed: t.Mapping[str, Seen]) -> list[str]:
+        """Nodes that were retired by a run that could not write it down any more."""
+        there = {name for name, seen in observed.items() if seen.state != "absent"}
+        there.update(node.name for node in self.engine.deployment.nodes)
+        return [name for name in self.engine.addresses.names() if name not in there]
 
     def _waves(
         self, steps: t.Mapping[str, Step], observed: t.Mapping[str, Seen], out: t.Container[str]

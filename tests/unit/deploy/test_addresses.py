@@ -53,6 +53,27 @@ def test_a_retired_node_goes_down_before_its_address_is_used_again(rack: Site) -
     assert addresses(rack) == {"a": "1", "c": "2"}
 
 
+def test_the_address_of_one_whose_run_ended_after_it_was_retired_is_free(
+    rack: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted(rack, "a", "b", "c")
+    rack.deploy()
+    wanted(rack, "a", "b")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr(HeldAddresses, "forget", fail)
+        rack.deploy()
+    assert set(rack.machines) == {"a", "b"}
+    rack.deploy("a")  # not all that there is
+    assert HeldAddresses.read(rack.deployment.state).names() == ["a", "b", "c"]
+    rack.deploy()
+    assert HeldAddresses.read(rack.deployment.state).names() == ["a", "b"]
+
+
+def fail(_addresses: HeldAddresses, names: t.Iterable[str]) -> None:
+    if list(names):
+        raise OSError("the disk is full")
+
+
 def test_an_address_of_one_that_this_run_leaves_alone_is_refused_by_the_plan(rack: Site) -> None:
     wanted(rack, "a", "b")
     rack.deploy()
