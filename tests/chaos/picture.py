@@ -19,10 +19,11 @@ _VARYING = {
     re.compile(r'"document_digest": "[^"]+"'): '"document_digest": …',
     re.compile(r'"created": "[^"]+"'): '"created": …',
 }
-#: Whether they are there follows from when a run ended: consoles of before, locks of systemd-nspawn.
-_CHANCE = re.compile(r"nodes/\w+/console\.log\.1|images/\.#[^/]*\.lck")
+#: Whether they are there follows from when a run ended: consoles of before, what was found in checks (when a run went
+#: back, say), locks of systemd-nspawn.
+_CHANCE = re.compile(r"nodes/\w+/console\.log\.1|results(/\w+(/\w+\.\w+)?)?|images/\.#[^/]*\.lck")
 #: Their content tells of the last run.
-_OF_A_RUN = re.compile(r"lock|nodes/\w+/console\.log|results/\w+/\w+\.\w+")
+_OF_A_RUN = re.compile(r"lock|nodes/\w+/console\.log")
 
 
 def take(state: Path) -> Picture:
