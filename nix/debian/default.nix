@@ -1,6 +1,6 @@
 # Entry point of the debian builder.
 #   evaluation   what is known of a composition without building it
-#   images       by role: its derivations (root, raw, qcow2, tar, oci, installed, network, bundle) and identity
+#   images       by role: its identity and derivations (root, bundle, differences)
 #   paths        by role: store path of the bundle, which has image.json and links to the requested formats
 { composition          # directory
 , name                 # of the composition
@@ -8,6 +8,7 @@
 , parameters ? "{}"    # JSON
 , mirrors ? "{}"       # JSON: archive → base URL
 , formats ? "[]"       # JSON
+, surroundings ? ""    # of a second build: makes it another one than the last
 }:
 let
   described = import ./composition.nix {
@@ -16,7 +17,7 @@ let
   };
   locked = if lock == "" then { roles = { }; } else builtins.fromJSON (builtins.readFile (/. + lock));
   derive = import ./images.nix {
-    inherit name;
+    inherit name surroundings;
     lock = locked;
     mirrors = builtins.fromJSON mirrors;
     formats = builtins.fromJSON formats;

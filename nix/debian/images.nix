@@ -1,5 +1,6 @@
 # role name → role → its image, as derivations that depend on nothing but the role itself and the packages locked for it.
-{ name, lock, mirrors, formats }:
+# `surroundings`: makes every second build (`again`) another one.
+{ name, lock, mirrors, formats, surroundings }:
 let
   inherit (builtins) baseNameOf concatMap genList map replaceStrings stringLength substring toJSON;
 
@@ -46,8 +47,12 @@ let
     library = ./build/library.sh;
   } // attributes);
 
+  # The same, or the second build of it, in surroundings that differ where it must not matter.
+  maker = again: tools: script: attributes: within tools script
+    (attributes // (if again then { inherit surroundings; name = "${attributes.name}-again"; } else { }));
+
   # What every image starts from.
-  base = within tools ./build/base.sh {
+  base = again: maker again tools ./build/base.sh {
     name = "debian-base";
     essential = debs sets.essential.packages;
     debs = debs sets.base.packages;
@@ -61,6 +66,7 @@ let
   kernel = locked.kernel or null;
   # What of a role its root file system is made of: neither checks nor what only the platform needs.
   config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
+    generated = import ./generated.nix // attributes.generated or { };
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
   };
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
@@ -71,65 +77,79 @@ let
     ++ builtins.filter (source: source != null && !builtins.isPath source)
       (map (file: file.source or null) (builtins.attrValues (config.files or { })));
 
-  inputs = {
+  inputs = base: {
     name = "${name}-${role}";
     inherit base;
     imageId = lower "${name}-${role}";
     debs = debs locked.packages;
     config = toJSON config;
     passAsFile = [ "config" ];
-    needs = [ base ] ++ debs locked.packages ++ sources ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
+    generated = ./build/generated.sh;
+    needs = [ base ./build/generated.sh ] ++ debs locked.packages ++ sources
+      ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
   } // (if kernel == null then { } else {
     inherit cmdline;
     kernel = deb kernel;
     init = ./build/init.sh;
   });
-  make = within tools ./build/role.sh;
 
   # Stands for all that the root file system is made of. It is not that one's own store path, which no build can put into
-  # a compressed file: `nix-build --check` builds under another path and could not exchange the two.
-  identity = baseNameOf (builtins.unsafeDiscardStringContext (make inputs).outPath);
-  root = make (inputs // { inherit identity; });
+  # a compressed file: a second build has another path, and the two could not be compared.
+  identity = baseNameOf (builtins.unsafeDiscardStringContext (within tools ./build/role.sh (inputs (base false))).outPath);
 
-  raw = within diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; needs = root; };
-  qcow2 = within diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; needs = raw; };
-  tar = within tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; needs = root; };
-  network = within tools ./build/network.sh { name = "${name}-${role}-network"; image = root; needs = root; };
-  installed = within tools ./build/installed.sh {
-    name = "${name}-${role}-installed";
-    image = root;
-    tree = ./installed;
-    init = ./build/init-installed.sh;
-    needs = [ root ./installed ./build/init-installed.sh ];
-  };
-  oci = within tools ./build/oci.sh {
-    name = "${name}-${role}-oci";
-    inherit role identity;
-    inherit (lock) architecture;  # Debian's names are those of Go, which the format takes
-    image = tar;
-    needs = tar;
-    reference = "localhost/${lower "${name}-${role}"}:${identity}";
-  };
-
-  file = {
-    root = "${root}/root.squashfs";
-    kernel = "${root}/kernel";
-    initrd = "${root}/initrd";
-    raw = "${raw}/disk.raw";
-    qcow2 = "${qcow2}/disk.qcow2";
-    tar = "${tar}/root.tar";
-    oci = "${oci}/oci.tar";
-    installed = "${installed}/installed.tar.gz";
-    network = "${network}/network.cpio.gz";
-  };
+  # All formats.
+  formatsOf = again:
+    let make = maker again; in
+    rec {
+      root = make tools ./build/role.sh (inputs (base again) // { inherit identity; });
+      raw = make diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; needs = root; };
+      qcow2 = make diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; needs = raw; };
+      tar = make tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; needs = root; };
+      network = make tools ./build/network.sh { name = "${name}-${role}-network"; image = root; needs = root; };
+      installed = make tools ./build/installed.sh {
+        name = "${name}-${role}-installed";
+        image = root;
+        tree = ./installed;
+        init = ./build/init-installed.sh;
+        needs = [ root ./installed ./build/init-installed.sh ];
+      };
+      oci = make tools ./build/oci.sh {
+        name = "${name}-${role}-oci";
+        inherit role identity;
+        inherit (lock) architecture;  # Debian's names are those of Go, which the format takes
+        image = tar;
+        needs = tar;
+        reference = "localhost/${lower "${name}-${role}"}:${identity}";
+      };
+      files = {
+        root = "${root}/root.squashfs";
+        kernel = "${root}/kernel";
+        initrd = "${root}/initrd";
+        raw = "${raw}/disk.raw";
+        qcow2 = "${qcow2}/disk.qcow2";
+        tar = "${tar}/root.tar";
+        oci = "${oci}/oci.tar";
+        installed = "${installed}/installed.tar.gz";
+        network = "${network}/network.cpio.gz";
+      };
+    };
+  inherit (formatsOf false) root files;
+  again = (formatsOf true).files;
   packages = sets.essential.packages ++ sets.base.packages ++ locked.packages ++ (if kernel == null then [ ] else [ kernel ]);
 in
 {
-  inherit identity root raw qcow2 tar oci installed network;
+  inherit identity root;
+  # The paths in which the second build of the formats differs from the first.
+  differences = within tools ./build/compare.sh {
+    name = "${name}-${role}-differences";
+    images = map (format: files.${format}) formats;
+    others = map (format: again.${format}) formats;
+    needs = map (format: files.${format}) formats ++ map (format: again.${format}) formats;
+  };
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
-    files = concatMap (format: [ format file.${format} ]) formats;
-    needs = map (format: file.${format}) formats;
+    files = concatMap (format: [ format files.${format} ]) formats;
+    needs = map (format: files.${format}) formats;
     passAsFile = [ "manifest" ];
     manifest = toJSON ({
       schema = "immutable.compose/image/1";

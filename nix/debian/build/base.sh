@@ -26,10 +26,10 @@ make_root
 mkdir -p $root/etc/systemd/system
 cp -R "$image/etc/." $root/etc
 cp -R "$image/usr/." $root/usr
-chmod 0755 $root/usr/lib/compose/{apply-node,own-volumes}
+chmod 0755 $root/usr/lib/compose/{apply-node,make-generated,own-volumes}
 units=$root/usr/lib/systemd/system
 mkdir -p $units/sysinit.target.wants $units/multi-user.target.wants $units/emergency.target.wants $units/rescue.target.wants
-ln -s ../compose-node.service ../compose-volumes.service $units/sysinit.target.wants/
+ln -s ../compose-{node,volumes,generated}.service $units/sysinit.target.wants/
 ln -s ../systemd-networkd.service $units/multi-user.target.wants/
 # The console lets nobody in, for root has no password.
 for target in emergency rescue; do ln -s ../compose-emergency.service $units/$target.target.wants/; done

@@ -20,6 +20,17 @@ for map in /proc/self/uid_map /proc/self/gid_map; do
 done
 [ "$count" -ge 65535 ] || refuse "a build has 65535 users, and only $count are lent to whoever builds (subuid(5))"
 
+# A build that is made again has all in another way that must not matter: users, processors, order.
+processors=
+if [ -n "${surroundings:-}" ]; then
+    [ "$first" = 1 ] || first=$((first + 65536)) count=$((count - 65536))
+    allowed=$(taskset --cpu-list --pid $$)
+    processors="taskset --cpu-list ${allowed##*[!0-9]}"
+    other=
+    for path in $needs; do other="$path $other"; done
+    needs=$other
+fi
+
 work=$PWD
 [ "$(id -u)" = 0 ] || { echo "the debian builder has to run as root" >&2; exit 1; }
 
@@ -59,7 +70,7 @@ outside='
     mount -o remount,bind,ro "root$NIX_STORE"
     mount --rbind . /tmp
     cd /tmp
-    nsenter --user=/proc/self/fd/9 setpriv --pdeathsig KILL \
+    $processors nsenter --user=/proc/self/fd/9 setpriv --pdeathsig KILL \
         unshare --mount --pid --net --ipc --uts --fork --kill-child sh -c "$inside"
 '
 # The rest, as root of the build. The host is left by pivot_root, after which there is no way back to it.
@@ -81,9 +92,14 @@ inside='
     cd /
     umount --lazy tmp/host
     rmdir tmp/host
-    hostname localhost
+    hostname image
     cd /build
-    exec perl -e "$forget" "$(uname -m)" /bin/bash -euo pipefail -c ". $library; . $script"
+    exec perl -e "$loopback$forget" "$(uname -m)" /bin/bash -euo pipefail -c ". $library; . $script"
+'
+# Packages look for a network: the loopback interface is up (SIOCSIFFLAGS, IFF_UP), and there is no other.
+loopback='
+    my $request = pack("a16 s x22", "lo", 1);
+    socket(SOCKET, 2, 2, 0) && ioctl(SOCKET, 0x8914, $request) or die "no loopback interface: $!";
 '
 # The session keyring of this host would be inherited: takes a new one, if this kernel has any.
 forget='
@@ -91,7 +107,7 @@ forget='
     syscall($keyctl{shift @ARGV}, 1, 0) >= 0 or $!{ENOSYS} or $!{EPERM} or die "no new session keyring: $!";
     exec @ARGV or die "$ARGV[0]: $!";
 '
-export work inside forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
+export work processors inside loopback forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
 setpriv --pdeathsig KILL unshare --mount sh -c "$outside"
 
 # Others follow the links of an image on this host, outside: none may lead anywhere but to the store.

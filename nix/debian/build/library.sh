@@ -9,8 +9,9 @@ phase() {
 
 # Creates the empty root file system; if the kernel can, as one that waits for no disk (dpkg asks it to, often).
 make_root() {
-    mkdir $root
+    mkdir -m 0755 $root
     mkdir -p /build/layers/{lower,upper,work}
+    [ -z "${surroundings:-}" ] || return 0  # on another file system, as a build may be anyway
     mount -t overlay -o volatile,lowerdir=/build/layers/lower,upperdir=/build/layers/upper,workdir=/build/layers/work \
         overlay $root || phase "no volatile overlay: building on the plain file system"
     chmod 0755 $root
@@ -35,6 +36,9 @@ without_documentation=(
 # What maintainer scripts expect of a running system; undone by leave_root.
 enter_root() {
     mkdir -p $root/{proc,dev,mnt}
+    # The computer that every image is built on, as far as packages look.
+    printf '127.0.0.1 localhost\n127.0.1.1 image.localdomain image\n::1 localhost ip6-localhost ip6-loopback\n' > $root/etc/hosts
+    echo image > $root/etc/hostname
     mount -t proc proc $root/proc
     mount --rbind /dev $root/dev
     mount --rbind "$NIX_STORE" $root/mnt
@@ -45,7 +49,8 @@ enter_root() {
 leave_root() {
     umount --lazy $root/mnt $root/dev
     umount $root/proc
-    rm $root/usr/sbin/policy-rc.d
+    rm -f $root/usr/sbin/policy-rc.d $root/etc/hostname
+    : > $root/etc/hosts  # what is written to it when a node boots is for everybody to read
 }
 
 in_root() {
@@ -58,17 +63,30 @@ in_root() {
 install() {
     local round todo=("${@/#"$NIX_STORE"/\/mnt}")
     for round in 1 2 3 4 5 6; do
-        if in_root dpkg --unpack --skip-same-version --force-unsafe-io --abort-after=9999 "${without_documentation[@]}" \
-            "${todo[@]}"
-        then
-            in_root dpkg --configure --pending --force-unsafe-io
+        if run_dpkg --unpack --skip-same-version --abort-after=9999 "${without_documentation[@]}" "${todo[@]}"; then
+            run_dpkg --configure --pending || break
             return
         fi
         phase "round $round: configuring what was unpacked"
-        in_root dpkg --configure --pending --force-unsafe-io || true
+        run_dpkg --configure --pending || true
     done
-    echo "dpkg could not install all packages (see above)" >&2
+    explain_dpkg
     return 1
+}
+
+# What it says is kept as that of the last run.
+run_dpkg() {
+    in_root dpkg --force-unsafe-io "$@" 2>&1 | tee /build/dpkg >&2
+}
+
+# The lines of each package that failed: what others said after it, hides them.
+explain_dpkg() {
+    local package
+    sed -n 's/^dpkg: error processing \(package\|archive\) \([^ ]*\) .*/\2/p' /build/dpkg | sort -u | while read -r package; do
+        echo "what $package said:"
+        sed -n "/^\(Setting up\|Unpacking\) ${package//\//\\/} /,/^dpkg: error processing .* ${package//\//\\/} /p" /build/dpkg |
+            tail -n 12 | sed 's/^/  /'
+    done >&2
 }
 
 # All that is newer than the file $1 gets the date of the build.

@@ -15,6 +15,9 @@ export SOURCE_DATE_EPOCH
 enter_root
 if [ -n "$debs" ]; then
     phase "installing packages"
+    answers=$root/usr/lib/compose/debconf  # for what is made when a node boots, too
+    query '.debconf // [] | .[]' > "$answers"
+    in_root debconf-set-selections "${answers#"$root"}"
     install $debs
 fi
 # Timers of packages would only find a file system that they cannot change for good.
@@ -107,11 +110,15 @@ echo "$identity" > $root/usr/lib/compose/identity
 printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
 rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig \
     $root/var/lib/dpkg/*-old $root/var/lib/dpkg/lock* $root/var/lib/dpkg/triggers/Lock $root/var/lib/systemd/random-seed \
-    $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* $root/.dockerenv
+    $root/var/lib/ucf/cache/* $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* $root/.dockerenv
 find $root/var/cache/man -mindepth 1 -delete 2>/dev/null || true
 mkdir -p $root/var/cache/apt
 : > $root/etc/machine-id
 rm -f $root/var/lib/dbus/machine-id
+
+phase "looking for what was generated"
+# shellcheck disable=SC1090  # of this collection
+. "$generated"
 
 if [ -n "${kernel:-}" ]; then
     phase "making the initramfs"

@@ -17,6 +17,7 @@ from ..model.composition import Composition, Role
 from ..model.deployment import Deployment, Node
 from ..model.plan import Meaning
 from ..model.release import Release
+from ..model.result import Problem
 from .plan import Step
 from .release import ReleaseStore
 
@@ -35,10 +36,34 @@ class Meant:
     own: t.Mapping[str, str] = field(default_factory=dict)
     #: Role → names of its data volumes; those of a release are known when its images are staged.
     volumes: t.Mapping[str, t.Collection[str]] = field(default_factory=dict)
+    #: Role → file → secret that it is written from; a release was let through already.
+    secret_files: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict)
 
     def image(self, node: Node) -> str:
         """Identity of the image that a node should run."""
         return self.own.get(node.name) or self.meaning.images[node.role]
+
+    def lacking(self, nodes: t.Iterable[Node]) -> list[Problem]:
+        """Which nodes have not the secrets that their role needs. :param nodes: whose secrets are known."""
+        problems = []
+        for node in nodes:
+            needed = {
+                f"roles.{node.role}.follow.{path}": (each.secret, f"is to log in to {each.repository}")
+                for path, each in self.meaning.follow.get(node.role, {}).items()
+                if each.secret
+            }
+            for path, secret in self.secret_files.get(node.role, {}).items():
+                needed[f'roles.{node.role}.generated."{path}"'] = (secret, "is to be written there")
+            problems += [
+                Problem(
+                    f"{where}: no secret {secret!r}, which {use}",
+                    node=node.name,
+                    remedy="give the role that secret in the deployment file, below 'secrets'",
+                )
+                for where, (secret, use) in needed.items()
+                if not node.secrets.get(secret)
+            ]
+        return problems
 
 
 class Desired:
@@ -111,6 +136,7 @@ class Desired:
                 {name: role.follow for name, role in composition.roles.items() if role.follow},
             ),
             volumes={name: role.volumes for name, role in composition.roles.items()},
+            secret_files={name: role.secret_files for name, role in composition.roles.items()},
         )
 
     def evaluate(self) -> Composition:

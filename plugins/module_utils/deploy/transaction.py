@@ -16,7 +16,7 @@ from ..errors import ComposeError, InputError, nearest
 from ..images.packages import versions
 from ..model.boot import Seen, Target
 from ..model.deployment import Node
-from ..model.follow import Follows, pushed
+from ..model.follow import pushed
 from ..model.journal import Journal, Verified
 from ..model.plan import SWITCHED, Plan
 from ..model.release import Release
@@ -78,10 +78,10 @@ class Transaction:
                 self.progress.say(f"plan {node.name}: its document is not compared: {why}")
         roles = sorted({node.role for node in engine.nodes})
         desired = None if wish.release is not None else engine.desired.composed(roles)
-        if desired is not None and desired.meaning.follow:
-            known = [node for node in engine.nodes if node.name not in engine.deployment.unreadable]
-            problems += _lacking(known, desired.meaning.follow)
         if desired is not None:
+            problems += desired.lacking(
+                [node for node in engine.nodes if node.name not in engine.deployment.unreadable]
+            )
             problems += platform.check_volumes(engine.nodes, desired.volumes)
         refuse([*problems, *platform.check(engine.nodes)])
         with engine.claim:
@@ -392,17 +392,3 @@ class Transaction:
     def give_up(self, problem: str) -> None:
         """An earlier step came to nothing, in whatever way: the run settles for that."""
         self.journal.write(replace(self.journal.read(), problem=problem))
-
-
-def _lacking(nodes: t.Iterable[Node], follow: t.Mapping[str, Follows]) -> list[Problem]:
-    """Which nodes have no secret to log in to what they follow. :param nodes: whose secrets are known."""
-    return [
-        Problem(
-            f"roles.{node.role}.follow.{path}: no secret {each.secret!r}, which is to log in to {each.repository}",
-            node=node.name,
-            remedy="give the role that secret in the deployment file, below 'secrets'",
-        )
-        for node in nodes
-        for path, each in follow.get(node.role, {}).items()
-        if each.secret and not node.secrets.get(each.secret)
-    ]

@@ -41,11 +41,20 @@ class FollowAttributes(_Followed, total=False):
     secret: str
 
 
+class GeneratedAttributes(t.TypedDict, total=False):
+    """What becomes of a file that a package generates: one of these."""
+
+    keep: bool
+    command: str
+    secret: str
+
+
 class RoleAttributes(t.TypedDict, total=False):
     """Of a role, those that are read here; an evaluation on the builder's side reads the others."""
 
     file: str
     follow: t.Mapping[str, FollowAttributes]
+    generated: t.Mapping[str, GeneratedAttributes]
     kernel: str | None
     mayFail: t.Sequence[str]
     packages: t.Sequence[str]
@@ -85,6 +94,7 @@ def roles_of(attributes: Attributes) -> dict[str, Role]:
             ports=tuple(role.get("ports", ())),
             may_fail=tuple(role.get("mayFail", ())),
             volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
+            secret_files={path: made["secret"] for path, made in role.get("generated", {}).items() if "secret" in made},
             follow={path: Follow(**followed) for path, followed in role.get("follow", {}).items()},
         )
         for name, role in attributes["roles"].items()

@@ -16,7 +16,7 @@ from ..errors import nearest, shown
 from ..model.composition import Composition, Role
 from .follow import follow_errors
 from .names import is_host_name, is_role_name, label_of
-from .reserved import not_a_mount
+from .reserved import not_a_file, not_a_mount
 from .role_schema import A_ROLE_NAME, A_VOLUME_NAME, MODE_WORD, PATH, WORD_WITHOUT_SPACES
 from .units import PATTERN
 from .values import MOST
@@ -53,6 +53,11 @@ def _role_errors(role: Role) -> t.Iterator[str]:
     yield from (
         f"may_fail has {unit!r}, expected names of units" for unit in role.may_fail if not re.fullmatch(PATTERN, unit)
     )
+    for path in role.secret_files:
+        if not re.fullmatch(PATH, path):
+            yield f"secret_files has {path!r}, expected a path"
+        elif refused := not_a_file(path):
+            yield f"secret_files.{path}: {refused}"
     for name, volume in role.volumes.items():
         where = f"volumes.{name}"
         if not re.fullmatch(A_VOLUME_NAME, name):

@@ -43,7 +43,8 @@ WORD_WITHOUT_SPACES, MODE_WORD, A_VOLUME_NAME = r"\S+", r"[0-7]{3,4}", r"[a-z0-9
 WORD = _matching(WORD_WITHOUT_SPACES)
 FLAG: Schema = {"type": "boolean"}
 MODE = _matching(MODE_WORD)
-PACKAGE = _matching(r"[a-z0-9][a-z0-9+.-]+")
+A_PACKAGE = r"[a-z0-9][a-z0-9+.-]+"
+PACKAGE = _matching(A_PACKAGE)
 PATH = r"/(?!.*//)(?!(?:.*/)?\.\.(?:/|$))[^\t\r\n]*[^/\t\r\n]"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
 
@@ -80,6 +81,14 @@ FOLLOW = _object(
     },
     required=["repository", "revision"],
 )
+#: Of questions, see debconf-devel(7).
+DEBCONF_TYPES = ("boolean", "error", "multiselect", "note", "password", "select", "string", "text", "title")
+#: What becomes of a file that a package generates: one of these.
+GENERATED: Schema = {
+    **_object({"keep": {"const": True}, "command": _matching(r"[^\r\n]+"), "secret": _matching(r"\S.*")}),
+    "minProperties": 1,
+    "maxProperties": 1,
+}
 # The name becomes the serial number of a virtio disk: 20 characters.
 VOLUMES = _named(A_VOLUME_NAME, VOLUME)
 PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
@@ -97,6 +106,8 @@ ROLE = _object(
         "packages": _list(PACKAGE),
         "files": _named(PATH, FILE),
         "follow": _named(PATH, FOLLOW),
+        "debconf": _list(_matching(rf"{A_PACKAGE} \S+/\S+ (?:{'|'.join(DEBCONF_TYPES)})(?: [^\r\n]*)?")),
+        "generated": _named(PATH, GENERATED),
         "units": _named(r"[\w@:.\\-]+\.(?:service|socket|timer|path|mount|automount|target|slice|swap)", UNIT),
         "users": _named(USER, LOGIN),
         "kernel": {**PACKAGE, "type": ["string", "null"]},
@@ -242,6 +253,18 @@ def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
             refused = not_a_file(f"/etc/systemd/system/{unit}")
             if refused:
                 errors.append(f"roles.{name}.units.{unit}: {refused}")
+        for number, answer in enumerate(role.get("debconf", ())):
+            if answer.split(" ")[2] == "password":
+                errors.append(
+                    f"roles.{name}.debconf[{number}]: a password would be in the image, which everybody may read: "
+                    "set it when a node boots, from a secret"
+                )
+        for path, made in role.get("generated", {}).items():
+            refused = not_a_file(path) or (
+                "is a pattern, and a secret is one file" if "secret" in made and "*" in path else None
+            )
+            if refused:
+                errors.append(f'roles.{name}.generated."{path}": {refused}')
         errors += follow_errors(name, role)
         if role.get("kernel") is None and role.get("kernelModules"):
             errors.append(f"roles.{name}.kernelModules: needs a kernel")

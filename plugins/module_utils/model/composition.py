@@ -51,6 +51,8 @@ class Role:
     packages: t.Mapping[str, str] = field(default_factory=dict)
     #: Directories that follow a git repository, by path.
     follow: Follows = field(default_factory=dict)
+    #: File → secret of the node's that it is written from when the node boots.
+    secret_files: t.Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,8 @@ VOLUME = {"mount": "/srv", "size": 5, "user": "root", "group": "root", "mode": "
         ({"ports": [0]}, "roles.proxy.ports has 0, expected 1 to 65535"),
         ({"ports": [65536]}, "roles.proxy.ports has 65536"),
         ({"may_fail": ["a; reboot"]}, "roles.proxy.may_fail has 'a; reboot'"),
+        ({"secret_files": {"/etc/../x": "key"}}, "roles.proxy.secret_files has '/etc/../x', expected a path"),
+        ({"secret_files": {"/run/x": "key"}}, "roles.proxy.secret_files./run/x: "),
         ({"volumes": {"../x": VOLUME}}, "roles.proxy.volumes.../x: not a valid name"),
         ({"volumes": {"d": {**VOLUME, "mount": "/srv/../etc"}}}, "roles.proxy.volumes.d.mount"),
         ({"volumes": {"d": {**VOLUME, "mount": "/usr"}}}, "roles.proxy.volumes.d.mount: /usr "),

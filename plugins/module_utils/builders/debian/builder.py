@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import tempfile
+import time
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -47,16 +48,6 @@ DEFAULT_SUITE = "bookworm"
 FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci", "installed", "network")
 #: Formats that a role without a kernel does not have.
 KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2", "installed", "network"})
-#: Format → derivations it is made by, besides the root file system.
-PARTS: t.Mapping[str, tuple[str, ...]] = {
-    "raw": ("raw",),
-    "qcow2": ("raw", "qcow2"),
-    "tar": ("tar",),
-    "oci": ("tar", "oci"),
-    "installed": ("installed",),
-    "network": ("network",),
-}
-
 #: What builds need whatever the user's nix.conf says: they mount file systems and set owners.
 REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-derivation": "false"}
 
@@ -65,6 +56,11 @@ PULLS = ("ca-certificates", "git")
 
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
+
+#: What the name of a second build ends in.
+AGAIN = "-again"
+#: Paths that are named of those in which two builds of an image differ.
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -338,23 +334,28 @@ class Debian(Builder):
         evaluated = self._evaluated(path, parameters)
         lock = evaluated.check_lock(roles)
         mirrors = self._check_host()
-        arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
-        parts = ["root", *dict.fromkeys(part for format_ in formats for part in PARTS.get(format_, ()))]
+        arguments = {
+            **self._arguments(evaluated.path, parameters, sorted({"root", *formats}), mirrors),
+            "surroundings": str(time.time_ns()),
+        }
         found = {}
         for role in roles:
-            log = BuildLog(self.progress, lambda path: f"again: {_label(path, evaluated.name)}")
-            attributes = [f'images."{role}".{part}' for part in parts]
-            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
+            log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
+            derivations = self._nix.instantiate(
+                self._file, [f'images."{role}".differences'], arguments, within=self.within(evaluated.path)
+            )
             try:
-                self._nix.realise(derivations, log, log.describe, "--check")
-                found[role] = ""
+                (compared,) = self._nix.realise(derivations, log, log.describe)
             except NixBuildError as error:
-                if "may not be deterministic" not in error.output:
-                    raise explain_failure(error, lock.packages, mirrors) from None
-                found[role] = "; ".join(
-                    line for line in error.output.splitlines() if "may not be deterministic" in line
-                )
+                raise explain_failure(error, lock.packages, mirrors) from None
+            with open(self._nix.file(os.path.join(compared, "differences")), encoding="utf-8") as stream:
+                found[role] = _listed(stream.read().splitlines())
         return found
+
+
+def _listed(paths: t.Sequence[str]) -> str:
+    more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
+    return ", ".join(paths[:_LISTED]) + more
 
 
 def _own_store() -> OwnStore | None:
@@ -381,8 +382,9 @@ def _label(derivation: str, composition: str) -> str:
     name = re.sub(r"^[a-z0-9]{32}-|\.drv$", "", os.path.basename(derivation))
     for prefix in (f"{composition}-", "debian-"):
         if name.startswith(prefix):
-            return f"build {name[len(prefix) :]}"
-    return f"build {name}"
+            name = name[len(prefix) :]
+            break
+    return f"again: build {name[: -len(AGAIN)]}" if name.endswith(AGAIN) else f"build {name}"
 
 
 def _free(directory: str) -> int:

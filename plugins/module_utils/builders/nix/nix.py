@@ -80,6 +80,10 @@ def settings_of(builder: Builder) -> dict[str, str]:
     return {key: value for key, value in lists.items() if value}
 
 
+#: What Nix says of a builder that ended.
+_BUILDER_FAILED = re.compile(r"builder for '(\S+\.drv)' failed")
+
+
 class NixBuildError(CommandError):
     """A build failed; ``output`` is what Nix and the builder said."""
 
@@ -300,6 +304,8 @@ class Nix:
                 done = self._run(command, timeout=BUILD_TIMEOUT, on_line=log)
         except CommandError as error:
             output = log.explanation() or error.output
+            for derivation in dict.fromkeys(_BUILDER_FAILED.findall(output)):
+                output += f"\nthe whole log: nix-store --read-log {derivation}"
             failed = NixBuildError("nix-store --realise " + " ".join(options), error.returncode, output)
             raise with_failure(failed, nix_failure(output)) from None
         return done.stdout.split()
