@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import glob
 import json
@@ -73,6 +72,8 @@ def _locked(path: str, flags: int, lock: int) -> t.Iterator[int | None]:
 
 def sync_below(directory: str) -> None:
     """Have the disk have all that is in a directory: before it gets the name under which it passes for whole."""
+    import ctypes  # slow to import, for something rare
+
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(handle):

@@ -9,17 +9,22 @@ import base64
 import logging
 import socket
 import subprocess
+import sys
 import threading
 import time
 import typing as t
 from contextlib import contextmanager, suppress
 
+# paramiko imports it for one word of ssh_config(5), which nothing here reads; that takes longer than all the rest.
+_unneeded = sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
 try:
     import paramiko
 
     HAS_PARAMIKO = True
 except ImportError:
     HAS_PARAMIKO = False
+if _unneeded is None:
+    del sys.modules["invoke"]
 
 from ..errors import ComposeError
 from ..libraries import missing_library
