@@ -29,7 +29,7 @@ def test_killed_and_run_again(world: World, step: str, chance: random.Random) ->
     world.undisturbed(step)
     world.reach(step)
     world.at = None
-    for _ in range(IN_A_ROW):
+    for _time in range(IN_A_ROW):
         print(disturb(world, step, chance), world.said(), sep="\n")
     world.finish(step)
     world.check(step)

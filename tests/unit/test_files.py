@@ -25,7 +25,7 @@ files.write_text(sys.argv[1], "new")
 def test_what_a_kill_leaves_is_used_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_text(str(path), "old")
-    for _ in range(3):
+    for _time in range(3):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment, check=False)
         assert killed.returncode == -signal.SIGKILL and path.read_text() == "old"
@@ -41,7 +41,7 @@ def test_many_at_once_are_one_after_the_other(tmp_path: Path) -> None:
 
     def write(number: int) -> None:
         try:
-            for _ in range(20):
+            for _time in range(20):
                 write_text(str(path), f"{number}" * 50_000)
         except Exception as error:
             failed.append(error)
