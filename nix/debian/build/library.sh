@@ -27,6 +27,30 @@ epoch_of() {
     echo "$newest"
 }
 
+# begin_layer LAYER PACKAGE...: a root file system that starts from a layer, or empty; it gets the date of the newest of all.
+begin_layer() {
+    local layer=$1 below=0
+    shift
+    touch /build/start
+    make_root
+    if [ -n "$layer" ]; then
+        phase "unpacking what is below"
+        unsquashfs -quiet -no-progress -force -dest $root "$layer/layer.squashfs"
+        below=$(cat $root/.epoch)
+        rm $root/.epoch
+    fi
+    SOURCE_DATE_EPOCH=$(epoch_of "$@")
+    [ "$SOURCE_DATE_EPOCH" -gt "$below" ] || SOURCE_DATE_EPOCH=$below
+    export SOURCE_DATE_EPOCH
+}
+
+end_layer() {
+    echo "$SOURCE_DATE_EPOCH" > $root/.epoch
+    clamp_times /build/start
+    phase "packing"
+    squash "$out/layer.squashfs" 1
+}
+
 without_documentation=(
     --path-exclude='/usr/share/doc/*' --path-include='/usr/share/doc/*/copyright'
     --path-exclude='/usr/share/man/*' --path-exclude='/usr/share/info/*' --path-exclude='/usr/share/lintian/*'
@@ -92,6 +116,12 @@ explain_dpkg() {
 # All that is newer than the file $1 gets the date of the build.
 clamp_times() {
     find $root -newer "$1" -print0 | xargs -0r touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
+}
+
+# The directory as an archive for an initramfs, all of one date.
+archive() {
+    find "$1" -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
+    (cd "$1" && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible)
 }
 
 squash() {

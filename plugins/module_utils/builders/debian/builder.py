@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import tempfile
 import time
 import typing as t
@@ -39,6 +38,7 @@ from ..revision import git_revision
 from .apt import configured_mirrors
 from .claims import require_claims
 from .failures import HASH, explain_failure, failed_without_a_word
+from .labels import Labels
 from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
 from .offered import derivation_name, require_offered
 
@@ -57,8 +57,6 @@ PULLS = ("ca-certificates", "git")
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
 
-#: What the name of a second build ends in.
-AGAIN = "-again"
 #: Paths that are named of those in which two builds of an image differ.
 _LISTED = 20
 
@@ -224,10 +222,12 @@ class Debian(Builder):
         if todo:
             mirrors = self._check_host()
             arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
-            attributes = [f'images."{role}".bundle' for role in todo]
-            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
+            attributes = [f'images."{role}".{what}' for what in ("bundle", "layer") for role in todo]
+            instantiated = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
+            derivations, layers = instantiated[: len(todo)], instantiated[len(todo) :]
+            labels = Labels(evaluated.name, dict(zip(todo, layers)))
             try:
-                self._realise(evaluated, lock, derivations, todo, mirrors)
+                self._realise(evaluated, lock, derivations, todo, mirrors, labels)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
@@ -253,6 +253,7 @@ class Debian(Builder):
         derivations: t.Sequence[str],
         roles: t.Sequence[str],
         mirrors: t.Mapping[str, str],
+        labels: Labels,
     ) -> None:
         """Fetch the packages, many at once, then build."""
         missing = self._nix.missing(derivations)
@@ -267,8 +268,11 @@ class Debian(Builder):
         debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
         files = [self._nix.file(path) for path in self._nix.outputs(debs)]
         require_claims(lock, files, lock_path(evaluated.path))
-        log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
-        self._nix.realise(derivations, log, log.describe)
+        log = BuildLog(self.progress, labels)
+        try:
+            self._nix.realise(derivations, log, log.describe)
+        except NixBuildError as error:
+            raise labels.named(error) from None
 
     def _fetch(self, packages: t.Sequence[str], what: str) -> None:
         log = BuildLog(self.progress, lambda path: "")
@@ -340,12 +344,13 @@ class Debian(Builder):
         }
         found = {}
         for role in roles:
-            log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
-            derivations = self._nix.instantiate(
-                self._file, [f'images."{role}".differences'], arguments, within=self.within(evaluated.path)
+            attributes = [f'images."{role}".{what}' for what in ("differences", "layer")]
+            differences_, layer = self._nix.instantiate(
+                self._file, attributes, arguments, within=self.within(evaluated.path)
             )
+            log = BuildLog(self.progress, Labels(evaluated.name, {role: layer}))
             try:
-                (compared,) = self._nix.realise(derivations, log, log.describe)
+                (compared,) = self._nix.realise([differences_], log, log.describe)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
             with open(self._nix.file(os.path.join(compared, "differences")), encoding="utf-8") as stream:
@@ -375,16 +380,6 @@ def _check_confinement() -> None:
             f"this host cannot confine builds, and what a role or a package runs would be root on it: {said}; user "
             "namespaces must be allowed (sysctl user.max_user_namespaces), and a container must be a privileged one"
         ) from None
-
-
-def _label(derivation: str, composition: str) -> str:
-    """A derivation as users know it: ``build server``, ``build base``."""
-    name = re.sub(r"^[a-z0-9]{32}-|\.drv$", "", os.path.basename(derivation))
-    for prefix in (f"{composition}-", "debian-"):
-        if name.startswith(prefix):
-            name = name[len(prefix) :]
-            break
-    return f"again: build {name[: -len(AGAIN)]}" if name.endswith(AGAIN) else f"build {name}"
 
 
 def _free(directory: str) -> int:
