@@ -7,14 +7,29 @@ phase() {
     printf '@nix {"action":"setPhase","phase":"%s"}\n' "$*" >&2
 }
 
-# Creates the empty root file system; if the kernel can, as one that waits for no disk (dpkg asks it to, often).
+# Creates the root file system, empty, for what is made of these files: in memory if there is enough, else as one that waits
+# for no disk, if the kernel can (dpkg asks it to, often).
 make_root() {
     mkdir -m 0755 $root
-    mkdir -p /build/layers/{lower,upper,work}
     [ -z "${surroundings:-}" ] || return 0  # on another file system, as a build may be anyway
+    if [ $((SPACE_FACTOR * $(total_of "$@") / 1024)) -lt "$memory" ]; then
+        mount -t tmpfs -o mode=0755 tmpfs $root
+        return
+    fi
+    mkdir -p /build/layers/{lower,upper,work}
     mount -t overlay -o volatile,lowerdir=/build/layers/lower,upperdir=/build/layers/upper,workdir=/build/layers/work \
         overlay $root || phase "no volatile overlay: building on the plain file system"
     chmod 0755 $root
+}
+
+# Space that a build takes for each byte of its packages: BUILD_FACTOR of the builder.
+SPACE_FACTOR=8
+
+# Bytes of the given files.
+total_of() {
+    local total=0 size
+    for size in $(stat --format=%s "$@"); do total=$((total + size)); done
+    echo "$total"
 }
 
 # Newest time stamp of the given packages: a date for all that the build makes itself, the same in every build.
@@ -32,7 +47,7 @@ begin_layer() {
     local layer=$1 below=0
     shift
     touch /build/start
-    make_root
+    make_root ${layer:+"$layer/layer.squashfs"} "$@"
     if [ -n "$layer" ]; then
         phase "unpacking what is below"
         unsquashfs -quiet -no-progress -force -dest $root "$layer/layer.squashfs"

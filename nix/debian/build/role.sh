@@ -108,4 +108,4 @@ fi
 
 clamp_times /build/start
 phase "packing"
-squash "$out/root.squashfs" 9
+squash "$out/root.squashfs" 5

@@ -70,6 +70,8 @@ class _Evaluated:
     attributes: Attributes
     #: Role → identity of its image; ``None`` where there is no lock.
     identities: t.Mapping[str, str | None]
+    #: Role → store path of its bundle, in the formats that were asked for; empty if none were.
+    paths: t.Mapping[str, str | None]
     locked: Locked | None
 
     @property
@@ -100,6 +102,10 @@ class _Evaluated:
                 f"{lock_path(self.path)} does not match the composition: {'; '.join(found)}; {HOW_TO_LOCK}"
             )
         return self.locked.lock
+
+    def bundles(self, roles: t.Iterable[str]) -> dict[str, str]:
+        """Store paths of the bundles of roles that are locked."""
+        return {role: str(self.paths[role]) for role in roles}
 
     def packages(self, role: str) -> list[str]:
         """All packages in the image of a role that is locked."""
@@ -146,7 +152,7 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _evaluated(self, path: str, parameters: Parameters) -> _Evaluated:
+    def _evaluated(self, path: str, parameters: Parameters, formats: t.Sequence[str] = ()) -> _Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
@@ -159,20 +165,22 @@ class Debian(Builder):
         lock = read_lock(path)
         try:
             evaluated = self._nix.evaluate(
-                dict[str, Json], self._file, "evaluation", self._arguments(path, parameters), within=self.within(path)
+                dict[str, Json],
+                self._file,
+                "evaluation",
+                self._arguments(path, parameters, formats),
+                within=self.within(path),
             )
         except EvaluationError as error:
             said = f"{file} does not evaluate:\n{error.message}"
             if "restricted mode" in error.message:
                 said += f"\n{self.untrusted(path)}"
             raise EvaluationError(said) from None
-        identities = answer(dict[str, t.Optional[str]], evaluated.pop("identities", None), f"Nix: identities of {file}")
-        return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
-
-    def _paths(self, evaluated: _Evaluated, parameters: Parameters, formats: t.Sequence[str]) -> dict[str, str]:
-        """Role → store path of its bundle."""
-        arguments = self._arguments(evaluated.path, parameters, formats)
-        return self._nix.evaluate(dict[str, str], self._file, "paths", arguments, within=self.within(evaluated.path))
+        identities, paths = (
+            answer(dict[str, t.Optional[str]], evaluated.pop(what, None), f"Nix: {what} of {file}")
+            for what in ("identities", "paths")
+        )
+        return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, paths, lock)
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
@@ -211,13 +219,13 @@ class Debian(Builder):
     def build(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
-        evaluated = self._evaluated(path, parameters)
+        evaluated = self._evaluated(path, parameters, formats)
         lock = evaluated.check_lock(roles)
         for role in roles:
             lacking = sorted(KERNEL_FORMATS.intersection(formats)) if evaluated.wanted(role).kernel is None else []
             if lacking:
                 raise InputError(f"roles.{role} has no kernel, so there is no image in format {', '.join(lacking)}")
-        paths = self._paths(evaluated, parameters, formats)
+        paths = evaluated.bundles(roles)
         todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
         if todo:
             mirrors = self._check_host()
@@ -311,10 +319,9 @@ class Debian(Builder):
     def is_built(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
-        evaluated = self._evaluated(path, parameters)
+        evaluated = self._evaluated(path, parameters, formats)
         evaluated.check_lock(roles)
-        paths = self._paths(evaluated, parameters, formats)
-        return {role: self._nix.is_valid([paths[role]]) for role in roles}
+        return {role: self._nix.is_valid([bundle]) for role, bundle in evaluated.bundles(roles).items()}
 
     def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
         evaluated = self._evaluated(path, parameters)

@@ -44,7 +44,7 @@ class Labels:
         whose = "".join(
             f"\n{layer[: -len('.drv')]} has the packages of roles.{', roles.'.join(roles)}"
             for layer, roles in self._roles.items()
-            if f"/{layer}' failed" in error.output
+            if re.search(rf"builder for '\S*/{layer}' failed", error.output)
         )
         named = NixBuildError(error.command, error.returncode, error.output + whose)
         named.failure = error.failure
