@@ -18,6 +18,8 @@ from ..model.deployment import Deployment, Node
 from ..model.plan import Meaning
 from ..model.release import Release
 from ..model.result import Problem
+from ..platforms.hands import abilities
+from ..platforms.registry import PLATFORMS
 from .plan import Step
 from .release import ReleaseStore
 
@@ -112,7 +114,7 @@ class Desired:
     def composed(self, roles: t.Sequence[str]) -> Meant:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
-        found = check_script(composition.test_script, [node.name for node in self.deployment.nodes])
+        found = self.check_script(composition.test_script)
         self.warnings += [f"{self.deployment.composition}: {warning}" for warning in found]
         for role in roles:
             if role not in composition.roles:
@@ -138,6 +140,11 @@ class Desired:
             volumes={name: role.volumes for name, role in composition.roles.items()},
             secret_files={name: role.secret_files for name, role in composition.roles.items()},
         )
+
+    def check_script(self, text: str) -> list[str]:
+        """Refuse a test script that cannot work; returns what Python warns of."""
+        names = [node.name for node in self.deployment.nodes]
+        return check_script(text, names, self.deployment.platform, abilities(PLATFORMS[self.deployment.platform]))
 
     def evaluate(self) -> Composition:
         """The composition as it is now."""

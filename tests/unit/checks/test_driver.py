@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+import typing as t
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks import commands
+from ansible_collections.immutable.compose.plugins.module_utils.checks.commands import CheckFailed
+from ansible_collections.immutable.compose.plugins.module_utils.checks.console import Console
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import parallel
-from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import CheckFailed, Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, SSHError
@@ -19,6 +23,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.progress import 
 from .conftest import NODE, Server, _free_port
 
 CONSOLE = "Linux version 6.1\n[  OK  ] Reached target Multi-User System.\n"
+
+
+@pytest.fixture(autouse=True)
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Its own would find this host's programs before those of the test."""
+    path = tmp_path / "profile"
+    monkeypatch.setattr(commands, "PROFILE", str(path))
+    return path
 
 
 @pytest.fixture
@@ -36,7 +48,8 @@ def make(connection: Connection, results: Path, said: list[str], *, seconds: flo
         name,
         connection,
         Deadline(seconds),
-        console=lambda lines: "\n".join(CONSOLE.splitlines()[-lines:]),
+        console=Console(lambda lines: "\n".join(CONSOLE.splitlines()[-lines:])),
+        hands=t.cast(t.Any, None),
         results=str(results),
         say=said.append,
     )
