@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a test script's process and the one that has the nodes say to each other. PRIVATE to the collection.
 
-JSON objects, one in a line, over sockets. Each thread of the script that calls machines has some of its own for that, on
-which a :class:`Call` and its answer follow each other (``value``, or a :class:`Fault` as ``fault``; tuples have become
-lists), with ``poll`` and ``go`` in between where conditions are polled: nobody has to hand anything on. On the first
-socket ``kind`` says what a message is:
+JSON objects, one in a line, over sockets. Each thread of the script that calls machines has some of its own for that,
+on which a :class:`Call` and its answer follow each other (``value``, or a :class:`Fault` as ``fault``; tuples have
+become lists), with ``poll`` and ``go`` in between where conditions are polled: nobody has to hand anything on. On the
+first socket ``kind`` says what a message is:
 
 =============  ==================================================================================
 of the script  ``say`` (``text``), ``check`` (a :class:`~.report.Check`), ``at`` (``lines``), ``end``
