@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from lab import command_of, descendants
+from lab import Lab, command_of, descendants
 from tiny import Tiny
 
 CALM = "for m in machines: m.succeed('true')"
@@ -24,7 +24,7 @@ def site(tiny_of: t.Callable[..., Tiny]) -> Tiny:
     return site
 
 
-def run(site: Tiny, script: str, *args: str, expect: int = 0) -> str:
+def run(site: Lab, script: str, *args: str, expect: int = 0) -> str:
     """Run a script by the playbook for that, on what runs."""
     path = site.directory / "a_script.py"
     path.write_text(script)
@@ -38,55 +38,116 @@ def assert_whole(site: Tiny, before: dict[str, str]) -> None:
         site.on(node, f"exec 3<>/dev/tcp/{other}/22")
 
 
+#: For two nodes, whatever they are called.
+SCRIPT = """
+one, two = machines[0], machines[1]
+
+def boot(m):
+    return m.succeed("cat /proc/sys/kernel/random/boot_id; cut -d ' ' -f 22 /proc/1/stat")
+
+def reaches(m, other):
+    return f"timeout 5 bash -c 'exec 3<>/dev/tcp/{other.name}/22'"
+
+def again(m, first):
+    now = boot(m)
+    assert now != first, "it did not boot again"
+    return now
+
+last = boot(one)
+one.succeed("touch /tmp/gone")
+one.shutdown()
+assert not one.is_up()
+two.fail(reaches(two, one))
+one.start(allow_reboot=True)
+one.wait_for_console_text(CONSOLE)
+one.wait_for_unit("multi-user.target")
+last = again(one, last)
+one.succeed("test ! -e /tmp/gone")
+one.crash()
+one.crash()
+one.start()
+last = again(one, last)
+
+with two.nested("cable"):
+    two.wait_until_succeeds(reaches(two, one))
+    two.block()
+    two.succeed("echo nodes that are unplugged answer")
+    one.fail(reaches(one, two))
+    two.fail(reaches(two, one))
+    two.unblock()
+    one.wait_until_succeeds(reaches(one, two))
+"""
+#: What is quick on containers only.
+MORE = """
+one.reboot()
+last = again(one, last)
+one.execute("reboot", check_return=False)
+one.wait_for_shutdown()
+last = again(one, last)
+one.execute("poweroff", check_return=False)
+one.wait_for_shutdown()
+two.block()
+"""
+
+
 def test_machines_are_switched_unplugged_and_put_back(site: Tiny) -> None:
     before, boots = site.images(), site.boots()
-    said = run(
-        site,
-        """
-        def boot(m):
-            return m.succeed("cat /proc/sys/kernel/random/boot_id")
-
-        first = boot(app1)
-        app1.succeed("touch /tmp/gone /srv/data/kept")
-        app1.shutdown()
-        assert not app1.is_up()
-        app2.fail("timeout 3 bash -c 'exec 3<>/dev/tcp/app1/22'")
-        app1.start(allow_reboot=True)
-        app1.wait_for_console_text("Startup finished|Reached target|Welcome")
-        app1.wait_for_unit("multi-user.target")
-        assert boot(app1) != first
-        app1.succeed("test -e /srv/data/kept", "test ! -e /tmp/gone")
-
-        first = boot(app1)
-        app1.crash()
-        app1.crash()
-        app1.start()
-        assert boot(app1) != first
-
-        first = boot(app1)
-        app1.reboot()
-        assert boot(app1) != first
-
-        first = boot(app1)
-        app1.execute("reboot", check_return=False)
-        app1.wait_for_shutdown()
-        assert boot(app1) != first
-
-        with app2.nested("cable"):
-            app2.block()
-            app2.succeed("echo unplugged nodes still answer")
-            app1.fail("timeout 3 bash -c 'exec 3<>/dev/tcp/app2/22'")
-            app2.fail("timeout 3 bash -c 'exec 3<>/dev/tcp/app1/22'")
-            app2.unblock()
-            app1.wait_until_succeeds("timeout 3 bash -c 'exec 3<>/dev/tcp/app2/22'", timeout=60)
-        app1.execute("poweroff", check_return=False)
-        app1.wait_for_shutdown()
-        app2.block()
-        """,
-    )
+    keep = 'app1.succeed("touch /srv/data/kept")\n'
+    kept = 'app1.succeed("test -e /srv/data/kept")\n'
+    said = run(site, keep + SCRIPT.replace("CONSOLE", "'Welcome|Reached target'") + kept + MORE)
     assert "putting back and looking again at app1, app2" in said
     assert_whole(site, before)
     assert site.boots()["app1"] != boots["app1"] and site.boots()["app2"] == boots["app2"]
+
+
+def test_on_podman(lab_of: t.Callable[..., Lab]) -> None:
+    lab = lab_of(
+        "hands-podman", "web", platform={"name": "podman", "runtime": "runc"}, roles={"proxy": 0, "backend": 2}
+    )
+    lab.drop_kernels()
+    lab.drop_test_script()
+    lab.play("deploy")
+    before = lab.images()
+    run(lab, SCRIPT.replace("CONSOLE", "'Welcome|Reached target'") + MORE)
+    assert lab.images() == before
+    lab.play("verify")
+
+
+def test_on_qemu(lab_of: t.Callable[..., Lab]) -> None:
+    lab = lab_of(
+        "hands-qemu",
+        "web",
+        platform={"name": "qemu", "memory": 512, "ssh_port_base": 23700},
+        roles={"proxy": 0, "backend": 2},
+    )
+    lab.drop_test_script()
+    lab.play("deploy")
+    before = lab.images()
+    typed = """
+one.succeed("(read line </dev/ttyS0; echo got $line >/tmp/typed) >/dev/null 2>&1 & sleep 1")
+one.send_console("hello\\n")
+one.wait_until_succeeds("grep 'got hello' /tmp/typed")
+one.succeed("echo the end is new >/dev/ttyS0")
+one.wait_for_console_text("the end is new")
+assert "Linux version" in one.get_console_log()
+two.crash()
+one.block()
+"""
+    run(lab, SCRIPT.replace("CONSOLE", "'Linux version'") + typed)
+    assert lab.images() == before
+    lab.play("verify")
+
+
+def test_on_a_platform_that_cannot_it_is_refused(lab_of: t.Callable[..., Lab]) -> None:
+    lab = lab_of("hands-none", "web", platform={"name": "nspawn"}, roles={"proxy": 0, "backend": 1})
+    lab.drop_kernels()
+    lab.drop_test_script()
+    path = lab.composition / "composition.nix"
+    text = path.read_text().rstrip().removesuffix("}")
+    path.write_text(text + "testScript = ''for m in machines: m.send_console('x')'';\n}\n")
+    refused = lab.play("plan", expect=2).output
+    assert "machines have no 'send_console' on platform 'nspawn', which cannot type on consoles" in refused
+    assert lab.nodes() == []
 
 
 def test_a_script_that_fails_leaves_nothing_undone(site: Tiny) -> None:

@@ -249,7 +249,8 @@ def _listens_on(addr: str, is_datagram: bool) -> str:
     """The kernel lists them, in each network: type (1: stream, 2: datagram) and flags (10000: it is listened to)."""
     kind = "0002.*" if is_datagram else "0001.00010000"
     return f"""a={addr}
-{{ grep -hsF -e "${{a##*/}}" /proc/[0-9]*/net/unix || true; }} | {{
+r=$(readlink -f -- "$a") || r=$a
+{{ grep -hsF -e "${{a##*/}}" -e "${{r##*/}}" /proc/[0-9]*/net/unix || true; }} | {{
 while read -r _ _ _ flags kind _ _ path; do
   case $kind.$flags in {kind}) if [ "$path" = "$a" ] || [ "$path" -ef "$a" ]; then exit 0; fi ;; esac
 done

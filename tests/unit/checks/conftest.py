@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks import commands
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
 from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import Verification, verify
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
@@ -243,3 +244,11 @@ def lab(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 def failures(report: Report) -> list[str]:
     return report.message.splitlines()
+
+
+@pytest.fixture(autouse=True)
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What shells of scripts read: the host's own would find its programs before those of the test."""
+    path = tmp_path / "profile"
+    monkeypatch.setattr(commands, "PROFILE", str(path))
+    return path
