@@ -84,10 +84,14 @@ class Machine(Units):
         :param allow_reboot: for NixOS's driver; here a machine that reboots always comes back.
         """
         if not self._off:
-            self.succeed("true")
+            self.connect()
             return
         with self._doing("starting"):
             self._turn_on()
+
+    def connect(self) -> None:
+        """Wait until the node answers."""
+        self.succeed("true")
 
     def shutdown(self) -> None:
         """Shut the node down, and wait until its machine is off."""

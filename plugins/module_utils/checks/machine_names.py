@@ -21,12 +21,18 @@ class MachineNames:
     def __init__(self, tree: ast.Module, nodes: t.Iterable[str], assigned: t.Collection[str]) -> None:
         self._ones = {name for name in nodes if name not in assigned}
         self._many = {"machines"} - set(assigned)
-        bound = _bindings(tree)
+        # ``lambda m=m: …`` says nothing new of the name.
+        bound = {
+            name: [value for value in values if not (isinstance(value.item, ast.Name) and value.item.id == name)]
+            for name, values in _bindings(tree).items()
+        }
         unknown = set(assigned) - bound.keys()
         self._settle({name: values for name, values in bound.items() if name not in unknown})
 
     def is_one(self, item: ast.expr) -> bool:
         """Whether it is a machine."""
+        if isinstance(item, ast.NamedExpr):
+            return self.is_one(item.value)
         if isinstance(item, ast.Name):
             return item.id in self._ones
         return isinstance(item, ast.Subscript) and not isinstance(item.slice, ast.Slice) and self.are_all(item.value)

@@ -42,6 +42,7 @@ SYMBOLS: t.Mapping[str, Ability | None] = {
 #: with it, takes longer than a check.
 METHODS: t.Mapping[str, Ability | None] = {
     "block": Ability.CABLE,
+    "connect": None,
     "copy_from_host": None,
     "copy_from_host_via_shell": None,
     "copy_from_machine": None,

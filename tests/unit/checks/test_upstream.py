@@ -274,7 +274,7 @@ machine.succeed("echo a command starts a machine that is off")
 """
     check, outcomes, notes = handled(machines, text)
     assert check.ok, check.message
-    assert machines.done == ["off, hard", "on", "off", "on", "off, hard", "on"]
+    assert machines.done == ["off, hard", "on", "off", "on", "off, hard", "on", "in"]
     assert outcomes == {"oar-server": ""} and notes.noted == ["oar-server"] and notes.dismissed
 
 
