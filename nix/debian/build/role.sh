@@ -35,14 +35,16 @@ query '.users // {} | to_entries[] | [.key, (.value.uid // ""), (.value.group //
     (.value.shell // ""), (.value.groups // [] | join(","))] | map(tostring) | join("\u001f")' |
 while IFS=$'\x1f' read -r name uid group home shell groups; do
     [ -n "$uid" ] || uid=$(kept users "$name")
-    if [ -z "$group" ] && [ -n "$(kept groups "$name")" ]; then group=$name; fi
     [ -z "$group" ] || make_group "$group"
     options=(${uid:+--uid "$uid"} ${group:+--gid "$group"})
     if in_root getent passwd "$name" > /dev/null; then
         options+=(${home:+--home "$home"} ${shell:+--shell "$shell"} ${groups:+--append --groups "$groups"})
         [ ${#options[@]} = 0 ] || in_root usermod "${options[@]}" "$name"
     else
-        [ -n "$group" ] || options+=(--user-group)
+        if [ -z "$group" ]; then
+            make_group "$name"
+            options+=(--gid "$name")
+        fi
         options+=(--create-home --home-dir "${home:-/home/$name}" --shell "${shell:-/bin/bash}" --password '*')
         in_root useradd "${options[@]}" ${groups:+--groups "$groups"} "$name"
     fi

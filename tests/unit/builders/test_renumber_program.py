@@ -107,7 +107,9 @@ def test_links_modes_and_lists_go_along(volume: Volume) -> None:
 def test_a_number_that_is_nobodys_is_not_handed_over(volume: Volume) -> None:
     volume.boot({"bob": 1000})
     volume.add("of-a-client", 1001)
-    volume.boot({"bob": 1001}, refused="belongs to the user 1001, whose name nobody has kept; in this image that is bob")
+    volume.boot(
+        {"bob": 1001}, refused="belongs to the user 1001, whose name nobody has kept; in this image that is bob"
+    )
     assert volume.owners() == {"of-a-client": (1001, 1001)}
 
 
@@ -134,7 +136,7 @@ def test_killed_at_any_moment_it_ends_the_same(volume: Volume) -> None:
     volume.boot(one)
     for number in range(3000):
         volume.add(f"{number % 3}/{number}", 1000 + number % 3)
-    names = {name: "alice bob carol".split()[int(name[0])] for name in volume.owners()}
+    names = {name: ["alice", "bob", "carol"][int(name[0])] for name in volume.owners()}
     chance = random.Random(13)
     killed = 0
     for _ in range(24):
