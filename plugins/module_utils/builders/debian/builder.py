@@ -75,6 +75,7 @@ class Debian(Builder):
 
     name = "debian"
     options = NIX_OPTIONS
+    gives_back = True
 
     @property
     def _nix(self) -> Nix:
