@@ -41,9 +41,11 @@ while IFS=$'\x1f' read -r name uid group home shell groups; do
         options+=(${home:+--home "$home"} ${shell:+--shell "$shell"} ${groups:+--append --groups "$groups"})
         [ ${#options[@]} = 0 ] || in_root usermod "${options[@]}" "$name"
     else
-        if [ -z "$group" ]; then
+        if [ -z "$group" ] && [ -n "$(kept groups "$name")" ]; then
             make_group "$name"
             options+=(--gid "$name")
+        elif [ -z "$group" ]; then
+            options+=(--user-group)
         fi
         options+=(--create-home --home-dir "${home:-/home/$name}" --shell "${shell:-/bin/bash}" --password '*')
         in_root useradd "${options[@]}" ${groups:+--groups "$groups"} "$name"

@@ -50,12 +50,12 @@ class Role:
     may_fail: tuple[str, ...] = ()
     #: Package → version, of all that is in the image; empty where that is known only after a build.
     packages: t.Mapping[str, str] = field(default_factory=dict)
-    #: Of users and groups, as far as they are known without a build.
-    numbers: Numbers = field(default_factory=Numbers)
     #: Directories that follow a git repository, by path.
     follow: Follows = field(default_factory=dict)
     #: File → secret of the node's that it is written from when the node boots.
     secret_files: t.Mapping[str, str] = field(default_factory=dict)
+    #: Of users and groups, as far as they are known without a build.
+    numbers: Numbers = field(default_factory=Numbers)
 
 
 @dataclass(frozen=True)
