@@ -68,7 +68,17 @@ let
   config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
     generated = import ./generated.nix // attributes.generated or { };
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
+  } // (if lock ? numbers then { inherit numbers; } else { });
+
+  # Of those that the lock keeps, the role's own: those of another are no reason to build this one anew.
+  users = attributes.users or { };
+  numbers = {
+    users = of lock.numbers.users (locked.users or [ ] ++ builtins.attrNames users);
+    groups = of lock.numbers.groups (locked.groups or [ ] ++ builtins.attrNames users
+      ++ map (user: user.group or "root") (builtins.attrValues users));
   };
+  of = numbers: names: builtins.intersectAttrs
+    (builtins.listToAttrs (map (name: { inherit name; value = null; }) names)) numbers;
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
 
   # What the role names of the store: files of the composition, wherever it does; what was built, as a source.
@@ -85,7 +95,8 @@ let
     config = toJSON config;
     passAsFile = [ "config" ];
     generated = ./build/generated.sh;
-    needs = [ base ./build/generated.sh ] ++ debs locked.packages ++ sources
+    numbers = ./build/numbers.sh;
+    needs = [ base ./build/generated.sh ./build/numbers.sh ] ++ debs locked.packages ++ sources
       ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
   } // (if kernel == null then { } else {
     inherit cmdline;
@@ -139,6 +150,15 @@ let
 in
 {
   inherit identity root;
+  # What is to be known of the packages to lock numbers: named by no role, so that it is the same for those with the same.
+  accounts = within tools ./build/accounts.sh {
+    name = "debian-accounts";
+    base = base false;
+    debs = debs locked.packages;
+    debconf = builtins.concatStringsSep "\n" (attributes.debconf or [ ]);
+    numbers = ./build/numbers.sh;
+    needs = [ (base false) ./build/numbers.sh ] ++ debs locked.packages;
+  };
   # The paths in which the second build of the formats differs from the first.
   differences = within tools ./build/compare.sh {
     name = "${name}-${role}-differences";
@@ -149,7 +169,8 @@ in
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format files.${format} ]) formats;
-    needs = map (format: files.${format}) formats;
+    numbers = "${root}/numbers";
+    needs = [ root ] ++ map (format: files.${format}) formats;
     passAsFile = [ "manifest" ];
     manifest = toJSON ({
       schema = "immutable.compose/image/1";

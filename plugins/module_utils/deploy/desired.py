@@ -15,6 +15,7 @@ from ..errors import InputError, nearest
 from ..images.packages import package_changes, versions
 from ..model.composition import Composition, Role
 from ..model.deployment import Deployment, Node
+from ..model.numbers import Numbers
 from ..model.plan import Meaning
 from ..model.release import Release
 from ..model.result import Problem
@@ -40,6 +41,9 @@ class Meant:
     volumes: t.Mapping[str, t.Collection[str]] = field(default_factory=dict)
     #: Role → file → secret that it is written from; a release was let through already.
     secret_files: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict)
+
+    #: Role → numbers of users and groups, as far as they are known before a build.
+    numbers: t.Mapping[str, Numbers] = field(default_factory=dict)
 
     def image(self, node: Node) -> str:
         """Identity of the image that a node should run."""
@@ -139,6 +143,7 @@ class Desired:
             ),
             volumes={name: role.volumes for name, role in composition.roles.items()},
             secret_files={name: role.secret_files for name, role in composition.roles.items()},
+            numbers={name: role.numbers for name, role in composition.roles.items()},
         )
 
     def check_script(self, text: str) -> list[str]:
