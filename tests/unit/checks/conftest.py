@@ -33,7 +33,8 @@ NODE = "oar-server"
 class Server:
     """One ``sshd`` process that stands for a node; programs in ``bin`` come first in its ``PATH``."""
 
-    def __init__(self, directory: Path, *, host_key_of: str = NODE, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, host_key_of: str = NODE, port: int | None = None, tied: bool = True) -> None:
+        """:param tied: it ends with the thread that started it."""
         self.directory = directory
         self.bin = directory / "bin"
         self.bin.mkdir(exist_ok=True)
@@ -60,7 +61,14 @@ class Server:
         self.log = open(directory / "sshd.log", "ab")  # noqa: SIM115 - closed by stop()
         self.process = subprocess.Popen(
             # Test runners that fork end without tearing fixtures down: the server ends with whoever started it.
-            ["setpriv", "--pdeathsig", "KILL", SSHD, "-D", "-e", "-f", str(directory / "sshd_config")],
+            [
+                *(["setpriv", "--pdeathsig", "KILL"] if tied else []),
+                SSHD,
+                "-D",
+                "-e",
+                "-f",
+                str(directory / "sshd_config"),
+            ],
             stderr=self.log,
             start_new_session=True,
         )

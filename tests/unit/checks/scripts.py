@@ -92,7 +92,7 @@ class Machines(HasPower, HasCable, HasKeyboard):
     def turn_on(self, node: Node) -> None:
         if not self.is_on(node):
             self.done.append("on")
-            self.server = Server(self.directory, port=self.port)
+            self.server = Server(self.directory, port=self.port, tied=False)  # by a thread of a script
 
     def turn_off(self, node: Node, *, hard: bool) -> None:
         self.done.append("off, hard" if hard else "off")
