@@ -85,7 +85,17 @@ let
   config = removeAttrs attributes [ "debconf" "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
     generated = import ./generated.nix // attributes.generated or { };
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
+  } // (if lock ? numbers then { inherit numbers; } else { });
+
+  # Of those that the lock keeps, the role's own: those of another are no reason to build this one anew.
+  users = attributes.users or { };
+  numbers = {
+    users = of lock.numbers.users (locked.users or [ ] ++ builtins.attrNames users);
+    groups = of lock.numbers.groups (locked.groups or [ ] ++ builtins.attrNames users
+      ++ map (user: user.group or "root") (builtins.attrValues users));
   };
+  of = numbers: names: builtins.intersectAttrs
+    (builtins.listToAttrs (map (name: { inherit name; value = null; }) names)) numbers;
   cmdline = toString ([ "console=tty0" "console=ttyS0" "panic=10" "quiet" ] ++ attributes.kernelParams or [ ]);
 
   # What the role names of the store: files of the composition, wherever it does; what was built, as a source.
@@ -101,7 +111,8 @@ let
     config = toJSON config;
     passAsFile = [ "config" ];
     generated = ./build/generated.sh;
-    needs = [ layer ./build/generated.sh ] ++ sources;
+    numbers = ./build/numbers.sh;
+    needs = [ layer ./build/generated.sh ./build/numbers.sh ] ++ sources;
   } // (if kernel == null then { } else { inherit cmdline; });
 
   # Stands for all that the root file system is made of. It is not that one's own store path, which no build can put into
@@ -150,7 +161,7 @@ let
 in
 {
   inherit identity root;
-  layer = layer false;
+  layer = layer false;  # has `numbers`: of the users and groups that packages make
   # The paths in which the second build of the formats differs from the first.
   differences = within tools ./build/compare.sh {
     name = "${name}-${role}-differences";
@@ -161,7 +172,8 @@ in
   bundle = within tools ./build/bundle.sh {
     name = "${name}-${role}-image";
     files = concatMap (format: [ format files.${format} ]) formats;
-    needs = map (format: files.${format}) formats;
+    numbers = "${root}/numbers";
+    needs = [ root ] ++ map (format: files.${format}) formats;
     passAsFile = [ "manifest" ];
     manifest = toJSON ({
       schema = "immutable.compose/image/1";

@@ -22,7 +22,7 @@ begin_layer "" $essential $debs
 mkdir -p $root/etc/systemd/system
 cp -R "$image/etc/." $root/etc
 cp -R "$image/usr/." $root/usr
-chmod 0755 $root/usr/lib/compose/{apply-node,make-generated,own-volumes}
+chmod 0755 $root/usr/lib/compose/{apply-node,make-generated,own-volumes,renumber}
 units=$root/usr/lib/systemd/system
 mkdir -p $units/sysinit.target.wants $units/multi-user.target.wants $units/emergency.target.wants $units/rescue.target.wants
 ln -s ../compose-{node,volumes,generated}.service $units/sysinit.target.wants/

@@ -10,4 +10,6 @@ while [ $# -gt 0 ]; do
         --arg sha256 "$(sha256sum "$2" | cut -d' ' -f1)" '.[$format] = {file: $file, size: $size, sha256: $sha256}' <<< "$formats")
     shift 2
 done
-jq --sort-keys --argjson formats "$formats" '.formats = $formats' "/build/${manifestPath##*/}" > "$out/image.json"
+numbers=$(jq --raw-input --slurp 'def of($kind): map(select(.[0] == $kind) | {(.[1]): .[2] | tonumber}) | add // {};
+    split("\n") | map(split(" ")) | {users: of("user"), groups: of("group")}' "$numbers")
+jq --sort-keys --argjson formats "$formats" --argjson numbers "$numbers" '. + {$formats, $numbers}' "/build/${manifestPath##*/}" > "$out/image.json"

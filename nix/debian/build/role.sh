@@ -2,25 +2,35 @@
 # initramfs.
 config=/build/${configPath##*/}
 query() { jq -r "$@" "$config"; }
+# shellcheck disable=SC1090  # of this collection
+. "$numbers"
 
 begin_layer "$layer"
 # Timers of packages would only find a file system that they cannot change for good.
 rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
 find $root/var/log -type f -delete  # not the directories: services expect them
 [ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
+renumber_packages
+
 enter_root
 phase "configuring"
 # --- users
 query '.users // {} | to_entries[] | [.key, (.value.uid // ""), (.value.group // ""), (.value.home // ""),
     (.value.shell // ""), (.value.groups // [] | join(","))] | map(tostring) | join("\u001f")' |
 while IFS=$'\x1f' read -r name uid group home shell groups; do
-    [ -z "$group" ] || in_root getent group "$group" > /dev/null || in_root groupadd "$group"
+    [ -n "$uid" ] || uid=$(kept users "$name")
+    [ -z "$group" ] || make_group "$group"
     options=(${uid:+--uid "$uid"} ${group:+--gid "$group"})
     if in_root getent passwd "$name" > /dev/null; then
         options+=(${home:+--home "$home"} ${shell:+--shell "$shell"} ${groups:+--append --groups "$groups"})
         [ ${#options[@]} = 0 ] || in_root usermod "${options[@]}" "$name"
     else
-        [ -n "$group" ] || options+=(--user-group)
+        if [ -z "$group" ] && [ -n "$(kept groups "$name")" ]; then
+            make_group "$name"
+            options+=(--gid "$name")
+        elif [ -z "$group" ]; then
+            options+=(--user-group)
+        fi
         options+=(--create-home --home-dir "${home:-/home/$name}" --shell "${shell:-/bin/bash}" --password '*')
         in_root useradd "${options[@]}" ${groups:+--groups "$groups"} "$name"
     fi
@@ -83,6 +93,8 @@ fi
 leave_root
 
 phase "cleaning up"
+list_numbers $root/usr/lib/compose/numbers
+cp $root/usr/lib/compose/numbers "$out/numbers"
 echo "$identity" > $root/usr/lib/compose/identity
 printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
 rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig \

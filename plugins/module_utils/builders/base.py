@@ -27,6 +27,10 @@ class Builder(ABC):
     name: t.ClassVar[str]
     #: Options in the deployment file, by name.
     options: t.ClassVar[t.Mapping[str, Option]] = {}
+    #: Its nodes give data on volumes to whom they belong, when users and groups have other numbers than before.
+    gives_back: t.ClassVar[bool] = False
+    #: What to do about other numbers, where they do not.
+    how_to_number: t.ClassVar[str] = ""
 
     def __init__(
         self, support: str, progress: Progress, given: Options | None = None, *, trusted: bool = False

@@ -15,9 +15,12 @@ from ..errors import InputError, nearest
 from ..images.packages import package_changes, versions
 from ..model.composition import Composition, Role
 from ..model.deployment import Deployment, Node
+from ..model.numbers import Numbers
 from ..model.plan import Meaning
 from ..model.release import Release
 from ..model.result import Problem
+from ..platforms.hands import abilities
+from ..platforms.registry import PLATFORMS
 from .plan import Step
 from .release import ReleaseStore
 
@@ -38,6 +41,9 @@ class Meant:
     volumes: t.Mapping[str, t.Collection[str]] = field(default_factory=dict)
     #: Role → file → secret that it is written from; a release was let through already.
     secret_files: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict)
+
+    #: Role → numbers of users and groups, as far as they are known before a build.
+    numbers: t.Mapping[str, Numbers] = field(default_factory=dict)
 
     def image(self, node: Node) -> str:
         """Identity of the image that a node should run."""
@@ -112,7 +118,7 @@ class Desired:
     def composed(self, roles: t.Sequence[str]) -> Meant:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
-        found = check_script(composition.test_script, [node.name for node in self.deployment.nodes])
+        found = self.check_script(composition.test_script)
         self.warnings += [f"{self.deployment.composition}: {warning}" for warning in found]
         for role in roles:
             if role not in composition.roles:
@@ -137,7 +143,13 @@ class Desired:
             ),
             volumes={name: role.volumes for name, role in composition.roles.items()},
             secret_files={name: role.secret_files for name, role in composition.roles.items()},
+            numbers={name: role.numbers for name, role in composition.roles.items()},
         )
+
+    def check_script(self, text: str) -> list[str]:
+        """Refuse a test script that cannot work; returns what Python warns of."""
+        names = [node.name for node in self.deployment.nodes]
+        return check_script(text, names, self.deployment.platform, abilities(PLATFORMS[self.deployment.platform]))
 
     def evaluate(self) -> Composition:
         """The composition as it is now."""

@@ -27,6 +27,7 @@ from .desired import Meant
 from .engine import Engine, bundles
 from .healing import Healing
 from .journal import JournalFile
+from .numbers import moved, tell
 from .plan import Step, hooks_of, plan_node, render, staying, told
 from .results import any_changed, brief, failed
 from .rollback import kept_release
@@ -100,6 +101,7 @@ class Transaction:
         if hold and self._retires(wish):
             engine.addresses.forget(self._gone(observed))
         engine.addresses.require_free(engine.deployment, waves, staying(observed, steps))
+        tell(engine.builder, moved(engine.releases, steps, desired.numbers), "plan", self.progress)
         plan = Plan(
             batch=[node.name for node in engine.nodes],
             steps=steps,
@@ -218,6 +220,7 @@ class Transaction:
         roles = sorted({plan.steps[name].role for name in plan.names(*SWITCHED)})
         if journal.problem or plan.release is not None or not roles:
             return Built(False, [], {})
+        unknown = {name: each for name, each in plan.steps.items() if not engine.releases.has_image(each.image or "")}
         before = engine.builder.is_built(*engine.desired.what(roles))
         images = engine.builder.build(*engine.desired.what(roles), engine.releases.roots)
         for role, image in images.items():
@@ -227,6 +230,7 @@ class Transaction:
                     "the composition changed meanwhile; run again"
                 )
         built = [role for role in roles if not before[role]]
+        tell(engine.builder, moved(engine.releases, unknown, {}), "build", self.progress)
         if reproducible:
             engine.require_reproducible(engine.desired.what(roles))
         # Some builders tell only now what is inside; the plan has shown the rest.

@@ -41,6 +41,13 @@ class FollowAttributes(_Followed, total=False):
     secret: str
 
 
+class UserAttributes(t.TypedDict, total=False):
+    """A user, as far as numbers are concerned."""
+
+    uid: int
+    group: str
+
+
 class GeneratedAttributes(t.TypedDict, total=False):
     """What becomes of a file that a package generates: one of these."""
 
@@ -59,6 +66,7 @@ class RoleAttributes(t.TypedDict, total=False):
     mayFail: t.Sequence[str]
     packages: t.Sequence[str]
     ports: t.Sequence[int]
+    users: t.Mapping[str, UserAttributes]
     volumes: t.Mapping[str, VolumeAttributes]
 
 

@@ -55,7 +55,7 @@ def json_answer(type_: type[T], text: str | bytes, where: str) -> T:
 
 
 def json_of(text: str | bytes, where: str) -> Json:
-    """What a text says; half a character, which could be told to nobody, escaped. :raises WrongAnswer: it is no JSON."""
+    """What a text says; half a character, which nobody could be told, escaped. :raises WrongAnswer: it is no JSON."""
     try:
         told = json.loads(text)
         halves = b"\\ud" if isinstance(text, bytes) else "\\ud"

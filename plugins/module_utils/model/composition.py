@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .follow import Follows
+from .numbers import Numbers
 
 #: How many, or which, machines have a role: ``None`` (one, named like the role), a count, or the names.
 Distribution = t.Union[None, int, list[str]]
@@ -53,6 +54,8 @@ class Role:
     follow: Follows = field(default_factory=dict)
     #: File → secret of the node's that it is written from when the node boots.
     secret_files: t.Mapping[str, str] = field(default_factory=dict)
+    #: Of users and groups, as far as they are known without a build.
+    numbers: Numbers = field(default_factory=Numbers)
 
 
 @dataclass(frozen=True)

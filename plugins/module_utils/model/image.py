@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..errors import InputError
 from .composition import Volume
 from .free import Parameters
+from .numbers import Numbers
 
 #: The formats that an image may have, each one file of the bundle.
 #: ``root``: squashfs of the root file system. ``kernel``, ``initrd``: for direct boot, with ``root`` as first disk.
@@ -130,6 +131,8 @@ class Image:
     packages: tuple[Package, ...] = ()
     #: Data volumes that the image mounts, for the platform to provide.
     volumes: t.Mapping[str, Volume] = field(default_factory=dict)
+    #: Of the users and groups in it; empty if they are not known.
+    numbers: Numbers = field(default_factory=Numbers)
     #: How a running node proves the identity: a file whose only line it is, or a link, ``/run/current-system``, to
     #: what is named by it.
     identity_file: str = IDENTITY_FILE

@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from .numbers import Numbers
+
 
 @dataclass(frozen=True)
 class LockedPackage:
@@ -40,6 +42,10 @@ class Layer:
     requested_kernel: t.Optional[str] = None
     #: Of a role with a kernel: the package that this led to.
     kernel: t.Optional[str] = None
+    #: Of a role: the users in its image that packages make, sorted.
+    users: tuple[str, ...] = ()
+    #: Of a role: the groups in its image that packages make, sorted.
+    groups: tuple[str, ...] = ()
     ignores_unknown: t.ClassVar[bool] = True
 
 
@@ -57,5 +63,8 @@ class Lock:
     sets: t.Mapping[str, Layer]
     #: By name.
     roles: t.Mapping[str, Layer]
+    #: Of users and groups of all roles, now and in former times: none is ever given to another. Null in a lock from
+    #: before numbers were kept: then each image has those that were free.
+    numbers: t.Optional[Numbers] = None
     schema: t.Literal["immutable.compose/lock/1"] = "immutable.compose/lock/1"
     ignores_unknown: t.ClassVar[bool] = True

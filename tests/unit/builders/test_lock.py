@@ -149,8 +149,12 @@ def test_writes_a_lock_and_finds_it_unchanged(
     assert lock["roles"]["a"]["requested"] == ["htop"]
     assert "htop" in lock["roles"]["a"]["packages"]
     assert "openssh-server" in lock["sets"]["base"]["packages"]
+    assert "messagebus" not in lock["roles"]["a"]["users"]
+    assert lock["roles"]["a"]["users"] == sorted(lock["numbers"]["users"])
+    assert "sshd" in lock["numbers"]["users"]
+    assert "www-data" not in lock["numbers"]["users"]
 
-    monkeypatch.setattr(debian_module, "make_lock", lambda *dummy: new)  # apt takes its time
+    monkeypatch.setattr(debian_module, "make_lock", lambda *dummy: json.loads(new))  # apt takes its time
     assert debian.lock(path, {}) == (file, "", new)
     written = Path(file).stat()
     assert Path(file).read_text() == new

@@ -16,19 +16,21 @@ import platform
 import tempfile
 import time
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ...describe.attributes import Attributes, roles_of
+from ...describe.attributes import roles_of
 from ...describe.names import is_host_name, label_of
 from ...describe.role_schema import check_composition
 from ...errors import CommandError, ComposeError, EvaluationError, InputError
 from ...files import write_text
 from ...images.image import read_image
+from ...model import codec
 from ...model.answer import answer
 from ...model.composition import Composition
 from ...model.free import Json, Parameters
 from ...model.image import ARCHITECTURES, Image
 from ...model.lock import Lock
+from ...model.numbers import Numbers
 from ...process import need, run
 from ..base import Builder
 from ..nix.log import BuildLog
@@ -37,12 +39,20 @@ from ..nix.own_store import OwnStore
 from ..revision import git_revision
 from .apt import configured_mirrors
 from .claims import require_claims
+from .evaluated import Evaluated
 from .failures import HASH, explain_failure, failed_without_a_word
 from .labels import Labels
-from .lock import HOW_TO_LOCK, Locked, Wanted, differences, lock_path, make_lock, read_lock
+from .lock import (
+    Content,
+    Locked,
+    lock_path,
+    lock_text,
+    make_lock,
+    number,
+    read_lock,
+)
+from .numbers import read_numbers
 from .offered import derivation_name, require_offered
-
-DEFAULT_SUITE = "bookworm"
 
 #: Formats that this builder makes.
 FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci", "installed", "network")
@@ -51,9 +61,6 @@ KERNEL_FORMATS = frozenset({"kernel", "initrd", "raw", "qcow2", "installed", "ne
 #: What builds need whatever the user's nix.conf says: they mount file systems and set owners.
 REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-derivation": "false"}
 
-#: Packages of a role with directories that pull what they follow.
-PULLS = ("ca-certificates", "git")
-
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
 
@@ -61,65 +68,12 @@ STORE_FACTOR, BUILD_FACTOR = 3, 8
 _LISTED = 20
 
 
-@dataclass(frozen=True)
-class _Evaluated:
-    """A composition as Nix gave it, found valid."""
-
-    path: str
-    name: str
-    attributes: Attributes
-    #: Role → identity of its image; ``None`` where there is no lock.
-    identities: t.Mapping[str, str | None]
-    #: Role → store path of its bundle, in the formats that were asked for; empty if none were.
-    paths: t.Mapping[str, str | None]
-    locked: Locked | None
-
-    @property
-    def suite(self) -> str:
-        return self.attributes.get("debian", {}).get("suite", DEFAULT_SUITE)
-
-    def wanted(self, role: str) -> Wanted:
-        attributes = self.attributes["roles"][role]
-        packages = dict.fromkeys(attributes.get("packages", ()))
-        for followed in attributes.get("follow", {}).values():
-            if followed.get("every"):
-                packages.update(dict.fromkeys(PULLS))
-        return Wanted(tuple(packages), attributes.get("kernel"))
-
-    def stale(self, role: str) -> list[str]:
-        """Why the role cannot be built from the lock."""
-        if self.locked is None:
-            return [f"{lock_path(self.path)} is missing"]
-        return differences(self.locked.lock, self.suite, role, self.wanted(role))
-
-    def check_lock(self, roles: t.Iterable[str]) -> Lock:
-        """The lock. :raises InputError: missing, or does not fit one of the roles."""
-        if self.locked is None:
-            raise InputError(f"{lock_path(self.path)} is missing: {HOW_TO_LOCK}")
-        found = {difference: None for role in roles for difference in self.stale(role)}
-        if found:
-            raise InputError(
-                f"{lock_path(self.path)} does not match the composition: {'; '.join(found)}; {HOW_TO_LOCK}"
-            )
-        return self.locked.lock
-
-    def bundles(self, roles: t.Iterable[str]) -> dict[str, str]:
-        """Store paths of the bundles of roles that are locked."""
-        return {role: str(self.paths[role]) for role in roles}
-
-    def packages(self, role: str) -> list[str]:
-        """All packages in the image of a role that is locked."""
-        lock = t.cast(Locked, self.locked).lock
-        layers = [lock.sets["essential"], lock.sets["base"], lock.roles[role]]
-        kernel = lock.roles[role].kernel
-        return sorted([*(name for layer in layers for name in layer.packages), *([kernel] if kernel else [])])
-
-
 class Debian(Builder):
     """See :class:`Builder`."""
 
     name = "debian"
     options = NIX_OPTIONS
+    gives_back = True
 
     @property
     def _nix(self) -> Nix:
@@ -152,7 +106,7 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _evaluated(self, path: str, parameters: Parameters, formats: t.Sequence[str] = ()) -> _Evaluated:
+    def _evaluated(self, path: str, parameters: Parameters, formats: t.Sequence[str] = ()) -> Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
@@ -180,7 +134,7 @@ class Debian(Builder):
             answer(dict[str, t.Optional[str]], evaluated.pop(what, None), f"Nix: {what} of {file}")
             for what in ("identities", "paths")
         )
-        return _Evaluated(path, name, check_composition(evaluated, file, self.name), identities, paths, lock)
+        return Evaluated(path, name, check_composition(evaluated, file, self.name), identities, paths, lock)
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
@@ -194,6 +148,7 @@ class Debian(Builder):
                 identity=evaluated.identities[name] if locked else None,
                 bootable=attributes["roles"][name].get("kernel") is not None,
                 packages={key: versions[key].version for key in evaluated.packages(name)} if locked else {},
+                numbers=evaluated.numbers(name) if locked else Numbers(),
             )
         meaning = {**attributes, "identities": evaluated.identities}
         digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
@@ -232,10 +187,9 @@ class Debian(Builder):
             arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
             attributes = [f'images."{role}".{what}' for what in ("bundle", "layer") for role in todo]
             instantiated = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
-            derivations, layers = instantiated[: len(todo)], instantiated[len(todo) :]
-            labels = Labels(evaluated.name, dict(zip(todo, layers)))
+            derivations, layers = instantiated[: len(todo)], dict(zip(todo, instantiated[len(todo) :]))
             try:
-                self._realise(evaluated, lock, derivations, todo, mirrors, labels)
+                self._realise(evaluated, lock, derivations, layers, mirrors)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
@@ -256,14 +210,17 @@ class Debian(Builder):
 
     def _realise(
         self,
-        evaluated: _Evaluated,
+        evaluated: Evaluated,
         lock: Lock,
         derivations: t.Sequence[str],
-        roles: t.Sequence[str],
+        layers: t.Mapping[str, str],
         mirrors: t.Mapping[str, str],
-        labels: Labels,
     ) -> None:
-        """Fetch the packages, many at once, then build."""
+        """Fetch the packages, many at once, then build.
+
+        :param layers: role → the layer with its packages, of all roles that are built.
+        """
+        roles, labels = sorted(layers), Labels(evaluated.name, layers)
         missing = self._nix.missing(derivations)
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, lock, len(packages), roles)
@@ -301,7 +258,7 @@ class Debian(Builder):
             self._nix.realise([package], log, lambda: f"{what}, again {os.path.basename(package)}")
             self._nix.realise(packages, log, lambda: what)
 
-    def _check_space(self, evaluated: _Evaluated, lock: Lock, missing: int, roles: t.Sequence[str]) -> None:
+    def _check_space(self, evaluated: Evaluated, lock: Lock, missing: int, roles: t.Sequence[str]) -> None:
         sizes = {role: sum(lock.packages[name].size for name in evaluated.packages(role)) for role in roles}
         fetched = max(sizes.values()) if missing else 0
         store = self._nix.file(os.environ.get("NIX_STORE_DIR", "/nix/store"))
@@ -329,7 +286,10 @@ class Debian(Builder):
         if machine not in ARCHITECTURES:
             raise ComposeError(f"the builder 'debian' does not know the architecture {machine!r}")
         wanted = {role: evaluated.wanted(role) for role in evaluated.attributes["roles"]}
-        new = make_lock(evaluated.suite, ARCHITECTURES[machine], wanted, self.progress)
+        content = make_lock(evaluated.suite, ARCHITECTURES[machine], wanted, self.progress)
+        made = self._made(evaluated, parameters, content)
+        kept = evaluated.locked.lock.numbers if evaluated.locked else None
+        new = lock_text(number(content, kept, made, wanted))
         file = lock_path(evaluated.path)
         old = ""
         if os.path.exists(file):
@@ -338,6 +298,36 @@ class Debian(Builder):
         if write and new != old:
             write_text(file, new, mode=0o644)
         return file, old, new
+
+    def _made(self, evaluated: Evaluated, parameters: Parameters, content: Content) -> dict[str, Numbers]:
+        """Role → users and groups that its packages make as they are installed: nobody knows before."""
+        lock = codec.decode(Lock, content, "lock")
+        evaluated = replace(evaluated, locked=Locked(lock, ""))
+        mirrors = self._check_host()
+        with tempfile.TemporaryDirectory(prefix="compose-lock-") as directory:
+            file = os.path.join(directory, "lock.json")
+            write_text(file, lock_text(content))
+            arguments = {**self._arguments(evaluated.path, parameters, (), mirrors), "lock": file}
+            within = self.within(evaluated.path)
+            roles = sorted(lock.roles)
+            layers = self._nix.instantiate(
+                self._file,
+                [f'images."{role}".layer' for role in roles],
+                arguments,
+                within=[*within, directory] if within else [],
+            )
+        outputs = self._nix.outputs(layers)
+        if not self._nix.is_valid(outputs):
+            self.progress.say(f"lock: looking which users and groups the packages of {', '.join(roles)} make")
+            try:
+                self._realise(evaluated, lock, layers, dict(zip(roles, layers)), mirrors)
+            except NixBuildError as error:
+                raise explain_failure(error, lock.packages, mirrors) from None
+        made = {}
+        for role, output in zip(roles, outputs):
+            with open(self._nix.file(os.path.join(output, "numbers")), encoding="utf-8") as stream:
+                made[role] = read_numbers(stream.read())
+        return made
 
     def check_reproducible(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
@@ -352,12 +342,12 @@ class Debian(Builder):
         found = {}
         for role in roles:
             attributes = [f'images."{role}".{what}' for what in ("differences", "layer")]
-            differences_, layer = self._nix.instantiate(
+            compares, layer = self._nix.instantiate(
                 self._file, attributes, arguments, within=self.within(evaluated.path)
             )
             log = BuildLog(self.progress, Labels(evaluated.name, {role: layer}))
             try:
-                (compared,) = self._nix.realise([differences_], log, log.describe)
+                (compared,) = self._nix.realise([compares], log, log.describe)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
             with open(self._nix.file(os.path.join(compared, "differences")), encoding="utf-8") as stream:

@@ -14,13 +14,15 @@ import json
 import os
 import tempfile
 import typing as t
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from ...errors import InputError
 from ...model import codec
 from ...model.lock import Lock
+from ...model.numbers import Numbers
 from ...progress import Progress
 from .apt import Package, PrivateApt, configured_mirrors
+from .numbers import Declared, allocate, moving
 
 LOCK_FILE = "compose.lock.json"
 
@@ -53,6 +55,7 @@ class Wanted:
 
     packages: tuple[str, ...]
     kernel: str | None = None
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def requested(self) -> list[str]:
@@ -115,11 +118,29 @@ def differences(lock: Lock, suite: str, name: str, wanted: Wanted) -> list[str]:
     found += [f"{where}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
     if locked.requested_kernel != wanted.kernel:
         found.append(f"{where}.kernel is {wanted.kernel!r}, locked is {locked.requested_kernel!r}")
+    if lock.numbers is not None:
+        found += _unnumbered(lock.numbers, where, wanted.declared)
     return found
 
 
-def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], progress: Progress) -> str:
-    """Content of a new lock, from the Debian archives this host is configured for.
+def _unnumbered(numbers: Numbers, where: str, declared: Declared) -> t.Iterator[str]:
+    """Users and groups whose numbers are not those that are kept."""
+    for name, asked in sorted(declared.users.items()):
+        number = numbers.users.get(name)
+        if number is None:
+            yield f"{where}.users: no number is kept for {name!r}"
+        elif asked not in (None, number):
+            yield f"{where}.users.{name}.uid is {asked}, kept is {number}"
+    for name in sorted(set(declared.groups) - numbers.groups.keys()):
+        yield f"{where}.users: no number is kept for the group {name!r}"
+
+
+#: The content of a lock, as JSON has it.
+Content = dict[str, t.Any]
+
+
+def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], progress: Progress) -> Content:
+    """A new lock without numbers, from the Debian archives this host is configured for.
 
     :raises InputError: a package that does not exist or cannot be installed, with its role.
     :raises CommandError: the archives cannot be read.
@@ -157,7 +178,7 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
     used = {name for layer in sets.values() for name in layer["packages"]}
     for entry in locked_roles.values():
         used.update(entry["packages"], [entry["kernel"]] if "kernel" in entry else [])
-    lock = {
+    return {
         "schema": Lock.schema,
         "suite": suite,
         "architecture": architecture,
@@ -165,7 +186,28 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
         "roles": locked_roles,
         "packages": {name: asdict(packages[name]) for name in used},
     }
-    return json.dumps(lock, indent=1, sort_keys=True) + "\n"
+
+
+def number(
+    content: Content, kept: Numbers | None, made: t.Mapping[str, Numbers], roles: t.Mapping[str, Wanted]
+) -> Content:
+    """The same lock with numbers.
+
+    :param kept: in the lock so far.
+    :param made: role → users and groups that its packages make.
+    :raises InputError: a number that is asked for is another's.
+    """
+    numbers = allocate(kept, made, {role: wanted.declared for role, wanted in roles.items()})
+    numbered = {
+        role: {**layer, "users": moving(made[role].users), "groups": moving(made[role].groups)}
+        for role, layer in content["roles"].items()
+    }
+    return {**content, "roles": numbered, "numbers": asdict(numbers)}
+
+
+def lock_text(content: Content) -> str:
+    """The lock as its file has it."""
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
 def _kernel_image(closure: t.Iterable[str], requested: str, where: str) -> str:
