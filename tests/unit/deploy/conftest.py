@@ -290,6 +290,7 @@ class Shell:
     """What a node answers to the built-in checks."""
 
     last_error = ""
+    opened = 0
 
     def __init__(self, site: Site, name: str) -> None:
         self.site, self.name = site, name
