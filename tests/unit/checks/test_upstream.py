@@ -40,6 +40,10 @@ TABLE = {
     "no pager": 'assert machine.succeed("echo ${PAGER-unset}.") == ".\\n"',
     "locale": 'assert machine.succeed("echo ${LANG-unset} ${LC_ALL-unset}") == "unset unset\\n"',
     "profile": 'assert machine.succeed("echo $FROM_PROFILE") == "yes it is\\n"',
+    "nothing of the login": """
+        said = set(machine.succeed("env | cut -d = -f 1").split())
+        assert said == {"DISPLAY", "FROM_PROFILE", "HOME", "OLDPWD", "PAGER", "PATH", "PWD", "SHLVL", "USER", "_"}
+    """,
     "files": 'assert machine.succeed("ulimit -Sn") == "1024\\n"',
     "name of the shell": 'assert machine.succeed("echo $0") == "bash\\n"',
     "nothing of the shell is left": 'assert machine.succeed("set -- a; echo ${command-} ${f-} ${d-} $#") == "1\\n"',
