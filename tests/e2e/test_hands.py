@@ -158,10 +158,13 @@ def test_on_a_platform_that_cannot_it_is_refused(lab_of: t.Callable[..., Lab]) -
     assert lab.nodes() == []
 
 
-def test_a_script_that_fails_leaves_nothing_undone(site: Tiny) -> None:
+@pytest.mark.parametrize(
+    ("end", "told"), [("assert False, 'on purpose'", "on purpose"), ("os.kill(os.getpid(), 9)", "signal 9")]
+)
+def test_a_script_that_fails_leaves_nothing_undone(site: Tiny, end: str, told: str) -> None:
     before = site.images()
-    said = run(site, "app1.crash()\napp2.block()\nassert False, 'on purpose'", expect=2)
-    assert "on purpose" in said
+    said = run(site, f"app1.crash()\napp2.block()\n{end}", expect=2)
+    assert told in said
     assert_whole(site, before)
 
 
