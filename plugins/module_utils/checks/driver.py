@@ -9,7 +9,6 @@ It has neither connections nor keys: what machines are asked for is done by the 
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import io
 import os
@@ -20,17 +19,18 @@ import threading
 import time
 import traceback
 import typing as t
-import weakref
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from ..describe.names import label_of
 from ..errors import ComposeError
 from ..model.report import Check, CheckDetails
 from ..progress import listed
-from .deadline import Deadline
-from .script import METHODS, SCRIPT, compiled, variables
-from .wire import Fault, Script, Wire
+from .deadline import Deadline, TriedLongEnough
+from .polling import Conditions
+from .proxies import Calls, Machine, Machines
+from .raised import RequestedAssertionFailed, TestScriptError, offer
+from .script import SCRIPT, compiled, variables
+from .wire import Script, Wire
 
 
 def main(talk: int, door: int) -> t.NoReturn:
@@ -48,99 +48,6 @@ def main(talk: int, door: int) -> t.NoReturn:
     os._exit(0)
 
 
-class NodeError(ComposeError):
-    """A method of a machine failed."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.command = fault.command
-        self.returncode = fault.returncode
-        self.output = fault.output
-        super().__init__(fault.message, node=fault.node)
-
-
-class Calls:
-    """The way to the nodes, for each thread its own.
-
-    A copy of this process has none: two would take each other's answers.
-    """
-
-    def __init__(self, door: socket.socket) -> None:
-        #: Nodes that have answered.
-        self.answered: set[str] = set()
-        self._door = door
-        self._own = threading.local()
-        self._all: weakref.WeakSet[Wire] = weakref.WeakSet()
-        os.register_at_fork(after_in_child=self._drop)
-
-    def call(self, node: str, method: str, args: t.Sequence[t.Any], kwargs: t.Mapping[str, t.Any]) -> t.Any:
-        """:raises NodeError: what was asked for is not so, or the node cannot be reached."""
-        wire: Wire = getattr(self._own, "wire", None) or self._open()
-        try:
-            wire.send({"node": node, "method": method, "args": args, "kwargs": kwargs})
-            answer = wire.receive()
-        except OSError:
-            answer = None
-        if answer is None:
-            raise RuntimeError("a copy of the test script's process cannot use its machines")
-        if "fault" in answer:
-            fault = Fault(**answer["fault"])
-            raise _exception(fault) or NodeError(fault)
-        self.answered.add(node)
-        value = answer["value"]
-        return tuple(value) if isinstance(value, list) else value
-
-    def _open(self) -> Wire:
-        ours, theirs = socket.socketpair()
-        with theirs, suppress(OSError):
-            socket.send_fds(self._door, [b"."], [theirs.fileno()])
-        self._own.wire = wire = Wire(ours)
-        self._all.add(wire)
-        return wire
-
-    def _drop(self) -> None:
-        self._door.close()
-        for wire in self._all:
-            wire.drop()
-
-
-class Machine:
-    """One node; its methods are those of :class:`.machine.Machine`."""
-
-    def __init__(self, name: str, role: str, calls: Calls) -> None:
-        self.name = name
-        self.role = role
-        self._calls = calls
-
-    def __repr__(self) -> str:
-        return f"<Machine {self.name!r}>"
-
-    def __getattr__(self, name: str) -> t.Callable[..., t.Any]:
-        if name not in METHODS:
-            raise AttributeError(f"machines have no {name!r} here")
-
-        def method(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            return self._calls.call(self.name, name, args, kwargs)
-
-        self.__dict__[name] = method
-        return method
-
-    def copy_from_host(self, source: str, target: str) -> None:
-        """Copy a file or directory of this host; a relative path is the script's."""
-        self._calls.call(self.name, "copy_from_host", (os.path.abspath(source), target), {})
-
-
-class Machines(list[Machine]):
-    """The nodes in the order of their names, as in NixOS's driver; ``machines["name"]`` is the node of that name."""
-
-    def __getitem__(self, key: t.Any) -> t.Any:
-        if not isinstance(key, str):
-            return super().__getitem__(key)
-        for machine in self:
-            if machine.name in (key, label_of(key)):
-                return machine
-        raise KeyError(key)
-
-
 class _Run:
     """One run of a test script."""
 
@@ -149,7 +56,9 @@ class _Run:
         self._calls = calls
         self._text = script.text
         self._deadline = Deadline(script.left, script.seconds)
-        self._machines = Machines(Machine(name, role, calls) for name, role in script.nodes.items())
+        self._machines = Machines(Machine(name, role, calls, self._say) for name, role in script.nodes.items())
+        self._conditions = Conditions(self._retry, self._say)
+        offer(Machine)
         os.register_at_fork(after_in_child=wire.drop)
         threading.Thread(target=self._listen, args=[threading.get_ident()], daemon=True).start()
 
@@ -188,11 +97,17 @@ class _Run:
 
     def _symbols(self) -> dict[str, t.Any]:
         general = {
-            "log": _Log(self._say),
+            "BaseMachine": Machine,
+            "Machine": Machine,
+            "join_all": self._join_all,
+            "log": _Log(self._say, self._subtest),
             "machines": self._machines,
             "os": os,
             "parallel": parallel,
-            "retry": self._deadline.retry,
+            "polling_condition": self._polling_condition,
+            "retry": self._retry,
+            "serial_stdout_off": _nothing,
+            "serial_stdout_on": _nothing,
             "start_all": self._start_all,
             "subtest": self._subtest,
             "t": _Assertions(),
@@ -203,6 +118,21 @@ class _Run:
     def _start_all(self) -> None:
         """Connect to every node, in parallel."""
         parallel(*[machine.start for machine in self._machines])
+
+    def _join_all(self) -> None:
+        """Wait until every machine is off."""
+        for machine in self._machines:
+            machine.wait_for_shutdown()
+
+    def _retry(self, fn: t.Callable[[bool], bool], timeout_seconds: float = 900) -> None:
+        try:
+            self._deadline.retry(fn, timeout_seconds)
+        except TriedLongEnough as error:
+            raise RequestedAssertionFailed(error.message) from None
+
+    def _polling_condition(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        self._calls.before = self._conditions.require
+        return self._conditions.polling_condition(*args, **kwargs)
 
     @contextmanager
     def _subtest(self, name: str) -> t.Iterator[None]:
@@ -225,7 +155,7 @@ class _Run:
         message = _message(error)
         if details.line is not None:
             message = f"line {details.line}: {details.source}\n{message}"
-        if isinstance(error, NodeError) and error.command is not None:
+        if isinstance(error, TestScriptError) and error.command is not None:
             details = dataclasses.replace(
                 details, command=error.command, returncode=error.returncode, output=error.output
             )
@@ -281,8 +211,15 @@ class _Lines(io.TextIOBase):
 class _Log:
     """``log.info(…)`` and its like."""
 
-    def __init__(self, say: t.Callable[[str], None]) -> None:
-        self.log = self.info = self.warning = self.error = say
+    def __init__(self, say: t.Callable[[str], None], subtest: t.Callable[[str], t.ContextManager[None]]) -> None:
+        self.log = self.info = self.warning = self.error = self.log_test_error = say
+        self.subtest = subtest
+
+    @contextmanager
+    def nested(self, message: str, attributes: t.Mapping[str, str] | None = None) -> t.Iterator[None]:
+        """Tell the user what the body is about."""
+        self.info(message)
+        yield
 
 
 class _Assertions:
@@ -291,17 +228,17 @@ class _Assertions:
     def __getattr__(self, name: str) -> t.Any:
         import unittest
 
-        return getattr(unittest.TestCase(), name)
+        case = type("AssertionTester", (unittest.TestCase,), {"failureException": RequestedAssertionFailed})
+        return getattr(case(), name)
+
+
+def _nothing() -> None:
+    """Consoles are not shown anyway."""
 
 
 def _lines(frames: t.Iterable[tuple[FrameType, int]]) -> list[int]:
     """Lines of the script in these frames, the outermost first."""
     return [number for frame, number in frames if frame.f_code.co_filename == SCRIPT]
-
-
-def _exception(fault: Fault) -> Exception | None:
-    kind = getattr(builtins, fault.builtin, None) if fault.builtin else None
-    return kind(fault.message) if isinstance(kind, type) and issubclass(kind, Exception) else None
 
 
 def _message(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine API of the NixOS test driver, as far as it makes sense over SSH. PRIVATE to the collection.
+"""The machine API of the NixOS test driver, for nodes that are kept. PRIVATE to the collection.
 
 Names, arguments and results are those of NixOS (manual, section "Writing NixOS tests"); docs/checks.md has the
 differences. Time-outs are in seconds.
@@ -11,41 +11,31 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import suppress
 
-from ..errors import ComposeError
 from ..nodes import copy
-from ..nodes.connection import Connection, HostKeyMismatch, SSHError
+from ..nodes.connection import Connection, SSHError
 from ..nodes.output import Output
+from .commands import CheckFailed, text_of
+from .console import Console
 from .deadline import Deadline, TriedLongEnough
+from .hands import Hands
+from .units import Units
 
-#: Exit code that a command has when it was killed because its time was over (that of timeout(1)).
-TIMED_OUT = 124
-#: Seconds to wait for an answer to one TCP connection attempt.
-PORT_ATTEMPT = 5.0
-#: Seconds that the last of several tries may take.
-LAST_TRY = 1.0
-
-
-class CheckFailed(ComposeError):
-    """What a test script asked for is not so."""
-
-    def __init__(
-        self, message: str, node: str, *, command: str = "", returncode: int | None = None, output: str = ""
-    ) -> None:
-        self.command = command
-        self.returncode = returncode
-        self.output = output
-        super().__init__(message, node=node)
+#: Says another thing after each boot, of containers as well.
+_BOOT = "cat /proc/sys/kernel/random/boot_id; cut -d ' ' -f 22 /proc/1/stat"
+#: Seconds between two looks at a machine that is going down, and for it to say that it is still there.
+LOOK, GLANCE = 0.3, 5.0
 
 
-class Machine:
+class Machine(Units):
     """One node, as a test script sees it.
 
-    :param console: gives the last so many lines of the node's console.
+    :param console: of the node.
+    :param hands: can do things to its machine; whatever they did is undone later.
+    :param boot_timeout: seconds for it to answer after it was started.
     :param results: directory where :meth:`copy_from_machine` puts files.
     :param say: tells the user one line.
     :param mask: what they go through, piece by piece.
@@ -58,139 +48,101 @@ class Machine:
         deadline: Deadline,
         *,
         role: str = "",
-        console: t.Callable[[int], str],
+        console: Console,
+        hands: Hands,
+        boot_timeout: float = 900,
         results: str,
         say: t.Callable[[str], None],
         mask: copy.Mask = iter,
     ) -> None:
-        self.name = name
+        super().__init__(name, connection, deadline)
         self.role = role
-        #: What the machine is busy with now, for progress.
-        self.doing = ""
-        self._connection = connection
-        self._deadline = deadline
         self._console = console
+        self._hands = hands
+        self._boot_timeout = boot_timeout
         self._results = results
         self._say = say
         self._mask = mask
-
-    def __repr__(self) -> str:
-        return f"<Machine {self.name!r}>"
-
-    # -- commands ------------------------------------------------------------------------------------------------
-
-    def execute(
-        self, command: str, check_return: bool = True, check_output: bool = True, timeout: float | None = 900
-    ) -> tuple[int, str]:
-        """Run a command under ``set -euo pipefail``; returns its exit code and its standard output.
-
-        :param check_return: false for commands that end the connection, such as a reboot; the exit code is -1 then.
-        :param check_output: false to leave the command running and return (-2, "") at once.
-        :param timeout: after that the command is killed, and its exit code is 124; ``None``: never.
-        """
-        with self._doing(f"running {_short(command)}"):
-            if not check_output:
-                self._run(f"{{ {command}\n}} >/dev/null 2>&1 &", timeout)
-                return -2, ""
-            try:
-                output = self._run(command, timeout)
-            except SSHError:
-                if check_return:
-                    raise
-                return -1, ""
-        return output.returncode if check_return else -1, _text(output.stdout)
-
-    def succeed(self, *commands: str, timeout: float | None = None) -> str:
-        """Run commands one after the other; each must end with exit code 0. Returns their standard output."""
-        outputs = []
-        for command in commands:
-            with self._doing(f"must succeed: {_short(command)}"):
-                output = self._run(command, timeout)
-            if output.returncode != 0:
-                raise self._failed(f"command `{command}` failed ({_ended(output, timeout)})", command, output)
-            outputs.append(_text(output.stdout))
-        return "".join(outputs)
-
-    def fail(self, *commands: str, timeout: float | None = None) -> str:
-        """Like :meth:`succeed`, but each command must end with another exit code than 0."""
-        outputs = []
-        for command in commands:
-            with self._doing(f"must fail: {_short(command)}"):
-                output = self._run(command, timeout)
-            if output.returncode == 0:
-                raise self._failed(f"command `{command}` unexpectedly succeeded", command, output)
-            outputs.append(_text(output.stdout))
-        return "".join(outputs)
-
-    def wait_until_succeeds(self, command: str, timeout: float = 900) -> str:
-        """Repeat a command until it succeeds; returns its standard output."""
-        return self._wait_until(True, command, timeout)
-
-    def wait_until_fails(self, command: str, timeout: float = 900) -> str:
-        """Repeat a command until it fails; returns its standard output."""
-        return self._wait_until(False, command, timeout)
-
-    def sleep(self, secs: float) -> None:
-        """Let the node sleep."""
-        self.succeed(f"sleep {secs}")
-
-    def start(self) -> None:
-        """Connect, if that was not done yet. The node runs already."""
-        self.succeed("true")
+        self._off = False
+        #: It was started, and has not answered yet.
+        self._boots = False
+        #: Which boot it was when a command was run last, and how often the connection had been opened then.
+        self._boot = ""
+        self._opened = 0
 
     def log(self, msg: str) -> None:
         """Tell the user one line."""
         self._say(f"{self.name}: {msg}")
 
-    # -- systemd -------------------------------------------------------------------------------------------------
+    # -- the machine ---------------------------------------------------------------------------------------------
 
-    def systemctl(self, q: str, user: str | None = None) -> tuple[int, str]:
-        """Run ``systemctl q``, for a user with ``--user``."""
-        return self._systemctl(q, user, 900)
+    def start(self, allow_reboot: bool = False) -> None:
+        """Start the machine, if the script has stopped it: it boots what it ran before. Does not wait until it is up.
 
-    def get_unit_info(self, unit: str, user: str | None = None) -> dict[str, str]:
-        """The properties of a unit, from ``systemctl show``."""
-        return self._show(f'"{unit}"', user, 900)
+        One that runs is connected to, if that was not done yet.
 
-    def get_unit_property(self, unit: str, property: str, user: str | None = None) -> str:
-        """One property of a unit."""
-        return self._property(unit, property, user, 900)
+        :param allow_reboot: for NixOS's driver; here a machine that reboots always comes back.
+        """
+        if not self._off:
+            self.connect()
+            return
+        with self._doing("starting"):
+            self._turn_on()
 
-    def require_unit_state(self, unit: str, require_state: str = "active") -> None:
-        """Fail unless the unit is in that state now."""
-        state = self.get_unit_property(unit, "ActiveState")
-        if state != require_state:
-            raise self._unit_failed(f'unit "{unit}" is in state "{state}", expected "{require_state}"', unit)
+    def connect(self) -> None:
+        """Wait until the node answers."""
+        self.succeed("true")
 
-    def wait_for_unit(self, unit: str, user: str | None = None, timeout: float = 900) -> None:
-        """Wait until a unit is active. Fails at once if it failed, or is inactive and nothing is about to start it."""
+    def shutdown(self) -> None:
+        """Shut the node down, and wait until its machine is off."""
+        if self._off:
+            return
+        with self._doing("shutting down"):
+            self._hands.intend(self.name)
+            self._run("true", None)
+            with suppress(SSHError):  # it may be gone before it answers
+                self._connection.run("systemctl poweroff", self._deadline.cap(GLANCE))
+            self._await_off(back=False)
 
-        def is_active(left: float) -> bool:
-            state = self._property(unit, "ActiveState", user, left)
-            if state == "failed":
-                raise self._unit_failed(f'unit "{unit}" reached state "failed"', unit, user)
-            if state == "inactive":
-                dummy, jobs = self._systemctl("list-jobs --full 2>&1", user, left)
-                # Asked again: it may have become active in between.
-                if "No jobs" in jobs and self._property(unit, "ActiveState", user, left) == state:
-                    message = f'unit "{unit}" is inactive and there are no pending jobs'
-                    raise self._unit_failed(message, unit, user)
-            return state == "active"
+    def crash(self) -> None:
+        """Cut the machine's power."""
+        if not self._off:
+            with self._doing("cutting its power"):
+                self._hands.turn_off(self.name, hard=True)
+                self._went_down()
 
-        try:
-            self._retry(f"waiting for unit {unit}", is_active, timeout)
-        except TriedLongEnough as error:
-            raise self._unit_failed(f'waiting for unit "{unit}": {error.message}', unit, user) from None
+    def reboot(self) -> None:
+        """Take the node down in good order, and start its machine: it boots what it ran before."""
+        with self._doing("rebooting"):
+            if not self._off:
+                self._hands.turn_off(self.name, hard=False)
+            self._turn_on()
 
-    def start_job(self, jobname: str, user: str | None = None) -> tuple[int, str]:
-        """``systemctl start``."""
-        return self.systemctl(f"start {jobname}", user)
+    def wait_for_shutdown(self) -> None:
+        """Wait until the machine is off, or has been: one that reboots by itself is not off for long."""
+        if not self._off:
+            with self._doing("waiting until it is off"):
+                self._hands.intend(self.name)
+                self._await_off(back=True)
 
-    def stop_job(self, jobname: str, user: str | None = None) -> tuple[int, str]:
-        """``systemctl stop``."""
-        return self.systemctl(f"stop {jobname}", user)
+    def is_up(self) -> bool:
+        """Whether it runs, and has answered since it was started."""
+        return not self._off and not self._boots
 
-    # -- files, ports, console -----------------------------------------------------------------------------------
+    def block(self) -> None:
+        """Cut the node off from the others, as if its cable was pulled."""
+        self._plug(False)
+
+    def unblock(self) -> None:
+        """Undo :meth:`block`."""
+        self._plug(True)
+
+    def send_console(self, chars: str) -> None:
+        """Type on the node's console."""
+        with self._doing("typing on its console"):
+            self._hands.type_text(self.name, chars)
+
+    # -- files, ports, sockets -----------------------------------------------------------------------------------
 
     def wait_for_file(self, filename: str, timeout: float = 900) -> None:
         """Wait until a file exists."""
@@ -204,117 +156,92 @@ class Machine:
         """Wait until a TCP port accepts no connections from the node itself."""
         self._wait_for(f"TCP port {port} on {addr} to be closed", _connect_to(port, addr), False, timeout)
 
-    def wait_for_console_text(self, regex: str, timeout: float = 900) -> None:
-        """Wait until a regular expression matches the last 1,000 lines of the node's console."""
-        pattern = re.compile(regex)
-        what = f"waiting for /{regex}/ on the console"
-        try:
-            self._retry(what, lambda _left: pattern.search(self._console(1000)) is not None, timeout)
-        except TriedLongEnough as error:
-            raise CheckFailed(f"{what}: {error.message}", self.name, output=self._console(20)) from None
+    def wait_for_open_unix_socket(self, addr: str, is_datagram: bool = False, timeout: float = 900) -> None:
+        """Wait until somebody listens on a UNIX socket, of kind stream, or datagram."""
+        kind = "datagram" if is_datagram else "stream"
+        self._wait_for(f"UNIX {kind} socket {addr}", _listens_on(addr, is_datagram), True, timeout)
 
     def copy_from_host(self, source: str, target: str) -> None:
         """Copy a file or directory from the host that runs the checks to the node."""
         with self._doing(f"copying {source} to the node"):
+            self._ready()
             copy.put(self._connection, source, target)
 
     def copy_from_machine(self, source: str, target_dir: str = "") -> None:
         """Copy a file or directory from the node into the directory of the result files; secrets in text are masked."""
         with self._doing(f"copying {source} from the node"):
+            self._ready()
             copy.get(self._connection, source, os.path.join(self._results, target_dir), self._mask)
+
+    copy_from_host_via_shell = copy_from_host
+    copy_from_vm = copy_from_machine
+
+    # -- console -------------------------------------------------------------------------------------------------
+
+    def wait_for_console_text(self, regex: str, timeout: float | None = None) -> None:
+        """Wait until a regular expression matches lines of the console that no earlier call has matched.
+
+        What was there before the script is not looked at.
+        """
+        pattern = re.compile(regex)
+        what = f"waiting for /{regex}/ on the console"
+        told: list[str] = []
+        try:
+            self._retry(what, lambda _left: self._console.matches(pattern, told), self._deadline.cap(timeout))
+        except TriedLongEnough as error:
+            raise CheckFailed(f"{what}: {error.message}", self.name, output=self._console.end(20)) from None
+
+    def get_console_log(self) -> str:
+        """All that is kept of the console."""
+        return self._console.everything()
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
+    def _ready(self) -> None:
+        if self._off:  # as NixOS's driver does it
+            self._turn_on()
+        if self._boots:
+            self._connection.open(self._deadline.cap(self._boot_timeout))
+            self._boots = False
+
     def _run(self, command: str, timeout: float | None) -> Output:
-        allowed = self._deadline.cap(timeout)
-        output = self._connection.run(f"set -euo pipefail; {command}", allowed)
-        if not output.timed_out:
-            return output
-        if timeout is None or allowed < timeout:
-            raise self._failed(f"{self._deadline.over()}, in: {command}", command, output)
-        return Output(TIMED_OUT, output.stdout, output.stderr, timed_out=True)
+        output = super()._run(command, timeout)
+        if self._opened != self._connection.opened:
+            self._boot = self._which_boot()
+        return output
 
-    def _wait_until(self, success: bool, command: str, timeout: float) -> str:
-        word = "succeed" if success else "fail"
-        output = Output(-1, b"", b"")
+    def _which_boot(self) -> str:
+        self._opened = self._connection.opened
+        return text_of(self._connection.run(_BOOT, self._deadline.cap(GLANCE)).stdout)
 
-        def is_so(left: float) -> bool:
-            nonlocal output
-            output = self._run(command, left)
-            return (output.returncode == 0) is success
+    def _turn_on(self) -> None:
+        self._hands.turn_on(self.name)
+        self._connection.move(self._hands.way_to(self.name))
+        self._off, self._boots = False, True
 
-        try:
-            self._retry(f"waiting for {word}: {_short(command)}", is_so, timeout)
-        except TriedLongEnough as error:
-            message = f"command `{command}` did not {word}: {error.message} ({_ended(output, timeout)})"
-            raise self._failed(message, command, output) from None
-        return _text(output.stdout)
+    def _went_down(self) -> None:
+        self._connection.close()
+        self._off, self._boots = True, False
 
-    def _wait_for(self, what: str, command: str, success: bool, timeout: float) -> None:
-        def is_so(left: float) -> bool:
-            return (self._run(command, min(left, PORT_ATTEMPT)).returncode == 0) is success
+    def _await_off(self, *, back: bool) -> None:
+        """:param back: a node that has come back was off."""
+        while self._hands.is_on(self.name):
+            with suppress(SSHError):
+                if back:
+                    self._connection.open(self._deadline.cap(LOOK))
+                    boot = self._which_boot()
+                    if self._boot not in ("", boot):
+                        self._boot = boot
+                        return
+                    self._boot = boot
+            time.sleep(self._deadline.cap(LOOK))
+        self._went_down()
 
-        try:
-            self._retry(f"waiting for {what}", is_so, timeout)
-        except TriedLongEnough as error:
-            raise CheckFailed(f"waiting for {what}: {error.message}", self.name, command=command) from None
-
-    def _retry(self, what: str, is_so: t.Callable[[float], bool], timeout: float) -> None:
-        """Try until it is so; ``is_so`` is told how many seconds it may take.
-
-        Nodes may reboot while something is waited for: a lost connection is no reason to give up.
-        """
-        end = time.monotonic() + timeout
-
-        def attempt(last_try: bool) -> bool:
-            try:
-                return is_so(max(end - time.monotonic(), LAST_TRY))
-            except HostKeyMismatch:
-                raise
-            except SSHError:
-                if last_try:
-                    raise
-                return False
-
-        with self._doing(what):
-            self._deadline.retry(attempt, timeout)
-
-    def _systemctl(self, q: str, user: str | None, timeout: float) -> tuple[int, str]:
-        if user is None:
-            return self.execute(f"systemctl {q}", timeout=timeout)
-        inner = f"XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user {q}"
-        return self.execute(f"su -l {shlex.quote(user)} --shell /bin/sh -c {shlex.quote(inner)}", timeout=timeout)
-
-    def _show(self, arguments: str, user: str | None, timeout: float) -> dict[str, str]:
-        code, lines = self._systemctl(f"--no-pager show {arguments}", user, timeout)
-        if code != 0:
-            raise CheckFailed(f"systemctl show {arguments} failed with exit code {code}", self.name, output=lines)
-        return dict(line.split("=", 1) for line in lines.splitlines() if "=" in line)
-
-    def _property(self, unit: str, property: str, user: str | None, timeout: float) -> str:
-        info = self._show(f'"{unit}" --property="{property}"', user, timeout)
-        if property not in info:
-            raise CheckFailed(f'unit "{unit}" has no property "{property}"', self.name)
-        return info[property]
-
-    def _unit_failed(self, message: str, unit: str, user: str | None = None) -> CheckFailed:
-        dummy, status = self.systemctl(f'--no-pager --lines=20 status "{unit}" 2>&1', user)
-        return CheckFailed(message, self.name, command=f"systemctl status {unit}", output=status)
-
-    def _failed(self, message: str, command: str, output: Output) -> CheckFailed:
-        text = _text(output.stdout) + _text(output.stderr)
-        return CheckFailed(message, self.name, command=command, returncode=output.returncode, output=text)
-
-    @contextmanager
-    def _doing(self, what: str) -> t.Iterator[None]:
-        before, self.doing = self.doing, self.doing or what
-        try:
-            yield
-        except ComposeError as error:
-            error.node = error.node or self.name
-            raise
-        finally:
-            self.doing = before
+    def _plug(self, plugged: bool) -> None:
+        with self._doing("plugging it in" if plugged else "unplugging it"):
+            self._ready()
+            self._hands.plug(self.name, plugged=plugged)
+            self._connection.move(self._hands.way_to(self.name))
 
 
 def _connect_to(port: int, addr: str) -> str:
@@ -322,14 +249,13 @@ def _connect_to(port: int, addr: str) -> str:
     return f"exec 3<>/dev/tcp/{addr}/{port}"
 
 
-def _ended(output: Output, timeout: float | None) -> str:
-    return f"timed out after {timeout:g} s" if output.timed_out and timeout else f"exit code {output.returncode}"
-
-
-def _short(command: str) -> str:
-    line = " ".join(command.split())
-    return line if len(line) <= 60 else f"{line[:59]}…"
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+def _listens_on(addr: str, is_datagram: bool) -> str:
+    """The kernel lists them, in each network: type (1: stream, 2: datagram) and flags (10000: it is listened to)."""
+    kind = "0002.*" if is_datagram else "0001.00010000"
+    return f"""a={addr}
+r=$(readlink -f -- "$a") || r=$a
+{{ grep -hsF -e "${{a##*/}}" -e "${{r##*/}}" /proc/[0-9]*/net/unix || true; }} | {{
+while read -r _ _ _ flags kind _ _ path; do
+  case $kind.$flags in {kind}) if [ "$path" = "$a" ] || [ "$path" -ef "$a" ]; then exit 0; fi ;; esac
+done
+exit 1; }}"""

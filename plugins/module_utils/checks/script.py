@@ -15,38 +15,108 @@ import warnings
 
 from ..describe.names import label_of
 from ..errors import InputError, nearest
+from ..platforms.hands import Ability
+from .machine_names import MachineNames
 
 #: What a test script is called in results and messages (its subtests are ``testScript: NAME``).
 SCRIPT = "testScript"
-#: Names that every test script finds defined, besides its nodes; see docs/checks.md.
-SYMBOLS = ("log", "machines", "os", "parallel", "retry", "start_all", "subtest", "t")
+#: Names that every test script finds defined besides its nodes, and what they need of the platform: see docs/checks.md.
+SYMBOLS: t.Mapping[str, Ability | None] = {
+    "BaseMachine": None,
+    "Machine": None,
+    "join_all": Ability.POWER,
+    "log": None,
+    "machines": None,
+    "os": None,
+    "parallel": None,
+    "polling_condition": None,
+    "retry": None,
+    "serial_stdout_off": None,
+    "serial_stdout_on": None,
+    "start_all": None,
+    "subtest": None,
+    "t": None,
+}
 
-#: Public attributes of a ``Machine``; named here because importing it, and paramiko with it, takes longer than a check.
-METHODS = (
-    "copy_from_host",
-    "copy_from_machine",
-    "execute",
-    "fail",
-    "get_unit_info",
-    "get_unit_property",
-    "log",
-    "name",
-    "require_unit_state",
-    "role",
-    "sleep",
-    "start",
-    "start_job",
-    "stop_job",
-    "succeed",
-    "systemctl",
-    "wait_for_closed_port",
-    "wait_for_console_text",
-    "wait_for_file",
-    "wait_for_open_port",
-    "wait_for_unit",
-    "wait_until_fails",
-    "wait_until_succeeds",
-)
+#: Public attributes of a ``Machine``, and what they need of the platform; named here because importing it, and paramiko
+#: with it, takes longer than a check.
+METHODS: t.Mapping[str, Ability | None] = {
+    "block": Ability.CABLE,
+    "connect": None,
+    "copy_from_host": None,
+    "copy_from_host_via_shell": None,
+    "copy_from_machine": None,
+    "copy_from_vm": None,
+    "crash": Ability.POWER,
+    "execute": None,
+    "fail": None,
+    "get_console_log": None,
+    "get_unit_info": None,
+    "get_unit_property": None,
+    "is_up": None,
+    "log": None,
+    "name": None,
+    "nested": None,
+    "reboot": Ability.POWER,
+    "require_unit_state": None,
+    "role": None,
+    "send_console": Ability.KEYBOARD,
+    "shutdown": Ability.POWER,
+    "sleep": None,
+    "start": None,
+    "start_job": None,
+    "stop_job": None,
+    "succeed": None,
+    "systemctl": None,
+    "unblock": Ability.CABLE,
+    "wait_for_closed_port": None,
+    "wait_for_console_text": None,
+    "wait_for_file": None,
+    "wait_for_open_port": None,
+    "wait_for_open_unix_socket": None,
+    "wait_for_shutdown": Ability.POWER,
+    "wait_for_unit": None,
+    "wait_until_fails": None,
+    "wait_until_succeeds": None,
+}
+
+_NO_SCREEN = "nodes have no screen here, no keyboard and no mouse"
+_NO_EMULATOR = "nodes need not be virtual machines here"
+_NOT_ALONE = "nobody is there to type"
+#: What NixOS's driver has and nobody has here, and why.
+REFUSED: t.Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "dump_tty_contents",
+            "get_screen_text",
+            "get_screen_text_variants",
+            "get_tty_text",
+            "get_window_names",
+            "screenshot",
+            "send_chars",
+            "send_key",
+            "wait_for_text",
+            "wait_for_window",
+            "wait_for_x",
+            "wait_until_tty_matches",
+        ),
+        _NO_SCREEN,
+    ),
+    **dict.fromkeys(
+        ("forward_port", "qmp_client", "send_monitor_command", "wait_for_monitor_prompt", "wait_for_qmp_event"),
+        _NO_EMULATOR,
+    ),
+    **dict.fromkeys(("console_interact", "debug", "shell_interact"), _NOT_ALONE),
+    "create_machine": "machines are those of the deployment; give it a role and a node for each",
+    "driver": "use machines, start_all, join_all and log themselves",
+    "machines_nspawn": "use machines: all nodes run on one platform",
+    "machines_qemu": "use machines: all nodes run on one platform",
+    "release": "nodes are kept; crash, shutdown and start are there",
+    "run_tests": "the script is what runs",
+    "switch_root": "nodes have left their initrd before the script runs",
+    "test_script": "the script is what runs",
+    "vlans": "all nodes are on the deployment's network",
+}
 
 
 def dedent(text: str) -> str:
@@ -87,12 +157,34 @@ def _names_in(text: str) -> set[str]:
         return set()
 
 
-def check_script(text: str, node_names: t.Iterable[str]) -> list[str]:
+def abilities_of(text: str) -> set[Ability]:
+    """What a script may need of the platform: each method or name that it mentions in whatever way, also as a text."""
+    try:
+        tree = ast.parse(dedent(text))
+    except (SyntaxError, ValueError):
+        return set()
+    words = set()
+    for item in ast.walk(tree):
+        if isinstance(item, ast.Attribute):
+            words.add(item.attr)
+        elif isinstance(item, ast.Name):
+            words.add(item.id)
+        elif isinstance(item, ast.Constant) and isinstance(item.value, str):
+            words.add(item.value)
+    needed = {METHODS.get(word) or SYMBOLS.get(word) for word in words}
+    return {ability for ability in needed if ability is not None}
+
+
+def check_script(
+    text: str, node_names: t.Iterable[str], platform: str = "", can: t.Collection[Ability] = tuple(Ability)
+) -> list[str]:
     """Refuse a script that cannot work; returns what Python warns of, with line number and line.
 
     :param node_names: all nodes of the deployment.
+    :param platform: its platform's name.
+    :param can: what that can do with machines.
     :raises InputError: a syntax error, a node that does not exist, another undefined name, or a method that machines
-        do not have; with line number and line.
+        do not have there; with line number and line.
     """
     text = dedent(text)
     lines = text.splitlines()
@@ -115,7 +207,7 @@ def check_script(text: str, node_names: t.Iterable[str]) -> list[str]:
         raise InputError(f"{SCRIPT}: {error}") from None
 
     expressions = [item for item in ast.walk(tree) if isinstance(item, ast.expr)]
-    judge = _Judge(list(node_names), _assigned(tree), text)
+    judge = _Judge(list(node_names), tree, text, platform, can)
     for item in sorted(expressions, key=lambda item: (item.lineno, item.col_offset)):
         why = judge.complaint(item)
         if why:
@@ -124,37 +216,55 @@ def check_script(text: str, node_names: t.Iterable[str]) -> list[str]:
 
 
 class _Judge:
-    """Knows which names are defined when the script runs."""
+    """Knows which names are defined when the script runs, and which of them are machines."""
 
-    def __init__(self, nodes: t.Sequence[str], assigned: t.Collection[str], text: str) -> None:
+    def __init__(
+        self, nodes: t.Sequence[str], tree: ast.Module, text: str, platform: str, can: t.Collection[Ability]
+    ) -> None:
         self._nodes = nodes
-        machines = variables(nodes, text)
-        self._hints = {*machines, *SYMBOLS, *assigned}
+        self._platform = platform
+        self._can = can
+        self._assigned = _assigned(tree)
+        variables_ = variables(nodes, text)
+        self._hints = {*variables_, *SYMBOLS, *self._assigned}
         self._known = {*self._hints, *dir(builtins), "__name__"}
-        self._knows_all = "*" not in assigned
-        #: Names that stand for machines, unless the script gives them another meaning.
-        self._machines = machines.keys() - assigned
-        self._has_machines = "machines" not in assigned
+        self._machines = MachineNames(tree, variables_, self._assigned)
 
     def complaint(self, item: ast.expr) -> str | None:
         """What is wrong with an expression."""
         if isinstance(item, ast.Name):
-            if self._knows_all and item.id not in self._known:
-                hint = nearest(item.id, self._hints)
-                return f"{item.id!r} is neither a node of the deployment nor defined in the script{hint}"
-        elif isinstance(item, (ast.Subscript, ast.Attribute)) and isinstance(item.value, ast.Name):
-            return self._about_machines(item.value.id, item)
-        return None
-
-    def _about_machines(self, name: str, item: ast.Subscript | ast.Attribute) -> str | None:
-        if isinstance(item, ast.Attribute):
-            if name in self._machines and item.attr not in METHODS:
-                return f"machines have no {item.attr!r} here{nearest(item.attr, METHODS)}"
-        elif name == "machines" and self._has_machines and isinstance(item.slice, ast.Constant):
-            key = item.slice.value
+            return self._about_name(item.id)
+        if isinstance(item, ast.Attribute) and self._machines.is_one(item.value):
+            return self._about_method(item.attr)
+        if isinstance(item, ast.Subscript) and self._machines.are_all(item.value):
+            key = item.slice.value if isinstance(item.slice, ast.Constant) else None
             if isinstance(key, str) and key not in self._nodes and label_of(key) not in self._nodes:
                 return f"there is no node {key!r}{nearest(key, self._nodes)}"
         return None
+
+    def _about_name(self, name: str) -> str | None:
+        if name in self._assigned or (name in self._known and name not in SYMBOLS):
+            return None
+        if name in SYMBOLS:
+            return self._lacking(SYMBOLS[name], f"there is no {name!r}")
+        if name in REFUSED:
+            return f"there is no {name!r} here: {REFUSED[name]}"
+        if "*" in self._assigned:
+            return None
+        hint = nearest(name, self._hints)
+        return f"{name!r} is neither a node of the deployment nor defined in the script{hint}"
+
+    def _about_method(self, name: str) -> str | None:
+        if name in REFUSED:
+            return f"machines have no {name!r} here: {REFUSED[name]}"
+        if name not in METHODS:
+            return f"machines have no {name!r} here{nearest(name, METHODS)}"
+        return self._lacking(METHODS[name], f"machines have no {name!r}")
+
+    def _lacking(self, ability: Ability | None, what: str) -> str | None:
+        if ability is None or ability in self._can:
+            return None
+        return f"{what} on platform {self._platform!r}, which cannot {ability.value}"
 
 
 def _assigned(tree: ast.Module) -> set[str]:

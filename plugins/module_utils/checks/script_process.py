@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import typing as t
@@ -25,31 +24,17 @@ from ..model import codec
 from ..model.report import Check
 from ..process import ends
 from ..progress import Progress
-from . import driver
+from . import driver, launch
+from .commands import BEFORE, CheckFailed
 from .deadline import Deadline, DeadlineError
-from .machine import CheckFailed, Machine
+from .machine import Machine
 from .script import METHODS, SCRIPT, dedent
-from .wire import Call, Fault, Script, Wire
+from .wire import ASKED, MACHINE, Call, Fault, Script, Wire
 
 #: Seconds after the deadline until a script that does not even ask for the time is ended.
 PATIENCE = 5.0
 #: Seconds for the script's process to say which line it is at, and to end after its last word.
 ANSWER = 1.0
-
-# The collection has no place of its own there: a module has it in an archive, and in a directory beside that.
-_COLLECTION = __package__.rpartition(".")[0]
-_MAIN = f"""
-import sys, types
-name = ""
-for part in {_COLLECTION.split(".")!r}:
-    name += part
-    module = sys.modules[name] = types.ModuleType(name)
-    module.__path__ = []
-    name += "."
-module.__path__ = sys.argv[3:]
-from {driver.__name__} import main
-main(*map(int, sys.argv[1:3]))
-"""
 
 
 class ScriptProcess:
@@ -63,7 +48,7 @@ class ScriptProcess:
         with its, its_door:
             sockets = [its.fileno(), its_door.fileno()]
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function; run_command waits for the end
-                [sys.executable, "-c", _MAIN, *map(str, sockets), *sys.modules[_COLLECTION].__path__],
+                launch.command(driver.__name__, *sockets),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -220,18 +205,34 @@ def _serve(wire: Wire, machines: t.Mapping[str, Machine]) -> None:
             message = wire.receive()
             if message is None:
                 return
-            wire.send(_answer(Call(**message), machines))
+            wire.send(_answer(Call(**message), machines, wire))
 
 
-def _answer(call: Call, machines: t.Mapping[str, Machine]) -> dict[str, t.Any]:
+class _Abandoned(Exception):
+    """The script does not want it any more."""
+
+
+def _answer(call: Call, machines: t.Mapping[str, Machine], wire: Wire) -> dict[str, t.Any]:
+    def poll() -> None:
+        wire.send({"poll": True})
+        if not (wire.receive() or {}).get("go"):
+            raise _Abandoned("a condition that is polled does not hold any more")
+
+    BEFORE.set(poll if call.polled else _nothing)
     try:
         if call.method not in METHODS:
             raise ValueError(f"machines have no {call.method!r} here")
         return {"value": getattr(machines[call.node], call.method)(*call.args, **call.kwargs)}
-    except (CheckFailed, CommandError) as error:
-        fault = Fault("", error.message, error.node, error.command, error.returncode, error.output)
+    except CheckFailed as error:
+        fault = Fault(ASKED, error.message, error.node, error.command, error.returncode, error.output)
+    except CommandError as error:
+        fault = Fault(MACHINE, error.message, error.node, error.command, error.returncode, error.output)
     except ComposeError as error:
-        fault = Fault("", error.message, error.node)
+        fault = Fault(MACHINE, error.message, error.node)
     except Exception as error:  # what Python says of the script's arguments is the script's to handle
         fault = Fault(type(error).__name__, str(error))
     return {"fault": vars(fault)}
+
+
+def _nothing() -> None:
+    """No condition is polled."""

@@ -16,15 +16,19 @@ from ..model.deployment import Deployment
 from ..model.follow import Follows
 from ..model.report import Check, ScriptReport
 from ..nodes.connection import Connection, SSHError, connect
+from ..nodes.endpoint import Endpoint
 from ..nodes.keys import Keys
 from ..nodes.probe import Expected
 from ..nodes.words import clean
 from ..platforms.base import Platform
-from ..progress import Progress
+from ..progress import Progress, listed
 from .builtin import Look, check_nodes
+from .console import Console
 from .deadline import Deadline
+from .hands import Hands
+from .keeper import Keeper
 from .machine import Machine
-from .report import NodeReport, Report
+from .report import REACHABLE, NodeReport, Report
 from .script import SCRIPT
 from .script_process import ScriptProcess
 from .settled import ask_others, look_again
@@ -33,6 +37,8 @@ from .settled import ask_others, look_again
 EVIDENCE_NODES, EVIDENCE_LINES = 10, 50
 #: Seconds for the journal of a failed node.
 JOURNAL = 10.0
+#: Name of the check of a node whose machine the test script switched off or unplugged.
+AFTER = "after the script"
 #: Seconds for a node to answer that is only looked at.
 GLANCE = 10.0
 
@@ -82,6 +88,7 @@ def verify(what: Verification, progress: Progress) -> Report:
     deadline = Deadline(what.deployment.verify_timeout)
     connections = _Connections(what)
     boot_timeout = min(what.deployment.boot_timeout, what.deployment.verify_timeout)
+    hands = Hands(what.platform, Keeper(what.deployment))
     try:
         look = Look(what.platform, connections.to, boot_timeout)
         script = None
@@ -94,8 +101,9 @@ def verify(what: Verification, progress: Progress) -> Report:
                 if bad:
                     script = ScriptReport(False, ran=False, message=f"not started, because of {', '.join(bad)}")
                 else:
-                    checks += _run_script(process, what, connections, deadline, progress)
-                    script = _script_report(checks[-1])
+                    found = _run_script(process, what, hands, connections, deadline, progress)
+                    script = _script_report(found[-1])
+                    checks += found + _put_back(what, hands, look, connections, progress)
         report = Report(what.deployment.name, list(what.identities), checks, script=script)
         report = replace(report, evidence=_evidence(what, report.failed_nodes, connections))
         report = report.masked(progress.mask)
@@ -103,6 +111,37 @@ def verify(what: Verification, progress: Progress) -> Report:
         return report
     finally:
         connections.close()
+
+
+def _put_back(
+    what: Verification, hands: Hands, look: Look, connections: _Connections, progress: Progress
+) -> list[Check]:
+    """Undo what the script did to machines, and see that these nodes are what they were."""
+    outcomes = hands.undo(connections.silent())
+    if not outcomes:
+        return []
+    progress.say(f"{SCRIPT}: putting back and looking again at {listed(outcomes)}")
+    checks = [Check(AFTER, False, name, why) for name, why in outcomes.items() if why]
+    back = [name for name, why in outcomes.items() if not why]
+    for name in back:
+        connections.renew(name, hands.way_to(name))
+    expected = what.expected()
+    found = check_nodes({name: expected[name] for name in back if name in expected}, look, progress)
+    for node in found.values():
+        checks += [check for check in node.checks if not check.ok]
+    for name in back:
+        if name not in expected:  # of others it is not known what they have to be
+            checks += _answers(name, look)
+    failed = {check.node for check in checks}
+    return [*checks, *(Check(AFTER, True, name, seen="is what it was before") for name in back if name not in failed)]
+
+
+def _answers(name: str, look: Look) -> list[Check]:
+    try:
+        look.connect(name).open(look.timeout)
+    except ComposeError as error:
+        return [Check(REACHABLE, False, name, clean(error.message))]
+    return []
 
 
 def _check_batch(what: Verification, look: Look, progress: Progress) -> list[Check]:
@@ -155,6 +194,15 @@ class _Connections:
         except ComposeError as error:
             return t.cast(Connection, _Unreachable(name, error.message))
 
+    def silent(self) -> list[str]:
+        """Nodes that answered and do not any more."""
+        return [name for name, connection in self._made.items() if connection.last_error and connection.opened]
+
+    def renew(self, name: str, endpoint: Endpoint) -> None:
+        """The node was put back: what is known of its connection is worth nothing."""
+        if name in self._made:
+            self._made[name].move(endpoint)
+
     def close(self) -> None:
         for connection in self._made.values():
             connection.close()
@@ -166,21 +214,33 @@ class _Unreachable:
     def __init__(self, node: str, why: str) -> None:
         self.node = node
         self.last_error = self._why = why
+        self.opened = 0
 
     def __getattr__(self, name: str) -> t.NoReturn:
         raise SSHError(f"cannot be reached: {self._why}", node=self.node)
 
 
 def _run_script(
-    process: ScriptProcess, what: Verification, connections: _Connections, deadline: Deadline, progress: Progress
+    process: ScriptProcess,
+    what: Verification,
+    hands: Hands,
+    connections: _Connections,
+    deadline: Deadline,
+    progress: Progress,
 ) -> list[Check]:
+    consoles = {node.name: Console(partial(what.platform.console, node)) for node in what.deployment.nodes}
+    if "console" in what.test_script:
+        for console in consoles.values():
+            console.skip()
     machines = [
         Machine(
             node.name,
             connections.for_script(node.name),
             deadline,
             role=node.role,
-            console=partial(what.platform.console, node),
+            console=consoles[node.name],
+            hands=hands,
+            boot_timeout=what.deployment.boot_timeout,
             results=what.results,
             say=progress.say,
             mask=progress.mask_file,

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a test script's process and the one that has the nodes say to each other. PRIVATE to the collection.
 
-JSON objects, one in a line, over sockets. Each thread of the script that calls machines has one of its own for that, on
-which a :class:`Call` and its answer follow each other (``value``, or a :class:`Fault` as ``fault``; tuples have become
-lists): nobody has to hand anything on. On the first socket ``kind`` says what a message is:
+JSON objects, one in a line, over sockets. Each thread of the script that calls machines has some of its own for that,
+on which a :class:`Call` and its answer follow each other (``value``, or a :class:`Fault` as ``fault``; tuples have
+become lists), with ``poll`` and ``go`` in between where conditions are polled: nobody has to hand anything on. On the
+first socket ``kind`` says what a message is:
 
 =============  ==================================================================================
 of the script  ``say`` (``text``), ``check`` (a :class:`~.report.Check`), ``at`` (``lines``), ``end``
@@ -25,6 +26,9 @@ import socket
 import threading
 import typing as t
 from dataclasses import dataclass, field
+
+#: Kinds of :class:`Fault` that Python does not have: what was asked for is not so; something else went wrong.
+ASKED, MACHINE = "RequestedAssertionFailed", "MachineError"
 
 #: Bytes of a line.
 LONGEST = 64 << 20
@@ -50,14 +54,16 @@ class Call:
     method: str
     args: t.Sequence[t.Any] = ()
     kwargs: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Before each command that it takes, it says ``poll``, and goes on only if the answer is ``go``.
+    polled: bool = False
 
 
 @dataclass(frozen=True)
 class Fault:
     """Why a method failed."""
 
-    #: Name of a kind of exception that Python has; empty for one of the collection's own.
-    builtin: str
+    #: Name of a kind of exception: of NixOS's driver, or of Python.
+    kind: str
     message: str
     node: t.Optional[str] = None  # noqa: UP045 - read at run time
     command: t.Optional[str] = None  # noqa: UP045

@@ -19,6 +19,8 @@ from ..model.numbers import Numbers
 from ..model.plan import Meaning
 from ..model.release import Release
 from ..model.result import Problem
+from ..platforms.hands import abilities
+from ..platforms.registry import PLATFORMS
 from .plan import Step
 from .release import ReleaseStore
 
@@ -116,7 +118,7 @@ class Desired:
     def composed(self, roles: t.Sequence[str]) -> Meant:
         """The same, of the composition as it is now."""
         composition = self.evaluate()
-        found = check_script(composition.test_script, [node.name for node in self.deployment.nodes])
+        found = self.check_script(composition.test_script)
         self.warnings += [f"{self.deployment.composition}: {warning}" for warning in found]
         for role in roles:
             if role not in composition.roles:
@@ -143,6 +145,11 @@ class Desired:
             secret_files={name: role.secret_files for name, role in composition.roles.items()},
             numbers={name: role.numbers for name, role in composition.roles.items()},
         )
+
+    def check_script(self, text: str) -> list[str]:
+        """Refuse a test script that cannot work; returns what Python warns of."""
+        names = [node.name for node in self.deployment.nodes]
+        return check_script(text, names, self.deployment.platform, abilities(PLATFORMS[self.deployment.platform]))
 
     def evaluate(self) -> Composition:
         """The composition as it is now."""

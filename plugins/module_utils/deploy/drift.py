@@ -71,12 +71,13 @@ def drift(engine: Engine, ignore: t.Mapping[str, str], release: str = "current")
     return Drifted(False, nodes, bad, drifted, kept.number, unknown)
 
 
-def verify_and_drift(engine: Engine, release: str, ignore: t.Mapping[str, str]) -> Checked:
+def verify_and_drift(engine: Engine, release: str, ignore: t.Mapping[str, str], *, pretend: bool) -> Checked:
     """The checks of a kept release, and that nobody has changed the nodes as one more.
 
     :param ignore: as of :func:`drift`.
+    :param pretend: as of :meth:`.Engine.verify`.
     """
-    checked = engine.verify(release)
+    checked = engine.verify(release, pretend=pretend)
     found = drift(engine, ignore, release)
 
     def judged(name: str, result: NodeResult) -> NodeResult:

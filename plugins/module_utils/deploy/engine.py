@@ -17,7 +17,7 @@ from ..builders.base import Builder
 from ..builders.failures import with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..checks.script import SCRIPT
+from ..checks.script import SCRIPT, abilities_of
 from ..describe.held import HeldAddresses
 from ..describe.load import MANIFEST, manifest
 from ..errors import ComposeError, Failure, InputError, nearest
@@ -96,7 +96,8 @@ class Engine:
         ]
         self.deployment = deployment
         self.absent = absent
-        #: Entered by a plan once nothing can be refused any more: the deployment is its run's then.
+        #: Entered by a plan once nothing can be refused any more, or by what has to change something after all: the
+        #: deployment is its run's then.
         self.claim: AbstractContextManager[t.Any] = nullcontext()
         self.act_on(batch)
         #: A step waits for a hook, and goes on when that has run.
@@ -187,10 +188,13 @@ class Engine:
 
     # -- looking at nodes ----------------------------------------------------------------------------------------
 
-    def verify(self, release: str, script: str | None = None) -> Checked:
+    def verify(self, release: str, script: str | None = None, *, pretend: bool = False) -> Checked:
         """Check what runs against a kept release. Changes nothing but the results.
 
+        A test script that does something to machines takes the deployment for that time.
+
         :param script: a test script to run instead of the release's own.
+        :param pretend: run none that does something to machines.
         """
         kept = self.releases.find(release)
         desired = self.desired.released(kept, sorted({node.role for node in self.nodes}))
@@ -201,7 +205,14 @@ class Engine:
                 f"verify: not of release {kept.number}, but on what was verified before: {listed(waiting)}"
             )
         test_script, name = (desired.meaning.test_script, "verify") if script is None else (script, "script")
-        verified = self.check(meant, desired.meaning, test_script, name)
+        if script is not None:
+            self.desired.warnings += self.desired.check_script(script)
+        handles = bool(abilities_of(test_script))
+        if handles and pretend:
+            self.progress.say(f"{name}: in check mode the test script is not run, which switches or unplugs machines")
+            test_script = ""
+        with self.claim if handles and not pretend else nullcontext():
+            verified = self.check(meant, desired.meaning, test_script, name)
         failures = verified.failures()
         everybody = verified.script if not failures else ""
         nodes = {

@@ -20,9 +20,9 @@ import typing as t
 from contextlib import contextmanager, suppress
 
 from ..errors import ComposeError, InputError
+from ..lock import deployment_lock
 from ..model import codec
 from ..progress import PATIENCE, Progress
-from .lock import deployment_lock
 from .run import Run
 
 #: Seconds between two signs of life.

@@ -52,7 +52,7 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
     mask = Mask.of(parcel.deployment, _secret_credentials(parcel.deployment))
     needs = step.claim(call)
     if check_mode and needs is not Claim.NONE:
-        if not step.predicts:
+        if not step.predicts and needs is not Claim.MAYBE:
             return Ended(False, {"changed": False, "skipped_reason": "check mode"})
         needs = Claim.NONE
     os.umask(0o077)
@@ -92,6 +92,9 @@ def _claimed(engine: Engine, needs: Claim, parcel: Parcel) -> t.Iterator[None]:
     if needs is Claim.BEGIN:
         # What is refused must leave nothing behind.
         engine.claim = _begun(state, lease)
+        yield
+    elif needs is Claim.MAYBE:
+        engine.claim = lease.taken()
         yield
     elif needs is Claim.STEP:
         state.claim()

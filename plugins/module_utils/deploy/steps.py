@@ -20,6 +20,8 @@ class Claim(enum.Enum):
 
     #: It only reads, and queues behind nobody.
     NONE = "none"
+    #: It reads, and may find that it has to take the deployment for a while.
+    MAYBE = "maybe"
     #: It changes something by itself: it takes the deployment, and gives it free at its end.
     STEP = "step"
     #: It begins a run that changes something: it takes the deployment for the steps that follow.
@@ -102,8 +104,8 @@ def _verify(engine: Engine, call: Call) -> StepResult:
     if call.params["drift"]:
         from .drift import verify_and_drift
 
-        return verify_and_drift(engine, call.params["release"], call.params["drift_ignore"])
-    return engine.verify(call.params["release"], call.params["script"])
+        return verify_and_drift(engine, call.params["release"], call.params["drift_ignore"], pretend=call.check_mode)
+    return engine.verify(call.params["release"], call.params["script"], pretend=call.check_mode)
 
 
 def _export(engine: Engine, call: Call) -> StepResult:
@@ -142,7 +144,7 @@ STEPS: t.Mapping[str, Step] = {
     "reproduce": Step(lambda engine, call: engine.reproduce(), _always(Claim.STEP)),
     "stage": Step(lambda engine, call: Transaction(engine).stage(), _always(Claim.GO_ON)),
     "switch": Step(lambda engine, call: Transaction(engine).switch(), _always(Claim.GO_ON)),
-    "verify": Step(_verify, lambda call: Claim.GO_ON if call.planned else Claim.NONE),
+    "verify": Step(_verify, lambda call: Claim.GO_ON if call.planned else Claim.MAYBE),
     "settle": Step(
         lambda engine, call: Transaction(engine).settle(keep_failed=call.params["keep_failed"]), _always(Claim.END)
     ),

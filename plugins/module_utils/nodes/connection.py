@@ -83,6 +83,8 @@ class Connection:
         self.node = node
         #: Why the last attempt to connect failed; empty when it did not.
         self.last_error = "not tried yet"
+        #: How often it was opened.
+        self.opened = 0
         self._endpoint = endpoint
         self._host_key = base64.b64decode(host_key.split()[1])
         self._identity_file = identity_file
@@ -144,10 +146,12 @@ class Connection:
                 waiting.shutdown(socket.SHUT_RDWR)
         self._drop()
 
-    def run(self, command: str, timeout: float | None = None) -> Output:
+    def run(self, command: str, timeout: float | None = None, *, scripted: bool = False) -> Output:
         """Run ``bash -c command`` with standard input from ``/dev/null``.
 
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
+        :param scripted: it is a test script's: its standard input blocks, and it ends when its standard output is
+            closed, as in NixOS's driver.
         :raises SSHError: no connection, or it broke while the command ran.
         :raises TooMuchOutput: more than :data:`.shell.ANSWER` bytes.
         """
@@ -156,7 +160,7 @@ class Connection:
         with self._lock:
             self.open(RECONNECT if timeout is None else min(timeout, RECONNECT))
             try:
-                return t.cast(Shell, self._shell).run(command.encode(), timeout)
+                return t.cast(Shell, self._shell).run(command.encode(), timeout, scripted=scripted)
             except TooMuchOutput:
                 self.close()  # the rest of it would be taken for the next answer
                 raise
@@ -195,6 +199,14 @@ class Connection:
     def close(self) -> None:
         """Close the connection; a running :meth:`run` ends with an error."""
         self._drop()
+
+    def move(self, endpoint: Endpoint) -> None:
+        """From now on the node is reached there, and there is hope again. A running :meth:`run` ends with an error."""
+        self._drop()
+        with self._lock:
+            self._drop()
+            self._endpoint = endpoint
+            self._given_up.clear()
 
     def _lost(self, error: Exception, command: str) -> SSHError:
         why = str(error) or "closed by the node"
@@ -242,6 +254,7 @@ class Connection:
             transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(self._identity_file))
             transport.set_keepalive(int(GRACE))
             self._shell = Shell(self.node, transport, handshake)
+            self.opened += 1
 
     def _drop(self) -> None:
         transport, proxy = self._transport, self._proxy

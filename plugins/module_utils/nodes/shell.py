@@ -6,13 +6,14 @@
 A new session per command costs a start of the login shell each time. Here a small bash loop stays on the node; it reads
 commands from its standard input and answers on its standard output::
 
-    request   MARK NUL HOW NUL COMMAND NUL        HOW: letters; p drops the outputs kept so far, o: see below
+    request   MARK NUL HOW NUL COMMAND NUL        HOW: letters; p drops the outputs kept so far, o and s: see below
     answer    stdout MARK stderr MARK exit-code MARK
 
 MARK is random and new for each command, so that no output can contain it. Outputs go through files in memory on the
 node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
 A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
-about its shell itself, such as for ``$$``, gets a bash of its own (``o``).
+about its shell itself, such as for ``$$``, gets a bash of its own (``o``). What scripts call (``s``) ends as in NixOS's
+driver: once nothing has its standard output open any more; its standard input never says a word, nor ends.
 Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
 """
 
@@ -40,25 +41,36 @@ KEPT_OUTPUT = 1 << 20
 #: Bytes that one command may answer with, and the shell before it says that it is there.
 ANSWER, GREETING = 64 << 20, 1 << 16
 
-_LOOP = r"""
+_COMMAND = r"""{
+    case $how in *o*) exec bash --norc -c "$command" ;; esac
+    trap - EXIT
+    set +m -- "$command"
+    unset -v d n mark mark2 how command f code
+    eval "shift; $1"
+  }"""
+
+_LOOP = rf"""
 export LC_ALL=C.UTF-8 LANG=C.UTF-8
 d=$(mktemp -d -p /dev/shm 2>/dev/null) || d=$(mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 set -m
 : >"$d/pid"
+mkfifo "$d/in"
 printf '%s\n' "$d"
 exec 2>/dev/null
 n=0
 while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
   case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
   f=$d/$((n += 1))
-  {
-    case $how in *o*) exec bash --norc -c "$command" ;; esac
+  case $how in
+  *s*) {{
     trap - EXIT
-    set +m -- "$command"
-    unset -v d n mark mark2 how command f code
-    eval "shift; $1"
-  } </dev/null >"$f.out" 2>"$f.err" &
+    set +m
+    {_COMMAND} 0<>"$d/in" 2>"$f.err" | cat >"$f.out"
+    exit "${{PIPESTATUS[0]}}"
+  }} </dev/null & ;;
+  *) {_COMMAND} </dev/null >"$f.out" 2>"$f.err" & ;;
+  esac
   echo $! >"$d/pid"
   wait $!
   code=$?
@@ -119,16 +131,17 @@ class Shell:
     def closed(self) -> bool:
         return self._channel.closed
 
-    def run(self, command: bytes, timeout: float | None) -> Output:
+    def run(self, command: bytes, timeout: float | None, *, scripted: bool = False) -> Output:
         """One command, and what came of it.
 
+        :param scripted: it is a test script's, see above.
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
         :raises OSError: the node does not take it, or it cannot be killed.
         :raises EOFError: the shell ended.
         :raises TooMuchOutput: and the rest of it would be taken for the next answer.
         """
         mark = secrets.token_hex(16).encode()
-        how = b"o" if _ABOUT_ITSELF.search(command) else b""
+        how = (b"o" if _ABOUT_ITSELF.search(command) else b"") + (b"s" if scripted else b"")
         if self._kept > KEPT_OUTPUT:
             how += b"p"
             self._kept = 0

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks import commands
 from ansible_collections.immutable.compose.plugins.module_utils.checks.report import Report
 from ansible_collections.immutable.compose.plugins.module_utils.checks.verify import Verification, verify
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
@@ -32,7 +33,8 @@ NODE = "oar-server"
 class Server:
     """One ``sshd`` process that stands for a node; programs in ``bin`` come first in its ``PATH``."""
 
-    def __init__(self, directory: Path, *, host_key_of: str = NODE, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, host_key_of: str = NODE, port: int | None = None, tied: bool = True) -> None:
+        """:param tied: it ends with the thread that started it."""
         self.directory = directory
         self.bin = directory / "bin"
         self.bin.mkdir(exist_ok=True)
@@ -59,7 +61,14 @@ class Server:
         self.log = open(directory / "sshd.log", "ab")  # noqa: SIM115 - closed by stop()
         self.process = subprocess.Popen(
             # Test runners that fork end without tearing fixtures down: the server ends with whoever started it.
-            ["setpriv", "--pdeathsig", "KILL", SSHD, "-D", "-e", "-f", str(directory / "sshd_config")],
+            [
+                *(["setpriv", "--pdeathsig", "KILL"] if tied else []),
+                SSHD,
+                "-D",
+                "-e",
+                "-f",
+                str(directory / "sshd_config"),
+            ],
             stderr=self.log,
             start_new_session=True,
         )
@@ -243,3 +252,11 @@ def lab(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 def failures(report: Report) -> list[str]:
     return report.message.splitlines()
+
+
+@pytest.fixture(autouse=True)
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What shells of scripts read: the host's own would find its programs before those of the test."""
+    path = tmp_path / "profile"
+    monkeypatch.setattr(commands, "PROFILE", str(path))
+    return path

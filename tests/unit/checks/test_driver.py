@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
+from ansible_collections.immutable.compose.plugins.module_utils.checks.commands import CheckFailed
 from ansible_collections.immutable.compose.plugins.module_utils.checks.driver import parallel
-from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import CheckFailed, Machine
-from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
-from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails
+from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.model.report import CheckDetails
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection, SSHError
-from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import NODE, Server, _free_port
-
-CONSOLE = "Linux version 6.1\n[  OK  ] Reached target Multi-User System.\n"
+from .scripts import make, run
 
 
 @pytest.fixture
@@ -29,22 +26,6 @@ def said() -> list[str]:
 @pytest.fixture
 def machine(kept: Connection, tmp_path: Path, said: list[str]) -> Machine:
     return make(kept, tmp_path, said)
-
-
-def make(connection: Connection, results: Path, said: list[str], *, seconds: float = 300, name: str = NODE) -> Machine:
-    return Machine(
-        name,
-        connection,
-        Deadline(seconds),
-        console=lambda lines: "\n".join(CONSOLE.splitlines()[-lines:]),
-        results=str(results),
-        say=said.append,
-    )
-
-
-def run(text: str, *machines: Machine, seconds: float = 300, progress: str | None = None) -> list[Check]:
-    with ScriptProcess(Progress(progress)) as process:
-        return process.run(text, machines, Deadline(seconds))
 
 
 # -- commands ----------------------------------------------------------------------------------------------------
@@ -106,13 +87,6 @@ def test_ports(machine: Machine, server: Server) -> None:
         machine.wait_for_open_port(_free_port(), timeout=0.3)
     with pytest.raises(CheckFailed, match="to be closed: timed out"):
         machine.wait_for_closed_port(server.port, addr="127.0.0.1", timeout=0.3)
-
-
-def test_console(machine: Machine) -> None:
-    machine.wait_for_console_text("Reached target .*Multi-User", timeout=120)
-    with pytest.raises(CheckFailed, match="/panic/ on the console") as caught:
-        machine.wait_for_console_text("panic", timeout=0.2)
-    assert "Linux version" in caught.value.output
 
 
 def test_copy(machine: Machine, tmp_path: Path) -> None:

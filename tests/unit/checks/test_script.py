@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
     METHODS,
+    REFUSED,
     SCRIPT,
     SYMBOLS,
+    abilities_of,
     check_script,
     variables,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.hands import Ability, abilities
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 NODES = ["oar-server", "node1", "node2"]
@@ -97,9 +102,88 @@ def test_variables() -> None:
     check_script("machine.succeed('true')", ["server"])
 
 
+def test_machines_are_seen_in_whatever_variable() -> None:
+    for text in (
+        "for m in machines:\n    m.crush()",
+        "for m in [node1, node2]: m.crush()",
+        "[m.crush() for m in machines[1:]]",
+        "a, b = node1, machines[0]\nb.crush()",
+        "machines['node1'].crush()",
+        "machines[-1].crush()",
+        "for i, m in enumerate(machines):\n    m.crush()",
+        "for m, n in zip(machines, range(3)): m.crush()",
+        "servers = [m for m in machines if m.role]\nfor s in sorted(servers, key=str): s.crush()",
+        "parallel(*[lambda m=m: m.crush() for m in machines])",
+        "(m := node1).crush()",
+    ):
+        with pytest.raises(InputError, match="machines have no 'crush' here; did you mean 'crash'"):
+            check_script(text, NODES)
+    for text in (
+        "def f(m):\n    m.crush()\nf(node1)",
+        "for m in [node1, 'x']: m.crush",
+        "for m in machines: pass\nm = 1\nm.bit_length()",
+        "for machines in [1]: machines.bit_length()",
+        "m = node1\nfor m in 'abc': m.upper()",
+    ):
+        check_script(text, NODES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "start_all()\nfor m in machines: m.crash()",
+            "line 2: machines have no 'crash' on platform 'bare', which",
+        ),
+        ("node1.block()", "machines have no 'block' on platform 'bare', which cannot unplug machines"),
+        (
+            "node1.send_console('x')",
+            "machines have no 'send_console' on platform 'bare', which cannot type",
+        ),
+        ("join_all()", "there is no 'join_all' on platform 'bare', which cannot switch machines off and on"),
+    ],
+)
+def test_what_the_platform_cannot_do_is_refused(text: str, message: str) -> None:
+    check_script(text, NODES)
+    with pytest.raises(InputError, match=message):
+        check_script(text, NODES, "bare", can=())
+    assert len(abilities_of(text)) == 1
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_nobody_has_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(InputError, match=f"machines have no '{name}' here: {REFUSED[name][:20]}"):
+        check_script(f"node1.{name}()", NODES)
+    with pytest.raises(InputError, match=f"there is no '{name}' here: {REFUSED[name][:20]}"):
+        check_script(f"{name}", NODES)
+    check_script(f"{name} = 1\nprint({name})", NODES)
+
+
+def test_whatever_mentions_a_method_may_use_it() -> None:
+    assert abilities_of("getattr(node1, 'crash')()") == {Ability.POWER}
+    assert abilities_of("node1.succeed('crash it')\nnode1.start()") == set()
+    assert abilities_of("a b") == set()
+
+
+def test_the_docs_have_every_method_and_what_platforms_can_do() -> None:
+    text = (Path(__file__).parents[3] / "docs/checks.md").read_text(encoding="utf-8")
+    listed = text[text.index("### Machines") : text.index("### What platforms can do")]
+    assert [name for name in METHODS if f"`{name}" not in listed and f", {name}" not in listed] == []
+    assert [name for name in SYMBOLS if f"`{name}" not in text] == []
+    table = text[text.index("### What platforms can do") :].split("\n\n")[0].splitlines()[1:]
+    head, _line, *rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    for ability, row in zip((Ability.POWER, Ability.CABLE, Ability.KEYBOARD), rows, strict=False):
+        needing = {name for name, needed in {**METHODS, **SYMBOLS}.items() if needed is ability}
+        assert set(re.findall("`([a-z_]+)`", row[0])) == needing
+        columns = zip(row[1:], head[1:], strict=True)
+        told = {name: cell == "yes" for cell, names in columns for name in names.split(", ")}
+        assert told == {name: ability in abilities(platform) for name, platform in PLATFORMS.items()}
+
+
 def test_every_method_that_is_accepted_exists(tmp_path: Path) -> None:
-    machine = Machine("node", t.cast(t.Any, None), Deadline(10), console=str, results=str(tmp_path), say=print)
-    assert {*METHODS, "doing"} == {name for name in dir(machine) if not name.startswith("_")}
+    nothing = t.cast(t.Any, None)
+    machine = Machine("node", nothing, Deadline(10), console=nothing, hands=nothing, results=str(tmp_path), say=print)
+    assert {*METHODS, "doing"} - {"nested"} == {name for name in dir(machine) if not name.startswith("_")}
 
 
 def test_every_symbol_that_is_accepted_is_defined() -> None:

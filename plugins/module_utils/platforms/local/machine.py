@@ -100,23 +100,33 @@ def _arguments(pid: int, kind: Kind) -> list[str]:
     return arguments if os.path.basename(arguments[0]) in kind.programs else []
 
 
-def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool], deadline: float) -> int:
+def start(
+    command: t.Sequence[str],
+    log: str,
+    *,
+    ready: t.Callable[[int], bool],
+    deadline: float,
+    keyboard: str | None = None,
+) -> int:
     """Start a process in a session of its own, with its output appended to ``log``; returns its id once it is ready.
 
     The log keeps the end of what has come, at most :data:`LONGEST` bytes; a process that writes faster waits.
 
     :param ready: whether the process, given by its id, has come far enough to be left alone.
     :param deadline: seconds to become ready.
+    :param keyboard: a pipe, which is made if need be, for its standard input, so that others can write to it.
     :raises CommandError: it ended, or did not get ready in time (it is killed then); with the last lines of the log.
     """
     need(command[0])
     shown = " ".join(command)
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)):
         pass
+    if keyboard is not None and not os.path.exists(keyboard):
+        os.mkfifo(keyboard, 0o600)
     reading, writing = os.pipe()
     try:
         logger = _spawn(["sh", "-c", _LOG, "sh", log], reading, None)
-        pid = _spawn(command, None, writing)
+        pid = _spawn(command, keyboard, writing)
     finally:
         os.close(reading)
         os.close(writing)
@@ -138,18 +148,22 @@ def start(command: t.Sequence[str], log: str, *, ready: t.Callable[[int], bool],
     return pid
 
 
-def _spawn(command: t.Sequence[str], reads: int | None, writes: int | None) -> int:
+def _spawn(command: t.Sequence[str], reads: int | str | None, writes: int | None) -> int:
     """A process that outlasts the run; returns its id.
 
-    :param reads: descriptor that is its standard input, else it has none.
+    :param reads: descriptor that is its standard input, or a pipe, which never ends for it; else it has none.
     :param writes: descriptor for what it says, else nobody hears it.
     """
     # The run's environment may hold passwords; a machine lives for long and needs none of it.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     # Nor a lock or a pipe that whoever started the run had open. Python's own files are not handed on.
     inherited = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+    if isinstance(reads, int):
+        source: tuple[t.Any, ...] = (os.POSIX_SPAWN_DUP2, reads, 0)
+    else:
+        source = (os.POSIX_SPAWN_OPEN, 0, reads or os.devnull, os.O_RDONLY if reads is None else os.O_RDWR, 0)
     streams = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if reads is None else (os.POSIX_SPAWN_DUP2, reads, 0),
+        source,
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0) if writes is None else (os.POSIX_SPAWN_DUP2, writes, 1),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]

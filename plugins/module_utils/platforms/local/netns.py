@@ -9,8 +9,11 @@ import hashlib
 import ipaddress
 import os
 import threading
+import typing as t
+from dataclasses import dataclass
 
 from ...describe.addresses import gateway
+from ...model.answer import answer, json_of
 from ...model.document import Interface, Match
 from ...nodes.endpoint import Endpoint
 from ...process import run
@@ -20,6 +23,18 @@ BRIDGE = "compose0"
 
 #: Seconds for a command of iproute2.
 _TIMEOUT = 20
+
+
+@dataclass(frozen=True)
+class _Link:
+    """An interface, as iproute2 spells it."""
+
+    ignores_unknown: t.ClassVar[bool] = True
+
+    ifindex: int
+    ifname: str
+    #: Number of its other end, in that one's namespace.
+    link_index: int = 0
 
 
 class Namespace:
@@ -77,14 +92,31 @@ class Namespace:
         run(["ip", "netns", "add", own], timeout=_TIMEOUT)
         links = f"link add {port} type veth peer name host0 netns {own}\nlink set {port} master {BRIDGE} up\n"
         run(["ip", "-n", self.name, "-batch", "-"], stdin=links, timeout=_TIMEOUT)
-        return f"/run/netns/{own}"
+        return self.path_of(node)
 
     def detach(self, node: str) -> None:
         """Remove what :meth:`attach` made, or a part of it."""
         if self.exists():  # the interface would else stay for a moment longer than the namespace
             run(["ip", "-n", self.name, "link", "delete", _port(node)], timeout=_TIMEOUT, check=False)
-        if os.path.exists(f"/run/netns/{self._own(node)}"):
+        if os.path.exists(self.path_of(node)):
             run(["ip", "netns", "delete", self._own(node)], timeout=_TIMEOUT)
+
+    def plug(self, own: str, *, plugged: bool) -> None:
+        """Unplug the interface ``host0`` of a container, or plug it in: its other end lies here.
+
+        :param own: path of the container's own namespace.
+        """
+        its = run(["nsenter", f"--net={own}", "ip", "-json", "link", "show", "dev", "host0"], timeout=_TIMEOUT).stdout
+        all_here = run(["ip", "-n", self.name, "-json", "link", "show"], timeout=_TIMEOUT).stdout
+        (interface,) = answer(list[_Link], json_of(its, "ip link"), "ip link")
+        for link in answer(list[_Link], json_of(all_here, "ip link"), "ip link"):
+            if link.ifindex == interface.link_index:
+                state = "up" if plugged else "down"
+                run(["ip", "-n", self.name, "link", "set", "dev", link.ifname, state], timeout=_TIMEOUT)
+
+    def path_of(self, node: str) -> str:
+        """The namespace of one node that :meth:`attach` made."""
+        return f"/run/netns/{self._own(node)}"
 
     def _own(self, node: str) -> str:
         return f"{self.name}-{node}"
@@ -93,6 +125,11 @@ class Namespace:
         """Remove the namespace, and the bridge with it."""
         if os.path.exists(self.path):
             run(["ip", "netns", "delete", self.name], timeout=_TIMEOUT)
+
+
+def inside(own: str) -> Endpoint:
+    """How SSH reaches a container without its network. :param own: path of its namespace."""
+    return Endpoint("127.0.0.1", proxy_command=f"nsenter --net={own} nc %h %p")
 
 
 def _port(node: str) -> str:

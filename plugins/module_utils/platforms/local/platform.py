@@ -27,6 +27,7 @@ from ...model.result import NodeResult, Problem
 from ...progress import TOLD, Progress, listed
 from .. import boot_signs
 from ..base import Lost, Platform, Tell, per_node
+from ..hands import HasPower
 from ..ledger import foreign
 from ..problems import noting
 from . import limits, machine
@@ -37,7 +38,7 @@ from .records import NodeState
 SPACE = 64 * 1024 * 1024
 
 
-class LocalPlatform(Platform):
+class LocalPlatform(Platform, HasPower):
     """Nodes live and die on this host."""
 
     #: Seconds for a node with data volumes to stop its services and sync before it is killed.
@@ -67,6 +68,10 @@ class LocalPlatform(Platform):
 
         :raises ComposeError: not even that ends it.
         """
+
+    @abstractmethod
+    def cut_power(self, name: str, pid: int) -> None:
+        """End the node at once. :raises ComposeError: it does not even end so."""
 
     def after_stop(self, name: str) -> None:
         """Clean up behind a node that does not run any more, or could not be started."""
@@ -242,6 +247,29 @@ class LocalPlatform(Platform):
             if os.path.isdir(path) and not os.listdir(path):
                 os.rmdir(path)
 
+    # -- what test scripts ask for ---------------------------------------------------------------------------------
+
+    def is_on(self, node: Node) -> bool:
+        return node.name in self.running([node.name])
+
+    def turn_on(self, node: Node) -> None:
+        if self.is_on(node):
+            return
+        record = self.node_state(node.name).current()
+        if record is None:
+            raise ComposeError("nothing says what it ran", node=node.name)
+        self.after_stop(node.name)
+        self._start(node.name, record)
+
+    def turn_off(self, node: Node, *, hard: bool) -> None:
+        pid = self.running([node.name]).get(node.name)
+        if pid is not None:
+            if hard:
+                self.cut_power(node.name, pid)
+            else:
+                self.halt(node.name, pid, self.stop_deadline, "script")
+        self.after_stop(node.name)
+
     # -- whose nodes run where -----------------------------------------------------------------------------------
 
     def _require_here(self, names: t.Iterable[str]) -> None:
@@ -328,12 +356,15 @@ class LocalPlatform(Platform):
         state.told(record)
         if not self._many:
             self.progress.say(f"{step} {name}: starting {record.image.identity}")
+        self._start(name, record)
+        return NodeResult(ok=True, changed=True, message=f"boots {record.image.identity}")
+
+    def _start(self, name: str, record: Boot) -> None:
         try:
             self.start(name, record)
         except BaseException:
             self.after_stop(name)
             raise
-        return NodeResult(ok=True, changed=True, message=f"boots {record.image.identity}")
 
     def _stop(self, name: str, step: str) -> bool:
         """Stop the node if it runs, by force after a while; whether it ran."""

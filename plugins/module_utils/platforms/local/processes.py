@@ -47,6 +47,10 @@ class ProcessPlatform(LocalPlatform):
     def shut_down(self, name: str, handle: int, seconds: int) -> bool:
         """Ask the node to shut down in good order; whether it did within so many seconds."""
 
+    def keyboard(self, name: str) -> str | None:
+        """The pipe that is the standard input of the node's process, if it has one: what is typed on its console."""
+        return None
+
     def marker(self, name: str) -> str:
         """What makes the node's process known: a UUID made of its state directory and its name."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.state}/{name}"))
@@ -70,11 +74,26 @@ class ProcessPlatform(LocalPlatform):
     def start(self, name: str, record: Boot) -> None:
         command = self.command(name, record)
         console = self.node_state(name).console
-        machine.start(command, console, ready=lambda pid: self.is_up(name, pid), deadline=self.start_deadline)
+        machine.start(
+            command,
+            console,
+            ready=lambda pid: self.is_up(name, pid),
+            deadline=self.start_deadline,
+            keyboard=self.keyboard(name),
+        )
 
     def halt(self, name: str, pid: int, seconds: int, step: str) -> None:
         with machine.handle(pid, self.marker(name), self.kind) as handle:
             if handle is not None and not self.shut_down(name, handle, seconds):
                 self.progress.say(f"{step} {name}: does not stop, killing it")
-                if not machine.kill(pid, handle, 10):
-                    raise ComposeError(f"its process {pid} does not even end when it is killed")
+                _kill(pid, handle)
+
+    def cut_power(self, name: str, pid: int) -> None:
+        with machine.handle(pid, self.marker(name), self.kind) as handle:
+            if handle is not None:
+                _kill(pid, handle)
+
+
+def _kill(pid: int, handle: int) -> None:
+    if not machine.kill(pid, handle, 10):
+        raise ComposeError(f"its process {pid} does not even end when it is killed")

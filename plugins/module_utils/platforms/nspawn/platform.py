@@ -18,17 +18,18 @@ from ...model.result import Problem
 from ...nodes.endpoint import Endpoint
 from ...progress import Progress
 from ..base import distinct_images
+from ..hands import HasCable
 from ..local import machine
 from ..local.cgroup import drop_cgroup, own_cgroup
 from ..local.limits import CONTAINER, Needs
-from ..local.netns import BRIDGE, Namespace
+from ..local.netns import BRIDGE, Namespace, inside
 from ..local.platform import image_files
 from ..local.processes import ProcessPlatform
 from ..problems import missing
 from .roots import Roots
 
 
-class Nspawn(ProcessPlatform):
+class Nspawn(ProcessPlatform, HasCable):
     """Containers on a bridge of their own, their root a volatile overlay over the image's squashfs."""
 
     name = "nspawn"
@@ -112,11 +113,7 @@ class Nspawn(ProcessPlatform):
 
     def is_up(self, name: str, pid: int) -> bool:
         """Once there is a child that runs another program, the image's init."""
-        try:
-            own = os.readlink(f"/proc/{pid}/exe")
-            return any(os.readlink(f"/proc/{child}/exe") != own for child in machine.children(pid))
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+        return _init(pid) is not None
 
     def shut_down(self, name: str, handle: int, seconds: int) -> bool:
         machine.send(handle, signal.SIGTERM)
@@ -125,8 +122,30 @@ class Nspawn(ProcessPlatform):
     def after_stop(self, name: str) -> None:
         drop_cgroup(self._cgroup(name))
 
+    def plug(self, node: Node, *, plugged: bool) -> None:
+        self.namespace.plug(f"/proc/{self._init_of(node.name)}/ns/net", plugged=plugged)
+
+    def way_around(self, node: Node) -> Endpoint:
+        return inside(f"/proc/{self._init_of(node.name)}/ns/net")
+
+    def _init_of(self, name: str) -> int:
+        pid = self.running([name]).get(name)
+        init = None if pid is None else _init(pid)
+        if init is None:
+            raise ComposeError("it does not run", node=name)
+        return init
+
     def _cgroup(self, name: str) -> str:
         return f"compose-{self.marker(name)}"
+
+
+def _init(pid: int) -> int | None:
+    """The child of a container's process that runs another program: the image's init."""
+    try:
+        own = os.readlink(f"/proc/{pid}/exe")
+        return next((child for child in machine.children(pid) if os.readlink(f"/proc/{child}/exe") != own), None)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _escape(path: str) -> str:

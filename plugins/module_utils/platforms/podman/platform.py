@@ -30,9 +30,10 @@ from ...nodes.endpoint import Endpoint
 from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import distinct_images
+from ..hands import HasCable
 from ..local import machine
 from ..local.limits import CONTAINER, Needs
-from ..local.netns import Namespace
+from ..local.netns import Namespace, inside
 from ..local.platform import LocalPlatform, image_files
 from ..problems import missing, noting
 
@@ -80,7 +81,7 @@ class _Image:
     Names: list[str] | None = None  # pylint: disable=invalid-name
 
 
-class Podman(LocalPlatform):
+class Podman(LocalPlatform, HasCable):
     """Containers that boot systemd, on a network of Podman's of their own."""
 
     name = "podman"
@@ -229,6 +230,15 @@ class Podman(LocalPlatform):
 
     def halt(self, name: str, pid: int, seconds: int, step: str) -> None:
         self._podman("stop", f"--time={seconds}", self._container(name), timeout=seconds + _STOP_EXTRA)
+
+    def cut_power(self, name: str, pid: int) -> None:
+        self._podman("kill", self._container(name))
+
+    def plug(self, node: Node, *, plugged: bool) -> None:
+        self.namespace.plug(self.namespace.path_of(node.name), plugged=plugged)
+
+    def way_around(self, node: Node) -> Endpoint:
+        return inside(self.namespace.path_of(node.name))
 
     def after_stop(self, name: str) -> None:
         # One that a killed run was stopping still has its time.

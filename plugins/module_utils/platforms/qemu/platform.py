@@ -12,7 +12,7 @@ import threading
 import typing as t
 
 from ...describe.options import Option
-from ...errors import ComposeError, InputError
+from ...errors import ComposeError, InputError, in_words
 from ...images import handover as nxc_handover
 from ...model.boot import Boot, Target
 from ...model.deployment import Deployment, Node
@@ -23,6 +23,7 @@ from ...model.result import Problem
 from ...nodes.endpoint import Endpoint
 from ...progress import Progress
 from ..base import distinct_images
+from ..hands import HasCable, HasKeyboard
 from ..local import machine
 from ..local.limits import Needs
 from ..local.platform import image_files
@@ -37,6 +38,9 @@ PROGRAM = "qemu-system-x86_64"
 
 #: Ports between the first nodes of two roles.
 _PORTS_PER_ROLE = 100
+
+#: The interface that leads to the other nodes.
+_NODES = "nodes"
 
 #: Seconds between two times that a guest is asked to stop.
 _KEY_INTERVAL = 4
@@ -54,7 +58,7 @@ _GUEST = 15
 _USER_NETWORKS = ("10.0.2.0/24", "172.31.255.0/24")
 
 
-class Qemu(ProcessPlatform):
+class Qemu(ProcessPlatform, HasCable, HasKeyboard):
     """Virtual machines with a loopback port for SSH and a private network among them."""
 
     name = "qemu"
@@ -231,7 +235,7 @@ class Qemu(ProcessPlatform):
         command += _nic(
             "ssh", f"user,net={user},hostfwd=tcp:127.0.0.1:{options['ssh_port']}-:22", self._mac(name, "ssh")
         )
-        command += _nic("nodes", f"socket,mcast={self._group()},localaddr=127.0.0.1", self._mac(name, "nodes"))
+        command += _nic(_NODES, f"socket,mcast={self._group()},localaddr=127.0.0.1", self._mac(name, "nodes"))
         return [*command, "-fw_cfg", f"name=opt/immutable.compose/node,file={_escape(state.document)}"]
 
     def _user_network(self) -> str:
@@ -270,6 +274,30 @@ class Qemu(ProcessPlatform):
             if machine.wait(handle, _KEY_INTERVAL):
                 return True
         return False
+
+    # -- what test scripts ask for ---------------------------------------------------------------------------------
+
+    def plug(self, node: Node, *, plugged: bool) -> None:
+        qmp.execute(self._monitor(node.name), [("set_link", {"name": _NODES, "up": plugged})])
+
+    def way_around(self, node: Node) -> Endpoint:
+        return self.endpoint(node)  # by an interface of its own
+
+    def keyboard(self, name: str) -> str:
+        return os.path.join(self.node_state(name).directory, "keyboard")
+
+    def type_text(self, node: Node, text: str) -> None:
+        try:
+            pipe = os.open(self.keyboard(node.name), os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            why = f"nobody reads what is typed on its console: {in_words(error)}"
+            raise ComposeError(why, node=node.name) from None
+        try:
+            os.write(pipe, text.encode())
+        except BlockingIOError:
+            raise ComposeError("its console takes nothing that is typed", node=node.name) from None
+        finally:
+            os.close(pipe)
 
 
 def _make_disk(path: str, size: int) -> None:

@@ -11,8 +11,8 @@ import time
 import typing as t
 from contextlib import contextmanager, suppress
 
-from ..errors import ComposeError
-from ..progress import Progress
+from .errors import ComposeError
+from .progress import Progress
 
 #: Seconds to wait for another run's step to end; a step of a killed run goes on to its end.
 PATIENCE = 900.0
