@@ -35,7 +35,7 @@ make_group() {
     in_root groupadd ${number:+--gid "$number"} "$1"
 }
 
-# Which there are in the end, for nodes, whose data may be older, and for those who look at the image.
+# list_numbers FILE: which there are
 list_numbers() {
     (cd $root/etc && awk -F : '{ print (FILENAME == "group" ? "group" : "user"), $1, $3 }' passwd group) > "$1"
 }
