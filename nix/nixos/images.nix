@@ -79,6 +79,7 @@ in
         identity_file = "/run/current-system";
         cmdline = config.compose.cmdline;
         volumes = lib.mapAttrs (_: volume: { inherit (volume) mount size user group mode; }) config.compose.volumes;
+        numbers = import ./numbers.nix { inherit config lib; };
       };
       passAsFile = [ "manifest" ];
       packages = ./build/packages.jq;

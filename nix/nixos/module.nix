@@ -18,7 +18,8 @@ let
   script = name: pkgs.writeScript name (
     "#!${pkgs.runtimeShell}\nexport PATH=${lib.makeBinPath programs}\n"
     + builtins.replaceStrings
-      [ "/usr/lib/compose/node.jq" "/usr/lib/compose/volumes" ] [ "${node}" "${volumes}" ]
+      [ "/usr/lib/compose/node.jq" "/usr/lib/compose/volumes" "/usr/lib/compose/renumber" ]
+      [ "${node}" "${volumes}" "${pkgs.perl}/bin/perl ${scripts}/renumber" ]
       (builtins.readFile (scripts + "/${name}"))
   );
   applyNode = script "apply-node";
@@ -117,8 +118,15 @@ in
       cfg.volumes);
     systemd.services.compose-volumes = mkIf (cfg.volumes != { } && cfg.disks) (lib.recursiveUpdate early {
       description = "Set the owners of data volumes";
-      after = [ "local-fs.target" ];
-      serviceConfig.ExecStart = script "own-volumes";
+      after = [ "local-fs.target" "systemd-sysusers.service" "userborn.service" ];
+      # Nobody may start who could get what is another's.
+      unitConfig = early.unitConfig // { OnFailure = "emergency.target"; OnFailureJobMode = "replace-irreversibly"; };
+      serviceConfig = {
+        ExecStart = script "own-volumes";
+        TimeoutStartSec = "infinity";
+        StandardOutput = "journal+console";
+        StandardError = "journal+console";
+      };
     });
 
     # --- the store, as far as Nix is used on the node

@@ -115,6 +115,7 @@ def stub(
     system = tmp_path / "system"
     system.mkdir(exist_ok=True)
     (system / "parameters").write_text("")
+    (system / "compose-numbers").write_text("user root 0\nuser sshd 989\ngroup root 0\n")
     planned = make()._plan(str(composition), setup or {}, roles, [format_])[-1]
     made = {}
     for role in roles:
@@ -139,6 +140,7 @@ def test_builds_with_stub_output_of_the_image(
     assert image == read_image(str(roots / identity))
     assert (image.builder, image.role, image.identity) == ("guix", "server", identity)
     assert image.identity_file == SYSTEM_LINK
+    assert (image.numbers.users, image.numbers.groups) == ({"root": 0, "sshd": 989}, {"root": 0})
     assert os.path.realpath(image.path(format_)) == output
     assert image.formats[format_].size == 500
     assert [(package.name, package.version) for package in image.packages] == [

@@ -59,7 +59,7 @@ begin_layer() {
     export SOURCE_DATE_EPOCH
 }
 
-# Writes to a file which users and groups there are: for nodes, whose data may be older, and for those who look at the image.
+# list_numbers FILE: which users and groups there are
 list_numbers() {
     (cd $root/etc && awk -F : '{ print (FILENAME == "group" ? "group" : "user"), $1, $3 }' passwd group) > "$1"
 }

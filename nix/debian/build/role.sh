@@ -93,8 +93,7 @@ fi
 leave_root
 
 phase "cleaning up"
-list_numbers $root/usr/lib/compose/numbers
-cp $root/usr/lib/compose/numbers "$out/numbers"
+list_numbers "$out/numbers"
 echo "$identity" > $root/usr/lib/compose/identity
 printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
 rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig \

@@ -71,21 +71,16 @@
                   '#$(map device volumes)))))
 
 (define (own-program volumes)
-  "Gives data volumes their owner and mode.  Numeric ids may differ between images: then all of a volume is given over."
   (program-file "compose-own-volumes"
-    #~(for-each (lambda (fields)
-                  (apply (lambda (mount user group mode)
-                           (let ((status (stat mount)))
-                             (unless (and (= (stat:uid status) (passwd:uid (getpwnam user)))
-                                          (= (stat:gid status) (group:gid (getgrnam group))))
-                               (system* #$(file-append coreutils "/bin/chown") "-R"
-                                        (string-append user ":" group) mount)))
-                           (chmod mount (string->number mode 8)))
-                         fields))
-                '#$(map (lambda (volume)
-                          (list (volume-mount volume) (volume-user volume) (volume-group volume)
-                                (volume-mode volume)))
-                        volumes))))
+    (with-imported-modules '((compose owners))
+      #~(begin
+          (use-modules (compose owners))
+          (for-each (lambda (fields)
+                      (apply own-volume (append fields (list #:find #$(file-append findutils "/bin/find")))))
+                    '#$(map (lambda (volume)
+                              (list (volume-mount volume) (volume-user volume) (volume-group volume)
+                                    (volume-mode volume)))
+                            volumes))))))
 
 (define (once program)
   #~(lambda _ (zero? (system* #$program))))

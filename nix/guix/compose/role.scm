@@ -2,13 +2,17 @@
 ;;; of the role, with an SSH server that has its keys from the node document.
 (define-module (compose role)
   #:use-module (compose node)
+  #:use-module (compose numbers)
   #:use-module (gnu services)
   #:use-module (gnu services ssh)
   #:use-module (gnu system)
   #:use-module (gnu system file-systems)
   #:use-module (gnu system image)
   #:use-module (guix diagnostics)
+  #:use-module (guix gexp)
   #:use-module (guix i18n)
+  #:use-module (guix monads)
+  #:use-module (guix store)
   #:use-module (guix ui)
   #:use-module (srfi srfi-1)
   #:export (role))
@@ -55,11 +59,21 @@ is evaluated that Guix would blame."
       (primitive-exit 1))
     value))
 
+(define (with-numbers os)
+  "The same, which says which numbers its users and groups have."
+  (operating-system
+    (inherit os)
+    (services (cons (simple-service 'compose-numbers system-service-type
+                                    (with-monad %store-monad
+                                      (return `(("compose-numbers" ,(plain-file "compose-numbers" (numbers os)))))))
+                    (operating-system-user-services os)))))
+
 (define (role file volumes)
   "The operating system in FILE, for a node of a deployment.  VOLUMES is a list of (NAME MOUNT USER GROUP MODE)."
   (let ((os (load-system file))
         (volumes (map (lambda (fields) (apply volume fields)) volumes)))
-    (operating-system
+    (with-numbers
+     (operating-system
       (inherit os)
       (file-systems (append (map volume->file-system volumes)
                             (remove (lambda (file-system)
@@ -67,4 +81,4 @@ is evaluated that Guix would blame."
                                     (operating-system-file-systems os))))
       (services (cons (service compose-node-service-type volumes)
                       (with-ssh
-                       (remove network-service? (operating-system-user-services os))))))))
+                       (remove network-service? (operating-system-user-services os)))))))))

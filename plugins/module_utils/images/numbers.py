@@ -1,13 +1,22 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom files would belong to, if another image had them. PRIVATE to the collection."""
+"""Numbers of the users and groups in images: whom files belong to. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ..model.numbers import Numbers
+
+
+def read_numbers(text: str) -> Numbers:
+    """What a build says of an image: lines ``user NAME NUMBER`` and ``group NAME NUMBER``."""
+    found: dict[str, dict[str, int]] = {"user": {}, "group": {}}
+    for line in text.splitlines():
+        kind, name, number = line.split()
+        found[kind][name] = int(number)
+    return Numbers(found["user"], found["group"])
 
 
 def others(old: Numbers, new: Numbers) -> list[str]:

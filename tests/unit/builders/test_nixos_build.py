@@ -80,6 +80,7 @@ def test_stub_nixpkgs_volumes_are_in_the_manifest(compose: Compose, tmp_path: Pa
     path = compose('{ roles.a = { }; compose.a.volumes.db = { mount = "/srv/db"; mode = "0700"; }; }')
     image = nixos().build(path, {}, ["a"], ["qcow2"], str(tmp_path / "roots"))["a"]
     assert (image.volumes["db"].mount, image.volumes["db"].mode, image.volumes["db"].size) == ("/srv/db", "0700", 1024)
+    assert image.numbers.users == {"bob": 1000, "root": 0}
 
 
 def test_stub_nixpkgs_parameters_change_the_image(compose: Compose) -> None:

@@ -12,9 +12,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.numbers import (
     Declared,
     allocate,
-    read_numbers,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.images.numbers import read_numbers
 from ansible_collections.immutable.compose.plugins.module_utils.model.numbers import Numbers
 
 from .conftest import Compose

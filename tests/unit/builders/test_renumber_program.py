@@ -21,18 +21,14 @@ RECORD, MOVING = ".compose-numbers", ".compose-numbers.moving"
 Numbers = t.Mapping[str, int]
 
 
-def table(users: Numbers, groups: Numbers | None = None) -> str:
-    both = {"user": {"root": 0, **users}, "group": {"root": 0, **(users if groups is None else groups)}}
-    return "".join(f"{kind} {name} {number}\n" for kind, names in both.items() for name, number in names.items())
-
-
 class Volume:
     """A directory in place of a volume, and of the image that mounts it."""
 
     def __init__(self, root: Path) -> None:
         self.top = root / "volume"
         self.top.mkdir()
-        self.table = root / "numbers"
+        self.etc = root / "etc"
+        self.etc.mkdir()
 
     def add(self, name: str, number: int) -> Path:
         path = self.top / name
@@ -42,8 +38,10 @@ class Volume:
         return path
 
     def start(self, users: Numbers, groups: Numbers | None = None, owner: str = "root") -> subprocess.Popen[str]:
-        self.table.write_text(table(users, groups))
-        command = [PROGRAM, "volume", self.top, self.table, owner, owner]
+        for file, names in (("passwd", users), ("group", users if groups is None else groups)):
+            lines = [f"{name}:x:{number}:{number}::/:/bin/sh\n" for name, number in {"root": 0, **names}.items()]
+            (self.etc / file).write_text("".join(lines))
+        command = [PROGRAM, "volume", self.top, self.etc, owner, owner]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def boot(self, users: Numbers, groups: Numbers | None = None, owner: str = "root", refused: str = "") -> str:
@@ -115,7 +113,7 @@ def test_a_number_that_is_nobodys_is_not_handed_over(volume: Volume) -> None:
 
 def test_what_somebody_else_could_have_written_says_nothing(volume: Volume) -> None:
     record = volume.add(RECORD, 1000)
-    record.write_text(table({"mallory": 1001}))
+    record.write_text("user mallory 1001\ngroup mallory 1001\n")
     volume.add("bob", 1001)
     volume.boot({"mallory": 1000, "bob": 1001})
     assert volume.owners() == {"bob": (1001, 1001)}

@@ -20,13 +20,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.transacti
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target
-from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Interface, NodeDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follows
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.model.numbers import Numbers
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult, Problem
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import StepResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh
@@ -61,6 +62,8 @@ class Site:
     follow: Follows = field(default_factory=dict)
     #: Identity of an image → the ports that its nodes listen on.
     listens: dict[str, set[int]] = field(default_factory=dict)
+    #: Identity of an image → numbers of its users; then it has a data volume.
+    numbers: dict[str, dict[str, int]] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     #: Identities that were staged, and are kept.
     staged: set[str] = field(default_factory=set)
@@ -162,7 +165,12 @@ class Stub(Builder):
     def build(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
-        images = {role: Image(role, self.name, self.site.means[role], "amd64", {}) for role in roles}
+        images = {}
+        for role in roles:
+            identity = self.site.means[role]
+            users = self.site.numbers.get(identity, {})
+            volumes = {"data": Volume("/srv")} if users else {}
+            images[role] = Image(role, self.name, identity, "amd64", {}, volumes=volumes, numbers=Numbers(users))
         for image in images.values():
             codec.write(os.path.join(roots, image.identity, "image.json"), image)
         return images

@@ -24,6 +24,7 @@ from ...describe.role_schema import check_composition
 from ...errors import CommandError, ComposeError, EvaluationError, InputError
 from ...files import write_text
 from ...images.image import read_image
+from ...images.numbers import read_numbers
 from ...model import codec
 from ...model.answer import answer
 from ...model.composition import Composition
@@ -51,7 +52,6 @@ from .lock import (
     number,
     read_lock,
 )
-from .numbers import read_numbers
 from .offered import derivation_name, require_offered
 
 #: Formats that this builder makes.

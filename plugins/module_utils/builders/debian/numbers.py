@@ -27,15 +27,6 @@ class Declared:
     groups: tuple[str, ...] = ()
 
 
-def read_numbers(text: str) -> Numbers:
-    """What a build says of an image: lines ``user NAME NUMBER`` and ``group NAME NUMBER``."""
-    found: dict[str, _Taken] = {"user": {}, "group": {}}
-    for line in text.splitlines():
-        kind, name, number = line.split()
-        found[kind][name] = int(number)
-    return Numbers(found["user"], found["group"])
-
-
 def moving(numbers: t.Mapping[str, int]) -> list[str]:
     """Names, sorted, of those whose numbers depend on who was there first."""
     return sorted(name for name, number in numbers.items() if number in SYSTEM or number in PEOPLE)

@@ -23,6 +23,7 @@ from ...describe.options import Option
 from ...errors import ComposeError, EvaluationError, Failure, InputError, nearest
 from ...files import write_text
 from ...images.bundle import write_bundle
+from ...images.numbers import read_numbers
 from ...images.packages import from_store_paths
 from ...model.answer import json_of
 from ...model.composition import Composition
@@ -38,6 +39,8 @@ from .composition import GuixComposition, read_composition
 
 CHANNELS_FILE = "channels.scm"
 ACL = "/etc/guix/acl"
+#: File in the system that says which numbers its users and groups have.
+NUMBERS = "compose-numbers"
 
 #: Format → type of ``guix system image``.
 TYPES = {"qcow2": "qcow2", "raw": "mbr-raw", "tar": "tarball", "oci": "docker", "iso": "iso9660"}
@@ -62,6 +65,10 @@ class GuixBuilder(Builder):
     """See :class:`Builder`."""
 
     name = "guix"
+    how_to_number = (
+        "give users and groups the numbers that they had, by (user-account … (uid NUMBER)) and "
+        "(user-group … (id NUMBER)) in the file of the role"
+    )
     options = {
         "channels": Option(
             str,
@@ -301,6 +308,7 @@ class GuixBuilder(Builder):
             formats={},
             packages=from_store_paths(guix.closure(guix.output(image.system))),
             volumes=composition.roles[role].volumes,
+            numbers=read_numbers(_content(os.path.join(guix.output(image.system), NUMBERS))),
             identity_file=SYSTEM_LINK,
         )
 

@@ -46,6 +46,7 @@ class Nixos(Builder):
     """See :class:`Builder`."""
 
     name = "nixos"
+    gives_back = True
     options = {
         **NIX_OPTIONS,
         "source": Option(

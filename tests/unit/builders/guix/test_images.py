@@ -112,6 +112,7 @@ def test_a_bundle_is_written_with_roots_beside(lab: str, progress: Path, guix: S
     assert image.identity_file == SYSTEM_LINK
     assert image.packages == (Package("hello", "2.12.1", f"{guix.store}/{'b' * 32}-hello-2.12.1"),)
     assert image.volumes["db"].mode == "0700"
+    assert image.numbers.users == {"root": 0, "sshd": 989}
     for format_ in ("qcow2", "raw"):
         link = roots / f"{image.identity}+{format_}"
         assert os.path.realpath(image.path(format_)) == os.path.realpath(link)

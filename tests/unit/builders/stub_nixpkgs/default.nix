@@ -13,6 +13,9 @@ in
     remove = unwanted: filter (item: item != unwanted);
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
     findFirst = fits: default: items: builtins.head (filter fits items ++ [ default ]);
+    nameValuePair = name: value: { inherit name value; };
+    range = first: last: builtins.genList (n: first + n) (last - first + 1);
+    reverseList = items: map (n: builtins.elemAt items (builtins.length items - n - 1)) (range 0 (builtins.length items - 1));
     mkImageMediaOverride = value: value;
     mkDefault = value: value;
     mkForce = value: value;

@@ -21,6 +21,10 @@ let
       config = {
         fileSystems = { };
         boot.isContainer = false;
+        users = {
+          users = { root = { name = "root"; uid = 0; isSystemUser = true; }; bob = { name = "bob"; uid = null; isSystemUser = false; }; };
+          groups.root = { name = "root"; gid = 0; };
+        };
         compose = role // {
           cmdline = "init=${toplevel}/init";
           volumes = builtins.mapAttrs (_: volume: { size = 1024; user = "root"; group = "root"; mode = "0755"; } // volume) role.volumes;
