@@ -7,13 +7,13 @@ let
   # Wins over what configurations only propose (mkDefault, as generated ones do), and gives way to what they say.
   weak = lib.mkOverride 900;
 
-  programs = [ pkgs.coreutils pkgs.inetutils pkgs.jq pkgs.kmod pkgs.util-linux config.systemd.package ];
+  programs = [ pkgs.coreutils pkgs.findutils pkgs.inetutils pkgs.jq pkgs.kmod pkgs.util-linux config.systemd.package ];
 
   # The same scripts as in images of Debian packages, with the places of their files and programs.
   scripts = ../debian/image/usr/lib/compose;
   node = "${scripts}/node.jq";
   volumes = pkgs.writeText "volumes" (lib.concatStrings (lib.mapAttrsToList
-    (name: volume: lib.concatStringsSep "\t" [ name volume.mount volume.user volume.group volume.mode ] + "\n")
+    (name: volume: lib.concatStringsSep "\t" [ name volume.mount volume.user volume.group volume.mode (lib.boolToString volume.keep) ] + "\n")
     cfg.volumes));
   script = name: pkgs.writeScript name (
     "#!${pkgs.runtimeShell}\nexport PATH=${lib.makeBinPath programs}\n"
@@ -39,6 +39,7 @@ let
       user = mkOption { type = types.str; default = "root"; description = "Owner."; };
       group = mkOption { type = types.str; default = "root"; description = "Group."; };
       mode = mkOption { type = types.str; default = "0755"; description = "Mode, octal."; };
+      keep = mkOption { type = types.bool; default = true; description = "Whether it outlives a boot; else it is emptied at each."; };
     };
   };
 in

@@ -25,13 +25,13 @@ class Volume:
         (self.top / name).write_text(name)
         os.chown(self.top / name, number, number)
 
-    def boot(self, refused: str = "", **names: int) -> None:
+    def boot(self, refused: str = "", keep: str = "#t", **names: int) -> None:
         """With these users, and groups of the same names."""
         both = {"root": 0, **names}
         entries = " ".join(f'("{kind}" "{name}" {both[name]})' for kind in ("user", "group") for name in both)
         call = (
-            f'(use-modules (compose owners)) (own-volume {json.dumps(str(self.top))} "redis" "redis" "0750" '
-            f"#:now '({entries}))"
+            f'(use-modules (compose owners)) (own-volume {json.dumps(str(self.top))} "redis" "redis" "0750" {keep} '
+            f"#:now '({entries}) #:others (list {json.dumps(str(self.top / 'other'))}))"
         )
         command = [str(ROOT / "tests/tools/chroot_enter.sh"), "sid"]
         command += ["guile", "--no-auto-compile", "-L", str(ROOT / "nix/guix"), "-c", call]
@@ -87,3 +87,13 @@ def test_what_others_could_have_written_says_nothing(volume: Volume) -> None:
     volume.add(".compose-numbers", 1000)
     volume.boot(redis=990)
     assert volume.owner(".compose-numbers") == 0
+
+
+def test_what_is_not_kept_is_emptied(volume: Volume) -> None:
+    volume.boot(redis=990)
+    for directory in ("directory", "other"):
+        (volume.top / directory).mkdir()
+        volume.add(f"{directory}/of-a-client", 1000)
+    volume.boot(redis=989, alice=1000, keep="#f")
+    assert {path.name for path in volume.top.iterdir()} == {".compose-numbers", "other"}
+    assert (volume.owner(), volume.owner("other/of-a-client")) == (989, 1000)

@@ -61,9 +61,9 @@ while IFS=$'\x1f' read -r path source mode user group; do
     in_root chown -R "$user:$group" "$path"
 done
 
-# --- volumes: table for fstab and for own-volumes, which sets owners at each boot
+# --- volumes: table for fstab and for own-volumes, which empties them and sets owners at each boot
 query '.volumes // {} | to_entries[] | [.key, .value.mount, (.value.user // "root"), (.value.group // "root"),
-    (.value.mode // "0755")] | join("\t")' > $root/usr/lib/compose/volumes
+    (.value.mode // "0755"), (.value.keep != false)] | map(tostring) | join("\t")' > $root/usr/lib/compose/volumes
 : > $root/etc/fstab
 # No time limits: how long a node may take to come up, the deployment says.
 fs_options=defaults,x-systemd.makefs,x-systemd.growfs,x-systemd.device-timeout=infinity,x-systemd.mount-timeout=infinity

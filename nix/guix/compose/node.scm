@@ -16,15 +16,16 @@
             volume-mount
             volume->file-system))
 
-;; A data volume: the only place on a node that outlives an image.
+;; A data volume: the only place on a node that outlives an image, or (KEEP? is false) room for what need not.
 (define-record-type <volume>
-  (volume name mount user group mode)
+  (volume name mount user group mode keep?)
   volume?
   (name volume-name)
   (mount volume-mount)
   (user volume-user)
   (group volume-group)
-  (mode volume-mode))
+  (mode volume-mode)
+  (keep? volume-keep?))
 
 (define (device volume)
   (string-append "/dev/disk/by-id/virtio-" (volume-name volume)))
@@ -76,10 +77,11 @@
       #~(begin
           (use-modules (compose owners))
           (for-each (lambda (fields)
-                      (apply own-volume (append fields (list #:find #$(file-append findutils "/bin/find")))))
+                      (apply own-volume (append fields (list #:find #$(file-append findutils "/bin/find")
+                                                             #:others (delete (car fields) '#$(map volume-mount volumes))))))
                     '#$(map (lambda (volume)
                               (list (volume-mount volume) (volume-user volume) (volume-group volume)
-                                    (volume-mode volume)))
+                                    (volume-mode volume) (volume-keep? volume)))
                             volumes))))))
 
 (define (once program)

@@ -2,6 +2,7 @@
 ;;; refused.  Beside the data is kept who had which, in `.compose-numbers'; see renumber of images of Debian packages, which
 ;;; reads and writes the same.  Runs on the node, before services.
 (define-module (compose owners)
+  #:use-module (ice-9 ftw)
   #:use-module (ice-9 match)
   #:use-module (ice-9 popen)
   #:use-module (ice-9 rdelim)
@@ -88,7 +89,21 @@
         (unless (eof-object? line)
           (fail "~a: ~a belongs to a number whose name nobody has kept, and which is a user's or a group's now" mount line))))))
 
-(define* (own-volume mount user group mode #:key (find "find") (now (accounts)))
+(define (empty mount others)
+  "Removes all that is in a volume, but the OTHERS that are mounted below."
+  (file-system-fold (lambda (path status result) (not (member path others)))
+                    (lambda (path status result) (delete-file path))
+                    (const #t)
+                    (lambda (path status result)
+                      (unless (string=? path mount)
+                        (false-if-exception (rmdir path)))) ;others are below it
+                    (const #t)
+                    (lambda (path status errno result) (fail "~a: ~a" path (strerror errno)))
+                    #t mount))
+
+(define* (own-volume mount user group mode keep? #:key (find "find") (now (accounts)) (others '()))
+  (unless keep?
+    (empty mount others))
   (let* ((record (string-append mount "/.compose-numbers"))
          (status (stat mount))
          (number (lambda (kind name)

@@ -69,7 +69,7 @@ is evaluated that Guix would blame."
                     (operating-system-user-services os)))))
 
 (define (role file volumes)
-  "The operating system in FILE, for a node of a deployment.  VOLUMES is a list of (NAME MOUNT USER GROUP MODE)."
+  "The operating system in FILE, for a node of a deployment.  VOLUMES is a list of (NAME MOUNT USER GROUP MODE KEEP?)."
   (let ((os (load-system file))
         (volumes (map (lambda (fields) (apply volume fields)) volumes)))
     (with-numbers

@@ -45,10 +45,10 @@ def _between(releases: ReleaseStore, running: str, meant: str, numbers: Numbers)
         return []
     old = releases.image(running)
     new = releases.image(meant).numbers if releases.has_image(meant) else numbers
-    if not (old.volumes and old.numbers and new):
+    kept = sorted(name for name, volume in old.volumes.items() if volume.keep)
+    if not (kept and old.numbers and new):
         return []
-    volumes = f"data on {listed(sorted(old.volumes))}"
-    return [f"{volumes}: {words}" for words in others(old.numbers, new)]
+    return [f"data on {listed(kept)}: {words}" for words in others(old.numbers, new)]
 
 
 def tell(builder: Builder, found: t.Mapping[str, t.Sequence[str]], step: str, progress: Progress) -> None:

@@ -67,6 +67,7 @@ VOLUME = _object(
         "user": WORD,
         "group": WORD,
         "mode": MODE,
+        "keep": {"type": "boolean"},
     },
     required=["mount"],
 )

@@ -17,7 +17,7 @@ Distribution = t.Union[None, int, list[str]]
 
 @dataclass(frozen=True)
 class Volume:
-    """A data volume: the only place on a node that outlives an image."""
+    """A data volume: the only place on a node that outlives an image, or room for what need not."""
 
     #: Where it is mounted.
     mount: str
@@ -29,6 +29,8 @@ class Volume:
     group: str = "root"
     #: Mode of what is mounted.
     mode: str = "0755"
+    #: Whether it outlives a boot; else it is emptied at each.
+    keep: bool = True
 
 
 @dataclass(frozen=True)

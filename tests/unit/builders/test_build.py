@@ -116,7 +116,7 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     assert files["srv/built"] == "built\n"
     assert files["etc/made"] == "made\n"
     assert "/dev/disk/by-id/virtio-data /data ext4 " in files["etc/fstab"]
-    assert files["usr/lib/compose/volumes"] == "data\t/data\talice\talice\t0750\n"
+    assert files["usr/lib/compose/volumes"] == "data\t/data\talice\talice\t0750\ttrue\n"
     assert files["home/alice/.ssh/authorized_keys"] == "ssh-ed25519 AAAA alice\n"
     assert "alice:x:4321:4321:" in files["etc/passwd"]
     assert "games:x:5:60:games:/usr/games:/usr/sbin/nologin\n" in files["etc/passwd"]
