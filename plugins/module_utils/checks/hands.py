@@ -33,6 +33,11 @@ class Hands:
         self._at_work = 0
         self._over = False
 
+    @property
+    def network(self) -> str:
+        """Of the nodes."""
+        return self._platform.deployment.network
+
     # -- power ---------------------------------------------------------------------------------------------------
 
     def intend(self, name: str) -> None:

@@ -240,8 +240,17 @@ class Machine(Units):
     def _plug(self, plugged: bool) -> None:
         with self._doing("plugging it in" if plugged else "unplugging it"):
             self._ready()
+            if not plugged:
+                self._fence("replace")
             self._hands.plug(self.name, plugged=plugged)
             self._connection.move(self._hands.way_to(self.name))
+            if plugged:
+                self._fence("delete")
+
+    def _fence(self, verb: str) -> None:
+        """An unplugged node has no route to the others: what is for them must not go where the rest of the world is."""
+        route = f"unreachable {self._hands.network} metric 4294967295"  # weaker than that of a cable that is plugged in
+        self._connection.run(f"ip route {verb} {route}", self._deadline.cap(GLANCE))
 
 
 def _connect_to(port: int, addr: str) -> str:

@@ -43,7 +43,8 @@ class CheckDetails:
 class Check:
     """The result of one check."""
 
-    #: ``reachable``, ``identity``, ``units``, ``port N``, ``follow PATH``, ``testScript``, ``testScript: SUBTEST``.
+    #: ``reachable``, ``identity``, ``units``, ``port N``, ``follow PATH``, ``testScript``, ``testScript: SUBTEST``,
+    #: ``after the script``.
     name: str
     ok: bool
     #: Null where the result belongs to no node, or to an unknown one.

@@ -111,7 +111,8 @@ class Shell:
         end = time.monotonic() + seconds
         channel = self._channel = transport.open_session(timeout=seconds)
         channel.settimeout(seconds)
-        channel.exec_command(f"exec bash --norc -c {shlex.quote(_LOOP)}")
+        # What the login has set, and what says that a profile was read already, is nothing for what runs here.
+        channel.exec_command(f'exec env -i PATH="$PATH" HOME="$HOME" bash --norc -c {shlex.quote(_LOOP)}')
         greeting = b""
         while not greeting.endswith(b"\n"):
             try:

@@ -73,6 +73,7 @@ class Machines(HasPower, HasCable, HasKeyboard):
         self.directory = directory
         self.server: Server | None = Server(directory)
         self.port = self.server.port
+        self.server.program("ip", f"echo $* >>{directory}/routes")  # that of this host stays as it is
         self.deployment = Deployment(
             name="demo", composition="", builder="debian", platform="none", nodes=(Node(NODE, "server"),)
         )

@@ -40,6 +40,10 @@ TABLE = {
     "no pager": 'assert machine.succeed("echo ${PAGER-unset}.") == ".\\n"',
     "locale": 'assert machine.succeed("echo ${LANG-unset} ${LC_ALL-unset}") == "unset unset\\n"',
     "profile": 'assert machine.succeed("echo $FROM_PROFILE") == "yes it is\\n"',
+    "nothing of the login": """
+        said = set(machine.succeed("env | cut -d = -f 1").split())
+        assert said == {"DISPLAY", "FROM_PROFILE", "HOME", "OLDPWD", "PAGER", "PATH", "PWD", "SHLVL", "USER", "_"}
+    """,
     "files": 'assert machine.succeed("ulimit -Sn") == "1024\\n"',
     "name of the shell": 'assert machine.succeed("echo $0") == "bash\\n"',
     "nothing of the shell is left": 'assert machine.succeed("set -- a; echo ${command-} ${f-} ${d-} $#") == "1\\n"',
@@ -291,6 +295,8 @@ def test_what_is_unplugged_is_plugged_in(machines: Machines) -> None:
     )
     assert check.ok, check.message
     assert machines.done == ["out", "in", "out", "in"]
+    routes = (machines.directory / "routes").read_text().split("\n")
+    assert [line.split()[1] for line in routes if line] == ["delete", "replace"] * 2
 
 
 def test_what_a_node_does_to_itself_is_seen(machines: Machines) -> None:

@@ -32,6 +32,7 @@ from .checks import check
 from .config import Config
 from .consoles import Consoles
 from .going_back import go_back
+from .hands import SwitchesVms
 from .machines import Making, data_volumes, described, is_leftover, is_shell
 from .networks import bridges, shown
 from .options import OPTIONS
@@ -49,7 +50,7 @@ T = t.TypeVar("T")
 ARCHITECTURE = "amd64"
 
 
-class Proxmox(Platform):
+class Proxmox(Platform, SwitchesVms):
     """Virtual machines of a cluster, found by tag or number, or made."""
 
     name = "proxmox"

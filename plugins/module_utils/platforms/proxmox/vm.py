@@ -227,9 +227,18 @@ class Vm:
         except TaskError as error:
             if error.locked:
                 raise
-            # A shutdown that has not ended holds the VM's lock; that of the HA manager is not for us to end.
-            self._power("stop", "stopped", **({} if status.ha.managed else {"overrule-shutdown": 1}))
+            self._stop_now(status)
         return True
+
+    def cut_power(self) -> None:
+        """End it at once, if it runs."""
+        status = self.status()
+        if status.status == "running":
+            self._stop_now(status)
+
+    def _stop_now(self, status: Status) -> None:
+        # A shutdown that has not ended holds the VM's lock; that of the HA manager is not for us to end.
+        self._power("stop", "stopped", **({} if status.ha.managed else {"overrule-shutdown": 1}))
 
     def start(self) -> None:
         """Start it, unless it runs."""
