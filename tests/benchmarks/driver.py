@@ -8,10 +8,12 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
+import typing as t
 from pathlib import Path
 
 from container import NODE, container
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks.console import Console
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
@@ -43,7 +45,16 @@ def connect(ssh_config: Path, node: str) -> Connection:
 
 def time_driver(connection: Connection, node: str, count: int) -> float:
     deadline = Deadline(600)
-    machine = Machine(node, connection, deadline, console=lambda lines: "", results="", say=lambda text: None)
+    machine = Machine(
+        node,
+        connection,
+        deadline,
+        console=Console(lambda lines: ""),
+        hands=t.cast(t.Any, None),  # the script switches nothing
+        boot_timeout=60,
+        results="",
+        say=lambda text: None,
+    )
     script = f"for dummy in range({count}):\n    machine.succeed({COMMAND!r})"
     with ScriptProcess(Progress()) as process:
         time.sleep(STARTED)
