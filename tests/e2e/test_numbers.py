@@ -143,7 +143,7 @@ def test_a_number_of_somebody_else_is_refused(lab: Lab) -> None:
 
 def test_data_of_nobody_keep_a_node_from_booting(lab: Lab) -> None:
     assert lab.ssh("home", "touch /home/of-a-client && chown 2346 /home/of-a-client").returncode == 0
-    lab.edit("users.bob = { };\n    users.carol", "users.bob = { };\n    users.dave = { uid = 2346; };\n    users.carol")
+    lab.edit("users.carol", "users.dave = { uid = 2346; };\n    users.carol")
     lab.play("lock")
     failed = lab.play("deploy", expect=2)
     words = "belongs to the user 2346, whose name nobody has kept; in this image that is dave, who is not given it"
