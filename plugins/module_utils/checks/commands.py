@@ -125,12 +125,15 @@ class Commands:
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _ready(self) -> None:
-        """Called before each command: whatever has to be so that the node can be reached."""
+    def _ready(self, timeout: float | None = None) -> None:
+        """Called before each command: whatever has to be so that the node can be reached.
+
+        :param timeout: seconds that the command has.
+        """
 
     def _run(self, command: str, timeout: float | None) -> Output:
         BEFORE.get()()
-        self._ready()
+        self._ready(timeout)
         allowed = self._deadline.cap(timeout)
         text = _SURROUNDINGS.format(profile=PROFILE, command=command)
         output = self._connection.run(text, allowed, scripted=True)
