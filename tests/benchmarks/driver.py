@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
+import typing as t
 from pathlib import Path
 
 from container import NODE, container
@@ -43,7 +44,8 @@ def connect(ssh_config: Path, node: str) -> Connection:
 
 def time_driver(connection: Connection, node: str, count: int) -> float:
     deadline = Deadline(600)
-    machine = Machine(node, connection, deadline, console=lambda lines: "", results="", say=lambda text: None)
+    nothing = t.cast(t.Any, None)
+    machine = Machine(node, connection, deadline, console=nothing, hands=nothing, results="", say=lambda text: None)
     script = f"for dummy in range({count}):\n    machine.succeed({COMMAND!r})"
     with ScriptProcess(Progress()) as process:
         time.sleep(STARTED)

@@ -13,7 +13,7 @@ MARK is random and new for each command, so that no output can contain it. Outpu
 node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
 A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
 about its shell itself, such as for ``$$``, gets a bash of its own (``o``). What scripts call (``s``) ends as in NixOS's
-driver: once nothing has its standard output open any more; its standard input never says a word, nor ends.
+driver: once nothing of its process group has its standard output open; its standard input never says a word, nor ends.
 Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
 """
 
@@ -41,39 +41,39 @@ KEPT_OUTPUT = 1 << 20
 #: Bytes that one command may answer with, and the shell before it says that it is there.
 ANSWER, GREETING = 64 << 20, 1 << 16
 
-_COMMAND = r"""{
-    case $how in *o*) exec bash --norc -c "$command" ;; esac
-    trap - EXIT
-    set +m -- "$command"
-    unset -v d n mark mark2 how command f code
-    eval "shift; $1"
-  }"""
-
-_LOOP = rf"""
+_LOOP = r"""
 export LC_ALL=C.UTF-8 LANG=C.UTF-8
 d=$(mktemp -d -p /dev/shm 2>/dev/null) || d=$(mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 set -m
 : >"$d/pid"
 mkfifo "$d/in"
+exec 3<>"$d/in" 4</dev/null
 printf '%s\n' "$d"
 exec 2>/dev/null
 n=0
 while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
   case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
+  case $how in *s*) in=3 ;; *) in=4 ;; esac
   f=$d/$((n += 1))
-  case $how in
-  *s*) {{
+  {
+    case $how in *o*) exec bash --norc -c "$command" ;; esac
     trap - EXIT
-    set +m
-    {_COMMAND} 0<>"$d/in" 2>"$f.err" | cat >"$f.out"
-    exit "${{PIPESTATUS[0]}}"
-  }} </dev/null & ;;
-  *) {_COMMAND} </dev/null >"$f.out" 2>"$f.err" & ;;
-  esac
-  echo $! >"$d/pid"
-  wait $!
+    set +m -- "$command"
+    unset -v d n mark mark2 how command f code in pid each held
+    eval "shift; $1"
+  } <&$in 3<&- 4<&- >"$f.out" 2>"$f.err" &
+  pid=$!
+  echo $pid >"$d/pid"
+  wait $pid
   code=$?
+  held=$in
+  while [ "$held" = 3 ] && kill -0 -- "-$pid"; do
+    held=
+    for each in /proc/[0-9]*/fd/*; do
+      if [ "$each" -ef "$f.out" ]; then held=3 && read -r -t 0.1 each <&3; break; fi
+    done
+  done
   : >"$d/pid"
   if [ -s "$f.out" ]; then cat "$f.out"; fi
   if [ -s "$f.err" ]; then printf %s "$mark"; cat "$f.err"; mark2=; else mark2=$mark; fi
