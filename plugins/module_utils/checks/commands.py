@@ -26,8 +26,7 @@ PORT_ATTEMPT = 5.0
 #: Seconds that the last of several tries may take.
 LAST_TRY = 1.0
 
-#: Seconds for a login shell to read that, and what it reads.
-LOGIN = 30.0
+#: What a login shell of the node reads.
 PROFILE = "/etc/profile"
 #: Says what that service has set from which NixOS's driver has its shell: commands inherit it, and nothing of a login.
 _SURROUNDINGS = """unset LC_ALL LANG
@@ -35,14 +34,10 @@ export USER=root HOME=/root DISPLAY=:0.0
 if [ -e {profile} ]; then . {profile}; fi </dev/null >/dev/null 2>&1
 export PAGER=
 unset PWD OLDPWD SHLVL
+echo unset LC_ALL LANG
 export -p
-echo umask $(umask)"""
-#: A command in them.
-_COMMAND = """unset LC_ALL LANG
-{surroundings}
-ulimit -Sn 1024 2>/dev/null
-cd /tmp
-set -euo pipefail; {command}"""
+echo "umask $(umask); ulimit -Sn 1024 2>/dev/null; cd /tmp"
+"""
 
 #: Called before each command of the thread's call: conditions that the script polls.
 BEFORE: ContextVar[t.Callable[[], None]] = ContextVar("BEFORE", default=lambda: None)
@@ -69,8 +64,7 @@ class Commands:
         self.doing = ""
         self._connection = connection
         self._deadline = deadline
-        #: Commands for the shell.
-        self._surroundings = ""
+        self._surroundings = _SURROUNDINGS.format(profile=PROFILE)
 
     def __repr__(self) -> str:
         return f"<Machine {self.name!r}>"
@@ -140,17 +134,11 @@ class Commands:
         :param timeout: seconds that the command has.
         """
 
-    def _look_around(self) -> None:
-        """Take note of the surroundings that commands are to have. What a login shell reads is read once."""
-        question = _SURROUNDINGS.format(profile=PROFILE)
-        self._surroundings = text_of(self._connection.run(question, self._deadline.cap(LOGIN)).stdout)
-
     def _run(self, command: str, timeout: float | None) -> Output:
         BEFORE.get()()
         self._ready(timeout)
         allowed = self._deadline.cap(timeout)
-        text = _COMMAND.format(surroundings=self._surroundings, command=command)
-        output = self._connection.run(text, allowed, scripted=True)
+        output = self._connection.run(f"set -euo pipefail; {command}", allowed, surroundings=self._surroundings)
         if not output.timed_out:
             return output
         if timeout is None or allowed < timeout:

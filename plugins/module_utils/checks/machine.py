@@ -231,7 +231,6 @@ class Machine(Units):
             return False
         said = text_of(self._connection.run(_BOOT, self._deadline.cap(GLANCE)).stdout)
         *boot, moment = said.split() or [""]
-        self._look_around()
         before, self._boot, self._opened = self._boot, " ".join(boot), self._connection.opened
         if not before:
             self._journal.begin(moment)
