@@ -45,7 +45,7 @@ schemas: setup-demo ## write docs/schemas and the tables of docs/formats.md from
 	@$(venv)/bin/python tests/tools/schemas.py
 
 bench: setup-test ## run the benchmarks, one line each; takes half an hour
-	@code=0; for name in inventory driver noop plan10k fleet boot confined audit proxmox proxmox_fleet kadeploy; do \
+	@code=0; for name in inventory driver noop plan10k fleet boot confined variation audit proxmox proxmox_fleet kadeploy; do \
 		$(sudo) env PYTHONPATH=.cache/collections:tests/e2e $(venv)/bin/python tests/benchmarks/$$name.py || code=1; \
 	done; exit $$code
 

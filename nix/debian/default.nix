@@ -1,7 +1,7 @@
 # Entry point of the debian builder.
-#   evaluation   what is known of a composition without building it
-#   images       by role: its identity and derivations (root, bundle, differences)
-#   paths        by role: store path of the bundle, which has image.json and links to the requested formats
+#   evaluation   what is known of a composition without building it; by role: identity, and store path of the bundle, which
+#                has image.json and links to the requested formats, if there are any
+#   images       by role: its derivations (layer, root, bundle, differences)
 { composition          # directory
 , name                 # of the composition
 , lock ? ""            # file; empty: there is none
@@ -23,13 +23,12 @@ let
     formats = builtins.fromJSON formats;
   };
   all = builtins.mapAttrs (role: attributes: derive role (import ./follow attributes)) described.roles;
+  lockedOnly = f: builtins.mapAttrs (role: image: if locked.roles ? ${role} then f image else null) all;
 in
 {
   evaluation = described // {
-    identities = builtins.mapAttrs
-      (role: image: if locked.roles ? ${role} then image.identity else null)
-      all;
+    identities = lockedOnly (image: image.identity);
+    paths = if formats == "[]" then { } else lockedOnly (image: image.bundle.outPath);
   };
   images = all;
-  paths = builtins.mapAttrs (_: image: image.bundle.outPath) all;
 }

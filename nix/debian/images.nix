@@ -2,7 +2,7 @@
 # `surroundings`: makes every second build (`again`) another one.
 { name, lock, mirrors, formats, surroundings }:
 let
-  inherit (builtins) baseNameOf concatMap genList map replaceStrings stringLength substring toJSON;
+  inherit (builtins) baseNameOf concatMap concatStringsSep genList map replaceStrings stringLength substring toJSON;
 
   letters = text: genList (n: substring n 1 text) (stringLength text);
   # Neither os-release nor registries take capitals.
@@ -51,7 +51,7 @@ let
   maker = again: tools: script: attributes: within tools script
     (attributes // (if again then { inherit surroundings; name = "${attributes.name}-again"; } else { }));
 
-  # What every image starts from.
+  # The layers of an image: each is a file system that the next one starts from. First what every image has.
   base = again: maker again tools ./build/base.sh {
     name = "debian-base";
     essential = debs sets.essential.packages;
@@ -59,13 +59,30 @@ let
     image = ./image;
     needs = debs (sets.essential.packages ++ sets.base.packages) ++ [ ./image ];
   };
+
+  # Then the packages: one layer for all roles that have the same ones, whatever else they have.
+  withPackages = again: { packages, kernel ? null, ... }: answers:
+    if packages == [ ] && kernel == null then base again
+    else
+      maker again tools ./build/packages.sh ({
+        name = "debian-packages";
+        base = base again;
+        debs = debs packages;
+        answers = concatStringsSep "" (map (answer: "${answer}\n") answers);
+        passAsFile = [ "answers" ];
+        needs = [ (base again) ] ++ debs packages ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
+      } // (if kernel == null then { } else {
+        kernel = deb kernel;
+        init = ./build/init.sh;
+      }));
 in
 role: attributes:
 let
   locked = lock.roles.${role};
   kernel = locked.kernel or null;
-  # What of a role its root file system is made of: neither checks nor what only the platform needs.
-  config = removeAttrs attributes [ "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
+  layer = again: withPackages again locked (attributes.debconf or [ ]);
+  # What of a role makes its own layer: neither checks, nor what only the platform needs, nor what the other layers have.
+  config = removeAttrs attributes [ "debconf" "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
     generated = import ./generated.nix // attributes.generated or { };
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
   } // (if lock ? numbers then { inherit numbers; } else { });
@@ -87,32 +104,26 @@ let
     ++ builtins.filter (source: source != null && !builtins.isPath source)
       (map (file: file.source or null) (builtins.attrValues (config.files or { })));
 
-  inputs = base: {
+  inputs = layer: {
     name = "${name}-${role}";
-    inherit base;
+    inherit layer;
     imageId = lower "${name}-${role}";
-    debs = debs locked.packages;
     config = toJSON config;
     passAsFile = [ "config" ];
     generated = ./build/generated.sh;
     numbers = ./build/numbers.sh;
-    needs = [ base ./build/generated.sh ./build/numbers.sh ] ++ debs locked.packages ++ sources
-      ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
-  } // (if kernel == null then { } else {
-    inherit cmdline;
-    kernel = deb kernel;
-    init = ./build/init.sh;
-  });
+    needs = [ layer ./build/generated.sh ./build/numbers.sh ] ++ sources;
+  } // (if kernel == null then { } else { inherit cmdline; });
 
   # Stands for all that the root file system is made of. It is not that one's own store path, which no build can put into
   # a compressed file: a second build has another path, and the two could not be compared.
-  identity = baseNameOf (builtins.unsafeDiscardStringContext (within tools ./build/role.sh (inputs (base false))).outPath);
+  identity = baseNameOf (builtins.unsafeDiscardStringContext (within tools ./build/role.sh (inputs (layer false))).outPath);
 
   # All formats.
   formatsOf = again:
     let make = maker again; in
     rec {
-      root = make tools ./build/role.sh (inputs (base again) // { inherit identity; });
+      root = make tools ./build/role.sh (inputs (layer again) // { inherit identity; });
       raw = make diskTools ./build/disk.sh { name = "${name}-${role}-raw"; image = root; needs = root; };
       qcow2 = make diskTools ./build/qcow2.sh { name = "${name}-${role}-qcow2"; inherit raw; needs = raw; };
       tar = make tools ./build/tar.sh { name = "${name}-${role}-tar"; image = root; needs = root; };
@@ -150,15 +161,7 @@ let
 in
 {
   inherit identity root;
-  # What is to be known of the packages to lock numbers: named by no role, so that it is the same for those with the same.
-  accounts = within tools ./build/accounts.sh {
-    name = "debian-accounts";
-    base = base false;
-    debs = debs locked.packages;
-    debconf = builtins.concatStringsSep "\n" (attributes.debconf or [ ]);
-    numbers = ./build/numbers.sh;
-    needs = [ (base false) ./build/numbers.sh ] ++ debs locked.packages;
-  };
+  layer = layer false;  # has `numbers`: of the users and groups that packages make
   # The paths in which the second build of the formats differs from the first.
   differences = within tools ./build/compare.sh {
     name = "${name}-${role}-differences";

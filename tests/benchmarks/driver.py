@@ -13,6 +13,7 @@ from pathlib import Path
 
 from container import NODE, container
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks.console import Console
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
@@ -44,8 +45,16 @@ def connect(ssh_config: Path, node: str) -> Connection:
 
 def time_driver(connection: Connection, node: str, count: int) -> float:
     deadline = Deadline(600)
-    nothing = t.cast(t.Any, None)
-    machine = Machine(node, connection, deadline, console=nothing, hands=nothing, results="", say=lambda text: None)
+    machine = Machine(
+        node,
+        connection,
+        deadline,
+        console=Console(lambda lines: ""),
+        hands=t.cast(t.Any, None),  # the script switches nothing
+        boot_timeout=60,
+        results="",
+        say=lambda text: None,
+    )
     script = f"for dummy in range({count}):\n    machine.succeed({COMMAND!r})"
     with ScriptProcess(Progress()) as process:
         time.sleep(STARTED)

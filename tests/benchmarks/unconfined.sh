@@ -25,5 +25,6 @@ inside='
     exec chroot . /bin/bash -euo pipefail -c "cd /build; . \"$library\"; . \"$script\""
 '
 mkdir "$out"
-export work TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
+memory=1073741824  # enough to build in memory, as the other side does
+export memory work TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
 exec unshare --mount --pid --net --ipc --uts --fork --kill-child sh -c "$inside"

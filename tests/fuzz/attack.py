@@ -18,8 +18,10 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import Co
 
 from .harm import Maker, chance, junk
 
-#: Seconds for one input. Most take less than a thousandth of that.
+#: Seconds of processor time for one input. Most take less than a thousandth of that.
 PATIENCE = 5.0
+#: Seconds for one input on a machine that does something else, too.
+WAITING = 30.0
 #: Characters of a message, besides the last lines of a program: nobody reads on.
 LONGEST = 4100
 
@@ -57,13 +59,17 @@ def patience(seconds: float = PATIENCE) -> t.Iterator[None]:
     def end(*_ignored: object) -> None:
         raise Hangs
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, WAITING)}
+    before = {number: signal.signal(number, end) for number in timers}
+    for timer, limit in timers.values():
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _limit in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def verdict(reader: Reader, data: t.Any) -> str:
@@ -78,7 +84,7 @@ def verdict(reader: Reader, data: t.Any) -> str:
         if reader.names not in message and not isinstance(error, AnsibleError):  # which tells the file beside it
             return f"a message that does not name {reader.names}: {message[:500]}"
     except Hangs:
-        return f"hangs: more than {PATIENCE:.0f} s"
+        return f"hangs: more than {PATIENCE:.0f} s of processor time, or {WAITING:.0f} s"
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return (

@@ -1,9 +1,5 @@
 # Bootstraps Debian: the essential packages, then $debs, then what is the collection's own in every image ($image).
-SOURCE_DATE_EPOCH=$(epoch_of $essential $debs)
-export SOURCE_DATE_EPOCH
-
-touch /build/start
-make_root
+begin_layer "" $essential $debs
 (
     cd $root
     umask 022
@@ -53,7 +49,4 @@ leave_root
 
 rm -rf $root/etc/ssh/ssh_host_* $root/etc/update-motd.d/*
 echo LANG=C.UTF-8 > $root/etc/default/locale
-clamp_times /build/start
-echo "$SOURCE_DATE_EPOCH" > $root/.epoch
-phase "packing"
-squash "$out/base.squashfs" 1
+end_layer

@@ -31,6 +31,12 @@ if [ -n "${surroundings:-}" ]; then
     needs=$other
 fi
 
+# KiB of memory for a build: there may be as many at the same time as processors.
+while read -r what memory _; do [ "$what" != MemAvailable: ] || break; done < /proc/meminfo
+limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null) || limit=max
+[ "$limit" = max ] || [ $((limit / 1024)) -gt "$memory" ] || memory=$((limit / 1024))
+memory=$((memory / $(nproc)))
+
 work=$PWD
 [ "$(id -u)" = 0 ] || { echo "the debian builder has to run as root" >&2; exit 1; }
 
@@ -107,7 +113,7 @@ forget='
     syscall($keyctl{shift @ARGV}, 1, 0) >= 0 or $!{ENOSYS} or $!{EPERM} or die "no new session keyring: $!";
     exec @ARGV or die "$ARGV[0]: $!";
 '
-export work processors inside loopback forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
+export memory work processors inside loopback forget TMPDIR=/build TMP=/build TEMP=/build TEMPDIR=/build NIX_BUILD_TOP=/build HOME=/build LC_ALL=C.UTF-8 TZ=UTC
 setpriv --pdeathsig KILL unshare --mount sh -c "$outside"
 
 # Others follow the links of an image on this host, outside: none may lead anywhere but to the store.

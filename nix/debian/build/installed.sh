@@ -23,9 +23,7 @@ done | awk '!seen[$1]++ { print $1 }' | while read -r file; do
     cp "$file" initrd/modules/
     basename "$file"
 done > initrd/third
-find initrd -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
-(cd initrd && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible) |
-    cat "$image/initrd" - > $root/boot/initrd.img
+archive initrd | cat "$image/initrd" - > $root/boot/initrd.img
 
 clamp_times /build/start
 phase "packing"

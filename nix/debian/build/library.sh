@@ -7,14 +7,29 @@ phase() {
     printf '@nix {"action":"setPhase","phase":"%s"}\n' "$*" >&2
 }
 
-# Creates the empty root file system; if the kernel can, as one that waits for no disk (dpkg asks it to, often).
+# Creates the root file system, empty, for what is made of these files: in memory if there is enough, else as one that waits
+# for no disk, if the kernel can (dpkg asks it to, often).
 make_root() {
     mkdir -m 0755 $root
-    mkdir -p /build/layers/{lower,upper,work}
     [ -z "${surroundings:-}" ] || return 0  # on another file system, as a build may be anyway
+    if [ $((SPACE_FACTOR * $(total_of "$@") / 1024)) -lt "$memory" ]; then
+        mount -t tmpfs -o mode=0755 tmpfs $root
+        return
+    fi
+    mkdir -p /build/layers/{lower,upper,work}
     mount -t overlay -o volatile,lowerdir=/build/layers/lower,upperdir=/build/layers/upper,workdir=/build/layers/work \
         overlay $root || phase "no volatile overlay: building on the plain file system"
     chmod 0755 $root
+}
+
+# Space that a build takes for each byte of its packages: BUILD_FACTOR of the builder.
+SPACE_FACTOR=8
+
+# Bytes of the given files.
+total_of() {
+    local total=0 size
+    for size in $(stat --format=%s "$@"); do total=$((total + size)); done
+    echo "$total"
 }
 
 # Newest time stamp of the given packages: a date for all that the build makes itself, the same in every build.
@@ -25,6 +40,36 @@ epoch_of() {
         if [ "$stamp" -gt "$newest" ]; then newest=$stamp; fi
     done
     echo "$newest"
+}
+
+# begin_layer LAYER PACKAGE...: a root file system that starts from a layer, or empty; it gets the date of the newest of all.
+begin_layer() {
+    local layer=$1 below=0
+    shift
+    touch /build/start
+    make_root ${layer:+"$layer/layer.squashfs"} "$@"
+    if [ -n "$layer" ]; then
+        phase "unpacking what is below"
+        unsquashfs -quiet -no-progress -force -dest $root "$layer/layer.squashfs"
+        below=$(cat $root/.epoch)
+        rm $root/.epoch
+    fi
+    SOURCE_DATE_EPOCH=$(epoch_of "$@")
+    [ "$SOURCE_DATE_EPOCH" -gt "$below" ] || SOURCE_DATE_EPOCH=$below
+    export SOURCE_DATE_EPOCH
+}
+
+# list_numbers FILE: which users and groups there are
+list_numbers() {
+    (cd $root/etc && awk -F : '{ print (FILENAME == "group" ? "group" : "user"), $1, $3 }' passwd group) > "$1"
+}
+
+end_layer() {
+    list_numbers "$out/numbers"
+    echo "$SOURCE_DATE_EPOCH" > $root/.epoch
+    clamp_times /build/start
+    phase "packing"
+    squash "$out/layer.squashfs" 1
 }
 
 without_documentation=(
@@ -92,6 +137,12 @@ explain_dpkg() {
 # All that is newer than the file $1 gets the date of the build.
 clamp_times() {
     find $root -newer "$1" -print0 | xargs -0r touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
+}
+
+# The directory as an archive for an initramfs, all of one date.
+archive() {
+    find "$1" -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
+    (cd "$1" && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible)
 }
 
 squash() {

@@ -3,6 +3,7 @@
 mkdir $root
 unsquashfs -quiet -no-progress -force -dest $root "$image/root.squashfs"
 SOURCE_DATE_EPOCH=$(stat -c %Y $root/usr/lib/compose/identity)
+export SOURCE_DATE_EPOCH
 
 release=$(ls $root/lib/modules)
 mkdir -p "initrd/usr/lib/modules/$release" initrd/sbin
@@ -22,6 +23,4 @@ depmod -b initrd "$release"
 rm "initrd/lib/modules/$release"/*.bin
 
 phase "packing"
-find initrd -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
-(cd initrd && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible) |
-    gzip --no-name > "$out/network.cpio.gz"
+archive initrd | gzip --no-name > "$out/network.cpio.gz"

@@ -34,8 +34,3 @@ make_group() {
     number=$(kept groups "$1")
     in_root groupadd ${number:+--gid "$number"} "$1"
 }
-
-# list_numbers FILE: which there are
-list_numbers() {
-    (cd $root/etc && awk -F : '{ print (FILENAME == "group" ? "group" : "user"), $1, $3 }' passwd group) > "$1"
-}

@@ -1,34 +1,18 @@
-# Makes the root file system of a role ($config, $debs, $identity) on top of $base; with a kernel, also kernel and initramfs.
+# Makes the root file system of a role ($config, $identity) on top of its packages ($layer); with a kernel, also kernel and
+# initramfs.
 config=/build/${configPath##*/}
 query() { jq -r "$@" "$config"; }
 # shellcheck disable=SC1090  # of this collection
 . "$numbers"
 
-touch /build/start
-phase "unpacking the base"
-make_root
-unsquashfs -quiet -no-progress -force -dest $root "$base/base.squashfs"
-base_epoch=$(cat $root/.epoch)
-rm $root/.epoch
-SOURCE_DATE_EPOCH=$(epoch_of $debs ${kernel:-})
-[ "$SOURCE_DATE_EPOCH" -gt "$base_epoch" ] || SOURCE_DATE_EPOCH=$base_epoch
-export SOURCE_DATE_EPOCH
-
-enter_root
-if [ -n "$debs" ]; then
-    phase "installing packages"
-    answers=$root/usr/lib/compose/debconf  # for what is made when a node boots, too
-    query '.debconf // [] | .[]' > "$answers"
-    in_root debconf-set-selections "${answers#"$root"}"
-    install $debs
-fi
+begin_layer "$layer"
 # Timers of packages would only find a file system that they cannot change for good.
 rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
 find $root/var/log -type f -delete  # not the directories: services expect them
 [ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
-
 renumber_packages
 
+enter_root
 phase "configuring"
 # --- users
 query '.users // {} | to_entries[] | [.key, (.value.uid // ""), (.value.group // ""), (.value.home // ""),
@@ -108,13 +92,6 @@ if [ -n "$postInstall" ]; then
 fi
 leave_root
 
-if [ -n "${kernel:-}" ]; then
-    phase "adding the kernel"
-    dpkg-deb --fsys-tarfile "$kernel" | tar --extract --directory $root --keep-directory-symlink --exclude='./usr/share/doc'
-    release=$(ls $root/lib/modules)
-    depmod -b $root "$release"
-fi
-
 phase "cleaning up"
 list_numbers "$out/numbers"
 echo "$identity" > $root/usr/lib/compose/identity
@@ -131,30 +108,15 @@ phase "looking for what was generated"
 # shellcheck disable=SC1090  # of this collection
 . "$generated"
 
-if [ -n "${kernel:-}" ]; then
-    phase "making the initramfs"
-    cp $root/boot/vmlinuz-* "$out/kernel"
+if [ -n "${cmdline:-}" ]; then
+    cp "$layer/kernel" "$out/kernel"
     echo "$cmdline" > "$out/cmdline"
-    mkdir -p initrd/bin initrd/modules
-    cp /bin/busybox initrd/bin/busybox
-    cp "$init" initrd/init
-    chmod 0755 initrd/init
+    # The second of two archives in an initramfs: which root file system it belongs to.
+    mkdir initrd
     echo "$identity" > initrd/identity
-    # Two lists: what every boot needs, and what is tried if no root was found by then.
-    for list in first:virtio_pci,virtio_blk,squashfs,overlay,qemu_fw_cfg \
-        second:virtio_scsi,sd_mod,ahci,ata_piix,nvme,loop,vfat,nls_cp437,nls_ascii,nls_iso8859-1,nls_utf8; do
-        for module in $(echo "${list#*:}" | tr , ' '); do
-            modprobe -d $root -S "$release" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod //p' || true
-        done | awk '!seen[$1]++ { print $1 }' | while read -r file; do
-            cp "$file" initrd/modules/
-            basename "$file"
-        done > "initrd/${list%%:*}"
-    done
-    find initrd -print0 | xargs -0 touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
-    (cd initrd && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible) > "$out/initrd"
-    rm -r ${root:?}/boot/*
+    archive initrd | cat "$layer/initrd" - > "$out/initrd"
 fi
 
 clamp_times /build/start
 phase "packing"
-squash "$out/root.squashfs" 9
+squash "$out/root.squashfs" 5

@@ -55,7 +55,8 @@ class ScriptProcess:
                 pass_fds=sockets,
                 start_new_session=True,
             )
-        threading.Thread(target=self._tell_output, daemon=True).start()
+        self._output = threading.Thread(target=self._tell_output, daemon=True)
+        self._output.start()
 
     def __enter__(self) -> ScriptProcess:
         return self
@@ -66,6 +67,7 @@ class ScriptProcess:
         """End it, and all that is in its process group."""
         if self._process.returncode is None:
             _kill(self._process)
+        self._output.join(ANSWER)  # to the last line; but a program that left the group may keep it open
         self._wire.socket.close()
         self._door.close()
 

@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..errors import ComposeError, InputError, brief
-from . import codec
+from . import codec, shape
 from .free import Json
 
 #: A text that may look like a number, and be one then.
@@ -55,9 +55,11 @@ def json_answer(type_: type[T], text: str | bytes, where: str) -> T:
 
 
 def json_of(text: str | bytes, where: str) -> Json:
-    """What a text says. :raises WrongAnswer: it is no JSON."""
+    """What a text says; half a character, which nobody could be told, escaped. :raises WrongAnswer: it is no JSON."""
     try:
-        return t.cast(Json, json.loads(text))
+        told = json.loads(text)
+        halves = b"\\ud" if isinstance(text, bytes) else "\\ud"
+        return t.cast(Json, shape.legible(told) if halves in t.cast(t.Any, text.lower()) else told)
     except RecursionError:
         raise WrongAnswer(f"{where} is nested too deeply") from None
     except ValueError as error:

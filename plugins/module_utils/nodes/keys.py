@@ -231,7 +231,7 @@ class Keys:
             return False
         try:
             certificate.verify_cert_signature()
-        except (InvalidSignature, UnsupportedAlgorithm):
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             return False
         return (
             certificate.signature_key() == self._ca.public_key()

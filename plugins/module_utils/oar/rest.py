@@ -9,7 +9,7 @@ import typing as t
 
 from ..errors import SHOWN, InputError
 from ..libraries import missing_library
-from ..model.answer import WrongAnswer, answer
+from ..model.answer import WrongAnswer, answer, json_of
 from ..model.free import Parameters
 from .answers import Jobs, Listed, Resources, RestJob, ToldJob
 from .base import NotAdmitted, Reservations, Unanswered, as_text, innermost
@@ -136,8 +136,8 @@ class RestApi(Reservations):
         self, step: str, what: str, answer: requests.Response, *, asked: t.Any, missing: bool, done: str
     ) -> Parameters:
         try:
-            told = answer.json()
-        except ValueError:
+            told = json_of(answer.content, self.where)
+        except WrongAnswer:
             told = None
         if answer.ok and isinstance(told, dict):
             return told

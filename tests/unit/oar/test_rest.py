@@ -169,6 +169,12 @@ def test_a_login_that_is_missing(server: Server) -> None:
         RestApi(f"{server.url}/oarapi")
 
 
+def test_a_name_with_half_a_character(server: Server) -> None:
+    server.add("GET", "/oarapi/whoami.json", 200, {"authenticated_user": "alice\udcff"})
+    server.add("GET", "/oarapi/jobs.json?user=alice%5Cudcff&limit=1000", 200, {"items": []})
+    assert RestApi(f"{server.url}/oarapi").named("web") == []
+
+
 def test_an_address_of_something_else(server: Server) -> None:
     with pytest.raises(Unanswered, match="HTTP 404, and no answer of OAR; is url the address of OAR's API"):
         RestApi(f"{server.url}/nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import subprocess
@@ -59,7 +60,7 @@ def test_certificate_as_openssh_reads_it(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("damage", ["expired", "of the future", "other CA", "truncated", "missing"])
+@pytest.mark.parametrize("damage", ["expired", "of the future", "other CA", "another length", "truncated", "missing"])
 def test_certificate_is_renewed_but_never_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     path = tmp_path / "hostkeys" / "node1-cert.pub"
     with monkeypatch.context() as patch:
@@ -71,6 +72,12 @@ def test_certificate_is_renewed_but_never_the_key(tmp_path: Path, monkeypatch: p
         before = Keys(str(tmp_path)).host_key("node1")
     if damage == "other CA":
         (tmp_path / "ca").unlink()
+    elif damage == "another length":
+        kind, body, name = path.read_text().split()
+        before_key, length, after_key = base64.b64decode(body).rpartition(b"ssh-ed25519\0\0\0\x20")
+        assert length
+        short = base64.b64encode(before_key + b"ssh-ed25519\0\0\0\x1c" + after_key).decode()
+        path.write_text(f"{kind} {short} {name}\n")
     elif damage == "truncated":
         path.write_text(path.read_text()[:60])
     elif damage == "missing":

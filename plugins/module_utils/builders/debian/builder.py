@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import tempfile
 import time
 import typing as t
@@ -43,6 +42,7 @@ from .apt import configured_mirrors
 from .claims import require_claims
 from .evaluated import Evaluated
 from .failures import HASH, explain_failure, failed_without_a_word
+from .labels import Labels
 from .lock import (
     Content,
     Locked,
@@ -64,8 +64,6 @@ REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-d
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
 
-#: What the name of a second build ends in.
-AGAIN = "-again"
 #: Paths that are named of those in which two builds of an image differ.
 _LISTED = 20
 
@@ -108,7 +106,7 @@ class Debian(Builder):
             "formats": json.dumps(sorted(formats)),
         }
 
-    def _evaluated(self, path: str, parameters: Parameters) -> Evaluated:
+    def _evaluated(self, path: str, parameters: Parameters, formats: t.Sequence[str] = ()) -> Evaluated:
         path = os.path.abspath(path)
         file = os.path.join(path, "composition.nix")
         if not os.path.isfile(file):
@@ -121,20 +119,22 @@ class Debian(Builder):
         lock = read_lock(path)
         try:
             evaluated = self._nix.evaluate(
-                dict[str, Json], self._file, "evaluation", self._arguments(path, parameters), within=self.within(path)
+                dict[str, Json],
+                self._file,
+                "evaluation",
+                self._arguments(path, parameters, formats),
+                within=self.within(path),
             )
         except EvaluationError as error:
             said = f"{file} does not evaluate:\n{error.message}"
             if "restricted mode" in error.message:
                 said += f"\n{self.untrusted(path)}"
             raise EvaluationError(said) from None
-        identities = answer(dict[str, t.Optional[str]], evaluated.pop("identities", None), f"Nix: identities of {file}")
-        return Evaluated(path, name, check_composition(evaluated, file, self.name), identities, lock)
-
-    def _paths(self, evaluated: Evaluated, parameters: Parameters, formats: t.Sequence[str]) -> dict[str, str]:
-        """Role → store path of its bundle."""
-        arguments = self._arguments(evaluated.path, parameters, formats)
-        return self._nix.evaluate(dict[str, str], self._file, "paths", arguments, within=self.within(evaluated.path))
+        identities, paths = (
+            answer(dict[str, t.Optional[str]], evaluated.pop(what, None), f"Nix: {what} of {file}")
+            for what in ("identities", "paths")
+        )
+        return Evaluated(path, name, check_composition(evaluated, file, self.name), identities, paths, lock)
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
@@ -174,21 +174,22 @@ class Debian(Builder):
     def build(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
-        evaluated = self._evaluated(path, parameters)
+        evaluated = self._evaluated(path, parameters, formats)
         lock = evaluated.check_lock(roles)
         for role in roles:
             lacking = sorted(KERNEL_FORMATS.intersection(formats)) if evaluated.wanted(role).kernel is None else []
             if lacking:
                 raise InputError(f"roles.{role} has no kernel, so there is no image in format {', '.join(lacking)}")
-        paths = self._paths(evaluated, parameters, formats)
+        paths = evaluated.bundles(roles)
         todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
         if todo:
             mirrors = self._check_host()
             arguments = self._arguments(evaluated.path, parameters, formats, mirrors)
-            attributes = [f'images."{role}".bundle' for role in todo]
-            derivations = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
+            attributes = [f'images."{role}".{what}' for what in ("bundle", "layer") for role in todo]
+            instantiated = self._nix.instantiate(self._file, attributes, arguments, within=self.within(evaluated.path))
+            derivations, layers = instantiated[: len(todo)], dict(zip(todo, instantiated[len(todo) :]))
             try:
-                self._realise(evaluated, lock, derivations, todo, mirrors)
+                self._realise(evaluated, lock, derivations, layers, mirrors)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
         self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
@@ -212,10 +213,14 @@ class Debian(Builder):
         evaluated: Evaluated,
         lock: Lock,
         derivations: t.Sequence[str],
-        roles: t.Sequence[str],
+        layers: t.Mapping[str, str],
         mirrors: t.Mapping[str, str],
     ) -> None:
-        """Fetch the packages, many at once, then build."""
+        """Fetch the packages, many at once, then build.
+
+        :param layers: role → the layer with its packages, of all roles that are built.
+        """
+        roles, labels = sorted(layers), Labels(evaluated.name, layers)
         missing = self._nix.missing(derivations)
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, lock, len(packages), roles)
@@ -228,8 +233,11 @@ class Debian(Builder):
         debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
         files = [self._nix.file(path) for path in self._nix.outputs(debs)]
         require_claims(lock, files, lock_path(evaluated.path))
-        log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
-        self._nix.realise(derivations, log, log.describe)
+        log = BuildLog(self.progress, labels)
+        try:
+            self._nix.realise(derivations, log, log.describe)
+        except NixBuildError as error:
+            raise labels.named(error) from None
 
     def _fetch(self, packages: t.Sequence[str], what: str) -> None:
         log = BuildLog(self.progress, lambda path: "")
@@ -268,10 +276,9 @@ class Debian(Builder):
     def is_built(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
-        evaluated = self._evaluated(path, parameters)
+        evaluated = self._evaluated(path, parameters, formats)
         evaluated.check_lock(roles)
-        paths = self._paths(evaluated, parameters, formats)
-        return {role: self._nix.is_valid([paths[role]]) for role in roles}
+        return {role: self._nix.is_valid([bundle]) for role, bundle in evaluated.bundles(roles).items()}
 
     def lock(self, path: str, parameters: Parameters, write: bool = True) -> tuple[str, str, str]:
         evaluated = self._evaluated(path, parameters)
@@ -303,17 +310,17 @@ class Debian(Builder):
             arguments = {**self._arguments(evaluated.path, parameters, (), mirrors), "lock": file}
             within = self.within(evaluated.path)
             roles = sorted(lock.roles)
-            derivations = self._nix.instantiate(
+            layers = self._nix.instantiate(
                 self._file,
-                [f'images."{role}".accounts' for role in roles],
+                [f'images."{role}".layer' for role in roles],
                 arguments,
                 within=[*within, directory] if within else [],
             )
-        outputs = self._nix.outputs(derivations)
+        outputs = self._nix.outputs(layers)
         if not self._nix.is_valid(outputs):
             self.progress.say(f"lock: looking which users and groups the packages of {', '.join(roles)} make")
             try:
-                self._realise(evaluated, lock, derivations, roles, mirrors)
+                self._realise(evaluated, lock, layers, dict(zip(roles, layers)), mirrors)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
         made = {}
@@ -334,12 +341,13 @@ class Debian(Builder):
         }
         found = {}
         for role in roles:
-            log = BuildLog(self.progress, lambda path: _label(path, evaluated.name))
-            derivations = self._nix.instantiate(
-                self._file, [f'images."{role}".differences'], arguments, within=self.within(evaluated.path)
+            attributes = [f'images."{role}".{what}' for what in ("differences", "layer")]
+            compares, layer = self._nix.instantiate(
+                self._file, attributes, arguments, within=self.within(evaluated.path)
             )
+            log = BuildLog(self.progress, Labels(evaluated.name, {role: layer}))
             try:
-                (compared,) = self._nix.realise(derivations, log, log.describe)
+                (compared,) = self._nix.realise([compares], log, log.describe)
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
             with open(self._nix.file(os.path.join(compared, "differences")), encoding="utf-8") as stream:
@@ -369,16 +377,6 @@ def _check_confinement() -> None:
             f"this host cannot confine builds, and what a role or a package runs would be root on it: {said}; user "
             "namespaces must be allowed (sysctl user.max_user_namespaces), and a container must be a privileged one"
         ) from None
-
-
-def _label(derivation: str, composition: str) -> str:
-    """A derivation as users know it: ``build server``, ``build base``."""
-    name = re.sub(r"^[a-z0-9]{32}-|\.drv$", "", os.path.basename(derivation))
-    for prefix in (f"{composition}-", "debian-"):
-        if name.startswith(prefix):
-            name = name[len(prefix) :]
-            break
-    return f"again: build {name[: -len(AGAIN)]}" if name.endswith(AGAIN) else f"build {name}"
 
 
 def _free(directory: str) -> int:

@@ -30,6 +30,8 @@ class Evaluated:
     attributes: Attributes
     #: Role → identity of its image; ``None`` where there is no lock.
     identities: t.Mapping[str, str | None]
+    #: Role → store path of its bundle, in the formats that were asked for; empty if none were.
+    paths: t.Mapping[str, str | None]
     locked: Locked | None
 
     @property
@@ -75,6 +77,10 @@ class Evaluated:
                 f"{lock_path(self.path)} does not match the composition: {'; '.join(found)}; {HOW_TO_LOCK}"
             )
         return self.locked.lock
+
+    def bundles(self, roles: t.Iterable[str]) -> dict[str, str]:
+        """Store paths of the bundles of roles that are locked."""
+        return {role: str(self.paths[role]) for role in roles}
 
     def packages(self, role: str) -> list[str]:
         """All packages in the image of a role that is locked."""
