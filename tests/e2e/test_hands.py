@@ -61,7 +61,8 @@ def again(m, first):
     return now
 
 last = boot(one)
-one.succeed("touch /tmp/gone")
+one.succeed("touch /tmp/gone", "systemd-cat echo words of a program")
+one.wait_for_console_text("words of a program")
 one.shutdown()
 assert not one.is_up()
 two.fail(reaches(two, one))

@@ -28,14 +28,16 @@ LAST_TRY = 1.0
 
 #: What a login shell of the node reads.
 PROFILE = "/etc/profile"
-#: The surroundings of a command: those of the service by which NixOS's driver gets its shell.
+#: Says what that service has set from which NixOS's driver has its shell: commands inherit it, and nothing of a login.
 _SURROUNDINGS = """unset LC_ALL LANG
 export USER=root HOME=/root DISPLAY=:0.0
 if [ -e {profile} ]; then . {profile}; fi </dev/null >/dev/null 2>&1
 export PAGER=
-ulimit -Sn 1024 2>/dev/null
-cd /tmp
-set -euo pipefail; {command}"""
+unset PWD OLDPWD SHLVL
+echo unset LC_ALL LANG
+export -p
+echo "umask $(umask); ulimit -Sn 1024 2>/dev/null; cd /tmp"
+"""
 
 #: Called before each command of the thread's call: conditions that the script polls.
 BEFORE: ContextVar[t.Callable[[], None]] = ContextVar("BEFORE", default=lambda: None)
@@ -62,6 +64,7 @@ class Commands:
         self.doing = ""
         self._connection = connection
         self._deadline = deadline
+        self._surroundings = _SURROUNDINGS.format(profile=PROFILE)
 
     def __repr__(self) -> str:
         return f"<Machine {self.name!r}>"
@@ -125,15 +128,17 @@ class Commands:
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _ready(self) -> None:
-        """Called before each command: whatever has to be so that the node can be reached."""
+    def _ready(self, timeout: float | None = None) -> None:
+        """Called before each command: whatever has to be so that the node can be reached.
+
+        :param timeout: seconds that the command has.
+        """
 
     def _run(self, command: str, timeout: float | None) -> Output:
         BEFORE.get()()
-        self._ready()
+        self._ready(timeout)
         allowed = self._deadline.cap(timeout)
-        text = _SURROUNDINGS.format(profile=PROFILE, command=command)
-        output = self._connection.run(text, allowed, scripted=True)
+        output = self._connection.run(f"set -euo pipefail; {command}", allowed, surroundings=self._surroundings)
         if not output.timed_out:
             return output
         if timeout is None or allowed < timeout:

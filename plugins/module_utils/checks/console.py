@@ -32,14 +32,15 @@ class Console:
         with self._lock:
             self._seen, self._untold = self._lines(), []
 
-    def matches(self, pattern: re.Pattern[str], told: list[str]) -> bool:
+    def matches(self, pattern: re.Pattern[str], told: list[str], more: t.Sequence[str] = ()) -> bool:
         """Whether what is new, up to some line, has the pattern in it; the lines after that are told the next time.
 
         :param told: lines that were new before, in the same search; those that are new now are added.
+        :param more: lines that are new elsewhere.
         """
         with self._lock:
             now = self._lines()
-            self._untold += beyond(self._seen, now)
+            self._untold += [*beyond(self._seen, now), *more]
             self._seen = now
             while self._untold:
                 told.append(self._untold.pop(0))

@@ -16,16 +16,17 @@ import typing as t
 from contextlib import suppress
 
 from ..nodes import copy
-from ..nodes.connection import Connection, SSHError
+from ..nodes.connection import RECONNECT, Connection, SSHError
 from ..nodes.output import Output
 from .commands import CheckFailed, text_of
 from .console import Console
 from .deadline import Deadline, TriedLongEnough
 from .hands import Hands
+from .journal import Journal
 from .units import Units
 
-#: Says another thing after each boot, of containers as well.
-_BOOT = "cat /proc/sys/kernel/random/boot_id; cut -d ' ' -f 22 /proc/1/stat"
+#: Says another thing after each boot, of containers as well; and what time it is there.
+_BOOT = "cat /proc/sys/kernel/random/boot_id; cut -d ' ' -f 22 /proc/1/stat; date +%s.%N"
 #: Seconds between two looks at a machine that is going down, and for it to say that it is still there.
 LOOK, GLANCE = 0.3, 5.0
 
@@ -66,6 +67,7 @@ class Machine(Units):
         self._off = False
         #: It was started, and has not answered yet.
         self._boots = False
+        self._journal = Journal()
         #: Which boot it was when a command was run last, and how often the connection had been opened then.
         self._boot = ""
         self._opened = 0
@@ -179,7 +181,7 @@ class Machine(Units):
     # -- console -------------------------------------------------------------------------------------------------
 
     def wait_for_console_text(self, regex: str, timeout: float | None = None) -> None:
-        """Wait until a regular expression matches lines of the console that no earlier call has matched.
+        """Wait until a regular expression matches lines of console or journal that no earlier call has matched.
 
         What was there before the script is not looked at.
         """
@@ -187,9 +189,19 @@ class Machine(Units):
         what = f"waiting for /{regex}/ on the console"
         told: list[str] = []
         try:
-            self._retry(what, lambda _left: self._console.matches(pattern, told), self._deadline.cap(timeout))
+            self._retry(what, lambda _left: self._is_said(pattern, told), self._deadline.cap(timeout))
         except TriedLongEnough as error:
             raise CheckFailed(f"{what}: {error.message}", self.name, output=self._console.end(20)) from None
+
+    def _is_said(self, pattern: re.Pattern[str], told: list[str]) -> bool:
+        if self._console.matches(pattern, told):
+            return True
+        with suppress(SSHError):  # it may be down, or not up yet
+            self._connection.open(LOOK)
+            self._mark()
+            said = text_of(self._connection.run(self._journal.question, self._deadline.cap(GLANCE)).stdout)
+            return self._console.matches(pattern, told, self._journal.answer(said))
+        return False
 
     def get_console_log(self) -> str:
         """All that is kept of the console."""
@@ -197,22 +209,34 @@ class Machine(Units):
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _ready(self) -> None:
+    def _ready(self, timeout: float | None = None) -> None:
         if self._off:  # as NixOS's driver does it
             self._turn_on()
         if self._boots:
             self._connection.open(self._deadline.cap(self._boot_timeout))
             self._boots = False
+        if not self._opened:
+            self._connection.open(self._deadline.cap(RECONNECT if timeout is None else min(timeout, RECONNECT)))
+            self._mark()
 
     def _run(self, command: str, timeout: float | None) -> Output:
         output = super()._run(command, timeout)
-        if self._opened != self._connection.opened:
-            self._boot = self._which_boot()
+        with suppress(SSHError):
+            self._mark()
         return output
 
-    def _which_boot(self) -> str:
-        self._opened = self._connection.opened
-        return text_of(self._connection.run(_BOOT, self._deadline.cap(GLANCE)).stdout)
+    def _mark(self) -> bool:
+        """Take note which boot it is, if it may be another; whether it is."""
+        if self._opened == self._connection.opened:
+            return False
+        said = text_of(self._connection.run(_BOOT, self._deadline.cap(GLANCE)).stdout)
+        *boot, moment = said.split() or [""]
+        before, self._boot, self._opened = self._boot, " ".join(boot), self._connection.opened
+        if not before:
+            self._journal.begin(moment)
+        elif before != self._boot:
+            self._journal.begin()
+        return before not in ("", self._boot)
 
     def _turn_on(self) -> None:
         self._hands.turn_on(self.name)
@@ -229,11 +253,9 @@ class Machine(Units):
             with suppress(SSHError):
                 if back:
                     self._connection.open(self._deadline.cap(LOOK))
-                    boot = self._which_boot()
-                    if self._boot not in ("", boot):
-                        self._boot = boot
+                    self._connection.run("true", self._deadline.cap(GLANCE))
+                    if self._mark():
                         return
-                    self._boot = boot
             time.sleep(self._deadline.cap(LOOK))
         self._went_down()
 

@@ -146,12 +146,12 @@ class Connection:
                 waiting.shutdown(socket.SHUT_RDWR)
         self._drop()
 
-    def run(self, command: str, timeout: float | None = None, *, scripted: bool = False) -> Output:
+    def run(self, command: str, timeout: float | None = None, *, surroundings: str | None = None) -> Output:
         """Run ``bash -c command`` with standard input from ``/dev/null``.
 
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
-        :param scripted: it is a test script's: its standard input blocks, and it ends when its standard output is
-            closed, as in NixOS's driver.
+        :param surroundings: it is a test script's: its standard input blocks, and it ends when its standard output is
+            closed, as in NixOS's driver; and it begins with what this command says.
         :raises SSHError: no connection, or it broke while the command ran.
         :raises TooMuchOutput: more than :data:`.shell.ANSWER` bytes.
         """
@@ -160,7 +160,7 @@ class Connection:
         with self._lock:
             self.open(RECONNECT if timeout is None else min(timeout, RECONNECT))
             try:
-                return t.cast(Shell, self._shell).run(command.encode(), timeout, scripted=scripted)
+                return t.cast(Shell, self._shell).run(command.encode(), timeout, surroundings=surroundings)
             except TooMuchOutput:
                 self.close()  # the rest of it would be taken for the next answer
                 raise

@@ -13,7 +13,8 @@ MARK is random and new for each command, so that no output can contain it. Outpu
 node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
 A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
 about its shell itself, such as for ``$$``, gets a bash of its own (``o``). What scripts call (``s``) ends as in NixOS's
-driver: once nothing has its standard output open any more; its standard input never says a word, nor ends.
+driver: once nothing of its process group has its standard output open; its standard input never says a word, nor ends.
+What they begin with is kept in a file beside: bash reads requests byte by byte.
 Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
 """
 
@@ -34,46 +35,47 @@ from .output import Output
 if t.TYPE_CHECKING:
     import paramiko
 
-#: Seconds for the node to take a command.
-SEND = 30.0
+#: Seconds for the node to take a command, and to say what the surroundings of commands are.
+SEND, AROUND = 30.0, 60.0
 #: Bytes of output that may stay on the node before they are dropped.
 KEPT_OUTPUT = 1 << 20
 #: Bytes that one command may answer with, and the shell before it says that it is there.
 ANSWER, GREETING = 64 << 20, 1 << 16
 
-_COMMAND = r"""{
-    case $how in *o*) exec bash --norc -c "$command" ;; esac
-    trap - EXIT
-    set +m -- "$command"
-    unset -v d n mark mark2 how command f code
-    eval "shift; $1"
-  }"""
-
-_LOOP = rf"""
+_LOOP = r"""
 export LC_ALL=C.UTF-8 LANG=C.UTF-8
 d=$(mktemp -d -p /dev/shm 2>/dev/null) || d=$(mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 set -m
 : >"$d/pid"
 mkfifo "$d/in"
+exec 3<>"$d/in" 4</dev/null
 printf '%s\n' "$d"
 exec 2>/dev/null
 n=0
 while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
   case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
+  case $how in *s*) in=3 ;; *) in=4 ;; esac
   f=$d/$((n += 1))
-  case $how in
-  *s*) {{
+  {
     trap - EXIT
-    set +m
-    {_COMMAND} 0<>"$d/in" 2>"$f.err" | cat >"$f.out"
-    exit "${{PIPESTATUS[0]}}"
-  }} </dev/null & ;;
-  *) {_COMMAND} </dev/null >"$f.out" 2>"$f.err" & ;;
-  esac
-  echo $! >"$d/pid"
-  wait $!
+    set +m -- "$command" "$how" "$d/around"
+    unset -v d n mark mark2 how command f code in pid each held
+    case $2 in *s*) . "$3" ;; esac
+    case $2 in *o*) exec bash --norc -c "$1" ;; esac
+    eval "set --; $1"
+  } <&$in 3<&- 4<&- >"$f.out" 2>"$f.err" &
+  pid=$!
+  echo $pid >"$d/pid"
+  wait $pid
   code=$?
+  held=$in
+  while [ "$held" = 3 ] && kill -0 -- "-$pid"; do
+    held=
+    for each in /proc/[0-9]*/fd/*; do
+      if [ "$each" -ef "$f.out" ]; then held=3 && read -r -t 0.1 each <&3; break; fi
+    done
+  done
   : >"$d/pid"
   if [ -s "$f.out" ]; then cat "$f.out"; fi
   if [ -s "$f.err" ]; then printf %s "$mark"; cat "$f.err"; mark2=; else mark2=$mark; fi
@@ -127,20 +129,27 @@ class Shell:
                 raise OSError(f"the login shell wrote {len(greeting)} bytes and did not start bash")
         self._directory = greeting.decode().strip()
         self._kept = 0
+        self._surroundings: str | None = None
 
     @property
     def closed(self) -> bool:
         return self._channel.closed
 
-    def run(self, command: bytes, timeout: float | None, *, scripted: bool = False) -> Output:
+    def run(self, command: bytes, timeout: float | None, *, surroundings: str | None = None) -> Output:
         """One command, and what came of it.
 
-        :param scripted: it is a test script's, see above.
+        :param surroundings: of one that is a test script's, see above: a command whose output it begins with. That is
+            asked for once.
         :param timeout: seconds after which the command and its process group are killed; ``None``: never.
         :raises OSError: the node does not take it, or it cannot be killed.
         :raises EOFError: the shell ended.
         :raises TooMuchOutput: and the rest of it would be taken for the next answer.
         """
+        scripted = surroundings is not None
+        if surroundings is not None and surroundings != self._surroundings:
+            ask = f"{{ {surroundings}\n}} >{shlex.quote(self._directory)}/around"
+            self.run(ask.encode(), AROUND)
+            self._surroundings = surroundings
         mark = secrets.token_hex(16).encode()
         how = (b"o" if _ABOUT_ITSELF.search(command) else b"") + (b"s" if scripted else b"")
         if self._kept > KEPT_OUTPUT:

@@ -15,6 +15,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.hands imp
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection
 
+from .conftest import Server
 from .scripts import Machines, Notes, make, run
 
 BEGINNING = """
@@ -210,6 +211,32 @@ def test_the_console_is_waited_for(kept: Connection, tmp_path: Path) -> None:
     threading.Thread(target=later).start()
     (check,) = run("machine.wait_for_console_text('multi.?line')", machine)
     assert check.ok, check.message
+
+
+def test_the_journal_counts_as_console(server: Server, kept: Connection, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    server.program(
+        "journalctl",
+        f"""
+        echo "$*" >>{tmp_path}/asked
+        case "$*" in
+          *after-cursor=s=1*) [ -e {journal} ] && cat {journal} && echo '-- cursor: s=2' && rm {journal} ;;
+          *since=@*) echo 'unit: first'; echo '-- cursor: s=1' ;;
+        esac""",
+    )
+    machine = make(kept, tmp_path, [])
+    machine._console.skip()
+    text = f"""
+machine.wait_for_console_text('first')
+machine.succeed("echo 'unit: second' >{journal}")
+machine.wait_for_console_text('unit: .*second')
+machine.wait_for_console_text('second', timeout=1)
+"""
+    (check,) = run(text, machine)
+    server.program("journalctl", "echo journal of the node; echo $@")
+    assert not check.ok and "line 5" in check.message, "each line counts once"
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert "--since=@1" in asked[0] and "--after-cursor=s=1" in asked[1] and "--after-cursor=s=2" in asked[-1]
 
 
 # -- sockets -------------------------------------------------------------------------------------------------------
