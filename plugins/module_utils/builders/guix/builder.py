@@ -188,7 +188,7 @@ class GuixBuilder(Builder):
 
     def _image_arguments(self, composition: GuixComposition, role: str, format_: str) -> list[str]:
         volumes = [
-            f"({' '.join(map(_scheme, (name, each.mount, each.user, each.group, each.mode)))} {'#t' if each.keep else '#f'})"
+            f"({' '.join(map(_scheme, (name, each.mount, each.user, each.group, each.mode)))} #{'t' if each.keep else 'f'})"
             for name, each in sorted(composition.roles[role].volumes.items())
         ]
         target: str = self.option("target")
