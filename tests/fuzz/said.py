@@ -374,7 +374,7 @@ def _scripts() -> t.Iterator[Reader]:
             call = Call(**data)
         except TypeError:
             return None  # as `_serve` does
-        return json.dumps(_answer(call, {"web": t.cast(t.Any, _Machine())}))
+        return json.dumps(_answer(call, {"web": t.cast(t.Any, _Machine())}, mock.Mock()))
 
     yield Reader("calls of a test script", called, data_like([calls]), refuses=(), share=0.5)
 

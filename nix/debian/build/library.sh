@@ -61,7 +61,9 @@ begin_layer() {
 
 # list_numbers FILE: which users and groups there are
 list_numbers() {
-    (cd $root/etc && awk -F : '{ print (FILENAME == "group" ? "group" : "user"), $1, $3 }' passwd group) > "$1"
+    # Other lines are no accounts: `+` of NIS.
+    (cd $root/etc && awk -F : '/^[^:[:space:]]+:[^:]*:[0-9]+:/ { print (FILENAME == "group" ? "group" : "user"), $1, $3 }' \
+        passwd group) > "$1"
 }
 
 end_layer() {

@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ..model.numbers import Numbers
 
+_ACCOUNT = re.compile(r"(?P<kind>user|group) (?P<name>\S+) (?P<number>[0-9]{1,10})")
+
 
 def read_numbers(text: str) -> Numbers:
-    """What a build says of an image: lines ``user NAME NUMBER`` and ``group NAME NUMBER``."""
+    """What a build says of an image: lines ``user NAME NUMBER`` and ``group NAME NUMBER``.
+
+    Other lines are of what is no account, such as ``+`` of NIS.
+    """
     found: dict[str, dict[str, int]] = {"user": {}, "group": {}}
-    for line in text.splitlines():
-        kind, name, number = line.split()
-        found[kind][name] = int(number)
+    for account in filter(None, map(_ACCOUNT.fullmatch, text.splitlines())):
+        found[account["kind"]][account["name"]] = int(account["number"])
     return Numbers(found["user"], found["group"])
 
 

@@ -100,7 +100,8 @@ def _other_version(data: t.Mapping[str, t.Any], schema: str, where: str) -> str:
     ours, theirs = shape.SCHEMA.fullmatch(schema), shape.SCHEMA.fullmatch(str(data["schema"]))
     if ours is None or theirs is None or ours["name"] != theirs["name"]:
         return message
-    if int(theirs["version"]) > int(ours["version"]):
+    newer, older = (each["version"].lstrip("0") for each in (theirs, ours))  # of any length, which int() does not take
+    if (len(newer), newer) > (len(older), older):
         return f"{message}: a newer version of immutable.compose wrote it; install that version here"
     return f"{message}: an older version of immutable.compose wrote it; let this one make it anew"
 

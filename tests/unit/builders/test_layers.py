@@ -19,6 +19,7 @@ ROLE = """{{
   files."/etc/motd".text = "{motd}";
   units."own.service".text = "[Service]\\nExecStart=/bin/{program}\\n";
   users = {{ {users} }};
+  postInstall = "echo +@staff >> /etc/passwd";
 }}"""
 
 

@@ -100,6 +100,7 @@ def test_what_is_encoded_comes_back() -> None:
         (["schema"], None, 'whole.schema is null, expected "immutable.compose/whole/3"'),
         (["schema"], "other/9", 'whole.schema is "other/9", expected "immutable.compose/whole/3"'),
         (["schema"], "immutable.compose/whole/4", "a newer version of immutable.compose wrote it; install"),
+        (["schema"], f"immutable.compose/whole/{'9' * 5000}", "a newer version of immutable.compose wrote it; install"),
         (["schema"], "immutable.compose/whole/1", "an older version of immutable.compose wrote it"),
     ],
 )

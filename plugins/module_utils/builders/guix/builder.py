@@ -188,7 +188,7 @@ class GuixBuilder(Builder):
 
     def _image_arguments(self, composition: GuixComposition, role: str, format_: str) -> list[str]:
         volumes = [
-            f"({' '.join(map(_scheme, (name, each.mount, each.user, each.group, each.mode)))} #{'t' if each.keep else 'f'})"
+            f"({' '.join(map(_scheme, (name, each.mount, each.user, each.group, each.mode, each.keep)))})"
             for name, each in sorted(composition.roles[role].volumes.items())
         ]
         target: str = self.option("target")
@@ -379,9 +379,11 @@ def _located(failure: Failure | None, directory: str) -> Failure | None:
     return replace(failure, file=os.path.join(directory, failure.file))
 
 
-def _scheme(text: str) -> str:
-    """A string as Scheme writes it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+def _scheme(value: object) -> str:
+    """A string, or truth, as Scheme writes it."""
+    if isinstance(value, bool):
+        return "#t" if value else "#f"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
