@@ -87,7 +87,8 @@ def test_a_number_that_is_anothers(kept: Numbers | None, roles: dict[str, Declar
 
 
 def test_what_a_build_says() -> None:
-    assert read_numbers("user root 0\nuser +@staff \n\ngroup root 0\ngroup adm 4\n") == Numbers({"root": 0}, {"root": 0, "adm": 4})
+    said = "user root 0\nuser +@staff \n\ngroup root 0\ngroup adm 4\n"
+    assert read_numbers(said) == Numbers({"root": 0}, {"root": 0, "adm": 4})
 
 
 USERS = '{ roles.backend = { packages = [ "python3" ]; users.bob = {}; %s }; }'
