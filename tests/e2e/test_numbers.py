@@ -141,6 +141,17 @@ def test_a_number_of_somebody_else_is_refused(lab: Lab) -> None:
     lab.edit("users.bob = { uid = 2345; };", "users.bob = { };")
 
 
+def test_data_of_nobody_keep_a_node_from_booting(lab: Lab) -> None:
+    assert lab.ssh("home", "touch /home/of-a-client && chown 2346 /home/of-a-client").returncode == 0
+    lab.edit("users.carol", "users.dave = { uid = 2346; };\n    users.carol")
+    lab.play("lock")
+    failed = lab.play("deploy", expect=2)
+    words = "belongs to the user 2346, whose name nobody has kept; in this image that is dave, who is not given it"
+    assert failed.said(f"/home/of-a-client {words}")
+    assert lab.ssh("home", "stat -c %u /home/of-a-client").stdout == "2346\n"
+    require_owners(lab)
+
+
 def test_without_kept_numbers_data_follow_their_owners(old: Lab) -> None:
     old.play("deploy")
     before = numbers(old, "home")

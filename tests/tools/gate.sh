@@ -212,7 +212,7 @@ security() {
 
 # Virtual machines that boot whole systems: a command of its own, for time.
 guests() {
-    e2e_tests guests tests/e2e/test_{demo,disk,proxmox}.py
+    e2e_tests guests tests/e2e/test_{demo,disk,numbers_nfs,proxmox}.py
 }
 
 # What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
