@@ -307,7 +307,7 @@ class Shell:
         if self.name in self.site.silent:
             raise GivenUp("no answer", node=self.name)
 
-    def run(self, command: str, timeout: float, *, scripted: bool = False) -> Output:
+    def run(self, command: str, timeout: float, *, surroundings: str | None = None) -> Output:
         self.open(timeout)
         if "/dev/tcp/$place" in command:  # what it is asked of others is open
             return Output(0, "\n".join(re.findall(r"[\d.]+/\d+", command)).encode(), b"")

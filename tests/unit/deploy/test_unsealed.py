@@ -52,7 +52,7 @@ def test_verification_tells_it_and_looks_for_drift_if_asked_to(running: Site) ->
     seen = running.engine().verify("current")
     assert seen.failed_nodes == [] and seen.nodes["web2"].unsealed == WHY
     assert recorded(running) == {}, "it only looks"
-    looked = verify_and_drift(running.engine(), "current", {})
+    looked = verify_and_drift(running.engine(), "current", {}, pretend=False)
     assert looked.failed_nodes == ["web2"]
     assert looked.nodes["web2"].message == f"drift: unsealed: {WHY[0]}"
     assert looked.nodes["web2"].evidence.checks == ["drift"] and looked.nodes["web1"].evidence.checks == ()
@@ -63,7 +63,7 @@ def test_drift_adds_to_what_a_verification_finds(running: Site) -> None:
     """A node that does not answer has not drifted: it fails for its own reason, once."""
     running.sick.add("web2")
     running.silent.add("web3")
-    looked = verify_and_drift(running.engine(), "current", {})
+    looked = verify_and_drift(running.engine(), "current", {}, pretend=False)
     assert looked.failed_nodes == ["web2", "web3"]
     assert looked.nodes["web2"].evidence.checks == ["units", "drift"]
     message = looked.nodes["web2"].message
