@@ -27,7 +27,8 @@ options:
   release:
     description:
       - Instead of a plan, check what runs against this kept release. A number, V(current), or V(previous).
-      - Changes nothing but the results.
+      - Changes nothing but the results. Machines that a test script switches off or unplugs are put back; in check
+        mode, such a script is not run.
     type: str
   script:
     description: A test script, to run instead of that of O(release). Its results are C(results/script) then.

@@ -21,11 +21,13 @@ class Hands:
     """Switches and unplugs machines of a deployment, and remembers which.
 
     :param keeper: undoes it should this process end before it does.
+    :param alone: nobody else does anything to the deployment meanwhile; else these do nothing either.
     """
 
-    def __init__(self, platform: Platform, keeper: Keeper) -> None:
+    def __init__(self, platform: Platform, keeper: Keeper, *, alone: bool) -> None:
         self._platform = platform
         self._keeper = keeper
+        self._alone = alone
         #: Nodes whose machines something was done to, or was about to be.
         self.touched: set[str] = set()
         self._unplugged: set[str] = set()
@@ -98,7 +100,7 @@ class Hands:
             self._over = True
             self._changed.wait_for(lambda: not self._at_work)
         platform = self._platform
-        if isinstance(platform, HasPower):
+        if isinstance(platform, HasPower) and self._alone:
             self.touched.update(name for name in silent if not platform.is_on(self._node(name)))
         outcomes = {}
         for name in sorted(self.touched):
@@ -113,7 +115,10 @@ class Hands:
 
     @contextmanager
     def _touching(self, name: str) -> t.Iterator[None]:
-        """:raises ComposeError: the script is over."""
+        """:raises ComposeError: the script is over, or the deployment is not its own."""
+        if not self._alone:
+            why = "the script does not name this method, so that it does not have the deployment for itself"
+            raise ComposeError(why, node=name)
         with self._changed:
             if self._over:
                 raise ComposeError("the script is over", node=name)

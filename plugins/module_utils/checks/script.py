@@ -157,13 +157,17 @@ def _names_in(text: str) -> set[str]:
         return set()
 
 
+#: Commands after which a node may be off.
+_SHUTS_DOWN = re.compile(r"\b(halt|init [06]|kexec|poweroff|reboot|shutdown)\b")
+
+
 def abilities_of(text: str) -> set[Ability]:
-    """What a script may need of the platform: each method or name that it mentions in whatever way, also as a text."""
+    """What a script may do with machines: each method or name that it mentions counts, also as a text, and commands."""
     try:
         tree = ast.parse(dedent(text))
     except (SyntaxError, ValueError):
         return set()
-    words = set()
+    words, needed = set(), set()
     for item in ast.walk(tree):
         if isinstance(item, ast.Attribute):
             words.add(item.attr)
@@ -171,8 +175,10 @@ def abilities_of(text: str) -> set[Ability]:
             words.add(item.id)
         elif isinstance(item, ast.Constant) and isinstance(item.value, str):
             words.add(item.value)
-    needed = {METHODS.get(word) or SYMBOLS.get(word) for word in words}
-    return {ability for ability in needed if ability is not None}
+            if _SHUTS_DOWN.search(item.value):
+                needed.add(Ability.POWER)
+    found = {METHODS.get(word) or SYMBOLS.get(word) for word in words}
+    return needed | {ability for ability in found if ability is not None}
 
 
 def check_script(

@@ -61,6 +61,8 @@ class Verification:
     #: Nodes whose failure does not keep the test script from running: it is known already, and not of this run.
     ill: t.Collection[str] = ()
     test_script: str = ""
+    #: Nobody else does anything to the deployment meanwhile: a test script may switch machines.
+    alone: bool = False
     #: Seconds for which nodes have to be up, and well.
     stable_for: float = 0.0
     #: Directory for the result files.
@@ -88,7 +90,7 @@ def verify(what: Verification, progress: Progress) -> Report:
     deadline = Deadline(what.deployment.verify_timeout)
     connections = _Connections(what)
     boot_timeout = min(what.deployment.boot_timeout, what.deployment.verify_timeout)
-    hands = Hands(what.platform, Keeper(what.deployment))
+    hands = Hands(what.platform, Keeper(what.deployment), alone=what.alone)
     try:
         look = Look(what.platform, connections.to, boot_timeout)
         script = None

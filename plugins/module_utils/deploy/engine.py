@@ -212,7 +212,7 @@ class Engine:
             self.progress.say(f"{name}: in check mode the test script is not run, which switches or unplugs machines")
             test_script = ""
         with self.claim if handles and not pretend else nullcontext():
-            verified = self.check(meant, desired.meaning, test_script, name)
+            verified = self.check(meant, desired.meaning, test_script, name, alone=handles and not pretend)
         failures = verified.failures()
         everybody = verified.script if not failures else ""
         nodes = {
@@ -241,6 +241,7 @@ class Engine:
         ill: t.Collection[str] = (),
         *,
         settled: bool = True,
+        alone: bool = True,
     ) -> Verified:
         """Built-in checks, then the test script.
 
@@ -248,12 +249,14 @@ class Engine:
         :param name: of the directory for the results.
         :param ill: nodes whose failure does not keep the test script from running.
         :param settled: nodes have to stay well for a while; not where they are verified later anyway.
+        :param alone: this run has the deployment.
         """
         from ..checks.verify import verify
 
         results = os.path.join(self.state, "results", name)
         stable_for = self.deployment.stable_for if settled else 0
         what = self._verification(meant, meaning, test_script, results, ill, stable_for)
+        what = replace(what, alone=alone)
         report = verify(what, self.progress)
         if not report.ok:
             self.progress.say(f"{name}: more of journals and consoles is in {results}/results.json")

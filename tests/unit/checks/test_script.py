@@ -163,6 +163,7 @@ def test_whatever_mentions_a_method_may_use_it() -> None:
     assert abilities_of("getattr(node1, 'crash')()") == {Ability.POWER}
     assert abilities_of("node1.succeed('crash it')\nnode1.start()") == set()
     assert abilities_of("a b") == set()
+    assert abilities_of("node1.execute('systemctl poweroff', check_return=False)") == {Ability.POWER}
 
 
 def test_the_docs_have_every_method_and_what_platforms_can_do() -> None:

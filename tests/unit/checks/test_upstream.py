@@ -276,7 +276,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 def handled(machines: Machines, text: str) -> tuple[t.Any, dict[str, str], Notes]:
     notes = Notes()
-    hands = Hands(t.cast(t.Any, machines), t.cast(t.Any, notes))
+    hands = Hands(t.cast(t.Any, machines), t.cast(t.Any, notes), alone=True)
     connection = machines.connection()
     try:
         (*_subtests, check) = run(BEGINNING + text, make(connection, machines.directory, [], hands=hands))
@@ -339,8 +339,16 @@ assert not machine.is_up()
     assert machines.done == ["on"]
 
 
+def test_nothing_is_done_where_others_may_be_at_work(machines: Machines) -> None:
+    hands = Hands(t.cast(t.Any, machines), t.cast(t.Any, Notes()), alone=False)
+    with pytest.raises(Exception, match="the script does not name this method"):
+        hands.turn_off("oar-server", hard=True)
+    machines.stop()
+    assert hands.undo(["oar-server"]) == {} and machines.done == []
+
+
 def test_nothing_is_done_once_the_script_is_over(machines: Machines) -> None:
-    hands = Hands(t.cast(t.Any, machines), t.cast(t.Any, Notes()))
+    hands = Hands(t.cast(t.Any, machines), t.cast(t.Any, Notes()), alone=True)
     assert hands.undo([]) == {}
     with pytest.raises(Exception, match="the script is over"):
         hands.turn_off("oar-server", hard=True)
