@@ -10,6 +10,8 @@ short_description: Pin the packages of a composition
 version_added: 0.1.0
 description:
   - Resolves the packages of every role against the configured mirror, and writes the lock file next to the composition.
+  - For the builder C(debian), also allocates numbers to users and groups, which it keeps. To know which the packages
+    make, it installs them, as a build does.
   - Builds take their inputs from the lock only.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:

@@ -154,3 +154,14 @@ def test_killed_at_any_moment_it_ends_the_same(volume: Volume) -> None:
     assert {name: owner for name, (owner, _) in volume.owners().items()} == {
         name: one[names[name]] for name in volume.owners()
     }
+
+
+def test_a_tree_is_renumbered_as_told_even_in_a_circle(volume: Volume, tmp_path: Path) -> None:
+    volume.add("one", 104).chmod(0o4755)
+    volume.add("two", 105)
+    os.link(volume.top / "one", volume.top / "again")
+    moves = tmp_path / "moves"
+    moves.write_text("user 104 105\nuser 105 104\ngroup 104 106\n")
+    subprocess.run([PROGRAM, "tree", volume.top, moves], check=True, timeout=60)
+    assert volume.owners() == {"one": (105, 106), "again": (105, 106), "two": (104, 105)}
+    assert (volume.top / "one").stat().st_mode & 0o7777 == 0o4755
