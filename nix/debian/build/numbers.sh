@@ -18,7 +18,7 @@ renumber_packages() {
         }
         FILENAME == "/build/kept" { split($0, field, " "); kept[field[1], field[2]] = field[3]; next }
         FILENAME ~ /group$/ { old = $3; $3 = groups[old] = number_of("group", $1, old); print > "/build/group"; next }
-        { $3 = number_of("user", $1, $3); $4 = groups[$4]; print > "/build/passwd" }
+        { $3 = number_of("user", $1, $3); if ($4 in groups) $4 = groups[$4]; print > "/build/passwd" }
     ' /build/kept $root/etc/group $root/etc/passwd
     [ -s /build/moves ] || return 0
     phase "renumbering users and groups"
