@@ -195,7 +195,24 @@ def json_schema(type_: t.Any) -> dict[str, t.Any]:
         for key, meaning in meanings(part).items():
             if meaning and key in definition["properties"]:
                 definition["properties"][key]["description"] = meaning
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+    return t.cast("dict[str, t.Any]", _without_empty_defaults(whole))
+
+
+def _without_empty_defaults(schema: t.Any, *, names: bool = False) -> t.Any:
+    """Some versions of msgspec say of fields that they are empty by default, others do not.
+
+    :param names: the keys are names of fields or types, not words of JSON Schema.
+    """
+    if isinstance(schema, list):
+        return [_without_empty_defaults(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_empty_defaults(value, names=not names and key in ("properties", "$defs"))
+        for key, value in schema.items()
+        if names or key != "default" or value not in ({}, [])
+    }
 
 
 #: ``releases/current`` is nothing but a number.
