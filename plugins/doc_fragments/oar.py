@@ -11,6 +11,7 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 requirements:
+  - msgspec
   - The commands of OAR on the host of the task, or C(ssh) and O(frontend), for O(interface=command)
   - requests for O(interface=rest)
   - python-grid5000 for O(interface=grid5000)

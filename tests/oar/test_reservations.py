@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -136,14 +141,37 @@ def test_whoever_does_not_get_in(site: Site) -> None:
     assert jobs() == {}
 
 
-def test_on_the_frontend_itself(site: Site) -> None:
+@pytest.fixture
+def libraries() -> t.Iterator[Path]:
+    """What the module needs, for Debian's own Python: the environment of the tests may be out of the users' reach."""
+    version = subprocess.run(
+        ["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    (directory / "none").mkdir()
+    (directory / "none" / "msgspec.py").write_text("raise ImportError\n")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory)]
+    subprocess.run([*pip, "--python-version", version, "--only-binary", ":all:", "msgspec"], check=True, timeout=300)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_on_the_frontend_itself(site: Site, libraries: Path) -> None:
     """The task runs there, as a user of OAR; and nobody releases what belongs to another."""
     su = {
         "task_become": True,
         "task_become_method": "su",
-        # The environment of the tests may be out of their reach.
         "task_vars": {"ansible_python_interpreter": "/usr/bin/python3"},
     }
+    without = {**su, "task_become_user": "alice", "task_environment": {"PYTHONPATH": str(libraries / "none")}}
+    lacking = site.play({}, job("made", **WEB, **without), expect=2)
+    assert "the Python library 'msgspec' is missing from /usr/bin/python3" in lacking.output
+    assert "reserving" not in lacking.output and jobs() == {}
+    su["task_environment"] = {"PYTHONPATH": str(libraries)}
     alice, bob = ({**su, "task_become_user": user} for user in ("alice", "bob"))
     done = site.play(
         {},

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ..errors import ComposeError
+from ..model import codec
 from .access import INTERFACES, Access
 from .desk import Interrupted
 from .results import Listed, Reserved
@@ -39,6 +40,7 @@ def run(module: AnsibleModule, act: t.Callable[[], Reserved | Listed]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _interrupted)
     try:
+        codec.library()  # or it would be missed when OAR has answered already, with a job
         result = act()
     except ComposeError as error:
         module.fail_json(msg=str(error))
