@@ -41,7 +41,7 @@ def test_command_line_of_an_evaluation(lab: str, progress: Path, guix: StandIn, 
     assert identity.endswith("-system")
     assert guix.last("image") == [
         *("system", "image", "-d", "-t", "qcow2", "-L", str(REPOSITORY / "nix/guix"), "-L", lab, "--volatile", "-e"),
-        f'((@ (compose role) role) "{lab}/a.scm" \'(("db" "/srv/db" "root" "root" "0700")))',
+        f'((@ (compose role) role) "{lab}/a.scm" \'(("db" "/srv/db" "root" "root" "0700" #t)))',
     ]
     call = guix.calls()[0]
     assert json.loads(call["setup"]) == {"a": "x", "b": 1}
