@@ -105,6 +105,7 @@ class Recording:
         self.until, self.hopeless = time.monotonic() + LEASE, False
         self._vm, self._path, self._explain = vm, path, explain
         self._said = bytearray()
+        self._anew = threading.Event()
         self._written, self._when = 0, 0.0
         self._heard = 0
         self._thread = threading.Thread(target=self._record, daemon=True)
@@ -115,8 +116,9 @@ class Recording:
         return self._thread.is_alive() and self._wanted()
 
     def begin(self) -> None:
-        """Forget what was said."""
+        """Forget what was said, and look for more at once: the VM is about to say it."""
         self._said.clear()
+        self._anew.set()
 
     def text(self) -> str:
         """What was said last, without what a terminal would obey."""
@@ -152,8 +154,11 @@ class Recording:
                 self._explain(error)
             finally:
                 self._keep()
-            time.sleep(pause)  # it is off, or somebody else looks at its console
-            pause = min(2 * pause, _LONGEST)
+            if self._anew.wait(pause):  # it is off, or somebody else looks at its console
+                self._anew.clear()
+                pause = _PAUSE
+            else:
+                pause = min(2 * pause, _LONGEST)
 
     def _take(self, data: bytes) -> None:
         self._heard += len(data)
