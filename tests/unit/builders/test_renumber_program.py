@@ -137,7 +137,7 @@ def test_killed_at_any_moment_it_ends_the_same(volume: Volume) -> None:
     names = {name: ["alice", "bob", "carol"][int(name[0])] for name in volume.owners()}
     chance = random.Random(13)
     killed = 0
-    for _ in range(24):
+    for _kill in range(24):
         process = volume.start(chance.choice((one, two)))
         time.sleep(chance.uniform(0.01, 0.12))
         process.send_signal(signal.SIGKILL)
@@ -146,12 +146,14 @@ def test_killed_at_any_moment_it_ends_the_same(volume: Volume) -> None:
     assert killed > 5
     assert (volume.top / MOVING).exists() or (volume.top / RECORD).exists()
     volume.boot(two)
-    numbers = {name: {owner for file, (owner, _) in volume.owners().items() if names[file] == name} for name in one}
+    numbers = {
+        name: {owner for file, (owner, _group) in volume.owners().items() if names[file] == name} for name in one
+    }
     assert numbers["alice"] == {1001}
     assert numbers["bob"] == {1000}
     assert not numbers["carol"] & {1000, 1001, 1002}
     volume.boot(one)
-    assert {name: owner for name, (owner, _) in volume.owners().items()} == {
+    assert {name: owner for name, (owner, _group) in volume.owners().items()} == {
         name: one[names[name]] for name in volume.owners()
     }
 
