@@ -232,8 +232,17 @@ def plain_or_refuse(data: t.Any) -> t.Any:
     raise TypeError(f"{type(data).__name__} cannot be written as JSON")
 
 
+@cache
+def _has_secrets(hint: t.Hashable) -> bool:
+    if is_object(hint):
+        return any(field.secret or _has_secrets(field.hint) for field in fields(hint).values())
+    return any(map(_has_secrets, inner_types(hint)))
+
+
 def without_secrets(hint: t.Any, data: t.Any) -> t.Any:
     """Encoded data of a type, without the fields that are marked secret."""
+    if not _has_secrets(hint):
+        return data
     if is_union(hint):
         hint = next((each for each in inner_types(hint) if has_parts(each, data)), hint)
     if is_object(hint) and isinstance(data, dict):
