@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -183,20 +184,14 @@ def test_a_script_whose_time_is_over_leaves_nothing_undone(site: Tiny) -> None:
 def test_a_run_that_is_killed_leaves_nothing_undone(site: Tiny) -> None:
     """Killed at once, all of it: nobody is left to put anything back but who was told before."""
     before = site.images()
-    path = site.directory / "a_script.py"
-    path.write_text("app1.crash()\napp2.block()\nprint('now')\nimport time\ntime.sleep(600)")
-    process = site.start("script", "-e", f"compose_script={path}")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "compose | now" in line:
-            break
+    process = started(site, "app1.crash()\napp2.block()\nprint('now')\nimport time\ntime.sleep(600)")
     keepers = {pid for pid in descendants(process.pid) if "checks.keeper" in command_of(pid)}
     assert len(keepers) == 1
     for pid in [process.pid, *descendants(process.pid)]:
         if pid not in keepers:
             os.kill(pid, signal.SIGKILL)
     process.wait()
-    process.stdout.close()
+    words_of(process).close()
     for _second in range(120):
         if not any(Path(f"/proc/{pid}").exists() for pid in keepers):
             break
@@ -215,16 +210,10 @@ def test_in_check_mode_machines_are_left_alone(site: Tiny) -> None:
 
 def test_it_is_refused_while_another_run_is_at_work(site: Tiny) -> None:
     boots = site.boots()
-    path = site.directory / "slow.py"
-    path.write_text("app2.block()\nprint('now')\napp1.succeed('sleep 20')")
-    process = site.start("script", "-e", f"compose_script={path}")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "compose | now" in line:
-            break
+    process = started(site, "app2.block()\nprint('now')\napp1.succeed('sleep 20')")
     assert "another run is at work on this deployment" in run(site, "app1.crash()", expect=2)
     run(site, CALM)
-    process.stdout.read()
+    words_of(process).read()
     assert process.wait() == 0
     assert site.boots() == boots
 
@@ -240,6 +229,21 @@ def test_a_deploy_whose_test_crashes_nodes_is_verified(site: Tiny) -> None:
     refused = site.play("deploy", expect=2).output
     assert "testScript, line 2: machines have no 'switch_root' here: nodes have left their initrd" in refused
     assert site.running() == {"app1", "app2"}
+
+
+def started(site: Tiny, script: str) -> subprocess.Popen[str]:
+    """A run of a script, which has said ``now``."""
+    path = site.directory / "beside.py"
+    path.write_text(script)
+    process = site.start("script", "-e", f"compose_script={path}")
+    for line in words_of(process):
+        if "compose | now" in line:
+            break
+    return process
+
+
+def words_of(process: subprocess.Popen[str]) -> t.IO[str]:
+    return t.cast("t.IO[str]", process.stdout)
 
 
 def wait_for(site: Tiny, node: str) -> None:

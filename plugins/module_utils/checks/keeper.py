@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import typing as t
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from ..errors import ComposeError
 from ..lock import deployment_lock
@@ -26,6 +27,8 @@ from . import launch
 NOTED = "noted\n"
 #: The last word of who has done it itself.
 DONE = "."
+#: Seconds in which it has to answer, and to end: it only takes note, but the machine may be busy.
+PATIENCE = 60.0
 
 
 class Keeper:
@@ -53,22 +56,35 @@ class Keeper:
         """There is nothing left to be put back."""
         process, self._process = self._process, None
         if process is not None:
-            with suppress(OSError):
+            with _killed_after(process, PATIENCE), suppress(OSError):
                 process.communicate(f"{DONE}\n")
 
     def _tell(self, line: str) -> None:
         process = t.cast("subprocess.Popen[str]", self._process)
-        try:
-            stream = t.cast("t.IO[str]", process.stdin)
-            stream.write(f"{line}\n")
-            stream.flush()
-            noted = t.cast("t.IO[str]", process.stdout).readline() == NOTED
-        except OSError:
-            noted = False
+        with _killed_after(process, PATIENCE):
+            try:
+                stream = t.cast("t.IO[str]", process.stdin)
+                stream.write(f"{line}\n")
+                stream.flush()
+                noted = t.cast("t.IO[str]", process.stdout).readline() == NOTED
+            except OSError:
+                noted = False
         if not noted:
             raise ComposeError(
-                "nobody could put the machines back if this run was killed now: the process for that has ended"
+                "nobody could put the machines back if this run was killed now: the process for that has ended, or "
+                f"did not answer within {PATIENCE:.0f} s"
             )
+
+
+@contextmanager
+def _killed_after(process: subprocess.Popen[str], seconds: float) -> t.Iterator[None]:
+    """Whatever is waited for meanwhile, of a process: it comes to an end, if need be with the process."""
+    late = threading.Timer(seconds, process.kill)
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
 
 
 def main() -> None:

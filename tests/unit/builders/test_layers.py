@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import BUILD_FACTOR, Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import NixBuildError
 
 from .conftest import Compose
@@ -82,3 +82,8 @@ def test_who_has_the_packages_that_fail(site: Site) -> None:
         site.build(a=role(), b=role("two"))
     assert "nginx-light" in failed.value.message
     assert failed.value.message.endswith("-debian-packages has the packages of roles.a, roles.b")
+
+
+def test_builds_reckon_with_the_space_that_the_builder_reckons_with() -> None:
+    library = Path(__file__).parents[3] / "nix" / "debian" / "build" / "library.sh"
+    assert f"SPACE_FACTOR={BUILD_FACTOR}\n" in library.read_text()
