@@ -24,18 +24,26 @@ let
       preferLocalBuild = true;
     };
 
-  debs = map deb;
   sets = lock.sets;
+
+  # What a build takes of the packages that it unpacks: themselves, and what each of them has to call itself.
+  unpacked = packages: {
+    debs = map deb packages;
+    check = ./build/claims.sh;
+    claims = concatStringsSep "" (map
+      (package: let locked = lock.packages.${package}; in "${package} ${locked.version} ${locked.architecture}\n")
+      packages);
+    passAsFile = [ "claims" ];
+  };
 
   # Only these come from the host: sh, coreutils, dpkg-deb, tar, mount, unshare.
   build = attributes: derivation ({ inherit system; builder = "/bin/sh"; } // attributes);
 
   # A tree of unpacked packages; its programs build everything else.
-  tree = name: packages: build {
+  tree = name: packages: build ({
     inherit name;
     args = [ ./build/tools.sh ];
-    debs = debs packages;
-  };
+  } // unpacked packages);
 
   tools = tree "debian-tools" (sets.essential.packages ++ sets.tools.packages);
   diskTools = tree "debian-disk-tools" (sets.essential.packages ++ sets.tools.packages ++ sets.disk-tools.packages);
@@ -52,25 +60,28 @@ let
     (attributes // (if again then { inherit surroundings; name = "${attributes.name}-again"; } else { }));
 
   # The layers of an image: each is a file system that the next one starts from. First what every image has.
-  base = again: maker again tools ./build/base.sh {
-    name = "debian-base";
-    essential = debs sets.essential.packages;
-    debs = debs sets.base.packages;
-    image = ./image;
-    needs = debs (sets.essential.packages ++ sets.base.packages) ++ [ ./image ];
-  };
+  base = again:
+    let all = unpacked (sets.essential.packages ++ sets.base.packages); in
+    maker again tools ./build/base.sh (all // {
+      name = "debian-base";
+      essential = map deb sets.essential.packages;
+      debs = map deb sets.base.packages;
+      image = ./image;
+      needs = all.debs ++ [ all.check ./image ];
+    });
 
   # Then the packages: one layer for all roles that have the same ones, whatever else they have.
   withPackages = again: { packages, kernel ? null, ... }: answers:
     if packages == [ ] && kernel == null then base again
     else
-      maker again tools ./build/packages.sh ({
+      let all = unpacked (packages ++ (if kernel == null then [ ] else [ kernel ])); in
+      maker again tools ./build/packages.sh (all // {
         name = "debian-packages";
         base = base again;
-        debs = debs packages;
+        debs = map deb packages;
         answers = concatStringsSep "" (map (answer: "${answer}\n") answers);
-        passAsFile = [ "answers" ];
-        needs = [ (base again) ] ++ debs packages ++ (if kernel == null then [ ] else [ (deb kernel) ./build/init.sh ]);
+        passAsFile = [ "answers" ] ++ all.passAsFile;
+        needs = [ (base again) all.check ] ++ all.debs ++ (if kernel == null then [ ] else [ ./build/init.sh ]);
       } // (if kernel == null then { } else {
         kernel = deb kernel;
         init = ./build/init.sh;

@@ -46,6 +46,11 @@ epoch_of() {
 begin_layer() {
     local layer=$1 below=0
     shift
+    if [ $# -gt 0 ]; then
+        # shellcheck source=/dev/null
+        . "$check"
+        require_claims "/build/${claimsPath##*/}" "$@"
+    fi
     touch /build/start
     make_root ${layer:+"$layer/layer.squashfs"} "$@"
     if [ -n "$layer" ]; then

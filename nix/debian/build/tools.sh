@@ -3,6 +3,11 @@
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
+# shellcheck source=/dev/null
+. "$check"
+# shellcheck disable=SC2086,SC2154
+require_claims "$claimsPath" $debs
+
 mkdir "$out"
 cd "$out"
 mkdir -p usr/bin usr/sbin usr/lib usr/lib64 usr/lib32 usr/libx32 build dev proc tmp ".$NIX_STORE"

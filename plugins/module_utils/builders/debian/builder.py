@@ -39,9 +39,8 @@ from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..nix.own_store import OwnStore
 from ..revision import git_revision
 from .apt import configured_mirrors
-from .claims import require_claims
 from .evaluated import Evaluated
-from .failures import HASH, explain_failure, failed_without_a_word
+from .failures import HASH, explain_failure, failed_without_a_word, others_than_locked
 from .labels import Labels
 from .lock import (
     Content,
@@ -230,13 +229,16 @@ class Debian(Builder):
             with self.progress.waiting(lambda: "asking the mirrors for the locked packages"):
                 require_offered(wanted, mirrors)
             self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
-        debs = [path for path in self._nix.closure(derivations) if path.endswith(".deb.drv")]
-        files = [self._nix.file(path) for path in self._nix.outputs(debs)]
-        require_claims(lock, files, lock_path(evaluated.path))
         log = BuildLog(self.progress, labels)
         try:
             self._nix.realise(derivations, log, log.describe)
         except NixBuildError as error:
+            others = others_than_locked(error)
+            if others:
+                where = lock_path(evaluated.path)
+                raise InputError(
+                    f"{where}: packages are others than it says: {others}; somebody has changed it by hand"
+                ) from None
             raise labels.named(error) from None
 
     def _fetch(self, packages: t.Sequence[str], what: str) -> None:

@@ -18,10 +18,23 @@ from .lock import HOW_TO_LOCK
 #: Characters of a store path before its name.
 HASH = 33
 
+#: Packages that are named.
+_NAMED = 5
+
 _HASH_MISMATCH = re.compile(
     r"hash mismatch in fixed-output derivation '/\S*?/[a-z0-9]{32}-(\S+)\.drv'[^\n]*"
     r"\n\s*specified:\s*(\S+)\s*got:\s*(\S+)"
 )
+
+
+#: As ``nix/debian/build/claims.sh`` says it.
+_OTHERS = re.compile(r"packages are others than the lock says: ([^\n]*)")
+
+
+def others_than_locked(error: NixBuildError) -> str:
+    """Of packages that are others than the lock says, what they are; empty if that is not why a build failed."""
+    found = _OTHERS.search(error.output)
+    return "; ".join(found[1].split("; ")[:_NAMED]) if found else ""
 
 
 def explain_failure(
