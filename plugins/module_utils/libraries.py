@@ -55,7 +55,9 @@ def missing_library(*names: str, what: str) -> InputError:
     is_, it = ("y {} is", "it") if len(lacking) == 1 else ("ies {} are", "them")
     named = f"the Python librar{is_}".format(", ".join(map(repr, lacking)))
     # Of a library that is there, what it needs itself.
-    others = [f" ({name}: {error})" for name, error in errors.items() if getattr(error, "name", "") != name]
+    others = [
+        f" ({name}: {error})" for name, error in errors.items() if str(error) and getattr(error, "name", "") != name
+    ]
     python = sys.executable or "python3"
     pip = " ".join(f"'{library.requirement}'" for library in libraries)
     packages = [library.package for library in libraries if library.package]

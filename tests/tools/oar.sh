@@ -159,6 +159,10 @@ start_server() {
             -E /var/log/compose-oar-sshd.log
     fi
     if ! runs server; then
+        if (exec 3<>/dev/tcp/127.0.0.1/$server_port) 2>/dev/null; then
+            echo "something else listens on port $server_port already; a server of an earlier OAR is called Almighty" >&2
+            return 1
+        fi
         setsid /usr/sbin/Almighty </dev/null >$run/server.log 2>&1 &
         echo $! >$run/server.pid
     fi

@@ -157,9 +157,11 @@ class LocalPlatform(Platform, HasPower):
                 current.document_digest,
                 verified.image.identity if verified else None,
                 tuple(
-                    f"{key} {current.options.get(key)} → {value}"
+                    f"{key} {was} → {value}"
                     for key, value in options.items()
-                    if current.options.get(key) != value
+                    # It was booted before there was such an option.
+                    for was in [current.options.get(key, self.options[key].default)]
+                    if was != value
                 ),
                 # The same image was verified with another document or other options.
                 leftovers=verified is not None

@@ -9,6 +9,7 @@ import os
 import signal
 import typing as t
 
+from ...describe.options import words_of
 from ...errors import ComposeError
 from ...images import handover as nxc_handover
 from ...model.boot import Boot, Target
@@ -21,6 +22,7 @@ from ..base import distinct_images
 from ..hands import HasCable
 from ..local import machine
 from ..local.cgroup import drop_cgroup, own_cgroup
+from ..local.devices import DEVICES, unusable
 from ..local.limits import CONTAINER, Needs
 from ..local.netns import BRIDGE, Namespace, inside
 from ..local.platform import image_files
@@ -35,6 +37,7 @@ class Nspawn(ProcessPlatform, HasCable):
     name = "nspawn"
     formats = ("root",)
     boots_kernel = False
+    options = {"devices": DEVICES}
     # A container is started by programs that each become the next one.
     programs = ("systemd-nspawn", "nsenter", "sh", "systemd-run")
 
@@ -47,7 +50,7 @@ class Nspawn(ProcessPlatform, HasCable):
         if os.geteuid() != 0:
             raise ComposeError("platform 'nspawn' needs root: run the playbook with become, or use platform 'qemu'")
         problems = missing("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
-        return problems + super().check(nodes)
+        return problems + unusable(nodes, self.deployment.nodes) + super().check(nodes)
 
     def needs(self, node: Node) -> Needs:
         return CONTAINER
@@ -107,6 +110,7 @@ class Nspawn(ProcessPlatform, HasCable):
             "--link-journal=no",
             "--console=read-only",
             *(f"--bind={_escape(source)}:{_escape(target)}" for source, target in state.mounts(record.image.volumes)),
+            *(f"--bind={_escape(device)}" for device in words_of(record.options, "devices")),
             *(f"--bind-ro={_escape(source)}:{_escape(target)}" for source, target in reads),
         ]
         return own_cgroup(self._cgroup(name), self.namespace.enter(*nspawn))

@@ -16,7 +16,7 @@ import time
 import typing as t
 from dataclasses import dataclass, field
 
-from ...describe.options import Option
+from ...describe.options import Option, words_of
 from ...errors import CommandError, ComposeError, InputError
 from ...images.handover import is_nxc
 from ...model.answer import answer, json_of
@@ -32,6 +32,7 @@ from ...progress import Progress
 from ..base import distinct_images
 from ..hands import HasCable
 from ..local import machine
+from ..local.devices import DEVICES, unusable
 from ..local.limits import CONTAINER, Needs
 from ..local.netns import Namespace, inside
 from ..local.platform import LocalPlatform, image_files
@@ -91,6 +92,7 @@ class Podman(LocalPlatform, HasCable):
         "runtime": Option(
             str, "", "OCI runtime that runs the containers, such as V(crun) or V(runc). By default Podman's own choice."
         ),
+        "devices": DEVICES,
     }
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
@@ -115,7 +117,7 @@ class Podman(LocalPlatform, HasCable):
         if "," in self.state:  # it would end the part of an option of Podman
             why = f"platform 'podman' cannot mount directories of {self.state}: there is a comma in it"
             problems.append(Problem(why, key="state_dir"))
-        return problems + super().check(nodes)
+        return problems + unusable(nodes, self.deployment.nodes) + super().check(nodes)
 
     def needs(self, node: Node) -> Needs:
         return CONTAINER + _KEEPER
@@ -209,6 +211,7 @@ class Podman(LocalPlatform, HasCable):
             f"--label={STATE}={self.state}",
             *([f"--runtime={record.options['runtime']}"] if record.options["runtime"] else []),
             "--systemd=always",
+            *(f"--device={os.path.realpath(device)}:{device}" for device in words_of(record.options, "devices")),
             f"--cap-add={','.join(CAPABILITIES)}",
             "--security-opt=label=disable",  # the directories below are not labelled for containers
             *_limits(),
