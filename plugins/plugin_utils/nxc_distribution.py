@@ -14,7 +14,7 @@ import typing as t
 import yaml
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
-from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry
+from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry, require_roles
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, shown
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Distribution
@@ -55,7 +55,7 @@ def with_distribution(options: Unchecked, roles: t.Collection[str], path: str) -
 
     :param roles: of the composition.
     :param path: of the deployment file, to which that of the distribution is relative.
-    :raises InputError: cannot be read, names no role, or a form that NixOS Compose does not have.
+    :raises InputError: cannot be read, names no role (see :func:`require_roles`), or a form that NXC does not have.
     """
     given = values.text(options.get("distribution"), f"{path}: distribution")
     if not given:
@@ -68,10 +68,11 @@ def with_distribution(options: Unchecked, roles: t.Collection[str], path: str) -
         distribution, addresses = _from_deployment(data["deployment"], f"{file}: deployment")
     else:
         distribution = {role: _names(role, value, f"{file}: {role}") for role, value in data.items()}
-    values.known(distribution, roles, file, "role of the composition")
     own = values.mapping(options.get("roles"), f"{path}: roles")
+    require_roles(distribution, roles, own, file, path)
     merged = dict(own)
-    for role, nodes in distribution.items():
+    for role in (name for name in distribution if name in roles):
+        nodes = distribution[role]
         entry = own.get(role)
         if entry is None:
             merged[role] = nodes

@@ -20,7 +20,7 @@ from ..model.free import Options, OptionValue
 from ..model.shape import plain
 from . import values
 from .addresses import Addresses, parse_network
-from .entries import NODE_KEYS, RoleEntry, Settings
+from .entries import NODE_KEYS, RoleEntry, Settings, require_roles
 from .hooks import parse_hooks
 from .limits import parse_limits, parse_quorum
 from .names import is_host_name, is_node_name, label_of
@@ -213,6 +213,8 @@ def _nodes(
     """All nodes, by role and index."""
     roles = values.mapping(data.get("roles"), f"{path}: roles")
     values.known(roles, composition.roles, f"{path}: roles", "role of the composition")
+    where = f"{composition.path}: rolesDistribution"
+    require_roles(composition.distribution, composition.roles, roles, where, path)
     entries = values.mapping(data.get("nodes"), f"{path}: nodes")
     wanted: dict[str, _Wanted] = {}
     for role in sorted(composition.roles):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import InputError, shown
+from ..errors import InputError, nearest, shown
 from ..model.free import Options, Parameters
 from . import values
 from .options import PlatformFacts, validate_options
@@ -97,3 +97,22 @@ def _hosts(value: object, where: str) -> list[str]:
             raise InputError(f"{where} has {shown(word)}, expected names of hosts or groups")
         words.append(word)
     return words
+
+
+def require_roles(
+    distribution: t.Collection[str], roles: t.Collection[str], entries: Unchecked, where: str, path: str
+) -> None:
+    """Refuse a distribution that names no role, unless a deployment file says what it may have meant.
+
+    :param distribution: the names in it; where they stand, for the message.
+    :param entries: ``roles`` of the deployment file at the path.
+    :raises InputError: the first of them, and which roles are to be said instead.
+    """
+    strangers = sorted(set(distribution) - set(roles))
+    # It may have meant each of those that it does not name.
+    meant = sorted(set(roles) - set(distribution)) or sorted(roles)
+    if strangers and not all(RoleEntry.read(entries.get(role), f"{path}: roles.{role}").says_which for role in meant):
+        raise InputError(
+            f"{where}: {shown(strangers[0])} is no role of the composition (it is passed over where 'roles' in {path} "
+            f"says which nodes there are of {', '.join(meant)}){nearest(strangers[0], roles)}"
+        )

@@ -12,7 +12,7 @@ import re
 import typing as t
 from dataclasses import asdict
 
-from ..errors import nearest, shown
+from ..errors import shown
 from ..model.composition import Composition, Role
 from .follow import follow_errors
 from .names import is_host_name, is_role_name, label_of
@@ -35,8 +35,6 @@ def manifest_errors(composition: Composition) -> list[str]:
         errors += follow_errors(name, {"follow": {path: asdict(each) for path, each in role.follow.items()}})
     for name, wanted in composition.distribution.items():
         where = f"distribution.{name}"
-        if name not in composition.roles:
-            errors.append(f"{where}: there is no such role{nearest(name, composition.roles)}")
         if isinstance(wanted, int) and not 0 <= wanted <= MOST:
             errors.append(f"{where} is {wanted}, expected a count (0 to {MOST})")
         elif isinstance(wanted, list):

@@ -249,10 +249,6 @@ def test_refuses_attributes(debian: Debian, compose: Compose, role: str, expecte
         ("{ roles = { }; }", "roles: "),
         ('{ roles."a/b" = { }; }', "roles.a/b: not the name of a role"),
         (
-            "{ roles.node = { }; rolesDistribution.nodes = 2; }",
-            "rolesDistribution.nodes: there is no such role; did you mean 'node'?",
-        ),
-        (
             "{ roles.node = { }; rolesDistribution.node = -1; }",
             "rolesDistribution.node: -1 is less than the minimum of 0",
         ),

@@ -94,7 +94,6 @@ def test_syntax_errors_name_file_and_line(compose: Compose) -> None:
         ("{ roles.a = { }; compose.b.ports = [ 1 ]; }", "compose.b: there is no such role"),
         ("{ roles.a = { }; compose.a.prots = [ 1 ]; }", "roles.a.prots: unknown attribute"),
         ("{ roles.a = { }; compose.a.ports = [ 70000 ]; }", "70000"),
-        ("{ roles.a = { }; rolesDistribution.b = 1; }", "rolesDistribution.b: there is no such role"),
         ('{ roles."A b" = { }; }', "roles.A b: not the name of a role"),
         ("{ roles.a = { }; testScript = 1; }", "testScript"),
     ],

@@ -131,11 +131,12 @@ def test_arguments_are_stand_ins(project: Path, said: Path) -> None:
     assert composition.test_script.startswith("# hi ") and composition.test_script.endswith(" 3")
 
 
-def test_a_key_of_the_distribution_that_is_no_role_is_refused(project: Path, said: Path) -> None:
+def test_a_key_of_the_distribution_that_is_no_role_is_for_deployment_files_to_overrule(
+    project: Path, said: Path
+) -> None:
     text = (project / "composition.nix").read_text()
     (project / "composition.nix").write_text(text.replace("{ node = 2; }", "{ nodes = 2; }"))
-    with pytest.raises(InputError, match=r"rolesDistribution.nodes names no role; did you mean 'node'"):
-        builder(said).evaluate(str(project), {})
+    assert builder(said).evaluate(str(project), {}).distribution == {"nodes": 2}
 
 
 def test_what_stand_ins_cannot_do_is_asked_of_the_flake(project: Path, said: Path) -> None:

@@ -275,6 +275,25 @@ def test_what_the_composition_has_wrong_is_refused() -> None:
     assert "/c/nfs: rolesDistribution.node is -2" in refused({}, distribution={"node": -2})
 
 
+def test_a_distribution_that_names_no_role_is_overruled_by_who_says_what_it_meant() -> None:
+    said = "/c/nfs: rolesDistribution: 'nodes' is no role of the composition (it is passed over where"
+    for distribution, roles in (
+        ({"nodes": 2}, {}),
+        ({"nodes": 2}, {"roles": {"node": 2}}),  # it may have meant the server
+        ({"nodes": 2, "server": 1}, {"roles": {"server": 1}}),
+        ({"nodes": 2, "server": 1}, {"roles": {"node": {"options": {"memory": 1}}}}),
+        ({"nodes": 2, "server": 1, "node": 1}, {}),
+        ({"nodes": 2, "server": 1, "node": 1}, {"roles": {"node": 1}}),
+    ):
+        assert said in refused(roles, distribution=distribution)
+    words = f"in {FILE} says which nodes there are of node); did you mean 'node'?"
+    assert words in refused({}, distribution={"nodes": 2, "server": 1})
+    assert list(names({"roles": {"node": 1}}, distribution={"nodes": 2, "server": ["s"]})) == ["node1", "s"]
+    both = {"roles": {"node": 1, "server": ["a"]}}
+    for distribution in ({"nodes": 2}, {"nodes": 2, "node": 5}, {"nodes": -1, "x": 1, "server": 1, "node": 1}):
+        assert list(names(both, distribution=distribution)) == ["node1", "a"]
+
+
 def test_names_that_are_no_labels() -> None:
     roles = {name: Role(name) for name in ("examon_broker", "webServer", "gamma.tld")}
     assert names({"roles": {"webServer": 2}}, roles=roles) == {

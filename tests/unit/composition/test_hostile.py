@@ -133,7 +133,6 @@ def test_a_manifest_is_checked_as_an_evaluated_composition_is(
 @pytest.mark.parametrize(
     ("distribution", "message"),
     [
-        ({"prox": 1}, "distribution.prox: there is no such role"),
         ({"proxy": -1}, "distribution.proxy is -1"),
         ({"proxy": ["!!!"]}, "distribution.proxy: '!!!' gives no host name"),
     ],

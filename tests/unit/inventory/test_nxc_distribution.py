@@ -92,7 +92,7 @@ def test_without_one_nothing_changes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nodes: 2", "given.yaml: 'nodes' is no role of the composition; did you mean 'node'?"),
+        ("nodes: 2", "demo.compose.yml says which nodes there are of node, server); did you mean 'node'?"),
         ("node: -1", "node is -1, expected a count"),
         ("node: 1.5", "node is 1.5, expected a count"),
         ("node: true", "node is True, expected a count"),
@@ -111,6 +111,26 @@ def test_refusals_name_file_key_and_value(tmp_path: Path, text: str, message: st
     with pytest.raises(InputError) as error:
         read(tmp_path, text)
     assert message in str(error.value) and "given.yaml" in str(error.value)
+
+
+def test_a_name_that_is_no_role_is_overruled_by_who_says_what_it_meant(tmp_path: Path) -> None:
+    assert read(tmp_path, "nodes: 2\nserver: [s]", roles={"node": 3}) == read(
+        tmp_path, "server: [s]", roles={"node": 3}
+    )
+    worker = {"deployment": {"192.168.1.1": {"role": "worker", "host": "worker1"}}}
+    with pytest.raises(InputError, match=r"demo.compose.yml says which nodes there are of node, server\)"):
+        read(tmp_path, worker, roles={"node": 3})
+    assert read(tmp_path, worker, roles={"node": 3, "server": 0})["roles"] == {"node": 3, "server": 0}
+
+
+def test_an_inventory_that_overrules_a_distribution(site: Site) -> None:
+    (site.directory / "given.json").write_text(json.dumps({"clients": 2}))
+    head = "distribution: given.json\nroles:\n"
+    assert "'clients' is no role of the composition" in " ".join(
+        site.list(site.write(head + "  node: 1\n")).message.split()
+    )
+    data = site.list(site.write(head + "  node: 1\n  server: [one]\n")).data
+    assert set(data["_meta"]["hostvars"]) == {"node1", "one"}
 
 
 def test_names_beside_it_are_looked_at_first(tmp_path: Path) -> None:

@@ -171,9 +171,6 @@ class Nxc(Builder):
             return self._known_from_flake(project, parameters, error)
         name = self._choose(project, found)
         known = found[name]
-        for role in known.rolesDistribution:
-            if role not in known.roles:
-                raise InputError(f"{project.file}: rolesDistribution.{role} names no role{nearest(role, known.roles)}")
         return _Known(name, known.roles, known.rolesDistribution, known.testScript, known.dockerPorts)
 
     def _known_from_flake(self, project: Project, parameters: Parameters, error: EvaluationError) -> _Known:

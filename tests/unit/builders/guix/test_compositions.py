@@ -77,7 +77,6 @@ REFUSED: dict[str, tuple[t.Any, str]] = {
     ),
     "unknown key": ({"roles": {"server": {"file": "a.scm", "prots": [1]}}}, "prots: unknown attribute.*ports"),
     "port": ({"roles": {"server": {"file": "a.scm", "ports": ["http"]}}}, r"ports\[0\]: 'http' is not of type"),
-    "unknown role": ({"roles": {"server": {"file": "a.scm"}}, "rolesDistribution": {"sever": 1}}, "no such role"),
     "number for a role": ({"roles": {1: {"file": "a.scm"}}}, "composition.roles has the key 1, expected a string"),
     "date": (
         {"roles": {"server": {"file": "a.scm", "description": datetime.date(2026, 1, 2)}}},
