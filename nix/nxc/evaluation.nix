@@ -3,7 +3,9 @@
 # than these fails with the name of what it missed, and the caller falls back to a full evaluation.
 #   setup          content of setup.toml, with the variant and the parameters merged into it as NixOS Compose does
 #   compositions   by name: roles (a list of names), rolesDistribution, testScript, dockerPorts
-{ file ? ""              # composition.nix, compositions.nix, or a directory with default.nix
+#   declared       the file that the flake says the compositions are in: itself, if they stand there; empty: it says none
+{ file ? ""              # composition.nix, compositions.nix, a directory with default.nix; or the flake
+, flake ? ""             # flake.nix
 , name ? "composition"   # of the composition, where the file has only one
 , flavour ? "vm"
 , parameters ? "{}"      # JSON: go over those of setup.toml
@@ -61,8 +63,18 @@ let
     in
     if builtins.isFunction f then f (available // builtins.mapAttrs (name: _: missing name) lacking) else f;
 
-  load = value: if builtins.isPath value || builtins.isString value then import value else value;
-  content = load (/. + file);
+  isFile = value: builtins.isPath value || builtins.isString value;
+  load = value: if isFile value then import value else value;
+  content = if file == flake then said else load (/. + file);
+
+  # What the flake passes to nxc.lib.compose. Its inputs are stand-ins: that function gives back what it is passed.
+  written = import (/. + flake);
+  standIn = { outPath = "/no-input"; lib = lib // { compose = arguments: { inherit arguments; }; }; };
+  inputs = builtins.mapAttrs (_: _: standIn) (written.inputs or { } // builtins.functionArgs written.outputs // { self = { }; });
+  calls = builtins.filter (value: value ? arguments)
+    (builtins.attrValues ((written.outputs inputs).packages or { }));
+  arguments = if calls == [ ] then { } else (builtins.head calls).arguments;
+  said = arguments.compositions or arguments.composition or null;
   isOne = value: builtins.isFunction value || value ? roles || value ? nodes;
 
   describe = value:
@@ -75,5 +87,6 @@ let
 in
 {
   inherit setup;
+  declared = if said == null then "" else if isFile said then toString said else flake;
   compositions = builtins.mapAttrs (_: describe) (if isOne content then { ${name} = content; } else content);
 }

@@ -111,6 +111,68 @@ def test_nxc_json_may_name_a_composition_that_is_not_there(project: Path, said: 
         builder(said).evaluate(str(project), {})
 
 
+FLAKE = """{{
+  description = "web";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.05";
+  inputs.nxc.url = "github:oar-team/nixos-compose";
+  outputs = {arguments}:
+    let system = "x86_64-linux"; in {{
+      packages.${{system}} = {nxc}.lib.compose {{ inherit system; {nixpkgs} setup = ./setup.toml; {said} }};
+      devShell.${{system}} = {nxc}.devShells.${{system}}.nxcShell;
+    }};
+}}
+"""
+#: How a flake names its inputs.
+BY_NAME = {"arguments": "{ self, nixpkgs, nxc }", "nxc": "nxc", "nixpkgs": "inherit nixpkgs;"}
+AS_A_SET = {"arguments": "inputs", "nxc": "inputs.nxc", "nixpkgs": "inherit (inputs) nixpkgs;"}
+
+
+@pytest.mark.parametrize("inputs", [BY_NAME, AS_A_SET])
+@pytest.mark.parametrize(
+    ("said", "file"),
+    [
+        ("compositions = ./compositions.nix;", "compositions.nix"),
+        ("composition = ./site/web.nix;", "web.nix"),
+        ("composition = ./site;", "site"),
+        ("composition = import ./site/web.nix;", "flake.nix"),
+        ("compositions = { one = ./site/web.nix; };", "flake.nix"),
+        ("composition = { roles.app = { }; rolesDistribution.app = 3; };", "flake.nix"),
+    ],
+)
+def test_what_the_flake_says_counts_and_not_nxc_json(
+    project: Path, said: str, file: str, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    (project / "flake.nix").write_text(FLAKE.format(said=said, **inputs))
+    (project / "site").mkdir()
+    composition = "{ lib, ... }: { roles.app = { }; rolesDistribution.app = 3; }"
+    for path in ("site/web.nix", "site/default.nix"):
+        (project / path).write_text(composition)
+    (project / "compositions.nix").write_text("{ one = ./site/web.nix; }")
+    found = builder(tmp_path / "said").evaluate(str(project), {})  # nxc.json says composition.nix, which is there
+    assert (set(found.roles), found.distribution) == ({"app"}, {"app": 3})
+    for usual in ("compositions.nix", "composition.nix"):
+        if usual != file:
+            (project / usual).unlink()
+    assert set(builder(tmp_path / "said").evaluate(str(project), {}).roles) == {"app"}
+    (project / "site/web.nix").write_text("{ }: {")
+    (project / "site/default.nix").write_text("{ }: {")
+    if "rolesDistribution" not in said:
+        with pytest.raises(EvaluationError, match=f"(?s)^{project}/.*{file} does not evaluate.*syntax error"):
+            builder(tmp_path / "said").evaluate(str(project), {})
+
+
+def test_a_file_that_only_the_flake_knows_of_is_missing(project: Path, said: Path) -> None:
+    (project / "flake.nix").write_text(FLAKE.format(said="composition = ./other.nix;", **BY_NAME))
+    with pytest.raises(InputError, match=f"{project}/flake.nix says that {project}/other.nix has the compositions"):
+        builder(said).evaluate(str(project), {})
+
+
+@pytest.mark.parametrize("said_", ["composition = nixpkgs.legacyPackages.x.y;", "", 'composition = throw "no";'])
+def test_a_flake_that_does_not_say_it_leaves_it_to_nxc_json(project: Path, said: Path, said_: str) -> None:
+    (project / "flake.nix").write_text(FLAKE.format(said=said_, **BY_NAME))
+    assert set(builder(said).evaluate(str(project), {}).roles) == {"server", "node"}
+
+
 def test_ports_of_containers(project: Path, said: Path) -> None:
     ports = 'dockerPorts.server = [ "8443:443" "127.0.0.1:80:80/tcp" "53:53/udp" ]; roles.server = { }; '
     (project / "composition.nix").write_text(f"{{ ... }}: {{ {ports} }}")

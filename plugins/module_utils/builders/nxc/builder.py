@@ -109,6 +109,7 @@ class Nxc(Builder):
         """An attribute of nix/nxc/evaluation.nix."""
         arguments = {
             "file": project.file,
+            "flake": project.flake,
             "name": ONLY,
             "flavour": flavour or self._flavour(project, Setup(), ()),
             "parameters": json.dumps(parameters),
@@ -118,6 +119,17 @@ class Nxc(Builder):
         within = self.within(project.directory)
         file = os.path.join(self.support, "nxc/evaluation.nix")
         return self._nix.evaluate(type_, file, attribute, arguments, within=within)
+
+    def _project(self, path: str) -> Project:
+        """The project in a directory. :raises InputError: there is none."""
+        project = Project.find(path)
+        try:
+            declared = self._ask(str, project, "declared", {})
+        except EvaluationError as error:
+            if "syntax error" in error.message:
+                raise EvaluationError(f"{project.flake} does not evaluate:\n{error.message}") from None
+            declared = ""  # it takes more than stand-ins
+        return project.saying(declared)
 
     def _setup(self, project: Project, parameters: Parameters) -> Setup:
         """Content of setup.toml as the flake would merge it."""
@@ -200,7 +212,7 @@ class Nxc(Builder):
         return wanted or next(iter(found))
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
-        project = Project.find(path)
+        project = self._project(path)
         known = self._known(project, parameters)
         flavour = self._flavour(project, self._setup(project, parameters), ())
         published = known.docker_ports if flavour == "docker" else {}
@@ -278,7 +290,7 @@ class Nxc(Builder):
     def _evaluated(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> t.Iterator[tuple[Project, str, ComposeInfo, Setup]]:
-        project = Project.find(path)
+        project = self._project(path)
         check_formats(formats)
         known = self._known(project, parameters)
         setup = self._setup(project, parameters)

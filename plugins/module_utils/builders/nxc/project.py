@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import CommandError, InputError, MissingProgramError
 from ...model import codec
@@ -36,10 +36,17 @@ class Project:
     """A directory with a flake that calls ``nxc.lib.compose``."""
 
     directory: str
-    #: composition.nix or compositions.nix.
+    #: With the compositions: as the flake says, where that is known, or as nxc.json says, or is usual; empty: none.
     file: str
     #: ``default_flavour`` of nxc.json; empty: none.
     default_flavour: str
+    #: What nxc.json calls ``composition``; empty: nothing.
+    named: str = ""
+
+    @property
+    def flake(self) -> str:
+        """Path of flake.nix."""
+        return os.path.join(self.directory, "flake.nix")
 
     @property
     def setup_file(self) -> str:
@@ -63,14 +70,24 @@ class Project:
     def _read(cls, directory: str) -> Project:
         config = os.path.join(directory, "nxc.json")
         said = codec.read(_Config, config) if os.path.isfile(config) else _Config()
-        # What nxc.json names may not be there: the flake alone says what is built.
-        wanted = list(dict.fromkeys(filter(None, [said.composition, "compositions.nix", "composition.nix"])))
-        files = [os.path.join(directory, name) for name in wanted]
-        file = next((name for name in files if os.path.exists(name)), None)
-        if file is None:
-            named = f"; {config} names {said.composition}" if said.composition else ""
-            raise InputError(f"none of {', '.join(files)} is there{named}")
-        return cls(directory, file, said.default_flavour or "")
+        files = [os.path.join(directory, name) for name in _usual(said.composition)]
+        file = next((name for name in files if os.path.exists(name)), "")
+        return cls(directory, file, said.default_flavour or "", said.composition or "")
+
+    def saying(self, declared: str) -> Project:
+        """The project with the file that its flake says the compositions are in: nxc.json may name another.
+
+        :param declared: empty: the flake does not say it.
+        :raises InputError: there is none.
+        """
+        if declared and not os.path.exists(declared):
+            raise InputError(f"{self.flake} says that {declared} has the compositions, and it is not there")
+        if not (declared or self.file):
+            files = ", ".join(os.path.join(self.directory, name) for name in _usual(self.named))
+            config = os.path.join(self.directory, "nxc.json")
+            named = f"; {config} names {self.named}" if self.named else ""
+            raise InputError(f"none of {files} is there{named}")
+        return replace(self, file=declared or self.file)
 
     def digest(self) -> str:
         """Of the names and contents of the project's files."""
@@ -112,7 +129,8 @@ class Project:
         path = os.path.normpath(os.path.join(target, within))
         if not os.path.isfile(os.path.join(path, "flake.nix")):
             raise InputError(f"{self.directory}: flake.nix is not tracked by git, so Nix does not see it; git add it")
-        return self._read(path)
+        file = os.path.join(path, os.path.relpath(self.file, self.directory))
+        return replace(self, directory=path, file=file)
 
     def _top(self) -> str | None:
         try:
@@ -120,6 +138,11 @@ class Project:
         except (CommandError, MissingProgramError):
             return None
         return done.stdout.strip()
+
+
+def _usual(named: str | None) -> list[str]:
+    """Files in which compositions are looked for where the flake does not say it; the first that exists counts."""
+    return list(dict.fromkeys(filter(None, [named, "compositions.nix", "composition.nix"])))
 
 
 def container_ports(published: t.Iterable[Word]) -> tuple[int, ...]:
