@@ -1,5 +1,6 @@
 # Entry point of the nixos builder. Everything but `evaluation` needs Nixpkgs, or what the composition itself fetches.
 #   evaluation    what is known of a composition in the form of NixOS Compose without Nixpkgs
+#   isComposition whether the file has one, and not NixOS configurations
 #   names         of the NixOS configurations of a flake, a hive or an expression
 # and for the roles in `only`:
 #   identities    by role: identity of the image in the formats asked for
@@ -39,6 +40,7 @@ let
 in
 {
   inherit (form) evaluation names;
+  inherit (forms.composition) isComposition;
   identities = builtins.mapAttrs (_: image: image.identity) images;
   parts = builtins.mapAttrs (_: image: image.parts) images;
   bundles = builtins.mapAttrs (_: image: image.bundle) images;

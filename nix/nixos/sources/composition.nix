@@ -46,6 +46,7 @@ let
   composition = apply real content;
 in
 {
+  isComposition = builtins.isAttrs described && (described ? roles || described ? nodes);
   # Roles only by name: their bodies are not looked into.
   evaluation = removeAttrs described [ "nodes" "dockerPorts" "extraVolumes" "nspawnPorts" ] // {
     roles = builtins.mapAttrs (_: _: { }) (rolesOf described);

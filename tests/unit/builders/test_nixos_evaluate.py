@@ -137,6 +137,35 @@ def test_the_end_of_a_files_name_tells_its_form(compose: Compose) -> None:
     assert nixos(source="foo-composition.nix").evaluate(path, {}).test_script == "a.succeed()"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{ setup, lib, ... }: { nodes = lib.genAttrs [ "a" ] (_: { }); testScript = "a.succeed()"; }',
+        '{ roles.a = { }; testScript = "a.succeed()"; }',
+    ],
+)
+@pytest.mark.parametrize("name", ["lab.nix", "default.nix", "hpc_lab.2.nix"])
+def test_a_composition_may_have_any_name(compose: Compose, text: str, name: str) -> None:
+    path = compose(text)
+    os.rename(f"{path}/composition.nix", f"{path}/{name}")
+    found = nixos(source=name).evaluate(path, {})
+    assert (found.test_script, set(found.roles)) == ("a.succeed()", {"a"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ a = { }; }",
+        "{ nixpkgs, ... }: { a = { }; }",
+        "{ system }: if system == 1 then { roles = 1; } else { a = { }; }",
+    ],
+)
+def test_what_has_no_roles_are_configurations(compose: Compose, text: str) -> None:
+    path = compose(text)
+    os.rename(f"{path}/composition.nix", f"{path}/lab.nix")
+    assert set(nixos(source="lab.nix", nixpkgs="/nixpkgs").evaluate(path, {}).roles) == {"a"}
+
+
 def test_what_stands_in_composition_yml_needs_no_evaluation(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/flake.nix").write_text("not even Nix")

@@ -16,6 +16,7 @@ import os
 import re
 import typing as t
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ...describe.attributes import Attributes, RoleAttributes, roles_of
 from ...describe.load import source_digest
@@ -79,6 +80,20 @@ class Nixos(Builder):
     def _file(self) -> str:
         return os.path.join(self.support, "nixos/default.nix")
 
+    def _source(self, path: str) -> Source:
+        """The NixOS configurations of a directory. :raises InputError: there are none."""
+        source = find_source(path, self.option("source"))
+        if source.form != "expression" or source.beside():
+            return source
+        arguments = self._arguments(source, {})
+        try:  # a composition may have any name
+            is_one = self._nix.evaluate(
+                bool, self._file, "isComposition", arguments, within=self.within(source.directory)
+            )
+        except EvaluationError:  # configurations may take what a composition cannot have
+            return source
+        return replace(source, form="composition") if is_one else source
+
     def _arguments(
         self,
         source: Source,
@@ -117,7 +132,7 @@ class Nixos(Builder):
         return source.checked({**beside, "roles": {name: {} for name in names}})
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
-        source = find_source(path, self.option("source"))
+        source = self._source(path)
         described = self._described(source, parameters)
         chosen = {name: self.option(name) for name in ("nixpkgs", "system")}
         made_of = [described, dict(parameters), chosen, source_digest(source.directory)]
@@ -137,7 +152,7 @@ class Nixos(Builder):
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> tuple[Source, dict[str, str]]:
         """Arguments for what needs the whole configuration of roles."""
-        source = find_source(path, self.option("source"))
+        source = self._source(path)
         known = frozenset().union(*TOGETHER)
         lacking = [format_ for format_ in formats if format_ not in known]
         if lacking:
