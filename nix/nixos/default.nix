@@ -12,6 +12,7 @@
 , parameters ? "{}"   # JSON
 , nixpkgs ? ""        # option of that name; empty: what the composition pins
 , system ? ""         # option of that name; empty: that of this host, or what a configuration says itself
+, output ? ""         # option of that name
 , formats ? "[]"      # JSON: list of formats, all of one variant
 , only ? "[]"         # JSON: list of roles
 , roles ? "{}"        # JSON: role → ports, volumes and mayFail, where they stand beside the configurations
@@ -25,7 +26,7 @@ let
   forms = {
     composition = import ./sources/composition.nix { inherit file given pin system; };
     hive = import ./sources/hive.nix { hive = import (/. + file); inherit nixpkgs pin system; };
-    flake = import ./sources/flake.nix { inherit file nixpkgs pin system; };
+    flake = import ./sources/flake.nix { inherit file nixpkgs pin system output; };
     expression = import ./sources/expression.nix { inherit file nixpkgs pin system; };
   };
   form = forms.${source};

@@ -1,34 +1,70 @@
-# A hive of colmena: nodes are NixOS modules beside `meta` and `defaults`. https://colmena.cli.rs/unstable/reference/meta.html
+# A hive of colmena: nodes are NixOS modules, or lists of them, beside `meta` and `defaults`.
+# https://colmena.cli.rs/unstable/reference/meta.html
 { hive, nixpkgs, pin, system }:
 let
-  meta = hive.meta or hive.network or { };
-  nodes = removeAttrs hive [ "meta" "network" "defaults" "__schema" ];
+  described = if builtins.isFunction hive || hive ? __functor then hive { } else hive;
+  meta = described.meta or described.network or { };
+  nodes = removeAttrs described [ "meta" "network" "defaults" "__schema" ];
+  listOf = value: if builtins.isList value then value else [ value ];
 
   # meta.nixpkgs is a set of packages, a path, or a function that gives one; it is the hive's own pin.
-  ownPath = value:
-    if builtins.isFunction value then ownPath (value { })
-    else if builtins.isAttrs value then value.path or value.outPath
-    else value;
-  pathFor = name:
-    let own = meta.nodeNixpkgs.${name} or meta.nixpkgs or null; in
-    if nixpkgs == "" && own != null then { path = ownPath own; revision = null; } else pin;
+  own = name: given (meta.nodeNixpkgs.${name} or meta.nixpkgs or null);
+  given = value: if builtins.isFunction value then given (value { }) else value;
+  pinFor = name:
+    let value = own name; in
+    if nixpkgs != "" || value == null then pin
+    else { path = if builtins.isAttrs value then value.path or value.outPath else value; revision = null; };
+  # Of a set of packages, what it was made with is meant, too.
+  madeWith = name: { lib, ... }:
+    let value = own name; in
+    {
+      nixpkgs =
+        if builtins.isAttrs value && value ? path
+        then { overlays = lib.mkBefore (value.overlays or [ ]); config = lib.mkBefore (value.config or { }); }
+        else { };
+    };
 
-  # What only says how colmena deploys.
-  deployment = { lib, ... }: {
-    options.deployment = lib.mkOption { type = lib.types.attrsOf lib.types.raw; default = { }; internal = true; };
-  };
+  # What only says how colmena deploys, with the defaults that other modules may ask for.
+  deployment = { name, lib, ... }:
+    let
+      inherit (lib) mkOption types;
+      option = type: default: mkOption { inherit type default; };
+    in
+    {
+      options.deployment = mkOption {
+        default = { };
+        internal = true;
+        type = types.submodule {
+          freeformType = types.lazyAttrsOf types.anything;
+          options = {
+            targetHost = option (types.nullOr types.str) name;
+            targetPort = option (types.nullOr types.ints.unsigned) null;
+            targetUser = option (types.nullOr types.str) "root";
+            tags = option (types.listOf types.str) [ ];
+            keys = option (types.lazyAttrsOf types.anything) { };
+          };
+        };
+      };
+    };
 
-  configurations = builtins.mapAttrs
+  # No secret is in an image, and none that is meant to be on a node is left out of it without a word.
+  withoutKeys = name: configuration:
+    let keys = builtins.attrNames (configuration.config.deployment.keys or { }); in
+    if keys == [ ] then configuration
+    else throw ("deployment.keys.${builtins.head keys} of ${name}: colmena's keys do not come with an image; take them out, "
+      + "and hand them to the node as secrets of the deployment file");
+
+  evaluated = builtins.mapAttrs
     (name: module: import ../system.nix {
-      pin = pathFor name;
+      pin = pinFor name;
       inherit system;
-      modules = [ (hive.defaults or { }) module deployment ];
-      specialArgs = { inherit name; nodes = configurations; }
+      modules = listOf (described.defaults or { }) ++ listOf module ++ [ deployment (madeWith name) ];
+      specialArgs = { inherit name; nodes = evaluated; }
         // (meta.specialArgs or { }) // (meta.nodeSpecialArgs.${name} or { });
     })
     nodes;
 in
 {
-  inherit configurations;
+  configurations = builtins.mapAttrs withoutKeys evaluated;
   names = builtins.attrNames nodes;
 }

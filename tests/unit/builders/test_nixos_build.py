@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
+from ansible_collections.immutable.compose.plugins.module_utils.errors import EvaluationError
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK, Package
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -130,6 +131,60 @@ def test_stub_nixpkgs_hive(tmp_path: Path) -> None:
     assert (sorted(found.roles), found.distribution) == (["db", "web"], {"web": 2})
     identity = nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"])["web"]
     assert identity.endswith("-nixos-system-web-stub")
+
+
+@pytest.mark.parametrize(
+    "hive",
+    [
+        '{ meta.nixpkgs = NIXPKGS; defaults = [ { stubText = "a"; } ]; web = [ { stubText = "b"; } ./more.nix ]; }',
+        '{ ... }: { meta.nixpkgs = _: NIXPKGS; defaults.stubText = "a"; web = [ { stubText = "b"; } ./more.nix ]; }',
+        '{ __functor = _: _: { meta.nixpkgs = NIXPKGS; web = [ { stubText = "ab"; } ./more.nix ]; }; }',
+    ],
+)
+def test_stub_nixpkgs_hives_of_functions_and_lists(tmp_path: Path, hive: str) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "more.nix").write_text("{ }")
+    (site / "hive.nix").write_text(hive.replace("NIXPKGS", STUB))
+    assert list(nixos(nixpkgs="").evaluate(str(site), {}).roles) == ["web"]
+    found = nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"])
+    (site / "hive.nix").write_text(f'{{ meta.nixpkgs = {STUB}; web = [ {{ stubText = "ab"; }} ./more.nix ]; }}')
+    assert nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"]) == found
+
+
+def test_stub_nixpkgs_keys_of_a_hive_are_refused_by_name(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "hive.nix").write_text(
+        f'{{ meta.nixpkgs = {STUB}; web = {{ deployment.tags = [ ]; }}; db.deployment.keys.tok.text = "secret"; }}'
+    )
+    assert nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"])
+    with pytest.raises(
+        EvaluationError, match=r"deployment\.keys\.tok of db: .*secrets of the deployment file"
+    ) as refused:
+        nixos(nixpkgs="").identify(str(site), {}, ["db"], ["root"])
+    assert 'secret"' not in refused.value.message
+
+
+def test_stub_nixpkgs_a_flake_with_both_outputs(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "flake.nix").write_text(
+        "{ outputs = { self }: { nixosConfigurations.web = "
+        f"import {STUB}/nixos/lib/eval-config.nix {{ modules = [ {{ }} ]; }}; "
+        f"colmena = {{ meta.nixpkgs = {STUB}; db = {{ }}; }}; }}; }}"
+    )
+
+    def roles(**options: str) -> list[str]:
+        builder = Nixos(str(REPOSITORY / "nix"), Progress(), {"nixpkgs": STUB, **options}, trusted=True)
+        return list(builder.evaluate(str(site), {}).roles)
+
+    assert (roles(output="colmena"), roles(output="nixosConfigurations")) == (["db"], ["web"])
+    with pytest.raises(EvaluationError, match="both nixosConfigurations and colmena: say which with .* 'output'"):
+        roles()
+    (site / "flake.nix").write_text("{ outputs = { self }: { }; }")
+    with pytest.raises(EvaluationError, match="has no output 'colmena'"):
+        roles(output="colmena")
 
 
 def test_stub_nixpkgs_flake(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ class Nixos(Builder):
             "File with the NixOS configurations, below the directory of the composition. By default the first of "
             "C(composition.nix), C(hive.nix), C(flake.nix) and C(default.nix) that there is.",
         ),
+        "output": Option(
+            str,
+            "",
+            "Output of a flake with the configurations, where it has both.",
+            choices=("nixosConfigurations", "colmena"),
+        ),
         "nixpkgs": Option(
             str,
             "",
@@ -108,6 +114,7 @@ class Nixos(Builder):
             "file": source.argument,
             "parameters": json.dumps(parameters),
             "nixpkgs": self.option("nixpkgs"),
+            "output": self.option("output"),
             "system": self.option("system"),
             "roles": json.dumps(roles or {}),
             "only": json.dumps(list(only)),
@@ -134,7 +141,7 @@ class Nixos(Builder):
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         source = self._source(path)
         described = self._described(source, parameters)
-        chosen = {name: self.option(name) for name in ("nixpkgs", "system")}
+        chosen = {name: self.option(name) for name in ("nixpkgs", "output", "system")}
         made_of = [described, dict(parameters), chosen, source_digest(source.directory)]
         return Composition(
             name=source.name,

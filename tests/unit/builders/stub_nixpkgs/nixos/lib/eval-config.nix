@@ -20,6 +20,7 @@ let
       options = { };
       config = {
         fileSystems = { };
+        deployment = builtins.foldl' (all: set: all // (set.deployment or { })) { } sets;
         boot.isContainer = false;
         users = {
           users = { root = { name = "root"; uid = 0; isSystemUser = true; }; bob = { name = "bob"; uid = null; isSystemUser = false; }; };
