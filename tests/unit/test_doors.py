@@ -138,6 +138,7 @@ WRITTEN: set[str] = {
     "module_utils/describe/deployment.py: name_of(data)",
     "module_utils/describe/deployment.py: parse(data)",
     "module_utils/describe/entries.py: RoleEntry.rest",
+    "module_utils/describe/entries.py: require_roles(entries)",
     "module_utils/describe/hostvars.py: from_hostvars(hostvars)",
     "module_utils/describe/hostvars.py: to_hostvars()",
     "module_utils/describe/values.py: mapping()",
