@@ -64,9 +64,6 @@ def test_another_list_is_another_boot_of_that_node_only(site: Tiny) -> None:
         (["/dev/shm"], "/dev/shm is no device"),
         (["/dev/../etc/passwd"], "/dev/../etc/passwd is no device"),
         ([DISK], f"{DISK} would be used by several nodes at once: app1, app2"),
-        (["/etc/passwd"], "expected paths of devices below /dev"),
-        (["/dev/fuse:/dev/sda"], "expected paths of devices below /dev"),
-        ("/dev/fuse", "expected list"),
     ],
 )
 def test_others_are_refused_before_anything_is_touched(site: Tiny, devices: t.Any, words: str) -> None:
@@ -74,8 +71,7 @@ def test_others_are_refused_before_anything_is_touched(site: Tiny, devices: t.An
     before = dict(site.deployment)
     site.write(nodes={}, roles={"app": {"count": 2, "options": {"devices": devices}}})
     try:
-        # A deployment file that cannot be read is left out of the inventory, which is another end of the run.
-        assert words in site.play("deploy", expect=1 if "expected" in words else 2).output
+        assert words in site.play("deploy", expect=2).output
     finally:
         site.write(**before)
     assert {node: site.boot_of(node) for node in ("app1", "app2")} == boots

@@ -136,11 +136,8 @@ class Stock:
             return ""
         known = f"UserKnownHostsFile={self.known_hosts}"
         options = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", known]
-        done = subprocess.run(
-            ["ssh", *options, "-i", str(self.key), "-p", str(self.port), "admin@127.0.0.1", command],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.stdout.strip()
+        ssh = ["ssh", *options, "-i", str(self.key), "-p", str(self.port), "admin@127.0.0.1", command]
+        try:
+            return subprocess.run(ssh, capture_output=True, text=True, timeout=60, check=False).stdout.strip()
+        except subprocess.TimeoutExpired:  # it went down meanwhile
+            return ""

@@ -5,11 +5,17 @@ from __future__ import annotations
 
 import os
 import stat
+import typing as t
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import devices
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn.platform import Nspawn
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.podman.platform import Podman
 
 BLOCKS, MOUNTED = os.makedev(8, 16), os.makedev(8, 1)
 
@@ -70,3 +76,21 @@ def test_what_is_mounted_here_or_is_none_is_refused() -> None:
         "n1": ["/dev/sda1 is mounted on this host, at /home", "/dev/shm is no device"],
         "n2": ["/dev/none: No such file or directory"],
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["/etc/passwd"], "expected paths of devices below /dev"),
+        (["/dev/fuse:/dev/sda"], "expected paths of devices below /dev"),
+        (["/dev/fuse,/dev/sda"], "expected paths of devices below /dev"),
+        (["/dev/fuse rwm"], "expected paths of devices below /dev"),
+        (["/dev/fuse\n"], "expected paths of devices below /dev"),
+        ("/dev/fuse", "expected list"),
+        ([1], "expected a list of strings"),
+    ],
+)
+@pytest.mark.parametrize("platform", [Nspawn, Podman])
+def test_what_is_no_path_of_a_device_is_refused_in_the_file(given: t.Any, words: str, platform: type[Platform]) -> None:
+    with pytest.raises(InputError, match=f"roles.a: devices is .*{words}"):
+        validate_options(platform, {"devices": given}, "roles.a", "platform")
