@@ -99,4 +99,15 @@ def write_json(path: str, data: t.Any, mode: int = 0o600) -> None:
 def read_json(path: str) -> t.Any:
     """The content of a JSON file."""
     with open(path, encoding="utf-8") as stream:
-        return json.load(stream)
+        return json_of(stream.read())
+
+
+def json_of(text: str) -> t.Any:
+    """What a JSON text says. :raises ValueError: it is none, or has half a character, which nobody could be told."""
+    data = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"it has half a character, {ascii(error.object[error.start])}") from None
+    return data

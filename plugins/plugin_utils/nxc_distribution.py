@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import re
 import typing as t
@@ -17,6 +16,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe import 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.entries import RoleEntry, require_roles
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, shown
+from ansible_collections.immutable.compose.plugins.module_utils.files import json_of
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Distribution
 
 
@@ -89,7 +89,7 @@ def with_distribution(options: Unchecked, roles: t.Collection[str], path: str) -
 def _read(file: str) -> Unchecked:
     try:
         with open(file, encoding="utf-8") as stream:
-            data = json.load(stream) if file.endswith(".json") else yaml.load(stream, _Loader)
+            data = json_of(stream.read()) if file.endswith(".json") else yaml.load(stream, _Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
     if data is not None and not isinstance(data, t.Mapping):

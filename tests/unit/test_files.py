@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.files import sync_below, write_text
+from ansible_collections.immutable.compose.plugins.module_utils.files import read_json, sync_below, write_text
 
 KILLED = """
 import os, signal, sys
@@ -70,3 +70,15 @@ def test_what_is_below_a_directory_is_synced_and_what_is_not_there_is_named(tmp_
     sync_below(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         sync_below(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud800"}', r'["x\uDFFF"]', r'{"\uD83dx": 1}', '["\\ud800\\ud800"]'])
+def test_half_a_character_is_no_json(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(ValueError, match=r"it has half a character, '\\u"):
+        read_json(str(tmp_path / "file"))
+
+
+def test_two_halves_are_a_character(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(r'["\ud83d\uDE00", "\\ud800"]')
+    assert read_json(str(tmp_path / "file")) == ["\U0001f600", r"\ud800"]

@@ -17,6 +17,7 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 
 from ...errors import InputError
+from ...files import json_of
 from ...model import codec
 from ...model.lock import Lock
 from ...model.numbers import Numbers
@@ -79,7 +80,7 @@ def read_lock(composition: str) -> Locked | None:
     path = lock_path(composition)
     try:
         with open(path, encoding="utf-8") as stream:
-            data = json.load(stream)
+            data = json_of(stream.read())
     except FileNotFoundError:
         return None
     except ValueError as error:

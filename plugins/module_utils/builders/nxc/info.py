@@ -19,11 +19,11 @@ docker          ``roles``: list of names; ``docker-compose-file``: its services 
 
 from __future__ import annotations
 
-import json
 import typing as t
 from dataclasses import dataclass, field
 
 from ...errors import SHOWN, InputError, nearest, shown
+from ...files import json_of
 from ...model.composition import Distribution
 from ...model.free import Parameters
 
@@ -70,7 +70,7 @@ def read_compose_info(text: str, composition: str, where: str, read: Read) -> Co
     :raises InputError: it is none, or has no such composition.
     """
     try:
-        data = json.loads(text)
+        data = json_of(text)
         if not isinstance(data, dict):
             raise TypeError(f"it is {shown(data)}")
         return _read(data, composition, where, read)
@@ -93,7 +93,7 @@ def _read(data: t.Mapping[str, t.Any], composition: str, where: str, read: Read)
     roles = described["roles"] if described.get("roles") else described["nodes"]
     common = data.get("all", {})
     if "docker-compose-file" in data:
-        services = json.loads(read(data["docker-compose-file"]))["services"]
+        services = json_of(read(data["docker-compose-file"]))["services"]
         built = {
             role: Built(_system(services[role]["command"][0]), {"oci": data["image"]}, services[role]) for role in roles
         }
