@@ -290,8 +290,8 @@ class Nxc(Builder):
     def _evaluated(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> t.Iterator[tuple[Project, str, ComposeInfo, Setup]]:
-        project = self._project(path)
         check_formats(formats)
+        project = self._project(path)
         known = self._known(project, parameters)
         setup = self._setup(project, parameters)
         flavour = self._flavour(project, setup, formats)
