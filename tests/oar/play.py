@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 import typing as t
 from dataclasses import dataclass
@@ -145,9 +146,14 @@ class Site:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
+        late = threading.Timer(PATIENCE, process.kill)
+        late.start()
         seen += process.stdout.read()
         process.stdout.close()
         process.wait()
+        hung = late.finished.is_set()
+        late.cancel()
+        assert not hung, f"the run did not end within {PATIENCE} s of signal {number}:\n{seen}"
         return seen
 
 

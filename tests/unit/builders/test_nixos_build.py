@@ -166,14 +166,19 @@ def test_stub_nixpkgs_keys_of_a_hive_are_refused_by_name(tmp_path: Path) -> None
     assert 'secret"' not in refused.value.message
 
 
-def test_stub_nixpkgs_a_flake_with_both_outputs(tmp_path: Path) -> None:
-    site = tmp_path / "site"
+def flake(directory: Path, more: str = "") -> Path:
+    """A flake with the configuration ``web``, and more outputs."""
+    site = directory / "site"
     site.mkdir()
     (site / "flake.nix").write_text(
         "{ outputs = { self }: { nixosConfigurations.web = "
-        f"import {STUB}/nixos/lib/eval-config.nix {{ modules = [ {{ }} ]; }}; "
-        f"colmena = {{ meta.nixpkgs = {STUB}; db = {{ }}; }}; }}; }}"
+        f'import {STUB}/nixos/lib/eval-config.nix {{ modules = [ {{ stubText = "web"; }} ]; }}; {more} }}; }}'
     )
+    return site
+
+
+def test_stub_nixpkgs_a_flake_with_both_outputs(tmp_path: Path) -> None:
+    site = flake(tmp_path, f"colmena = {{ meta.nixpkgs = {STUB}; db = {{ }}; }};")
 
     def roles(**options: str) -> list[str]:
         builder = Nixos(str(REPOSITORY / "nix"), Progress(), {"nixpkgs": STUB, **options}, trusted=True)
@@ -188,12 +193,7 @@ def test_stub_nixpkgs_a_flake_with_both_outputs(tmp_path: Path) -> None:
 
 
 def test_stub_nixpkgs_flake(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "flake.nix").write_text(
-        "{ outputs = { self }: { nixosConfigurations.web = "
-        f'import {STUB}/nixos/lib/eval-config.nix {{ modules = [ {{ stubText = "web"; }} ]; }}; }}; }}'
-    )
+    site = flake(tmp_path)
     trusted = Nixos(str(REPOSITORY / "nix"), Progress(), {"nixpkgs": STUB}, trusted=True)
     assert list(trusted.evaluate(str(site), {}).roles) == ["web"]
     assert trusted.identify(str(site), {}, ["web"], ["root"])["web"].endswith("-nixos-system-web-stub")
