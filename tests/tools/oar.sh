@@ -247,13 +247,21 @@ end_jobs() {
 }
 
 down() {
-    local name
+    local name group n
     ! runs server || ! is_online || end_jobs
     for name in apache2 sshd; do
         ! runs $name || kill "$(cat $run/$name.pid)"
     done
-    # What the server started is in its process group.
-    ! runs server || kill -- "-$(cat $run/server.pid)"
+    # What the server started is in its process group, has its port, and may outlive it.
+    if [ -s $run/server.pid ]; then
+        group=-$(cat $run/server.pid)
+        kill -- "$group" 2>/dev/null || true
+        for n in $(seq 50); do
+            kill -0 -- "$group" 2>/dev/null || break
+            sleep 0.1
+        done
+        [ "$n" -lt 50 ] || kill -KILL -- "$group" 2>/dev/null || true
+    fi
     ! exists || pg_dropcluster --stop $version $cluster
     rm -rf $run $rights
     sed -i '/# compose-oar$/d' /etc/hosts
