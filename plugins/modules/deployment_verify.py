@@ -33,6 +33,14 @@ options:
   script:
     description: A test script, to run instead of that of O(release). Its results are C(results/script) then.
     type: str
+  values:
+    description:
+      - Variables of O(script), besides those that each test script has. Plain data.
+    type: dict
+    default: {}
+  verify_timeout:
+    description: Seconds for checks and O(script) together, in place of what the deployment file says.
+    type: int
   drift:
     description:
       - As one more check, hold the files, units and accounts of each node against the image of O(release), as
@@ -80,6 +88,13 @@ message:
   description: Why the test script failed; empty if it did not. What failed at a node is in its C(message) in RV(nodes).
   type: str
   returned: success
+deployments:
+  description:
+    - By name of the deployment. With O(script), C(records) has what the script has recorded, each with C(name),
+      C(value) and C(unit); C(results) the directory of its results on the host that runs the step; C(files) those that
+      it copied from machines, relative to that directory; and C(provenance) what it ran on.
+  type: dict
+  returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step
@@ -93,6 +108,8 @@ def main() -> None:
             "plan": {"type": "dict"},
             "release": {"type": "str"},
             "script": {"type": "str"},
+            "values": {"type": "dict", "default": {}},
+            "verify_timeout": {"type": "int"},
             "drift": {"type": "bool"},
             "drift_ignore": {"type": "dict", "default": {}},
         },

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from ..errors import ComposeError
-from ..model.report import Check, CheckDetails
+from ..model.report import Check, CheckDetails, Measurement
 from ..progress import listed
 from .deadline import Deadline, TriedLongEnough
 from .polling import Conditions
@@ -55,6 +56,7 @@ class _Run:
         self._wire = wire
         self._calls = calls
         self._text = script.text
+        self._values = script.values
         self._deadline = Deadline(script.left, script.seconds)
         self._machines = Machines(Machine(name, role, calls, self._say) for name, role in script.nodes.items())
         self._conditions = Conditions(self._retry, self._say)
@@ -105,6 +107,7 @@ class _Run:
             "os": os,
             "parallel": parallel,
             "polling_condition": self._polling_condition,
+            "record": self._record,
             "retry": self._retry,
             "serial_stdout_off": _nothing,
             "serial_stdout_on": _nothing,
@@ -113,7 +116,20 @@ class _Run:
             "t": _Assertions(),
         }
         nodes = variables((machine.name for machine in self._machines), self._text)
-        return {"__name__": SCRIPT, **general, **{key: self._machines[name] for key, name in nodes.items()}}
+        return {
+            "__name__": SCRIPT,
+            **general,
+            **self._values,
+            **{key: self._machines[name] for key, name in nodes.items()},
+        }
+
+    def _record(self, name: str, value: float | str, unit: str = "") -> None:
+        """Report a value that was measured. :raises TypeError: it is neither a number nor a text."""
+        if not isinstance(name, str) or not isinstance(unit, str) or not isinstance(value, (bool, int, float, str)):
+            raise TypeError(f"record({name!r}, {value!r}, {unit!r}): expected a name, a number or a text, and a unit")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"record({name!r}, {value!r}): expected a number that is finite")
+        self._wire.send({"kind": "record", **vars(Measurement(name, value, unit))})
 
     def _start_all(self) -> None:
         """Connect to every node, in parallel."""

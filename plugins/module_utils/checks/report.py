@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from ..files import write_text
 from ..model import codec
-from ..model.report import Check, ReportDocument, ScriptReport
+from ..model.report import Check, MachineProfile, Measurement, ReportDocument, ScriptReport
 from ..model.result import Evidence
 from ..nodes.words import last_lines
 
@@ -64,6 +64,10 @@ class Report:
     evidence: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict)
     #: ``None`` where there is none to run.
     script: ScriptReport | None = None
+    #: What the test script has recorded.
+    records: t.Sequence[Measurement] = ()
+    #: What nodes are made of, where that was asked.
+    facts: t.Mapping[str, MachineProfile] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -105,6 +109,7 @@ class Report:
             script=self.script,
             checks=self.checks,
             evidence=self.evidence,
+            records=self.records,
         )
 
     def junit(self) -> str:
@@ -154,7 +159,11 @@ class Report:
         ]
         evidence = {node: {title: mask(text) for title, text in texts.items()} for node, texts in self.evidence.items()}
         script = replace(self.script, message=mask(self.script.message)) if self.script else None
-        return replace(self, checks=checks, evidence=evidence, script=script)
+        records = [
+            replace(record, value=mask(record.value)) if isinstance(record.value, str) else record
+            for record in self.records
+        ]
+        return replace(self, checks=checks, evidence=evidence, script=script, records=records)
 
     def write(self, directory: str) -> None:
         """Write ``results.json`` and ``junit.xml``, each in one step."""

@@ -30,6 +30,7 @@ SYMBOLS: t.Mapping[str, Ability | None] = {
     "os": None,
     "parallel": None,
     "polling_condition": None,
+    "record": None,
     "retry": None,
     "serial_stdout_off": None,
     "serial_stdout_on": None,
@@ -182,13 +183,18 @@ def abilities_of(text: str) -> set[Ability]:
 
 
 def check_script(
-    text: str, node_names: t.Iterable[str], platform: str = "", can: t.Collection[Ability] = tuple(Ability)
+    text: str,
+    node_names: t.Iterable[str],
+    platform: str = "",
+    can: t.Collection[Ability] = tuple(Ability),
+    values: t.Collection[str] = (),
 ) -> list[str]:
     """Refuse a script that cannot work; returns what Python warns of, with line number and line.
 
     :param node_names: all nodes of the deployment.
     :param platform: its platform's name.
     :param can: what that can do with machines.
+    :param values: variables that are given to the script, besides those that every script has.
     :raises InputError: a syntax error, a node that does not exist, another undefined name, or a method that machines
         do not have there; with line number and line.
     """
@@ -213,7 +219,7 @@ def check_script(
         raise InputError(f"{SCRIPT}: {error}") from None
 
     expressions = [item for item in ast.walk(tree) if isinstance(item, ast.expr)]
-    judge = _Judge(list(node_names), tree, text, platform, can)
+    judge = _Judge(list(node_names), tree, text, platform, can, values)
     for item in sorted(expressions, key=lambda item: (item.lineno, item.col_offset)):
         why = judge.complaint(item)
         if why:
@@ -225,14 +231,20 @@ class _Judge:
     """Knows which names are defined when the script runs, and which of them are machines."""
 
     def __init__(
-        self, nodes: t.Sequence[str], tree: ast.Module, text: str, platform: str, can: t.Collection[Ability]
+        self,
+        nodes: t.Sequence[str],
+        tree: ast.Module,
+        text: str,
+        platform: str,
+        can: t.Collection[Ability],
+        values: t.Collection[str],
     ) -> None:
         self._nodes = nodes
         self._platform = platform
         self._can = can
         self._assigned = _assigned(tree)
         variables_ = variables(nodes, text)
-        self._hints = {*variables_, *SYMBOLS, *self._assigned}
+        self._hints = {*variables_, *SYMBOLS, *values, *self._assigned}
         self._known = {*self._hints, *dir(builtins), "__name__"}
         self._machines = MachineNames(tree, variables_, self._assigned)
 

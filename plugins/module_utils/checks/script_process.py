@@ -21,7 +21,8 @@ from types import TracebackType
 
 from ..errors import CommandError, ComposeError
 from ..model import codec
-from ..model.report import Check
+from ..model.free import Parameters
+from ..model.report import Check, Measurement
 from ..process import ends
 from ..progress import Progress
 from . import driver, launch
@@ -42,6 +43,8 @@ class ScriptProcess:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        #: What the script has reported.
+        self.records: list[Measurement] = []
         ours, its = socket.socketpair()
         self._door, its_door = socket.socketpair()
         self._wire = Wire(ours)
@@ -71,14 +74,18 @@ class ScriptProcess:
         self._wire.socket.close()
         self._door.close()
 
-    def run(self, text: str, machines: t.Iterable[Machine], deadline: Deadline) -> list[Check]:
+    def run(self, text: str, machines: t.Iterable[Machine], deadline: Deadline, values: Parameters) -> list[Check]:
         """Run the script to its end or the deadline: one result for each subtest, and one for the script.
 
         :param machines: all nodes of the deployment.
+        :param values: variables of the script, besides those that each has.
         """
         by_name = {machine.name: machine for machine in sorted(machines, key=lambda machine: machine.name)}
         threading.Thread(target=_let_in, args=[self._door, by_name], daemon=True).start()
-        return _Run(dedent(text), by_name, deadline, self._wire, self._process, self._progress).run()
+        run = _Run(dedent(text), by_name, deadline, self._wire, self._process, self._progress)
+        checks = run.run(values)
+        self.records = list(run.records)
+        return checks
 
     def _tell_output(self) -> None:
         """What programs write that the script starts; it itself says its lines."""
@@ -113,17 +120,18 @@ class _Run:
         self._process = process
         self._progress = progress
         self._checks: list[Check] = []
+        self.records: list[Measurement] = []
         self._over = threading.Event()
         #: Lines that the script says it is at.
         self._lines: list[int] = []
         self._located = threading.Event()
 
-    def run(self) -> list[Check]:
+    def run(self, values: Parameters) -> list[Check]:
         start = time.monotonic()
         left = self._left()
         nodes = {machine.name: machine.role for machine in self._machines.values()}
         with suppress(OSError):  # it has ended already, as is seen below
-            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds)))
+            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds, values)))
         threading.Thread(target=self._listen, daemon=True).start()
         with self._progress.waiting(lambda: f"test script: {self._doing()}"):
             on_time = self._over.wait(left + PATIENCE)
@@ -162,6 +170,8 @@ class _Run:
             self._progress.say(str(message["text"]))
         elif kind == "check":
             self._checks.append(codec.decode(Check, message, "check"))
+        elif kind == "record":
+            self.records.append(codec.decode(Measurement, message, "record"))
         elif kind == "at":
             self._lines = [int(number) for number in message["lines"]]
             self._located.set()

@@ -14,6 +14,7 @@ from functools import partial
 from ..errors import ComposeError
 from ..model.deployment import Deployment
 from ..model.follow import Follows
+from ..model.free import Parameters
 from ..model.report import Check, ScriptReport
 from ..nodes.connection import Connection, SSHError, connect
 from ..nodes.endpoint import Endpoint
@@ -25,6 +26,7 @@ from ..progress import Progress, listed
 from .builtin import Look, check_nodes
 from .console import Console
 from .deadline import Deadline
+from .facts import ask_facts
 from .hands import Hands
 from .keeper import Keeper
 from .machine import Machine
@@ -67,6 +69,10 @@ class Verification:
     stable_for: float = 0.0
     #: Directory for the result files.
     results: str = ""
+    #: Variables of the test script, besides those that each has.
+    values: Parameters = field(default_factory=dict)
+    #: Ask all nodes what they are made of.
+    facts: bool = False
 
     def expected(self) -> dict[str, Expected]:
         """What each node of the batch has to be."""
@@ -106,7 +112,9 @@ def verify(what: Verification, progress: Progress) -> Report:
                     found = _run_script(process, what, hands, connections, deadline, progress)
                     script = _script_report(found[-1])
                     checks += found + _put_back(what, hands, look, connections, progress)
-        report = Report(what.deployment.name, list(what.identities), checks, script=script)
+            records = process.records if process is not None else ()
+        facts = ask_facts([node.name for node in what.deployment.nodes], connections.to) if what.facts else {}
+        report = Report(what.deployment.name, list(what.identities), checks, {}, script, records, facts)
         report = replace(report, evidence=_evidence(what, report.failed_nodes, connections))
         report = report.masked(progress.mask)
         report.write(what.results)
@@ -249,7 +257,7 @@ def _run_script(
         )
         for node in what.deployment.nodes
     ]
-    checks = process.run(what.test_script, machines, deadline)
+    checks = process.run(what.test_script, machines, deadline, what.values)
     who = f"{checks[-1].node}: " if checks[-1].node else ""
     progress.say(f"{SCRIPT}: {'ok' if checks[-1].ok else who + checks[-1].message}")
     return checks

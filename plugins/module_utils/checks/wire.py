@@ -9,7 +9,8 @@ become lists), with ``poll`` and ``go`` in between where conditions are polled: 
 first socket ``kind`` says what a message is:
 
 =============  ==================================================================================
-of the script  ``say`` (``text``), ``check`` (a :class:`~.report.Check`), ``at`` (``lines``), ``end``
+of the script  ``say`` (``text``), ``check`` (a :class:`~.report.Check`), ``record`` (a
+               :class:`~.report.Measurement`), ``at`` (``lines``), ``end``
 to it          ``script`` (:class:`Script`), ``where`` (which line is it at?)
 =============  ==================================================================================
 
@@ -44,6 +45,8 @@ class Script:
     #: Seconds until the end of the verification, and how many there were at its beginning.
     left: float
     seconds: float
+    #: Variable → value, besides those that every script has.
+    values: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -146,10 +146,14 @@ class Desired:
             numbers={name: role.numbers for name, role in composition.roles.items()},
         )
 
-    def check_script(self, text: str) -> list[str]:
-        """Refuse a test script that cannot work; returns what Python warns of."""
+    def check_script(self, text: str, values: t.Collection[str] = ()) -> list[str]:
+        """Refuse a test script that cannot work; returns what Python warns of.
+
+        :param values: variables that it is given besides those that every script has.
+        """
         names = [node.name for node in self.deployment.nodes]
-        return check_script(text, names, self.deployment.platform, abilities(PLATFORMS[self.deployment.platform]))
+        can = abilities(PLATFORMS[self.deployment.platform])
+        return check_script(text, names, self.deployment.platform, can, values)
 
     def evaluate(self) -> Composition:
         """The composition as it is now."""

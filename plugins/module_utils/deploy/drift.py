@@ -24,6 +24,7 @@ from ..nodes.look import look, sight_of
 from ..nodes.probe import facts_of, glance
 from ..nodes.words import clean
 from .engine import Engine
+from .looking import verify
 from .results import failed
 
 #: Nodes that are asked at the same time, and seconds for one to answer.
@@ -75,9 +76,9 @@ def verify_and_drift(engine: Engine, release: str, ignore: t.Mapping[str, str], 
     """The checks of a kept release, and that nobody has changed the nodes as one more.
 
     :param ignore: as of :func:`drift`.
-    :param pretend: as of :meth:`.Engine.verify`.
+    :param pretend: as of :func:`.looking.verify`.
     """
-    checked = engine.verify(release, pretend=pretend)
+    checked = verify(engine, release, pretend=pretend)
     found = drift(engine, ignore, release)
 
     def judged(name: str, result: NodeResult) -> NodeResult:

@@ -17,7 +17,7 @@ from ..builders.base import Builder
 from ..builders.failures import with_failure
 from ..builders.registry import BUILDERS
 from ..builders.revision import Source
-from ..checks.script import SCRIPT, abilities_of
+from ..checks.script import SCRIPT
 from ..describe.held import HeldAddresses
 from ..describe.load import MANIFEST, manifest
 from ..errors import ComposeError, Failure, InputError, nearest
@@ -26,20 +26,21 @@ from ..model import codec
 from ..model.boot import Seen
 from ..model.deployment import Beside, Deployment
 from ..model.follow import Follows, pushed
+from ..model.free import Parameters
 from ..model.image import FORMATS, Image
 from ..model.journal import Verified
 from ..model.plan import Meaning
 from ..model.release import Release
 from ..model.result import NodeResult
-from ..model.step import Built, Checked, Diff, Evaluated, Locked, Reproduced
+from ..model.step import Built, Diff, Evaluated, Locked, Reproduced
 from ..nodes.keys import Keys
 from ..platforms.base import Neighbour, Platform, endpoints
 from ..platforms.registry import PLATFORMS
-from ..progress import Progress, listed
+from ..progress import Progress
 from .desired import Desired, What
 from .documents import Documents
 from .release import ReleaseStore
-from .results import Tally, failed
+from .results import Tally
 from .rollout import Rollout
 from .service import Service
 
@@ -55,6 +56,16 @@ class Rules:
     ports: tuple[int, ...] = ()
     may_fail: tuple[str, ...] = ()
     follow: Follows = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a script of the user is given."""
+
+    #: Its variables, besides those that each script has.
+    values: Parameters = field(default_factory=dict)
+    #: Seconds for the whole verification; null: what the deployment says.
+    verify_timeout: int | None = None
 
 
 class Engine:
@@ -188,40 +199,6 @@ class Engine:
 
     # -- looking at nodes ----------------------------------------------------------------------------------------
 
-    def verify(self, release: str, script: str | None = None, *, pretend: bool = False) -> Checked:
-        """Check what runs against a kept release. Changes nothing but the results.
-
-        A test script that does something to machines takes the deployment for that time.
-
-        :param script: a test script to run instead of the release's own.
-        :param pretend: run none that does something to machines.
-        """
-        kept = self.releases.find(release)
-        desired = self.desired.released(kept, sorted({node.role for node in self.nodes}))
-        meant = {node.name: desired.image(node) for node in self.nodes}
-        waiting = [node.name for node in self.nodes if node.name in kept.node_images]
-        if waiting:
-            self.progress.say(
-                f"verify: not of release {kept.number}, but on what was verified before: {listed(waiting)}"
-            )
-        test_script, name = (desired.meaning.test_script, "verify") if script is None else (script, "script")
-        if script is not None:
-            self.desired.warnings += self.desired.check_script(script)
-        handles = bool(abilities_of(test_script))
-        if handles and pretend:
-            self.progress.say(f"{name}: in check mode the test script is not run, which switches or unplugs machines")
-            test_script = ""
-        with self.claim if handles and not pretend else nullcontext():
-            verified = self.check(meant, desired.meaning, test_script, name, alone=handles and not pretend)
-        failures = verified.failures()
-        everybody = verified.script if not failures else ""
-        nodes = {
-            node: replace(result, ok=not (message or everybody), message=message or everybody)
-            for node, result in verified.nodes.items()
-            for message in [failures.get(node, "")]
-        }
-        return Checked(False, nodes, failed(nodes), verified.checks, verified.script, kept.number)
-
     def ill(self, running: t.Mapping[str, str], meaning: Meaning) -> dict[str, str]:
         """Those of the nodes that are not well as they are now, and what is wrong. Nothing is waited for.
 
@@ -242,6 +219,7 @@ class Engine:
         *,
         settled: bool = True,
         alone: bool = True,
+        given: Given | None = None,
     ) -> Verified:
         """Built-in checks, then the test script.
 
@@ -250,6 +228,7 @@ class Engine:
         :param ill: nodes whose failure does not keep the test script from running.
         :param settled: nodes have to stay well for a while; not where they are verified later anyway.
         :param alone: this run has the deployment.
+        :param given: to a script of the user.
         """
         from ..checks.verify import verify
 
@@ -257,6 +236,10 @@ class Engine:
         stable_for = self.deployment.stable_for if settled else 0
         what = self._verification(meant, meaning, test_script, results, ill, stable_for)
         what = replace(what, alone=alone)
+        if given is not None:
+            within = given.verify_timeout or self.deployment.verify_timeout
+            deployment = replace(self.deployment, verify_timeout=within)
+            what = replace(what, deployment=deployment, values=given.values, facts=True)
         report = verify(what, self.progress)
         if not report.ok:
             self.progress.say(f"{name}: more of journals and consoles is in {results}/results.json")
@@ -279,6 +262,8 @@ class Engine:
             failed=sum(not check.ok for check in report.checks),
             script=f"{SCRIPT}: {script.message}" if script else "",
             script_node=script.node if script else None,
+            records=report.records,
+            facts=report.facts,
         )
 
     def _verification(

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..model.step import StepResult
-from .engine import Engine
+from .engine import Engine, Given
 from .transaction import Transaction, Wish
 
 
@@ -105,7 +105,13 @@ def _verify(engine: Engine, call: Call) -> StepResult:
         from .drift import verify_and_drift
 
         return verify_and_drift(engine, call.params["release"], call.params["drift_ignore"], pretend=call.check_mode)
-    return engine.verify(call.params["release"], call.params["script"], pretend=call.check_mode)
+    from .looking import run_script, verify
+
+    release, script = call.params["release"], call.params["script"]
+    if script is None:
+        return verify(engine, release, pretend=call.check_mode)
+    given = Given(call.params["values"], call.params["verify_timeout"])
+    return run_script(engine, release, script, given, pretend=call.check_mode)
 
 
 def _export(engine: Engine, call: Call) -> StepResult:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from .hooks import HookLog
 from .plan import Plan
+from .report import MachineProfile, Measurement
 from .result import NodeResult
 
 
@@ -28,6 +29,10 @@ class Verified:
     script_node: t.Optional[str] = None
     #: Nodes that were booted again because they were ill.
     healed: list[str] = field(default_factory=list)
+    #: What the test script has recorded.
+    records: t.Sequence[Measurement] = ()
+    #: What nodes are made of, where that was asked.
+    facts: t.Mapping[str, MachineProfile] = field(default_factory=dict)
 
     @property
     def checks(self) -> dict[str, int]:

@@ -70,6 +70,51 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """A value that a script reported: ``record(name, value, unit)``."""
+
+    name: str
+    value: t.Union[bool, int, float, str]
+    #: Such as `s` or `MB/s`; empty: none.
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class MachineProfile:
+    """What a node is made of, as it says itself."""
+
+    #: Release of the kernel.
+    kernel: str
+    #: Name of the processor; empty where the kernel tells none.
+    processor: str = ""
+    processors: int = 0
+    #: MiB.
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a script of the user ran on."""
+
+    #: Name of the composition, its digest, and its git commit; null outside a repository.
+    composition: str
+    digest: str
+    revision: t.Optional[str]
+    #: Number of the release.
+    release: int
+    builder: str
+    platform: str
+    #: Name of the host that builds, and that runs local machines.
+    host: str
+    #: Role → identity of the image, of nodes that the script could use.
+    images: t.Mapping[str, str]
+    #: Node → role.
+    nodes: t.Mapping[str, str]
+    #: Node → what it is made of, of those that answered.
+    machines: t.Mapping[str, MachineProfile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ScriptReport:
     """How the test script went."""
 
@@ -102,4 +147,6 @@ class ReportDocument:
     checks: t.Sequence[Check]
     #: Failed node → ``journal`` and ``console``, the last lines of each.
     evidence: t.Mapping[str, t.Mapping[str, str]]
+    #: What the test script has recorded.
+    records: t.Sequence[Measurement] = ()
     schema: t.Literal["immutable.compose/report/1"] = "immutable.compose/report/1"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ..errors import Failure
 from .composition import Composition
 from .hooks import Ask
+from .report import Provenance, Measurement
 from .result import NodeResult
 
 #: Package → old and new version; null where there is none.
@@ -132,6 +133,14 @@ class Checked(StepResult):
     message: t.Optional[str] = None
     #: Number of the kept release that the nodes were held against.
     release: t.Optional[int] = None
+    #: What a script of the user has recorded.
+    records: t.Optional[t.Sequence[Measurement]] = None
+    #: Directory of its results.
+    results: t.Optional[str] = None
+    #: What it copied from machines, relative to that.
+    files: t.Optional[t.Sequence[str]] = None
+    #: What it ran on.
+    provenance: t.Optional[Provenance] = None
     #: A hook that has to run before this step, called again, goes on.
     ask: t.Optional[Ask] = None
 

@@ -47,7 +47,7 @@ def make(
 
 def run(text: str, *machines: Machine, seconds: float = 300, progress: str | None = None) -> list[Check]:
     with ScriptProcess(Progress(progress)) as process:
-        return process.run(text, machines, Deadline(seconds))
+        return process.run(text, machines, Deadline(seconds), {})
 
 
 @dataclass

@@ -9,6 +9,7 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils import progress
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.looking import verify
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
@@ -69,4 +70,4 @@ def test_a_node_whose_secrets_cannot_be_read_is_not_compared_and_stops_a_deploy_
     assert not rack.called("stage", "switch")
     # Others are no worse off, and what runs can be verified.
     assert rack.transaction("web1").plan(Wish(), hold=True).settled
-    assert rack.engine().verify("current").failed_nodes == []
+    assert verify(rack.engine(), "current").failed_nodes == []

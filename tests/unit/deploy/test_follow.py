@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.audit import audit
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.follow import push
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.looking import verify
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Limit
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follow
@@ -192,7 +193,7 @@ def test_a_commit_that_is_pinned_is_checked(rack: Site, nodes: Nodes) -> None:
     assert rack.deploy()["settle"]["release"] == 1
     assert set(nodes.at.values()) == {commit}
     nodes.at["web2"] = "a" * 40
-    found = rack.engine().verify("current")
+    found = verify(rack.engine(), "current")
     assert found.failed_nodes == ["web2"]
     assert f"follow {PATH}: is at aaaaaaaaaaaa, expected {commit[:12]}" in found.nodes["web2"].message
 

@@ -8,6 +8,7 @@ import typing as t
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.journal import JournalFile
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.looking import verify
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
@@ -135,10 +136,10 @@ def test_what_failed_is_kept_if_somebody_wants_to_look_at_it(running: Site) -> N
 def test_beside_a_canary_others_are_well_on_what_was_verified_before(running: Site) -> None:
     running.means["web"] = "v2"
     running.deploy("web1")
-    assert running.engine().verify("current").failed_nodes == []
+    assert verify(running.engine(), "current").failed_nodes == []
     assert "verify: not of release 2, but on what was verified before: web2, web3" in running.said()
     running.machines["web1"].target = running.machines["web2"].target
-    assert running.engine().verify("current").failed_nodes == ["web1"]
+    assert verify(running.engine(), "current").failed_nodes == ["web1"]
 
 
 def test_a_canary_is_rolled_back_and_not_rolled_out(running: Site) -> None:
@@ -197,9 +198,9 @@ def test_a_release_says_what_each_node_runs(running: Site) -> None:
     assert running.runs() == {"web1": "v2", "web2": "v2", "web3": "v1"}
     assert recorded() == (4, running.runs())
     assert done["plan"]["nodes"]["web3"]["image"] == "v1" and done["settle"]["summary"][3].endswith("web3 (web): v1")
-    assert running.engine().verify("current").failed_nodes == []
+    assert verify(running.engine(), "current").failed_nodes == []
     running.machines["web3"].target = running.machines["web1"].target
-    assert running.engine().verify("current").failed_nodes == ["web3"]
+    assert verify(running.engine(), "current").failed_nodes == ["web3"]
 
 
 def test_with_a_quorum_the_release_says_who_went_back(running: Site) -> None:
@@ -230,13 +231,13 @@ def test_nodes_are_held_against_the_ports_of_their_own_image(running: Site) -> N
     running.listens = {"v2": {80}}
     running.means["web"] = "v2"
     running.deploy("web1")
-    assert running.engine().verify("current").failed_nodes == []
+    assert verify(running.engine(), "current").failed_nodes == []
     running.means["web"] = "v3"
     settled = running.deploy()["settle"]
     assert "accepts no connection" in settled["nodes"]["web1"]["message"]
     assert [result["back_on"] for result in settled["nodes"].values()] == ["v2", "v1", "v1"]
     running.listens["v2"] = set()
-    assert running.engine().verify("current").failed_nodes == ["web1"]
+    assert verify(running.engine(), "current").failed_nodes == ["web1"]
 
 
 def test_replace_asks_for_members_only(running: Site) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.drift import verify_and_drift
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.looking import verify
 
 from .conftest import Site
 
@@ -49,7 +50,7 @@ def test_a_new_release_has_it_of_the_nodes_that_stay(running: Site) -> None:
 
 
 def test_verification_tells_it_and_looks_for_drift_if_asked_to(running: Site) -> None:
-    seen = running.engine().verify("current")
+    seen = verify(running.engine(), "current")
     assert seen.failed_nodes == [] and seen.nodes["web2"].unsealed == WHY
     assert recorded(running) == {}, "it only looks"
     looked = verify_and_drift(running.engine(), "current", {}, pretend=False)
