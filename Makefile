@@ -45,7 +45,7 @@ schemas: setup-demo ## write docs/schemas and the tables of docs/formats.md from
 	@$(venv)/bin/python tests/tools/schemas.py
 
 bench: setup-test ## run the benchmarks, one line each; takes half an hour
-	@code=0; for name in inventory driver noop plan10k fleet boot confined variation audit proxmox proxmox_fleet kadeploy; do \
+	@code=0; for name in inventory driver noop plan10k fleet boot confined variation audit proxmox proxmox_fleet kadeploy sweep; do \
 		$(sudo) env PYTHONPATH=.cache/collections:tests/e2e $(venv)/bin/python tests/benchmarks/$$name.py || code=1; \
 	done; exit $$code
 
@@ -114,6 +114,9 @@ test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is ins
 
 test-awx: ## as root: the set-up of AWX against its recorded answers, the example project, syncs and jobs with ansible-runner; not part of `test`
 	@tests/tools/gate.sh awx
+
+test-experiment: ## as root: experiments on containers: killed, failing, shared by two runners; not part of `test`
+	@tests/tools/gate.sh experiment
 
 test-drift: ## as root: one node of 2 x 50 containers and one of two virtual machines that somebody has changed, and how soon that is found; not part of `test`
 	@tests/tools/gate.sh drift

@@ -256,10 +256,16 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.describe import values
+from ansible_collections.immutable.compose.plugins.module_utils.describe.changes import (
+    CHANGES,
+    changes_of,
+    with_changes,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import (
     Others,
     Parsed,
     chosen,
+    name_of,
     parse,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
@@ -298,7 +304,7 @@ class InventoryModule(BaseInventoryPlugin):
         path = os.path.abspath(path)
         sources.reading(path)
         try:
-            options = self._options_of(loader, path)
+            options = self._options_of(loader, path, self._vars or {})
             composition, parsed, release = self._read(options, others_of(inventory, loader, path), path)
             group = self._sanitize_group_name(f"deployment_{parsed.deployment.name}")
             if group in inventory.groups and "compose_deployment" in inventory.groups[group].vars:
@@ -314,31 +320,49 @@ class InventoryModule(BaseInventoryPlugin):
         # the run makes of this one, took a tenth of the time of a run that has nothing to do.
         gc.freeze()
 
+    def varied(self, loader: DataLoader, path: str, changes: values.Unchecked, others: Others) -> Parsed:
+        """A deployment as it would be with changes of its file. Nothing of it gets into an inventory.
+
+        :param changes: extra variables, with ``compose_changes``.
+        :raises ComposeError: with file, key and value.
+        """
+        options = self._options_of(loader, path, changes)
+        return self._parsed(options, self._evaluation(options, path)(), others, path)
+
     def _read(self, options: dict[str, t.Any], others: Others, path: str) -> tuple[Composition, Parsed, int | None]:
         """The composition, the deployment, and the release that both are from if the composition cannot be used."""
-        builder, builder_options = chosen(options["builder"], BUILDERS, path, "builder")
-        setup = values.parameters(options["setup"], f"{path}: setup")
-        where = os.path.abspath(os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"])))
-        composition = None
+        evaluated, composition = self._evaluation(options, path), None
         try:
-            try:
-                composition = load(
-                    where, setup, builder(SUPPORT, Progress(), builder_options, trusted=options["trust"])
-                )
-            except (ComposeError, OSError) as error:
-                raise InputError(f"{path}: composition: {error}") from error
-            if is_stale(composition):
-                self._tell_stale(composition, options["stale"], path)
-            merged = with_distribution(options, composition.roles, path)
-            parsed = parse(merged, composition, path, PLATFORMS, BUILDERS, others)
-            settled = _held(parsed.deployment).settle(parsed.deployment)
-            return composition, replace(parsed, deployment=settled), None
+            composition = evaluated()
+            return composition, self._parsed(options, composition, others, path), None
         except InputError as error:
+            where = _directory_of(options, path)
             directory = os.path.dirname(where) if os.path.basename(where) == MANIFEST else where
             found = self._substitute(options, others, path, directory, str(error), composition is not None)
             if found is None:
                 raise
             return found.composition, found.parsed, found.release
+
+    def _evaluation(self, options: dict[str, t.Any], path: str) -> t.Callable[[], Composition]:
+        """What gives the composition. :raises InputError: nobody can know what to evaluate."""
+        builder, builder_options = chosen(options["builder"], BUILDERS, path, "builder")
+        setup = values.parameters(options["setup"], f"{path}: setup")
+        made = builder(SUPPORT, Progress(), builder_options, trusted=options["trust"])
+
+        def evaluated() -> Composition:
+            try:
+                return load(_directory_of(options, path), setup, made)
+            except (ComposeError, OSError) as error:
+                raise InputError(f"{path}: composition: {error}") from error
+
+        return evaluated
+
+    def _parsed(self, options: dict[str, t.Any], composition: Composition, others: Others, path: str) -> Parsed:
+        if is_stale(composition):
+            self._tell_stale(composition, options["stale"], path)
+        merged = with_distribution(options, composition.roles, path)
+        parsed = parse(merged, composition, path, PLATFORMS, BUILDERS, others)
+        return replace(parsed, deployment=_held(parsed.deployment).settle(parsed.deployment))
 
     def _tell_stale(self, composition: Composition, word: str, path: str) -> None:
         """:raises ComposeError: nothing goes on in its place: the nodes might not be those that the files mean."""
@@ -370,15 +394,25 @@ class InventoryModule(BaseInventoryPlugin):
         host = {**held, **(self._vars or {})}.get("compose_host", "localhost")
         return host not in ("localhost", "127.0.0.1", "::1")
 
-    def _options_of(self, loader: DataLoader, path: str) -> dict[str, t.Any]:
-        """The options as plain data. Strings of the file were never trusted as templates."""
+    def _options_of(self, loader: DataLoader, path: str, variables: values.Unchecked) -> dict[str, t.Any]:
+        """The options as plain data. Strings of the file were never trusted as templates.
+
+        :param variables: extra variables, which may say that the file is another for this run.
+        """
         kinds = {key: str(option.get("type", "str")) for key, option in self.option_definitions.items()}
         config = checked(loader.load_from_file(path, cache="none"), self.NAME, kinds, path)
+        changes = changes_of(variables, name_of(config, path))
+        if changes:
+            config = checked(with_changes(config, changes), self.NAME, kinds, f"{path}, as {CHANGES} has it")
         try:
             self.set_options(direct=dict(config))
         except AnsibleError as error:
             raise InputError(f"{path}: {error}") from None  # Ansible would say all of it once more
         return {key: plain(value) for key, value in self.get_options().items()}
+
+
+def _directory_of(options: t.Mapping[str, t.Any], path: str) -> str:
+    return os.path.abspath(os.path.join(os.path.dirname(path), os.path.expanduser(options["composition"])))
 
 
 def _without_composition(parsed: Parsed, release: int | None) -> str:

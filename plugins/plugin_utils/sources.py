@@ -51,7 +51,7 @@ def why_no_nodes(given: t.Sequence[str]) -> str:
 
     :param given: the inventory sources as they were given, files, directories or lists of hosts.
     """
-    files = [file for source in given for file in _deployment_files(source)]
+    files = [file for source in given for file in deployment_files(source)]
     missing = [source for source in given if "," not in source and not os.path.exists(source)]
     said = [*filter(None, map(_complaint, files)), *(f"{source}: no such file or directory" for source in missing)]
     if said:
@@ -62,7 +62,8 @@ def why_no_nodes(given: t.Sequence[str]) -> str:
     return f"none of the inventory sources is a deployment file (NAME.compose.yml); sources: {shown}"
 
 
-def _deployment_files(source: str) -> list[str]:
+def deployment_files(source: str) -> list[str]:
+    """Those that an inventory source is, or that are below it."""
     source = os.path.abspath(source)
     if os.path.isfile(source):
         return [source] if source.endswith(ENDINGS) else []
@@ -75,14 +76,19 @@ def _complaint(file: str) -> str:
     if file in _REFUSED:
         return _REFUSED[file]
     try:
-        with open(file, encoding="utf-8") as stream:
-            data = yaml.load(stream, _Lenient)
+        data = read_leniently(file)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         return f"{file}: cannot be read: {error}"
     if not isinstance(data, t.Mapping) or data.get("plugin") != PLUGIN:
         given = data.get("plugin") if isinstance(data, t.Mapping) else None
         return f"{file}: plugin is {given!r}, expected {PLUGIN!r}"
     return ""
+
+
+def read_leniently(file: str) -> object:
+    """What a file says, with nothing in the place of what is encrypted. :raises yaml.YAMLError: it is no YAML."""
+    with open(file, encoding="utf-8") as stream:
+        return yaml.load(stream, _Lenient)
 
 
 class _Lenient(yaml.SafeLoader):

@@ -30,6 +30,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.experiment import (  # noqa: E402
+    Experiment,
+    ExperimentMark,
+    Measured,
+    Trial,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import OutOfService  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
@@ -51,7 +57,7 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, OutOfService, ReportDocument, Tried, Lent, Claimed),
+            *(Run, Journal, OutOfService, ReportDocument, Tried, Lent, Claimed, ExperimentMark, Trial),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.
@@ -59,6 +65,9 @@ DOCUMENTS: dict[str, t.Any] = {
     # What modules return that know no deployment.
     **TOLD,
     "failure": StepFailure,
+    # What users write, and what one run of `ansible-playbook` leaves for another.
+    "experiment_file": Experiment,
+    "measured": Measured,
     "task": TaskResult,
 }
 MARKED = re.compile(r"(<!-- fields of (?P<type>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

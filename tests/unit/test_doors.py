@@ -133,6 +133,11 @@ ANSIBLE: set[str] = {
 
 #: What users wrote, and what Ansible's variables hold: checked by describe/values.py, or by the codec.
 WRITTEN: set[str] = {
+    "module_utils/describe/changes.py: changes_of()",
+    "module_utils/describe/changes.py: changes_of(variables)",
+    "module_utils/describe/changes.py: with_changes()",
+    "module_utils/describe/changes.py: with_changes(changes)",
+    "module_utils/describe/changes.py: with_changes(content)",
     "module_utils/describe/deployment.py: Others.hosts",
     "module_utils/describe/deployment.py: Parsed.variables",
     "module_utils/describe/deployment.py: name_of(data)",

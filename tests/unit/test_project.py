@@ -34,6 +34,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:(?:work|Users)/|(?:home/\w+|root)/\.
 #: Import name → name of the distribution, where they differ.
 DISTRIBUTIONS = {
     "cyclonedx": "cyclonedx-python-lib",
+    "execo_engine": "execo",
     "grid5000": "python-grid5000",
     "packageurl": "packageurl-python",
     "requests_toolbelt": "requests-toolbelt",
@@ -143,7 +144,7 @@ def test_playbooks_can_be_called_by_name() -> None:
 
 
 def test_playbooks_fail_without_nodes_and_pin_their_strategy() -> None:
-    without_nodes = ("awx", "init", "lint_legacy")
+    without_nodes = ("awx", "experiment", "init", "lint_legacy")
     #: A group that a play before has made.
     made = "{{ groups['immutable_reporting'] | default([]) }}"
     paths = [path for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in without_nodes]
@@ -177,7 +178,7 @@ def test_every_fleet_module_has_the_one_action() -> None:
     from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
 
     actions = {path.stem: path.resolve().name for path in (ROOT / "plugins/action").glob("*.py")}
-    alone = {name: f"{name}.py" for name in ("deployment_report", "oar_job", "play_info")}
+    alone = {name: f"{name}.py" for name in ("deployment_report", "experiment_run", "oar_job", "play_info")}
     assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), **alone}
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"
@@ -197,10 +198,11 @@ def test_requirements_are_what_the_plugins_import() -> None:
     assert {DISTRIBUTIONS.get(name, name) for name in imported} - BROUGHT_ALONG == {
         *requirements("requirements.txt"),
         *requirements("requirements-sbom.txt"),
+        *requirements("requirements-experiment.txt"),
     }
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-sbom.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-sbom.txt", "requirements-experiment.txt"])
 def test_every_requirement_says_what_it_is_for(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not re.match(r"#|[\w-]+>=[\d.]+ +# \w+", line)] == []

@@ -142,14 +142,14 @@ def variables(node_names: t.Iterable[str], text: str = "") -> dict[str, str]:
     if len(names) == 1:
         found.setdefault("machine", names[0])
     labels = set(names)
-    for word in _names_in(text) - {*found, *SYMBOLS, *dir(builtins)}:
+    for word in names_in(text) - {*found, *SYMBOLS, *dir(builtins)}:
         if label_of(word) in labels:
             found[word] = label_of(word)
     return found
 
 
-def _names_in(text: str) -> set[str]:
-    """Every name that a script uses; none if it is none."""
+def names_in(text: str) -> set[str]:
+    """Every name that a script uses; none if it is no script."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

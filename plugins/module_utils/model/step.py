@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..errors import Failure
 from .composition import Composition
 from .hooks import Ask
-from .report import Provenance, Measurement
+from .report import Measurement, Provenance
 from .result import NodeResult
 
 #: Package → old and new version; null where there is none.

@@ -1,0 +1,212 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the trials of an experiment, one after the other. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+from dataclasses import dataclass, replace
+
+from ..errors import ComposeError
+from ..files import write_json, write_text
+from ..model import codec
+from ..model.experiment import Measured, Trial
+from ..process import Completed
+from ..progress import Progress
+from .results import Results
+from .sharing import Sharing
+from .trials import Need, Planned, Subject
+
+#: Seconds after which the tables are written again while an experiment runs.
+TABLES = 60.0
+#: Lines of the output of a run that failed, in what is told of it.
+LAST = 20
+#: In the directory of a trial: what its run is told, what it has measured, and what it printed.
+VARIABLES, MEASURED, OUTPUT = "variables.json", "measured.json", "output.txt"
+
+
+class Launch(t.Protocol):
+    """Starts ``ansible-playbook`` as the run of the experiment itself was started."""
+
+    def __call__(self, playbook: str, variables: str, deployment: str) -> Completed:
+        """Run it to its end.
+
+        :param variables: file with extra variables.
+        :param deployment: the only one whose hosts are acted on.
+        """
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of an experiment ended."""
+
+    #: Ids of trials that this run has done, that failed, and that nobody has done yet.
+    done: t.Sequence[str]
+    failed: t.Mapping[str, str]
+    left: t.Sequence[str]
+    #: Whether there is a table in Parquet.
+    parquet: bool
+
+
+class Runner:
+    """One run of an experiment.
+
+    :param trials: all, in order.
+    :param tools: program → version, on this host.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        trials: t.Sequence[Planned],
+        results: Results,
+        sharing: Sharing,
+        launch: Launch,
+        progress: Progress,
+        *,
+        runner: str = "",
+        tools: t.Mapping[str, str],
+    ) -> None:
+        self._experiment = subject.experiment
+        self._trials = {trial.id: trial for trial in trials}
+        self._results = results
+        self._sharing = sharing
+        self._launch = launch
+        self._progress = progress
+        self._runner = runner
+        self._tools = tools
+        #: What was deployed last, and the release that came of it: nothing else may have been deployed since.
+        self._need: Need | None = None
+        self._release = 0
+        self._deployed: dict[str, Need] = {}
+        self._written = time.monotonic()
+
+    def run(self) -> Outcome:
+        """Run what is left, as far as the file says that one goes on. :raises OSError: results cannot be written."""
+        done: list[str] = []
+        failed: dict[str, str] = {}
+        try:
+            while True:
+                trial_id = self._sharing.next(self._runs_already)
+                if trial_id is None:
+                    break
+                trial = self._tried(self._trials[trial_id])
+                self._results.keep(trial)
+                if trial.ok:
+                    self._sharing.done(trial_id)
+                    done.append(trial_id)
+                else:
+                    self._sharing.skip(trial_id)
+                    failed[trial_id] = trial.message
+                    if self._experiment.on_failure == "stop":
+                        break
+                if time.monotonic() - self._written > TABLES:
+                    self._write_tables()
+        finally:
+            parquet = self._write_tables()
+        return Outcome(done, failed, self._sharing.left, parquet)
+
+    def _write_tables(self) -> bool:
+        self._written = time.monotonic()
+        parameters = dict.fromkeys(name for trial in self._trials.values() for name in trial.combination)
+        return self._results.write_table(self._trials, list(parameters))
+
+    def _runs_already(self, trial_id: str) -> bool:
+        """What costs no deployment comes first, unless the order is one that was drawn."""
+        return self._experiment.order == "deployments" and self._trials[trial_id].need == self._need
+
+    def _tried(self, planned: Planned) -> Trial:
+        done = len(self._trials) - len(self._sharing.left)
+        self._progress.say(f"trial {done + 1} of {len(self._trials)}: {planned.words}")
+        trial = self._once(planned, 1)
+        for attempt in range(2, self._experiment.retries + 2):
+            if trial.ok:
+                break
+            self._progress.say(f"trial {planned.id}: tried again, since it failed: {trial.message}")
+            trial = self._once(planned, attempt)
+        if not trial.ok:
+            self._progress.say(f"trial {planned.id}: failed: {trial.message}")
+        return trial
+
+    def _once(self, planned: Planned, attempt: int) -> Trial:
+        start, begun = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        trial = Trial(
+            planned.id,
+            planned.combination,
+            planned.repetition,
+            planned.need.deployment,
+            planned.need.changes,
+            ok=False,
+            runner=self._runner,
+            attempts=attempt,
+            started=begun,
+            tools=self._tools,
+        )
+        with self._progress.waiting(lambda: f"trial {planned.words}"):
+            try:
+                if planned.need != self._need:
+                    self._make_room(planned.need)
+                measured, deployed = self._measured(planned), planned.need != self._need
+                if not deployed and measured.provenance and measured.provenance.release != self._release:
+                    self._need = None  # somebody else has deployed something in between
+                    measured, deployed = self._measured(planned), True
+            except ComposeError as error:
+                self._need = None
+                return replace(trial, message=error.message, seconds=time.monotonic() - start)
+        self._need = planned.need
+        self._release = measured.provenance.release if measured.provenance else 0
+        return replace(
+            trial,
+            ok=measured.ok,
+            message=measured.message,
+            deployed=deployed,
+            seconds=time.monotonic() - start,
+            records=measured.records,
+            files=measured.files,
+            provenance=measured.provenance,
+        )
+
+    def _make_room(self, need: Need) -> None:
+        """Stop other deployments of the sweep, if the file says so."""
+        if self._experiment.others != "destroy":
+            return
+        others = {trial.need.deployment: trial.need for trial in self._trials.values()}
+        for name, other in {**others, **self._deployed}.items():
+            if name != need.deployment:
+                self._play("destroy", other, self._results.at("others", name), {})
+        self._deployed = {}
+
+    def _measured(self, planned: Planned) -> Measured:
+        """Deploy what the trial needs, unless it runs, and run the script. :raises ComposeError: it came to nothing."""
+        directory = self._results.at("trials", planned.id)
+        self._deployed[planned.need.deployment] = planned.need
+        variables = {
+            "trial_directory": directory,
+            "trial_script": self._results.at("script.py"),
+            "trial_deploy": planned.need != self._need,
+            "trial_timeout": self._experiment.time_limit,
+            "trial_values": planned.combination,
+        }
+        path = os.path.join(directory, MEASURED)
+        if os.path.exists(path):
+            os.unlink(path)
+        self._play("trial", planned.need, directory, variables)
+        return codec.read(Measured, path, "measured")
+
+    def _play(self, playbook: str, need: Need, directory: str, variables: t.Mapping[str, t.Any]) -> None:
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        changes = {need.deployment: need.changes} if need.changes else {}
+        path = os.path.join(directory, VARIABLES)
+        write_json(path, {**variables, "compose_changes": changes})
+        done = self._launch(playbook, path, str(need.changes.get("name", need.deployment)))
+        output = os.path.join(directory, OUTPUT)
+        write_text(output, done.stdout + done.stderr)
+        if done.returncode:
+            lines = (done.stdout + done.stderr).strip().splitlines()
+            last = "\n".join(lines[-LAST:])
+            raise ComposeError(
+                f"{playbook}: ansible-playbook ended with exit code {done.returncode}, see {output}\n{last}"
+            )

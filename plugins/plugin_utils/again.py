@@ -1,0 +1,62 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Further runs of ``ansible-playbook``, with the sources and options of this one. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+
+from ansible import context
+
+from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.process import Completed, run
+
+#: Seconds for one of them: every step of a deployment has an end of its own.
+LONGEST = 7 * 24 * 3600.0
+#: Option of this run → the same of a further one; those that may be given several times are lists.
+_OPTIONS = {
+    "inventory": "--inventory",
+    "vault_ids": "--vault-id",
+    "vault_password_files": "--vault-password-file",
+    "extra_vars": "--extra-vars",
+    "private_key_file": "--private-key",
+    "remote_user": "--user",
+    "become_password_file": "--become-password-file",
+    "connection_password_file": "--connection-password-file",
+}
+#: Options for which somebody has to type.
+_ASKS = {"ask_vault_pass": "--ask-vault-pass", "become_ask_pass": "--ask-become-pass", "ask_pass": "--ask-pass"}
+
+
+def options() -> list[str]:
+    """The options of this run that concern any. :raises InputError: a password would have to be typed each time."""
+    given: t.Mapping[str, t.Any] = context.CLIARGS
+    for key, option in _ASKS.items():
+        if given.get(key):
+            raise InputError(
+                f"{option}: each trial is an ansible-playbook of its own, for which nobody types; expected the password"
+                f" in a file, such as --vault-password-file"
+            )
+    found = []
+    for key, option in _OPTIONS.items():
+        values = given.get(key) or ()
+        for value in [values] if isinstance(values, str) else values:
+            found += [option, str(value)]
+    return found
+
+
+def play(playbook: str, variables: str, deployment: str) -> Completed:
+    """Run a playbook of the collection to its end; it ends when this process does.
+
+    :param variables: file with extra variables.
+    :param deployment: whose hosts are acted on, and no others.
+    """
+    command = [
+        *("setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "ansible", "playbook"),
+        *options(),
+        *("--extra-vars", f"@{variables}", "--limit", f"deployment_{deployment.replace('-', '_')}"),
+        f"immutable.compose.{playbook}",
+    ]
+    return run(command, timeout=LONGEST, env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}, check=False)

@@ -1,0 +1,133 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An experiment before its first trial: everything that can be refused is. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import platform
+import typing as t
+from dataclasses import dataclass
+from importlib import metadata
+
+from ansible.release import __version__ as core
+
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script
+from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.results import Results
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.runner import Launch, Outcome, Runner
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import Planned, Subject, read
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.hands import abilities
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
+from ansible_collections.immutable.compose.plugins.plugin_utils.variations import Variations
+
+#: Python packages of whose versions results may depend.
+_PACKAGES = ("execo", "msgspec", "paramiko")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the task says."""
+
+    file: str
+    #: By default ``results/NAME`` beside the file.
+    results: str | None
+    runner: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment that can be run."""
+
+    subject: Subject
+    trials: t.Sequence[Planned]
+    results: Results
+    runner: str
+
+    @property
+    def left(self) -> list[str]:
+        """Trials that did not end well up to now."""
+        done = {trial.id for trial in self.results.trials([trial.id for trial in self.trials]) if trial.ok}
+        return [trial.id for trial in self.trials if trial.id not in done]
+
+    def run(self, launch: Launch, show: t.Callable[[str], None]) -> Outcome:
+        """Run what is left of it."""
+        progress = _Shown(show)
+        self.results.claim()
+        sharing = Sharing(self.results.at("sharing"), self.runner, [trial.id for trial in self.trials])
+        try:
+            runner = Runner(
+                self.subject,
+                self.trials,
+                self.results,
+                sharing,
+                launch,
+                progress,
+                runner=self.runner,
+                tools=_tools(),
+            )
+            outcome = runner.run()
+        finally:
+            sharing.close()
+        progress.say(f"results: {self.results.at('results.csv')}")
+        if not outcome.parquet:
+            progress.say("there is no results.parquet, since the Python library 'pyarrow' is not installed")
+        return outcome
+
+
+def prepare(asked: Asked, variations: Variations) -> Prepared:
+    """Read an experiment, and refuse what cannot work. Nothing was touched.
+
+    :raises ComposeError: names file, key and value.
+    """
+    subject = read(asked.file)
+    trials = subject.trials(asked.runner)
+    checked: dict[str, t.Collection[str]] = {}
+    for trial in trials:
+        key = f"{trial.need.key} {sorted(trial.combination)}"
+        if key not in checked:
+            checked[key] = trial.combination
+            _check(subject, trial, variations)
+    where = asked.results or os.path.join(os.path.dirname(asked.file), "results", subject.name)
+    return Prepared(subject, trials, Results(where, subject), asked.runner)
+
+
+def _check(subject: Subject, trial: Planned, variations: Variations) -> None:
+    """:raises InputError: the deployment of a trial does not exist, or the script does not fit it."""
+    try:
+        deployment = variations.read(trial.need.deployment, trial.need.changes)
+    except (ComposeError, OSError) as error:
+        raise InputError(f"{subject.path}: {trial.words}: {error}") from None
+    nodes = [node.name for node in deployment.nodes]
+    if not nodes:
+        raise InputError(f"{subject.path}: {trial.words}: the deployment {trial.need.deployment!r} has no node")
+    can = abilities(PLATFORMS[deployment.platform])
+    try:
+        check_script(subject.script, nodes, deployment.platform, can, trial.combination)
+    except InputError as error:
+        raise InputError(f"{subject.path}: {trial.words}: {error}") from None
+
+
+def _tools() -> dict[str, str]:
+    """Program → version, of what runs an experiment on this host."""
+    found = {"ansible-core": core, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+class _Shown(Progress):
+    """Lines that go to the terminal at once: they are said by the controller itself."""
+
+    def __init__(self, show: t.Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def _write(self, line: str) -> None:
+        self._show(f"  compose | {line}")

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Experiments on real containers, by ``ansible-playbook``: sweeps, kills, failures, two runners, and refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import typing as t
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+import yaml
+from lab import PATIENCE, Run
+from tiny import Tiny
+
+SCRIPT = """
+for machine in machines:
+    machine.succeed("test -e /etc/greeting")
+record("nodes", len(machines))
+record("size", int(app1.succeed("grep -o '\\"size\\": *[0-9]*' /run/compose/node.json | grep -o '[0-9]*'")), "MB")
+app1.succeed(f"echo {label} >/tmp/label")
+app1.copy_from_machine("/tmp/label", "raw")
+"""
+EXPERIMENT: dict[str, t.Any] = {
+    "deployment": "one",
+    "script": "measure.py",
+    "changes": {"roles": {"app": "$clients"}, "parameters": {"size": "$size"}},
+    "sweep": {"clients": [1, 2], "size": [7], "label": ["a"]},
+}
+
+
+class Site:
+    """A lab with an experiment file."""
+
+    def __init__(self, lab: Tiny) -> None:
+        self.lab = lab
+        self.results = lab.directory / "results" / "try"
+
+    def write(self, text: str = SCRIPT, **changes: t.Any) -> Path:
+        (self.lab.directory / "measure.py").write_text(text)
+        path = self.lab.directory / "try.experiment.yml"
+        path.write_text(yaml.safe_dump({**EXPERIMENT, **changes}, sort_keys=False))
+        return path
+
+    def args(self, *more: str) -> tuple[str, ...]:
+        return ("-e", "experiment_file=try.experiment.yml", *more)
+
+    def run(self, *more: str, expect: int = 0) -> Run:
+        return self.lab.play("experiment", *self.args(*more), expect=expect)
+
+    def rows(self) -> list[dict[str, str]]:
+        with open(self.results / "results.csv", newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    def trials(self) -> list[dict[str, t.Any]]:
+        found = [json.loads(path.read_text()) for path in self.results.glob("trials/*/trial.json")]
+        return sorted(found, key=lambda trial: t.cast("str", trial["started"]))
+
+
+@pytest.fixture(scope="module")
+def site(tiny_of: t.Callable[..., Tiny]) -> Site:
+    lab = tiny_of(1, 0)
+    lab.drop_test_script()
+    return Site(lab)
+
+
+@pytest.fixture(autouse=True)
+def results(site: Site, request: pytest.FixtureRequest) -> None:
+    """Of its own for each test."""
+    site.results = site.lab.directory / "results" / request.node.name
+    args = site.args
+    site.args = lambda *more: args("-e", f"experiment_results={site.results}", *more)  # type: ignore[method-assign]
+
+
+def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> None:
+    for changes, why in (
+        ({"deployment": "oen"}, "the inventory has no deployment 'oen'; did you mean 'one'"),
+        ({"changes": {"roles": {"ap": "$clients"}, "parameters": {"size": "$size"}}}, "'ap' is no role"),
+        ({"changes": {"role": "$clients", "parameters": {"size": "$size"}}}, "'role' is no key of a deployment file"),
+        ({"changes": {}}, "sweep.clients: nobody uses this parameter"),
+        ({"script": "none.py"}, "none.py: cannot be read"),
+    ):
+        site.write(**t.cast("dict[str, t.Any]", changes))
+        assert why in site.run(expect=2).output
+    for script, why in (
+        ("record(", "measure.py, line 1: '(' was never closed"),
+        (f"{SCRIPT}\nap1.succeed('true')", "'ap1' is neither a node of the deployment nor defined"),
+        (f"{SCRIPT}\napp2.succeed('true')", "clients=1 size=7 label=a: testScript, line 9: 'app2' is neither"),
+    ):
+        site.write(script)
+        assert why in site.run(expect=2).output
+    assert not site.results.exists()
+    assert site.lab.nodes() == []
+
+
+def test_a_sweep(site: Site) -> None:
+    site.write()
+    assert "left" not in site.run("--check").recap
+    assert not site.results.exists()
+    run = site.run()
+    assert run.changed == 1
+    assert [(row["clients"], row["name"], row["value"], row["unit"]) for row in site.rows()] == [
+        ("1", "nodes", "1.0", ""),
+        ("1", "size", "7.0", "MB"),
+        ("2", "nodes", "2.0", ""),
+        ("2", "size", "7.0", "MB"),
+    ]
+    image = site.lab.read_release()["images"]["app"]
+    assert {row["images"] for row in site.rows()} == {f"app={image}"}
+    stored = pyarrow.parquet.read_table(site.results / "results.parquet")
+    assert [row["value"] for row in stored.to_pylist()] == [1.0, 7.0, 2.0, 7.0]
+    assert {(self_results / "raw" / "label").read_text() for self_results in site.results.glob("trials/*")} == {"a\n"}
+
+    assert site.run().changed == 0
+    assert "has the results of another script" in _refused(site, "pass\n" + SCRIPT)
+    # What needs the same nodes is not deployed again, but measured.
+    boots = site.lab.boots()
+    site.write(sweep={"clients": [1, 2], "size": [7], "label": ["a", "b", "c"]})
+    site.run()
+    assert [(trial["combination"]["label"], trial["deployed"]) for trial in site.trials()[-2:]] == [
+        ("b", True),
+        ("c", False),
+    ]
+    assert len(site.rows()) == 12
+    assert boots["app1"] == site.lab.boots()["app1"]
+
+
+def _refused(site: Site, script: str) -> str:
+    site.write(script)
+    output = site.run(expect=2).output
+    site.write()
+    return output
+
+
+def test_a_run_that_was_killed_is_gone_on_with(site: Site) -> None:
+    site.write(sweep={"clients": [1], "size": [7], "label": ["a", "b", "c"]})
+    site.lab.kill_when("trial 2 of 3", "experiment", *site.args())
+    first = site.trials()
+    assert [trial["combination"]["label"] for trial in first] == ["a"]
+    run = site.run()
+    assert [line.split("compose | ")[1] for line in run.said(" of 3: ")] == [
+        "trial 2 of 3: clients=1 size=7 label=b",
+        "trial 3 of 3: clients=1 size=7 label=c",
+    ]
+    assert site.trials()[0] == first[0]
+    assert len(site.rows()) == 6
+
+
+def test_what_fails_is_told_and_tried_again(site: Site) -> None:
+    flag = site.lab.directory / "flag"
+    script = SCRIPT + f"\nimport os\nassert label != 'b' or os.path.exists('{flag}'), 'not yet'"
+    site.write(script, sweep={"clients": [1], "size": [7], "label": ["a", "b", "c"]}, retries=1)
+    output = site.run(expect=2).output
+    assert "1 trials failed; the same command tries them again" in output and "not yet" in output
+    assert [(trial["ok"], trial["attempts"]) for trial in site.trials()] == [(True, 1), (False, 2), (True, 1)]
+    assert [row["ok"] for row in site.rows() if row["label"] == "b"] == ["false", "false"]
+    flag.touch()
+    assert len(site.run().said(" of 3: ")) == 1
+    assert {trial["ok"] for trial in site.trials()} == {True}
+    assert {row["ok"] for row in site.rows()} == {"true"}
+
+
+def test_it_stops_where_the_file_says_so(site: Site) -> None:
+    site.write(
+        "assert label != 'a'\nprint(size)", sweep={"clients": [1], "size": [7], "label": ["a", "b"]}, on_failure="stop"
+    )
+    site.run(expect=2)
+    assert len(site.trials()) == 1
+
+
+def test_a_trial_has_its_time(site: Site) -> None:
+    site.write(
+        "import time\ntime.sleep(600)\nprint(label, size)",
+        sweep={"clients": [1], "size": [7], "label": ["a"]},
+        time_limit=5,
+    )
+    run = site.run(expect=2)
+    assert "took longer than 5 s" in run.output
+    assert run.seconds < 120
+
+
+def test_two_runners_share_the_trials(site: Site) -> None:
+    site.write(
+        sweep={"clients": [1], "size": [7], "label": list("abcdef")},
+        runners={"left": {}, "right": {"name": "right", "network": "10.89.0.0/16"}},
+    )
+    assert "expected 'experiment_runner'" in site.run(expect=2).output
+    both = [site.lab.start("experiment", *site.args("-e", f"experiment_runner={name}")) for name in ("left", "right")]
+    try:
+        outputs = [process.communicate(timeout=2 * PATIENCE)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], "\n".join(outputs)
+        assert sorted(trial["combination"]["label"] for trial in site.trials()) == list("abcdef")
+        assert {trial["runner"] for trial in site.trials()} == {"left", "right"}
+        assert len(site.rows()) == 12
+    finally:
+        changes = json.dumps({"compose_changes": {"one": {"name": "right", "network": "10.89.0.0/16"}}})
+        site.lab.play("destroy", "-e", changes, "-e", '{"compose_data": true}', "--limit", "deployment_right")
