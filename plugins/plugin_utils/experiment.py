@@ -15,6 +15,7 @@ from ansible.release import __version__ as core
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.replay import Source, write_replay
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.results import Results
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.runner import Launch, Outcome, Runner
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
@@ -46,6 +47,8 @@ class Prepared:
     trials: t.Sequence[Planned]
     results: Results
     runner: str
+    #: Deployment files of the sweep.
+    sources: t.Sequence[Source]
 
     @property
     def left(self) -> list[str]:
@@ -59,6 +62,7 @@ class Prepared:
         self.results.claim()
         sharing = Sharing(self.results.at("sharing"), self.runner, [trial.id for trial in self.trials])
         try:
+            write_replay(self.results.path, self.subject, self.sources)
             runner = Runner(
                 self.subject,
                 self.trials,
@@ -92,7 +96,8 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
             checked[key] = trial.combination
             _check(subject, trial, variations)
     where = asked.results or os.path.join(os.path.dirname(asked.file), "results", subject.name)
-    return Prepared(subject, trials, Results(where, subject), asked.runner)
+    sources = [variations.source(name) for name in dict.fromkeys(trial.need.deployment for trial in trials)]
+    return Prepared(subject, trials, Results(where, subject), asked.runner, sources)
 
 
 def _check(subject: Subject, trial: Planned, variations: Variations) -> None:

@@ -14,6 +14,7 @@ from ansible.plugins.loader import inventory_loader
 from ansible_collections.immutable.compose.plugins.module_utils.describe.changes import CHANGES
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others, name_of
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, nearest
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.replay import Source
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Parameters
 from ansible_collections.immutable.compose.plugins.plugin_utils.sources import PLUGIN, deployment_files, read_leniently
@@ -39,6 +40,11 @@ class Variations:
                 continue  # it has no host, as the inventory has said
             if isinstance(content, t.Mapping) and content.get("plugin") == PLUGIN:
                 self.files.setdefault(name_of(content, path), path)
+
+    def source(self, name: str) -> Source:
+        """What a deployment is made of, as its file has it. :raises ComposeError: it means none."""
+        deployment = self.read(name, {})
+        return Source(self.files[name], deployment.composition, deployment.state)
 
     def read(self, name: str, changes: Parameters) -> Deployment:
         """The deployment that a file means with changes. :raises ComposeError: it means none."""

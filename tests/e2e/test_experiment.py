@@ -112,6 +112,17 @@ def test_a_sweep(site: Site) -> None:
     assert [row["value"] for row in stored.to_pylist()] == [1.0, 7.0, 2.0, 7.0]
     assert {(self_results / "raw" / "label").read_text() for self_results in site.results.glob("trials/*")} == {"a\n"}
 
+    # The same again, from the copies: the same images.
+    inventory, site.lab.inventory = site.lab.inventory, site.results / "replay" / "inventory"
+    try:
+        site.lab.play(site.results / "replay.yml")
+    finally:
+        site.lab.inventory = inventory
+    with open(site.results / "replay/results/results.csv", newline="", encoding="utf-8") as stream:
+        again = list(csv.DictReader(stream))
+    keys = ("clients", "name", "value", "images", "digest")
+    assert [[row[key] for key in keys] for row in again] == [[row[key] for key in keys] for row in site.rows()]
+
     assert site.run().changed == 0
     assert "has the results of another script" in _refused(site, "pass\n" + SCRIPT)
     # What needs the same nodes is not deployed again, but measured.

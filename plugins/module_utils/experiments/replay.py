@@ -1,0 +1,78 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What it takes to build and run an experiment again: ``replay.yml``. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import typing as t
+from dataclasses import dataclass, replace
+
+from ..files import write_text
+from ..model import codec
+from .trials import Subject
+
+PLAYBOOK = """\
+# The experiment {name} once more, with the compositions and deployment files that it was run with:
+#     ansible-playbook -i {directory}/replay/inventory {directory}/replay.yml
+# Further sources (-i) are needed where the deployments took variables or hosts from others.
+- name: Run the experiment again
+  ansible.builtin.import_playbook: immutable.compose.experiment
+  vars:
+    experiment_file: "{{{{ playbook_dir }}}}/replay/{name}.experiment.yml"
+    experiment_results: "{{{{ playbook_dir }}}}/replay/results"
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A deployment file."""
+
+    path: str
+    #: Directory of its composition, or its ``composition.json``; both absolute.
+    composition: str
+    #: Directory that holds the state of its deployment.
+    state: str
+
+
+def write_replay(results: str, subject: Subject, sources: t.Iterable[Source]) -> None:
+    """Write it into a results directory. What an earlier run of the experiment has written is replaced."""
+    below = os.path.join(results, "replay")
+    for part in ("inventory", "compositions"):
+        shutil.rmtree(os.path.join(below, part), ignore_errors=True)
+    for source in sources:
+        name = os.path.basename(source.path)
+        place = os.path.join(below, "compositions", re.sub(r"\.compose\.ya?ml$", "", name))
+        copied = _copied(source.composition, place)
+        with open(source.path, encoding="utf-8") as stream:
+            text = stream.read()
+        text = _with(text, "composition", os.path.relpath(copied, os.path.join(below, "inventory")))
+        text = _with(text, "state_dir", os.path.dirname(source.state))
+        write_text(os.path.join(below, "inventory", name), text)
+    script = f"{subject.name}.py"
+    experiment = codec.encode(replace(subject.experiment, script=script))
+    write_text(os.path.join(below, script), subject.script, mode=0o644)
+    # JSON is YAML.
+    write_text(
+        os.path.join(below, f"{subject.name}.experiment.yml"), json.dumps(experiment, indent=2) + "\n", mode=0o644
+    )
+    playbook = PLAYBOOK.format(name=subject.name, directory=results)
+    write_text(os.path.join(results, "replay.yml"), f"---\n{playbook}", mode=0o644)
+
+
+def _copied(composition: str, place: str) -> str:
+    """A copy, without hidden files, as other hosts get it."""
+    directory = composition if os.path.isdir(composition) else os.path.dirname(composition)
+    shutil.copytree(directory, place, ignore=shutil.ignore_patterns(".*"))
+    return place if directory == composition else os.path.join(place, os.path.basename(composition))
+
+
+def _with(text: str, key: str, value: str) -> str:
+    """A deployment file with another value of a key. It may have tags that nobody but Ansible reads, and keeps them."""
+    line = f"{key}: {json.dumps(value)}"
+    found, count = re.subn(rf"^{key}:.*$", lambda _match: line, text, count=1, flags=re.MULTILINE)
+    return found if count else f"{text.rstrip()}\n{line}\n"

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What it takes to run an experiment again."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.replay import Source, write_replay
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import read
+
+
+def test_it_has_all_that_was_there(write: t.Callable[..., str], tmp_path: Path) -> None:
+    composition = tmp_path / "web"
+    (composition / ".git").mkdir(parents=True)
+    (composition / "composition.nix").write_text("{ }")
+    file = tmp_path / "lab.compose.yml"
+    file.write_text(
+        "plugin: x\ncomposition: web  # here\nroles:\n  web:\n    secrets:\n      a: !vault |\n        $ANSIBLE\n"
+    )
+    subject, results = read(write()), tmp_path / "results"
+    for _again in range(2):
+        write_replay(str(results), subject, [Source(str(file), str(composition), str(tmp_path / "state/lab"))])
+    text = (results / "replay/inventory/lab.compose.yml").read_text()
+    assert text == file.read_text().replace("web  # here", '"../compositions/lab"') + f'state_dir: "{tmp_path}/state"\n'
+    assert sorted(path.name for path in (results / "replay/compositions/lab").iterdir()) == ["composition.nix"]
+    again = read(str(results / "replay/fs.experiment.yml"))
+    assert (again.name, again.script) == (subject.name, subject.script)
+    assert [trial.id for trial in again.trials()] == [trial.id for trial in subject.trials()]
+    (play,) = yaml.safe_load((results / "replay.yml").read_text())
+    assert play["vars"]["experiment_file"] == "{{ playbook_dir }}/replay/fs.experiment.yml"
