@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
 from ansible_collections.immutable.compose.plugins.module_utils.errors import EvaluationError, InputError
-from ansible_collections.immutable.compose.plugins.module_utils.model.composition import RoleMachine, Role
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Role, RoleMachine
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import REPOSITORY, nothing_in
