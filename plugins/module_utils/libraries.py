@@ -29,6 +29,7 @@ LIBRARIES: t.Mapping[str, Library] = {
     "cryptography": Library("cryptography>=41.0", "python3-cryptography"),
     "cyclonedx": Library("cyclonedx-python-lib>=9.1"),
     "grid5000": Library("python-grid5000>=1.2"),
+    "jinja2": Library("jinja2>=3.0", "python3-jinja2"),
     "jsonschema": Library("jsonschema>=4.0", "python3-jsonschema"),
     "msgspec": Library("msgspec>=0.20", "python3-msgspec"),
     "packageurl": Library("packageurl-python>=0.15", "python3-packageurl"),
