@@ -19,6 +19,12 @@ extends_documentation_fragment:
   - immutable.compose.attributes.check
   - immutable.compose.attributes.no_diff
   - immutable.compose.fleet
+options:
+  plan:
+    description:
+      - What M(immutable.compose.deployment_plan) returned, registered. Then no page is made of deployments that it has
+        refused, for they had no run; and what fails does not fail the task.
+    type: dict
 seealso:
   - module: immutable.compose.deployment_settle
 """
@@ -44,7 +50,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.fleet_module imp
 
 def main() -> None:
     """Wire the module to the page."""
-    run_step("page")
+    run_step("page", {"plan": {"type": "dict"}})
 
 
 if __name__ == "__main__":
