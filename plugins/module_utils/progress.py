@@ -19,6 +19,8 @@ HEARTBEAT = 4.0
 REMINDER = 60.0
 #: Last line of a progress file whose module has nothing more to say.
 END = "\x04"
+#: Begins a line that says what became of a node: its name, a space, its state. For who draws, not for who reads.
+BECAME = "\x05"
 #: Seconds after which nobody writes to a progress file any more.
 ABANDONED = 24 * 3600
 
@@ -104,11 +106,12 @@ class Progress:
             self.record(kind, text=line)
 
     def became(self, node: str, state: str, why: str = "") -> None:
-        """Record what became of a node. No line: with many nodes, those say less.
+        """Tell what became of a node. No line to read: with many nodes, those say less.
 
         :param state: one of ``NodeState`` (model/event.py).
         :param why: it failed.
         """
+        self._write(f"{BECAME}{node} {state}")
         if self.record is not None:
             self.record("node", node, state, self.mask(why))
 

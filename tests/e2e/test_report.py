@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of real runs: it says which node failed, and why."""
+"""What real runs show: the page, which says which node failed, and why; and bars on a terminal."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
+import struct
+import subprocess
+import termios
 import typing as t
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from terminals import Terminal
 from tiny import SCRIPT, Tiny
 
 #: What a check prints: no reader's browser must take it for more than words.
@@ -77,3 +85,34 @@ def test_in_check_mode_nothing_is_written(lab: Tiny) -> None:
     page.unlink()
     lab.play("report", "--check", "-e", "compose_page=checked")
     assert not page.exists() and not (lab.directory / "checked").exists()
+
+
+def on_a_terminal(lab: Tiny, playbook: str) -> str:
+    """All that a playbook writes to one."""
+    there, here = pty.openpty()
+    fcntl.ioctl(here, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    environment = {key: value for key, value in lab.environment().items() if key not in ("ANSIBLE_NOCOLOR", "NO_COLOR")}
+    command = [lab.program("ansible-playbook"), "-i", str(lab.inventory), f"immutable.compose.{playbook}"]
+    process = subprocess.Popen(
+        command, cwd=lab.directory, env={**environment, "TERM": "xterm"}, stdin=here, stdout=here, stderr=here
+    )
+    os.close(here)
+    written = b""
+    with suppress(OSError):  # the end of all that write to it
+        while piece := os.read(there, 1 << 16):
+            written += piece
+    os.close(there)
+    assert process.wait() == 0, written.decode()
+    return written.decode()
+
+
+def test_a_terminal_has_bars_that_are_gone_at_the_end_of_each_step(lab: Tiny) -> None:
+    lab.script()
+    lab.write(setup={"v": 3})
+    written = on_a_terminal(lab, "deploy")
+    assert "3/3 " in written and "3 verified" in written and "3 booting" in written
+    terminal = Terminal()
+    terminal.shows(written)
+    left = "\n".join(terminal.lines)
+    assert "━" not in left and "TASK [immutable.compose.deploy : Settle]" in left and "PLAY RECAP" in left
+    assert "compose | one: switch app1: started" in left and "compose | one: verify app3: ok" in left
