@@ -38,6 +38,7 @@ LIBRARIES: t.Mapping[str, Library] = {
     "pycdlib": Library("pycdlib>=1.12", "python3-pycdlib"),
     "requests": Library("requests>=2.31", "python3-requests"),
     "requests_toolbelt": Library("requests-toolbelt>=1.0", "python3-requests-toolbelt"),
+    "rich": Library("rich>=13.0", "python3-rich"),
     "spdx_tools": Library("spdx-tools>=0.8.2"),
     "websocket": Library("websocket-client>=1.6", "python3-websocket"),
     "yaml": Library("PyYAML", "python3-yaml"),

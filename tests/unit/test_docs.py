@@ -26,7 +26,7 @@ FILE = re.compile(
 #: Schemas of types that nobody writes or reads yet.
 UNUSED = {"immutable.compose/event/1", "immutable.compose/ledger/1"}
 #: What a list in YAML may have besides modules: roles, documentation fragments, the inventory plugin.
-NO_MODULES = {"build", "deploy", "verify", "fleet", "oar", "composition", "sealed_ssh", "ssh_connection"}
+NO_MODULES = {"build", "deploy", "init", "verify", "fleet", "oar", "composition", "sealed_ssh", "ssh_connection"}
 #: What stands for names and numbers in a message.
 GAP = "…"
 
@@ -212,7 +212,9 @@ def strings() -> list[str]:
             text = rendered(node)
             if text is not None and id(node) not in documentation:
                 found.append(text)
-    return found
+    # What Nix says, whose texts are joined by `+`.
+    programs = [path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.nix")]
+    return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]
 
 
 def is_said(message: str, said: t.Iterable[str]) -> bool:

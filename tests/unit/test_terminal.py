@@ -8,6 +8,8 @@ import os
 import pty
 import re
 import struct
+import subprocess
+import sys
 import termios
 import typing as t
 
@@ -78,23 +80,15 @@ def on(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[t.Callable[[int], Screen]]
     monkeypatch.setenv("TERM", "xterm")
     for name in ("ANSIBLE_NOCOLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    children: list[int] = []
+    runs: list[subprocess.Popen[bytes]] = []
 
     def of(output: int) -> Screen:
-        there, here = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.dup2(output, 1)
-            os.write(here, b"x")
-            os.read(os.pipe()[0], 1)
-        children.append(child)
-        os.read(there, 1)
-        return screen(child, NODES)
+        runs.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=output))
+        return screen(runs[-1].pid, NODES)
 
     yield of
-    for child in children:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+    for run in runs:
+        run.communicate(b"\n")
 
 
 def test_only_a_terminal_that_is_wide_enough_has_bars(on: t.Callable[[int], Screen]) -> None:
