@@ -29,6 +29,7 @@ class Checkout:
         self.keyring = directory / "keyring"
         self.keyring.mkdir(mode=0o700)
         self.commit("All")
+        self.run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", SIGNER, "default", "default", "never")
 
     def environment(self) -> dict[str, str]:
         kept = {
@@ -72,10 +73,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Checkout]:
 
 
 def test_without_a_key_there_is_no_release(checkout: Checkout, tmp_path: Path) -> None:
+    keyring, checkout.keyring = checkout.keyring, tmp_path
     refused = checkout.make(tmp_path / "dist", expect=1)
+    checkout.keyring = keyring
     assert "no release: GPG's keyring has no secret key at all, and a release is signed. Make one: gpg" in refused
     assert not (tmp_path / "dist").exists()
-    checkout.run("gpg", "--batch", "--passphrase", "", "--quick-generate-key", SIGNER, "default", "default", "never")
 
 
 def test_what_is_not_committed_is_in_no_release(checkout: Checkout, tmp_path: Path) -> None:
