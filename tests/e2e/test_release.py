@@ -171,7 +171,7 @@ def test_a_version_says_what_has_changed(checkout: Checkout, dist: Path, tmp_pat
         and "want 0.2.0" in said
     )
     checkout.say("0.2")
-    assert "version is 0.2, expected MAJOR.MINOR.PATCH" in checkout.make(tmp_path / "dist", expect=1)
+    assert "version is '0.2', expected MAJOR.MINOR.PATCH" in checkout.make(tmp_path / "dist", expect=1)
     assert not (tmp_path / "dist").exists()
     checkout.say("0.2.0")
     checkout.make(tmp_path / "dist")
