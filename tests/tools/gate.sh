@@ -100,7 +100,8 @@ static() {
     stage yamllint yamllint --strict .
     stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
     stage changelog antsibull-changelog lint
-    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+    stage reuse reuse lint --lines
+    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs --validate-collection-refs self .
     rm -rf .cache/docs && mkdir .cache/docs
     stage docs-render antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --dest-dir .cache/docs \
         immutable.compose
