@@ -198,7 +198,7 @@ def test_a_queue_that_is_too_long(site: Site, interface: str) -> None:
     )
     assert "(web) is waiting, predicted start 20" in done.output
     words = done.results["waited"]["msg"]
-    assert "does not run within 10 s (timeout): it is waiting, predicted start 20" in words
+    assert "is not running after 10 s (timeout): it is waiting, predicted start 20" in words
     assert words.endswith("(web) is released")
     # What was there before stays.
     queued = done.results["queued"]["job"]

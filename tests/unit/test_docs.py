@@ -200,19 +200,29 @@ def rendered(node: ast.AST) -> str | None:
     return None
 
 
+def parts(node: ast.AST) -> t.Iterator[int]:
+    """What a string is put together of, but for the values."""
+    children = node.values if isinstance(node, ast.JoinedStr) else []
+    for child in [node.left, node.right] if isinstance(node, ast.BinOp) else children:
+        yield id(child)
+        yield from parts(child)
+
+
+def said(path: Path) -> t.Iterator[tuple[int, str]]:
+    """Line and text of all strings of a file but its documentation; of those that are put together, the whole."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    skipped |= {id(node.value) for node in tree.body if isinstance(node, ast.Assign)}
+    for node in ast.walk(tree):
+        if id(node) not in skipped and isinstance(node, ast.expr) and (text := rendered(node)) is not None:
+            skipped |= set(parts(node))
+            yield node.lineno, text
+
+
 @cache
 def strings() -> list[str]:
     """All strings of the code but its documentation."""
-    found = []
-    for path in (ROOT / "plugins").rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        documentation |= {id(node.value) for node in tree.body if isinstance(node, ast.Assign)}
-        for node in ast.walk(tree):
-            text = rendered(node)
-            if text is not None and id(node) not in documentation:
-                found.append(text)
-    return found
+    return [text for path in (ROOT / "plugins").rglob("*.py") for _line, text in said(path)]
 
 
 def is_said(message: str, said: t.Iterable[str]) -> bool:

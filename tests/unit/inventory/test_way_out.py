@@ -144,7 +144,7 @@ def test_a_composition_that_lost_a_role(site: Site, released: t.Callable[..., Pa
     source = released("roles: {spare: 0}", keep=True)
     listed = site.list(source)
     assert set(hosts(listed)) == set(RELEASE["nodes"])
-    assert "'spare' is no role of the composition" in listed.stderr
+    assert "'spare' is not a role of the composition" in listed.stderr
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["evaluates", "gone"])
