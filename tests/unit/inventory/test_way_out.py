@@ -201,7 +201,8 @@ def test_a_broken_file_does_not_hide_its_neighbours(site: Site) -> None:
     assert set(hosts(listed)) == {"node", "server"}
     last = listed.stderr.strip().splitlines()[-1]
     assert (
-        last.startswith("[ERROR]: left out of the inventory: ") and "b.compose.yml: roles: 'nodes' is not a role" in last
+        last.startswith("[ERROR]: left out of the inventory: ")
+        and "b.compose.yml: roles: 'nodes' is not a role" in last
     )
     strict = site.list(site.directory / "b.compose.yml").message
     assert "'nodes' is not a role" in strict.strip().splitlines()[-1]
