@@ -14,8 +14,8 @@ proxmox = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" tests/tools/demo_proxm
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
-demo: setup-demo ## build the demo composition, boot it as virtual machines on this computer, verify it
-	@$(playbook) playbooks/deploy.yml
+demo: ## build the demo composition, boot it as virtual machines on this computer, verify it
+	@tests/tools/demo.sh
 
 destroy: setup-demo ## stop and remove the demo's machines
 	@$(playbook) playbooks/destroy.yml
