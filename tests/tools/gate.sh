@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [experiment] [fuzz] [chaos]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [experiment] [report] [fuzz] [chaos] [docs]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -100,7 +100,9 @@ static() {
     stage yamllint yamllint --strict .
     stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
     stage changelog antsibull-changelog lint
-    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+    stage reuse reuse lint --lines
+    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs --validate-collection-refs self .
+    tests stage docs-marks "$newest" tests/docs/test_marks.py
     rm -rf .cache/docs && mkdir .cache/docs
     stage docs-render antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --dest-dir .cache/docs \
         immutable.compose
@@ -117,7 +119,9 @@ platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusa
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
 # - what trials of experiments do on real nodes, one after the other
 experiments=(tests/e2e/test_experiment.py)
-apart=("${experiments[@]}" "${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}")
+# - what is released, and what users meet first
+release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
+apart=("${experiments[@]}" "${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${release[@]}")
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
 # its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
@@ -205,6 +209,11 @@ travel() {
     done
 }
 
+release() {
+    may_skip=
+    e2e_tests release "${release[@]}"
+}
+
 # What docs/security.md says, by the tests that it names.
 security() {
     may_skip=
@@ -290,6 +299,14 @@ drift() {
     tests stage drift "$newest" --durations=0 -rP tests/drift
 }
 
+# The page in a browser, in an environment of its own.
+report() {
+    may_skip=
+    local environment=.cache/report
+    stage report-setup tests/tools/report.sh "$environment"
+    tests stage report "$environment" --durations=3 -rP tests/report
+}
+
 # Whatever is read, in many thousand forms that are wrong.
 fuzz() {
     may_skip=
@@ -300,6 +317,12 @@ fuzz() {
 chaos() {
     may_skip=
     tests stage chaos "$newest" -n 2 --dist loadgroup tests/chaos
+}
+
+# Somebody who has just cloned the repository, and follows README, tutorial and guides.
+docs() {
+    may_skip=
+    tests stage docs "$newest" --durations=0 tests/docs
 }
 
 stage setup tests/tools/setup.sh test
@@ -320,6 +343,7 @@ for part in "$@"; do
         images) images ;;
         platforms) platforms ;;
         travel) travel ;;
+        release) release ;;
         security) security ;;
         guests) guests ;;
         clients) clients ;;
@@ -333,8 +357,10 @@ for part in "$@"; do
         awx) awx ;;
         drift) drift ;;
         experiment) experiment ;;
+        report) report ;;
         fuzz) fuzz ;;
         chaos) chaos ;;
+        docs) docs ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

@@ -30,6 +30,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, Findings  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.experiment import (  # noqa: E402
     Experiment,
     ExperimentMark,
@@ -57,13 +58,15 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, OutOfService, ReportDocument, Tried, Lent, Claimed, ExperimentMark, Trial),
+            *(Run, Journal, OutOfService, ReportDocument, Findings, Tried, Lent, Claimed),
+            *(ExperimentMark, Trial),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.
     **RESULTS,
     # What modules return that know no deployment.
     **TOLD,
+    "event": Event,
     "failure": StepFailure,
     # What users write, and what one run of `ansible-playbook` leaves for another.
     "experiment_file": Experiment,
