@@ -21,10 +21,14 @@ PLAYBOOK = """\
 #     ansible-playbook -i {directory}/replay/inventory {directory}/replay.yml
 # Further sources (-i) are needed where the deployments took variables or hosts from others.
 - name: Run the experiment again
-  ansible.builtin.import_playbook: immutable.compose.experiment
-  vars:
-    experiment_file: "{{{{ playbook_dir }}}}/replay/{name}.experiment.yml"
-    experiment_results: "{{{{ playbook_dir }}}}/replay/results"
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  roles:
+    - role: immutable.compose.experiment
+      vars:
+        experiment_file: "{{{{ playbook_dir }}}}/replay/{name}.experiment.yml"
+        experiment_results: "{{{{ playbook_dir }}}}/replay/results"
 """
 
 
@@ -67,6 +71,7 @@ def write_replay(results: str, subject: Subject, sources: t.Iterable[Source]) ->
 def _copied(composition: str, place: str) -> str:
     """A copy, without hidden files, as other hosts get it."""
     directory = composition if os.path.isdir(composition) else os.path.dirname(composition)
+    place = os.path.join(place, os.path.basename(directory))  # which is its name, where it says no other
     shutil.copytree(directory, place, ignore=shutil.ignore_patterns(".*"))
     return place if directory == composition else os.path.join(place, os.path.basename(composition))
 

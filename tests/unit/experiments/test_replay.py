@@ -24,10 +24,11 @@ def test_it_has_all_that_was_there(write: t.Callable[..., str], tmp_path: Path) 
     for _again in range(2):
         write_replay(str(results), subject, [Source(str(file), str(composition), str(tmp_path / "state/lab"))])
     text = (results / "replay/inventory/lab.compose.yml").read_text()
-    assert text == file.read_text().replace("web  # here", '"../compositions/lab"') + f'state_dir: "{tmp_path}/state"\n'
-    assert sorted(path.name for path in (results / "replay/compositions/lab").iterdir()) == ["composition.nix"]
+    composed = file.read_text().replace("web  # here", '"../compositions/lab/web"')
+    assert text == f'{composed}state_dir: "{tmp_path}/state"\n'
+    assert sorted(path.name for path in (results / "replay/compositions/lab/web").iterdir()) == ["composition.nix"]
     again = read(str(results / "replay/fs.experiment.yml"))
     assert (again.name, again.script) == (subject.name, subject.script)
     assert [trial.id for trial in again.trials()] == [trial.id for trial in subject.trials()]
     (play,) = yaml.safe_load((results / "replay.yml").read_text())
-    assert play["vars"]["experiment_file"] == "{{ playbook_dir }}/replay/fs.experiment.yml"
+    assert play["roles"][0]["vars"]["experiment_file"] == "{{ playbook_dir }}/replay/fs.experiment.yml"
