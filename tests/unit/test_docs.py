@@ -212,8 +212,10 @@ def strings() -> list[str]:
             text = rendered(node)
             if text is not None and id(node) not in documentation:
                 found.append(text)
-    # What Nix says, whose texts are joined by `+`.
-    programs = [path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.nix")]
+    # What Nix says, whose texts are joined by `+`, and Guix.
+    programs = [
+        path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.*") if path.suffix in (".nix", ".scm")
+    ]
     return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]
 
 
