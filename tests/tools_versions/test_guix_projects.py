@@ -56,6 +56,7 @@ def test_a_virtual_machine_of_a_site(builder: MakeBuilder, site: Site) -> None:
     assert any("127.0.0.1" in text for text in networks) and not any("10.87.9.9" in text for text in networks)
     (sshd,) = texts(image, "-sshd_config-builder")
     assert "Port 22\\n" in sshd and "2222" in sshd
+    assert builder().identify(path, {}, ["login"], ["oci"])["login"].endswith("-system")
     # Where it lies makes no difference.
     elsewhere = Path(path).parent / "elsewhere"
     shutil.copytree(path, elsewhere / "vms")

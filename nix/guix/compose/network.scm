@@ -3,52 +3,44 @@
 (define-module (compose network)
   #:use-module (gnu services)
   #:use-module (gnu services base)
-  #:use-module (gnu services shepherd)
   #:use-module (srfi srfi-1)
-  #:use-module (srfi srfi-26)
   #:export (with-network-of-node))
 
-(define (service-name service)
-  (service-type-name (service-kind service)))
+(define provision (@@ (gnu services base) static-networking-provision))
+(define name-servers (@@ (gnu services base) static-networking-name-servers))
 
-(define (main? network)
-  "Whether it is the address of the machine that a file was written for."
-  (memq 'networking ((@@ (gnu services base) static-networking-provision) network)))
+(define (of-node networks)
+  "NETWORKS without the addresses of the machine that a file was written for."
+  (filter-map (lambda (network)
+                (cond ((not (memq 'networking (provision network))) network)
+                      ((null? (name-servers network)) #f)
+                      (else (static-networking
+                             (inherit network)
+                             (addresses '())
+                             (links '())
+                             (routes '())
+                             (provision '(name-servers))))))
+              networks))
 
-(define (map-extension procedure target extensions)
-  (map (lambda (extension)
-         (if (eq? (service-extension-target extension) target)
-             (procedure extension)
-             extension))
-       extensions))
+(define (extension-of-node extension)
+  (if (eq? (service-extension-target extension) static-networking-service-type)
+      (service-extension static-networking-service-type
+                         (compose of-node (service-extension-compute extension)))
+      extension))
 
-(define static-networking-of-node
-  (service-type
-   (inherit static-networking-service-type)
-   (extensions
-    (map-extension (lambda (extension)
-                     (service-extension shepherd-root-service-type
-                                        (compose (service-extension-compute extension) (cut remove main? <>))))
-                   shepherd-root-service-type
-                   (service-type-extensions static-networking-service-type)))))
-
-(define (of-node service*)
-  "The same service, where it or what it extends is static networking."
+(define (service-of-node service*)
+  "The same service, where it is static networking, or extends that."
   (let ((kind (service-kind service*)))
     (cond ((eq? kind static-networking-service-type)
-           (service static-networking-of-node (service-value service*)))
+           (service kind (of-node (service-value service*))))
           ((memq static-networking-service-type (map service-extension-target (service-type-extensions kind)))
            (service (service-type
                      (inherit kind)
-                     (extensions (map-extension (lambda (extension)
-                                                  (service-extension static-networking-of-node
-                                                                     (service-extension-compute extension)))
-                                                static-networking-service-type
-                                                (service-type-extensions kind))))
+                     (extensions (map extension-of-node (service-type-extensions kind))))
                     (service-value service*)))
           (else service*))))
 
 (define (with-network-of-node services)
-  (map of-node
-       (remove (lambda (service) (memq (service-name service) '(dhcp-client dhcpcd network-manager connman)))
-               services)))
+  (define (other? service)
+    (memq (service-type-name (service-kind service)) '(dhcp-client dhcpcd network-manager connman)))
+  (map service-of-node (remove other? services)))
