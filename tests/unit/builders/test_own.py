@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from debs import write_deb
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import Wanted, make_lock
@@ -28,23 +29,6 @@ ROLE = """{ ... }: { roles.proxy = {
   packages = [ "nginx-light" ./debs/our_1.2_amd64.deb ];
   archives.tool = { version = "2.1"; source = ./tool-2.1.tar.gz; dest = "/opt"; };
 }; }"""
-
-
-def write_deb(
-    file: Path, *, name: str = "our", version: str = "1:1.2~a-1", architecture: str = "all", **more: str
-) -> Path:
-    """A package with the program ``/usr/bin/NAME``."""
-    tree = file.parent / f".{file.name}"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "usr/bin").mkdir(parents=True)
-    fields = {"Package": name, "Version": version, "Architecture": architecture, "Maintainer": "a <a@example.org>"}
-    control = {**fields, **more, "Description": "a"}
-    (tree / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in control.items()))
-    (tree / f"usr/bin/{name}").write_text("#!/bin/sh\necho ours\n")
-    (tree / f"usr/bin/{name}").chmod(0o755)
-    command = ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(file)]
-    subprocess.run(command, check=True, capture_output=True)
-    return file
 
 
 def write_tarball(file: Path, *members: tarfile.TarInfo, suffix: str = "gz") -> Path:
@@ -72,7 +56,6 @@ class Site:
     def __init__(self, compose: Compose) -> None:
         self.path = compose(ROLE, lock="web")
         self.deb = Path(self.path, "debs/our_1.2_amd64.deb")
-        self.deb.parent.mkdir()
         self.tarball = write_tarball(Path(self.path, "tool-2.1.tar.gz"))
         write_deb(self.deb)
         file = Path(self.path, "compose.lock.json")
@@ -245,7 +228,7 @@ def test_a_file_that_is_no_tarball(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fetched")
 def test_what_a_file_depends_on_is_locked(tmp_path: Path) -> None:
-    deb = write_deb(tmp_path / "our.deb", Depends="tree (>= 2), libc6")
+    deb = write_deb(tmp_path / "our.deb", depends="tree (>= 2), libc6")
     lock = lock_of(tmp_path, deb, tool=write_tarball(tmp_path / "tool.tar"))
     assert lock["roles"]["a"]["requested"] == ["./our.deb"]
     assert lock["roles"]["a"]["packages"] == ["our", "tree"]
@@ -264,12 +247,12 @@ def test_what_a_file_depends_on_is_locked(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fetched")
 def test_what_a_file_may_not_be(tmp_path: Path) -> None:
-    lost = write_deb(tmp_path / "lost.deb", Depends="no-such-package")
+    lost = write_deb(tmp_path / "lost.deb", depends="no-such-package")
     with pytest.raises(
         InputError, match=rf"roles\.a\.packages: apt cannot resolve .*{lost}:[\s\S]*our : Depends: no-such-package"
     ):
         lock_of(tmp_path, lost)
-    bash = write_deb(tmp_path / "bash.deb", name="bash", version="99")
+    bash = write_deb(tmp_path / "bash.deb", package="bash", version="99")
     with pytest.raises(InputError, match=r"bash would be 99 \(bash\.deb\) there, and is 5\S* \(pool\S+\) elsewhere"):
         lock_of(tmp_path, bash)
     with pytest.raises(InputError, match=r"roles\.a\.archives\.tree: \S*/t\.tar has the name of a package of the role"):
