@@ -96,7 +96,7 @@ static() {
     beside ansible-lint ansible-lint --nocolor
     stage ruff ruff check .
     stage ruff-format ruff format --check .
-    stage mypy mypy -p ansible_collections.immutable.compose.plugins
+    stage mypy mypy
     stage yamllint yamllint --strict .
     stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
     stage changelog antsibull-changelog lint

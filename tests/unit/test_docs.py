@@ -26,7 +26,7 @@ FILE = re.compile(
 #: Schemas of types that nobody writes or reads yet.
 UNUSED = {"immutable.compose/event/1", "immutable.compose/ledger/1"}
 #: What a list in YAML may have besides modules: roles, documentation fragments, the inventory plugin.
-NO_MODULES = {"build", "deploy", "verify", "fleet", "oar", "composition", "sealed_ssh", "ssh_connection"}
+NO_MODULES = {"build", "deploy", "init", "verify", "fleet", "oar", "composition", "sealed_ssh", "ssh_connection"}
 #: What stands for names and numbers in a message.
 GAP = "…"
 

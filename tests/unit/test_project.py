@@ -143,13 +143,18 @@ def test_playbooks_can_be_called_by_name() -> None:
 
 
 def test_playbooks_fail_without_nodes_and_pin_their_strategy() -> None:
-    without_nodes = ("awx", "lint_legacy")
+    without_nodes = ("awx", "init", "lint_legacy")
     #: A group that a play before has made.
     made = "{{ groups['immutable_reporting'] | default([]) }}"
     paths = [path for path in (ROOT / "playbooks").glob("*.yml") if path.stem not in without_nodes]
     plays = [play for path in paths for play in yaml.safe_load(path.read_text())]
     assert {play["hosts"] for play in plays} - {made} == {"{{ lookup('immutable.compose.nodes') }}"}
     assert {play["strategy"] for play in plays} == {"linear"}
+
+
+def test_every_composition_is_a_template() -> None:
+    templates = yaml.safe_load((ROOT / "roles/init/vars/main.yml").read_text(encoding="utf-8"))["init_templates"]
+    assert sorted(templates) == sorted(path.name for path in (ROOT / "compositions").iterdir())
 
 
 @pytest.mark.parametrize("module", modules())

@@ -11,8 +11,9 @@ commands from its standard input and answers on its standard output::
 
 MARK is random and new for each command, so that no output can contain it. Outputs go through files in memory on the
 node, not pipes: a process left in the background may keep its standard output open without holding up the answer.
-A command runs in a copy of the loop's process: to start a bash takes longer than most commands. Only one that asks
-about its shell itself, such as for ``$$``, gets a bash of its own (``o``). What scripts call (``s``) ends as in NixOS's
+A command runs in a copy of the loop's process: to start a bash takes longer than most commands, and the copy is made
+before there is a command, since that takes longer still. Only one that asks about its shell itself, such as for ``$$``,
+gets a bash of its own (``o``). What scripts call (``s``) ends as in NixOS's
 driver: once nothing of its process group has its standard output open; its standard input never says a word, nor ends.
 What they begin with is kept in a file beside: bash reads requests byte by byte.
 Below an SSH server bash reads ``.bashrc`` even for ``bash -c``, hence ``--norc``.
@@ -47,36 +48,37 @@ export LC_ALL=C.UTF-8 LANG=C.UTF-8
 d=$(mktemp -d -p /dev/shm 2>/dev/null) || d=$(mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 set -m
-: >"$d/pid"
+: >"$d/runs"
 mkfifo "$d/in"
 exec 3<>"$d/in" 4</dev/null
 printf '%s\n' "$d"
 exec 2>/dev/null
 n=0
-while IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command; do
-  case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
-  case $how in *s*) in=3 ;; *) in=4 ;; esac
+while :; do
   f=$d/$((n += 1))
   {
     trap - EXIT
+    IFS= read -r -d '' mark && IFS= read -r -d '' how && IFS= read -r -d '' command || exit
+    case $how in *p*) rm -f "$d"/*.out "$d"/*.err ;; esac
+    case $how in *s*) in=3 ;; *) in=4 ;; esac
+    printf '%s\n' "$BASHPID $mark $in" >"$d/runs"
+    exec <&$in 3<&- 4<&- >"$f.out" 2>"$f.err"
     set +m -- "$command" "$how" "$d/around"
-    unset -v d n mark mark2 how command f code in pid each held
+    unset -v d n mark mark2 how command f in code pid each held
     case $2 in *s*) . "$3" ;; esac
     case $2 in *o*) exec bash --norc -c "$1" ;; esac
     eval "set --; $1"
-  } <&$in 3<&- 4<&- >"$f.out" 2>"$f.err" &
-  pid=$!
-  echo $pid >"$d/pid"
-  wait $pid
+  } &
+  wait $!
   code=$?
-  held=$in
+  read -r pid mark held <"$d/runs" || break
   while [ "$held" = 3 ] && kill -0 -- "-$pid"; do
     held=
     for each in /proc/[0-9]*/fd/*; do
       if [ "$each" -ef "$f.out" ]; then held=3 && read -r -t 0.1 each <&3; break; fi
     done
   done
-  : >"$d/pid"
+  : >"$d/runs"
   if [ -s "$f.out" ]; then cat "$f.out"; fi
   if [ -s "$f.err" ]; then printf %s "$mark"; cat "$f.err"; mark2=; else mark2=$mark; fi
   printf '%s%s%d%s' "$mark2" "$mark" "$code" "$mark"
@@ -88,7 +90,7 @@ _ABOUT_ITSELF = re.compile(rb"\$\{?[$!0-]|PPID|BASH|SHLVL")
 
 #: Ends the process group of the running command: politely, and after two seconds for certain.
 _KILL = r"""
-for i in 1 2 3 4 5 6 7 8 9 10; do read -r p <{pid} && break; sleep 0.1; done
+for i in 1 2 3 4 5 6 7 8 9 10; do read -r p _ <{runs} && break; sleep 0.1; done
 [ -n "$p" ] || exit
 kill -TERM -- "-$p"
 for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 -- "-$p" || exit; sleep 0.2; done
@@ -183,7 +185,7 @@ class Shell:
         return Output(int(parts[2]), parts[0], parts[1], timed_out)
 
     def _kill_running(self) -> None:
-        script = _KILL.replace("{pid}", shlex.quote(f"{self._directory}/pid"))
+        script = _KILL.replace("{runs}", shlex.quote(f"{self._directory}/runs"))
         with self._transport.open_session(timeout=GRACE) as channel:
             channel.exec_command(f"exec bash --norc -c {shlex.quote(script)}")
             channel.status_event.wait(GRACE)
