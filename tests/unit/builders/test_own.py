@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 import typing as t
@@ -132,6 +133,7 @@ def test_another_file_than_the_locked_one_is_refused(debian: Debian, site: Site,
     ("old", "new", "expected"),
     [
         ('"2.1"', '"2.2"', "roles.proxy.archives.tool.version is '2.2', locked is '2.1'"),
+        ("./tool-2.1", "./copy-2.1", "archives.tool.source is 'copy-2.1.tar.gz', locked is 'tool-2.1.tar.gz'"),
         (
             "archives.tool",
             "archives.mine",
@@ -143,6 +145,7 @@ def test_another_file_than_the_locked_one_is_refused(debian: Debian, site: Site,
 def test_a_lock_fits_what_it_was_made_for(
     debian: Debian, compose: Compose, site: Site, old: str, new: str, expected: str
 ) -> None:
+    shutil.copy(site.tarball, Path(site.path, "copy-2.1.tar.gz"))
     compose(ROLE.replace(old, new))
     with pytest.raises(InputError, match="does not match the composition") as refused:
         debian.identify(site.path, {}, ["proxy"], ["root"])

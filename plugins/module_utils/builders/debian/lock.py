@@ -151,6 +151,8 @@ def _other_files(lock: Lock, locked: Layer, where: str, wanted: Wanted) -> t.Ite
             continue
         if before.version != now.version:
             yield f"{where}.archives.{name}.version is {now.version!r}, locked is {before.version!r}"
+        if before.filename != now.file.filename:
+            yield f"{where}.archives.{name}.source is {now.file.filename!r}, locked is {before.filename!r}"
         other = now.file.other_than(before.sha256)
         if other:
             yield f"{where}.archives.{name}: {other}"
