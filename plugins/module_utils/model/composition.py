@@ -77,8 +77,6 @@ class Role:
     may_fail: tuple[str, ...] = ()
     #: Package → version, of all that is in the image; empty where that is known only after a build.
     packages: t.Mapping[str, str] = field(default_factory=dict)
-    #: Those of its packages that are files of the composition's own → SHA-256, hexadecimal.
-    own: t.Mapping[str, str] = field(default_factory=dict)
     #: Directories that follow a git repository, by path.
     follow: Follows = field(default_factory=dict)
     #: File → secret of the node's that it is written from when the node boots.
@@ -89,6 +87,8 @@ class Role:
     tags: tuple[str, ...] = ()
     #: The machine that it was written for.
     machine: RoleMachine = field(default_factory=RoleMachine)
+    #: Those of its packages that are files of the composition's own → SHA-256, hexadecimal.
+    own: t.Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
