@@ -132,7 +132,7 @@ def test_another_file_is_refused_until_it_is_locked(lab: Lab, name: str) -> None
     else:
         write_deb(file, MAKES_A_USER, depends="tree, helper (>= 3)", version=f"1.3+{NEW}")
     refused = lab.play("deploy", expect=2)
-    assert refused.said(f"{file} is not what was locked: its SHA-256 is {sha256(file)}, locked is {before}")
+    assert refused.said(f"{file} is not what was locked: its SHA-256 is {sha256(file)}, the lock has {before}")
     assert lab.release() == release
     shown = lab.play("lock", "--check", "--diff")
     assert shown.said(f'-    "sha256": "{before}"') or shown.said(f'"sha256": "{before}"')

@@ -117,7 +117,7 @@ def test_another_file_than_the_locked_one_is_refused(debian: Debian, site: Site,
     file = site.deb if what == "packages" else site.tarball
     before = sha256(file)
     file.write_bytes(file.read_bytes() + b"\n")
-    said = f"roles.proxy.{what}: {file} is not what was locked: its SHA-256 is {sha256(file)}, locked is {before}"
+    said = f"roles.proxy.{what}: {file} is not what was locked: its SHA-256 is {sha256(file)}, the lock has {before}"
     for refuse in (
         lambda: debian.identify(site.path, {}, ["proxy"], ["root"]),
         lambda: debian.build(site.path, {}, ["proxy"], ["root"], "/nonexistent"),
@@ -132,8 +132,8 @@ def test_another_file_than_the_locked_one_is_refused(debian: Debian, site: Site,
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ('"2.1"', '"2.2"', "roles.proxy.archives.tool.version is '2.2', locked is '2.1'"),
-        ("./tool-2.1", "./copy-2.1", "archives.tool.source is 'copy-2.1.tar.gz', locked is 'tool-2.1.tar.gz'"),
+        ('"2.1"', '"2.2"', "roles.proxy.archives.tool.version is '2.2', the lock has '2.1'"),
+        ("./tool-2.1", "./copy-2.1", "archives.tool.source is 'copy-2.1.tar.gz', the lock has 'tool-2.1.tar.gz'"),
         (
             "archives.tool",
             "archives.mine",
@@ -190,7 +190,9 @@ def lock_of(directory: Path, *debs: Path, packages: t.Sequence[str] = (), **arch
 
 def test_a_file_that_is_no_package_of_this_architecture(tmp_path: Path) -> None:
     (tmp_path / "text.deb").write_text("no package\n")
-    with pytest.raises(InputError, match=rf"^roles\.a\.packages: {tmp_path}/text\.deb is no Debian package: .*archive"):
+    with pytest.raises(
+        InputError, match=rf"^roles\.a\.packages: {tmp_path}/text\.deb is not a Debian package: .*archive"
+    ):
         lock_of(tmp_path, tmp_path / "text.deb")
     other = write_deb(tmp_path / "other.deb", architecture="arm64")
     with pytest.raises(InputError, match=r"other\.deb is for the architecture 'arm64', the image is for 'amd64'$"):
@@ -209,7 +211,7 @@ def test_two_files_with_one_name(tmp_path: Path) -> None:
         (member("/etc/passwd"), "leads out of"),
         (member("tool/../../etc/passwd"), "leads out of"),
         (member("tool/link", tarfile.LNKTYPE, "/etc/shadow"), "leads out of"),
-        (member("tool/null", tarfile.CHRTYPE), "is neither file nor link"),
+        (member("tool/null", tarfile.CHRTYPE), "is neither a file nor a link"),
     ],
 )
 def test_a_tarball_that_leads_out_of_its_directory(tmp_path: Path, wrong: tarfile.TarInfo, why: str) -> None:
@@ -225,7 +227,7 @@ def test_a_file_that_is_no_tarball(tmp_path: Path) -> None:
     cut = write_tarball(tmp_path / "cut.tar.xz", suffix="xz")
     cut.write_bytes(cut.read_bytes()[:100])
     for file in (tmp_path / "tool.tar.gz", cut):
-        with pytest.raises(InputError, match=rf"^roles\.a\.archives\.tool: {file} is no tarball that can be read: "):
+        with pytest.raises(InputError, match=rf"^roles\.a\.archives\.tool: {file} is not a readable tarball: "):
             lock_of(tmp_path, tool=file)
 
 

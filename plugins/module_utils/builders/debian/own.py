@@ -68,7 +68,7 @@ class OwnFile:
         """How the file differs from the one that is locked, in words; empty if it does not."""
         if self.sha256 == sha256:
             return ""
-        return f"{self.path} is not what was locked: its SHA-256 is {self.sha256}, locked is {sha256}"
+        return f"{self.path} is not what was locked: its SHA-256 is {self.sha256}, the lock has {sha256}"
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _read_package(file: OwnFile, where: str) -> OwnPackage:
         said = run([*show, file.path], timeout=_TIMEOUT, env={"LC_ALL": "C.UTF-8"}).stdout.split("\n")
     except CommandError as error:
         words = (error.output.strip().splitlines() or [str(error)])[-1]
-        raise InputError(f"{where}: {file.path} is no Debian package: {words}") from None
+        raise InputError(f"{where}: {file.path} is not a Debian package: {words}") from None
     name, version, architecture = (*said, "", "", "")[:3]
     if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) or not _VERSION.fullmatch(version):
         raise InputError(
@@ -160,7 +160,7 @@ def check_archive(file: OwnFile, where: str) -> None:
                 if why:
                     raise InputError(f"{where}: {file.path}: {shown(member.name)} {why}")
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{where}: {file.path} is no tarball that can be read: {error}") from None
+        raise InputError(f"{where}: {file.path} is not a readable tarball: {error}") from None
 
 
 def _wrong(member: tarfile.TarInfo) -> str:
@@ -168,4 +168,6 @@ def _wrong(member: tarfile.TarInfo) -> str:
     for name in (member.name, *([member.linkname] if member.islnk() else [])):
         if name.startswith("/") or ".." in name.split("/"):
             return "leads out of the directory to which it is unpacked"
-    return "" if member.isreg() or member.isdir() or member.issym() or member.islnk() else "is neither file nor link"
+    return (
+        "" if member.isreg() or member.isdir() or member.issym() or member.islnk() else "is neither a file nor a link"
+    )
