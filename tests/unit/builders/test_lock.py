@@ -241,11 +241,11 @@ def test_a_missing_lock_says_how_to_make_one(debian: Debian, compose: Compose) -
         ("{ roles.proxy = { }; }", "roles.proxy.packages: 'nginx-light' is locked but no longer wanted"),
         (
             '{ roles.proxy = { packages = [ "nginx-light" ]; kernel = "linux-image-cloud-amd64"; }; }',
-            "roles.proxy.kernel is 'linux-image-cloud-amd64', locked is None",
+            "roles.proxy.kernel is 'linux-image-cloud-amd64', the lock has None",
         ),
         (
             '{ debian.suite = "trixie"; roles.proxy.packages = [ "nginx-light" ]; }',
-            "the suite is 'trixie', locked is 'bookworm'",
+            "the suite is 'trixie', the lock has 'bookworm'",
         ),
         ("{ roles.proxy = { }; roles.another = { }; }", "role 'another' is not in it"),
     ],
