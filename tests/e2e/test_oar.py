@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OAR of Debian: a job over all nodes; a node dies and comes back; nodes become more; the database outlives its server."""
+"""OAR of Debian: a node dies and comes back; nodes become more; the database outlives the image of its server."""
 
 from __future__ import annotations
 
