@@ -117,9 +117,15 @@ images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user
 platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
+<<<<<<< HEAD
 # - file systems and batch systems, and what becomes of them when a machine dies
 compositions=(tests/e2e/test_{ceph,gluster,moosefs,oar,slurm}.py)
 apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${compositions[@]}")
+=======
+# - what is released, and what users meet first
+release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
+apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${release[@]}")
+>>>>>>> main
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
 # its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
@@ -205,6 +211,11 @@ travel() {
     for environment in "${environments[@]}"; do
         tests stage "travel-${environment##*/}" "$environment" -n 2 --dist worksteal "${travel[@]}"
     done
+}
+
+release() {
+    may_skip=
+    e2e_tests release "${release[@]}"
 }
 
 # What docs/security.md says, by the tests that it names.
@@ -336,6 +347,7 @@ for part in "$@"; do
         images) images ;;
         platforms) platforms ;;
         travel) travel ;;
+        release) release ;;
         security) security ;;
         guests) guests ;;
         clients) clients ;;
