@@ -117,15 +117,11 @@ images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user
 platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
-<<<<<<< HEAD
 # - file systems and batch systems, and what becomes of them when a machine dies
 compositions=(tests/e2e/test_{ceph,gluster,moosefs,oar,slurm}.py)
-apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${compositions[@]}")
-=======
 # - what is released, and what users meet first
 release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
-apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${release[@]}")
->>>>>>> main
+apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${compositions[@]}" "${release[@]}")
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
 # its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
