@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [experiment] [report] [fuzz] [chaos] [docs]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [compositions] [drift] [report] [fuzz] [chaos] [docs] [experiment]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -119,9 +119,11 @@ platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusa
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
 # - what trials of experiments do on real nodes, one after the other
 experiments=(tests/e2e/test_experiment.py)
+# - file systems and batch systems, and what becomes of them when a machine dies
+compositions=(tests/e2e/test_{ceph,gluster,moosefs,oar,slurm}.py)
 # - what is released, and what users meet first
 release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
-apart=("${experiments[@]}" "${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${release[@]}")
+apart=("${experiments[@]}" "${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${compositions[@]}" "${release[@]}")
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
 # its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
@@ -293,6 +295,12 @@ experiment() {
     tests stage experiment "$newest" --durations=0 "${experiments[@]}"
 }
 
+# The examples, one after the other: each has half a dozen containers.
+compositions() {
+    may_skip=
+    tests stage compositions "$newest" --durations=0 "${compositions[@]}"
+}
+
 # Many nodes, on a machine that does nothing else.
 drift() {
     may_skip=
@@ -355,6 +363,7 @@ for part in "$@"; do
         nixpkgs) nixpkgs ;;
         oar) oar ;;
         awx) awx ;;
+        compositions) compositions ;;
         drift) drift ;;
         experiment) experiment ;;
         report) report ;;
