@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift fuzz chaos clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift test-report fuzz chaos clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -117,6 +117,9 @@ test-awx: ## as root: the set-up of AWX against its recorded answers, the exampl
 
 test-drift: ## as root: one node of 2 x 50 containers and one of two virtual machines that somebody has changed, and how soon that is found; not part of `test`
 	@tests/tools/gate.sh drift
+
+test-report: ## the page that reports a deployment, in Chromium: what it looks like, on whatever screen, and how soon; not part of `test`
+	@tests/tools/gate.sh report
 
 fuzz: ## everything that is read, in 50,000 forms that are wrong, and wrong answers of the simulated Proxmox VE; not part of `test`
 	@tests/tools/gate.sh fuzz

@@ -1,7 +1,8 @@
 # Entry point of the nixos builder. Everything but `evaluation` needs Nixpkgs, or what the composition itself fetches.
 #   evaluation    what is known of a composition in the form of NixOS Compose without Nixpkgs
 #   isComposition whether the file has one, and not NixOS configurations
-#   names         of the NixOS configurations of a flake, a hive or an expression
+#   described     by name of the NixOS configurations of a flake, a hive or an expression: tags and machine, if it says any
+#   describedWhole  the same, with Nixpkgs where that is needed
 # and for the roles in `only`:
 #   identities    by role: identity of the image in the formats asked for
 #   parts         by role: the derivations, but for packages, that the image in these formats is made of
@@ -40,7 +41,8 @@ let
   images = builtins.listToAttrs (map (role: { name = role; value = image role; }) (builtins.fromJSON only));
 in
 {
-  inherit (form) evaluation names;
+  inherit (form) evaluation described;
+  describedWhole = form.describedWhole or form.described;
   inherit (forms.composition) isComposition;
   identities = builtins.mapAttrs (_: image: image.identity) images;
   parts = builtins.mapAttrs (_: image: image.parts) images;

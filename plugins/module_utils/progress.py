@@ -19,6 +19,8 @@ HEARTBEAT = 4.0
 REMINDER = 60.0
 #: Last line of a progress file whose module has nothing more to say.
 END = "\x04"
+#: Begins a line that says what became of a node: its name, a space, its state. For who draws, not for who reads.
+BECAME = "\x05"
 #: Seconds after which nobody writes to a progress file any more.
 ABANDONED = 24 * 3600
 
@@ -44,6 +46,12 @@ def listed(names: t.Iterable[str]) -> str:
     return ", ".join(all_names[:NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
+class Record(t.Protocol):
+    """Is told of what happens in a run, line or not."""
+
+    def __call__(self, kind: t.Any, node: str = "", state: t.Any = "", text: str = "") -> None: ...
+
+
 class Progress:
     """Appends one line for each thing worth telling. Safe to use from several threads.
 
@@ -61,6 +69,8 @@ class Progress:
         self.mask = mask
         self.mask_file = mask_file
         self.path = path
+        #: Where the run is recorded, if it is.
+        self.record: Record | None = None
         self._lock = threading.Lock()
         self._last, self._when = "", 0.0
 
@@ -80,8 +90,11 @@ class Progress:
             return time.time() - os.stat(f"{self.path}{SEEN}").st_mtime > PATIENCE
         return False
 
-    def say(self, text: str) -> None:
-        """Tell one line at once; the same once more only after :data:`REMINDER` seconds."""
+    def say(self, text: str, kind: str = "line") -> None:
+        """Tell one line at once; the same once more only after :data:`REMINDER` seconds.
+
+        :param kind: of the event that the line is recorded as.
+        """
         line = self.mask(" ".join(text.splitlines())).translate(_CONTROLS)
         now = time.monotonic()
         with self._lock:
@@ -89,6 +102,18 @@ class Progress:
                 return
             self._last, self._when = line, now
         self._write(line)
+        if self.record is not None:
+            self.record(kind, text=line)
+
+    def became(self, node: str, state: str, why: str = "") -> None:
+        """Tell what became of a node. No line to read: with many nodes, those say less.
+
+        :param state: one of ``NodeState`` (model/event.py).
+        :param why: it failed.
+        """
+        self._write(f"{BECAME}{node} {state}")
+        if self.record is not None:
+            self.record("node", node, state, self.mask(why))
 
     def _write(self, line: str) -> None:
         if self.path is None:

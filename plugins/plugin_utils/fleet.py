@@ -57,6 +57,7 @@ STEPS: t.Mapping[str, Step] = {
     "composition_lock": Step(credentials=False),
     "config_push": Step(secrets=True),
     "deployment_destroy": Step(boots_nodes=True),
+    "deployment_page": Step(credentials=False),
     "deployment_plan": Step(secrets=True),
     "deployment_settle": Step(secrets=True, boots_nodes=True, pauses=True),
     "deployment_switch": Step(secrets=True, boots_nodes=True, pauses=True),

@@ -42,14 +42,20 @@ def add(
     prepare()
     seal = {key: _constant(value) for key, value in sealed(parsed.sealed).items()}
     connection = {key: _constant(value) for key, value in reached(deployment.state, parsed.sealed).items()}
-    roles = {role: inventory.add_group(group_name(f"role_{role}")) for role in composition.roles}
-    for role_group in roles.values():
+    groups = {
+        name: [
+            inventory.add_group(group_name(group)) for group in (f"role_{name}", *(f"tag_{tag}" for tag in role.tags))
+        ]
+        for name, role in composition.roles.items()
+    }
+    for role_group in dict.fromkeys(group for each in groups.values() for group in each):
         inventory.add_child("immutable", role_group)
     lent = PLATFORMS[deployment.platform].machines_of(deployment)
     for node in deployment.nodes:
         placed = parsed.placed.get(node.name)
         inventory.add_host(node.name, group=group if placed else machines)
-        inventory.add_child(roles[node.role], node.name)
+        for role_group in groups[node.role]:
+            inventory.add_child(role_group, node.name)
         host = inventory.hosts[node.name]
         if not placed:
             host.vars.update(connection)

@@ -31,8 +31,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.run impor
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
-from ansible_collections.immutable.compose.plugins.module_utils.progress import END, SEEN, remove_left_over
+from ansible_collections.immutable.compose.plugins.module_utils.progress import BECAME, END, SEEN, remove_left_over
 from ansible_collections.immutable.compose.plugins.module_utils.shipped import PACKED, Packed, Place, pack
+from ansible_collections.immutable.compose.plugins.plugin_utils.terminal import Screen, screen
 
 display = Display()
 
@@ -116,21 +117,22 @@ class Transport:
             hooked or {},
             progress_file=progress,
         )
+        acted_on = [node for node in deployment.nodes if node.name in batch]
         with self._delivered(parcel) as path:
-            return self._result({**args, "parcel": path}, progress)
+            return self._result({**args, "parcel": path}, progress, screen(self._run.pid, acted_on))
 
     def follow(self, args: Unchecked) -> dict[str, object]:
         """The result of a module that needs no parcel, only its run and somebody who shows its progress."""
         progress = self._progress_file()
-        return self._result({**args, "progress_file": progress, "run": asdict(self._run)}, progress)
+        return self._result({**args, "progress_file": progress, "run": asdict(self._run)}, progress, Screen())
 
     def _progress_file(self) -> str:
         remove_left_over(tempfile.gettempdir())
         directory = tempfile.gettempdir() if self._near else _PROGRESS
         return os.path.join(directory, f"compose-progress-{uuid.uuid4().hex}")
 
-    def _result(self, args: Unchecked, progress: str) -> dict[str, object]:
-        result = self._follow(args, progress)
+    def _result(self, args: Unchecked, progress: str, on: Screen) -> dict[str, object]:
+        result = self._follow(args, progress, on)
         result.pop("invocation", None)  # ansible-core 2.19 and 2.20: all arguments, once more
         if not self._action._task.diff:
             result.pop("diff", None)  # nobody is going to see it
@@ -206,7 +208,7 @@ class Transport:
 
     # -- meanwhile -----------------------------------------------------------------------------------------------
 
-    def _follow(self, args: Unchecked, progress: str) -> dict[str, object]:
+    def _follow(self, args: Unchecked, progress: str, on: Screen) -> dict[str, object]:
         outcome: dict[str, object] = {}
 
         def work() -> None:
@@ -221,7 +223,7 @@ class Transport:
 
         worker = threading.Thread(target=work)
         worker.start()
-        follower = Follower(_Here(progress) if self._near else _There(self._action, progress), self._whose)
+        follower = Follower(_Here(progress) if self._near else _There(self._action, progress), on, self._whose)
         try:
             # A module elsewhere takes the run for dead when nobody looks any more: nobody must, once it is.
             while worker.is_alive() and not follower.ended and self._run.alive is not False:
@@ -230,6 +232,7 @@ class Transport:
             worker.join()
             follower.show(last=True)
         finally:
+            on.end()
             follower.file.remove()
         return outcome
 
@@ -247,15 +250,16 @@ class ProgressFile(t.Protocol):
 class Follower:
     """Shows the lines of a progress file, each once it is complete.
 
+    :param on: what they are shown on.
     :param whose: stands before each line.
     """
 
-    def __init__(self, file: ProgressFile, whose: str = "", show: t.Callable[[str], None] = display.display) -> None:
+    def __init__(self, file: ProgressFile, on: Screen, whose: str = "") -> None:
         self.file = file
+        self._on = on
         self._whose = whose
         #: The module has nothing more to say.
         self.ended = False
-        self._show = show
         self._offset = 0
 
     def show(self, *, last: bool = False) -> None:
@@ -271,8 +275,11 @@ class Follower:
         for line in complete.decode("utf-8", "replace").split("\n")[:-1]:
             if line == END:
                 self.ended = True
+            elif line.startswith(BECAME):
+                node, _space, state = line.removeprefix(BECAME).partition(" ")
+                self._on.became(node, state)
             else:
-                self._show(f"  compose | {self._whose}{line}")
+                self._on.line(f"  compose | {self._whose}{line}")
 
 
 class _Here:

@@ -382,7 +382,7 @@ def _scripts() -> t.Iterator[Reader]:
         file = mock.Mock()
         file.read.return_value = text
         lines: list[str] = []
-        Follower(file, show=lines.append).show(last=True)
+        Follower(file, mock.Mock(line=lines.append)).show(last=True)
         return lines
 
     yield Reader("lines of progress", shown, text_like([b"stage: x\nverify: y\n"]), share=0.3)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [fuzz] [chaos]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [report] [fuzz] [chaos]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -282,6 +282,14 @@ drift() {
     tests stage drift "$newest" --durations=0 -rP tests/drift
 }
 
+# The page in a browser, in an environment of its own.
+report() {
+    may_skip=
+    local environment=.cache/report
+    stage report-setup tests/tools/report.sh "$environment"
+    tests stage report "$environment" --durations=3 -rP tests/report
+}
+
 # Whatever is read, in many thousand forms that are wrong.
 fuzz() {
     may_skip=
@@ -324,6 +332,7 @@ for part in "$@"; do
         oar) oar ;;
         awx) awx ;;
         drift) drift ;;
+        report) report ;;
         fuzz) fuzz ;;
         chaos) chaos ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;

@@ -30,6 +30,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, Findings  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import OutOfService  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
@@ -51,13 +52,14 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, OutOfService, ReportDocument, Tried, Lent, Claimed),
+            *(Run, Journal, OutOfService, ReportDocument, Findings, Tried, Lent, Claimed),
         )
     },
     # What modules return of one deployment, by their names; what any of them does that fails; and what a task returns.
     **RESULTS,
     # What modules return that know no deployment.
     **TOLD,
+    "event": Event,
     "failure": StepFailure,
     "task": TaskResult,
 }

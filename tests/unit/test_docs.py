@@ -212,7 +212,9 @@ def strings() -> list[str]:
             text = rendered(node)
             if text is not None and id(node) not in documentation:
                 found.append(text)
-    return found
+    # What Nix says, whose texts are joined by `+`.
+    programs = [path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.nix")]
+    return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]
 
 
 def is_said(message: str, said: t.Iterable[str]) -> bool:

@@ -130,7 +130,8 @@ class Action:
 def test_lines_of_another_host_arrive_byte_for_byte(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "REMOTE_POLL", 0)
     shown: list[str] = []
-    follower = Follower(transport._There(Action(), str(path)), show=shown.append)  # type: ignore[arg-type]
+    screen = types.SimpleNamespace(line=shown.append)
+    follower = Follower(transport._There(Action(), str(path)), screen)  # type: ignore[arg-type]
     follower.show()  # there is no file yet
     text = "".join(f"{number} {SNOW}\n" for number in range(200)).encode() + f"{END}\n".encode()
     for start in range(0, len(text), 777):  # cut anywhere, within characters too

@@ -41,8 +41,8 @@ DISTRIBUTIONS = {
     "websocket": "websocket-client",
     "yaml": "pyyaml",
 }
-#: Come with ansible-core, and with requests.
-BROUGHT_ALONG = {"ansible", "ansible_collections", "jinja2", "packaging", "pyyaml", "urllib3"}
+#: Come with ansible-core, and with requests. Jinja2 also has to be where there is no ansible-core.
+BROUGHT_ALONG = {"ansible", "ansible_collections", "packaging", "pyyaml", "urllib3"}
 #: Debian packages that no Debian is without, and systemd, which is asked for only where it manages the host.
 ESSENTIAL = {"apt", "coreutils", "dash", "dpkg", "mount", "systemd", "util-linux"}
 

@@ -51,7 +51,6 @@ in
   evaluation = removeAttrs described [ "nodes" "dockerPorts" "extraVolumes" "nspawnPorts" ] // {
     roles = builtins.mapAttrs (_: _: { }) (rolesOf described);
   };
-  names = builtins.attrNames (rolesOf described);
   about = role: described.compose.${role} or { };
   configurations = builtins.mapAttrs
     (_: module: import ../system.nix { inherit pin; system = target; modules = [ module ]; })

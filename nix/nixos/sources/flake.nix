@@ -4,8 +4,8 @@ let
   flake = builtins.getFlake file;
   outputs = {
     nixosConfigurations = {
-      names = builtins.attrNames flake.nixosConfigurations;
       configurations = flake.nixosConfigurations;
+      described = builtins.mapAttrs (_: _: { }) flake.nixosConfigurations;
     };
     colmena = import ./hive.nix { hive = flake.colmena; inherit nixpkgs pin system; };
   };

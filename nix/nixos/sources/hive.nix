@@ -54,17 +54,36 @@ let
     else throw ("deployment.keys.${builtins.head keys} of ${name}: colmena's keys do not come with an image; take them out, "
       + "and hand them to the node as secrets of the deployment file");
 
+  modulesOf = module: listOf (described.defaults or { }) ++ listOf module;
+  argumentsOf = name: { inherit name; } // (meta.specialArgs or { }) // (meta.nodeSpecialArgs.${name} or { });
+
   evaluated = builtins.mapAttrs
     (name: module: import ../system.nix {
       pin = pinFor name;
       inherit system;
-      modules = listOf (described.defaults or { }) ++ listOf module ++ [ deployment (madeWith name) ];
-      specialArgs = { inherit name; nodes = evaluated; }
-        // (meta.specialArgs or { }) // (meta.nodeSpecialArgs.${name} or { });
+      modules = modulesOf module ++ [ deployment (madeWith name) ];
+      specialArgs = { nodes = evaluated; } // argumentsOf name;
     })
     nodes;
 in
 {
   configurations = builtins.mapAttrs withoutKeys evaluated;
-  names = builtins.attrNames nodes;
+  # Of each node, what `deployment` says that an inventory has use for.
+  described = builtins.mapAttrs
+    (name: module: import ./deployment.nix { specialArgs = argumentsOf name; } (modulesOf module))
+    nodes;
+  # The same with Nixpkgs, whatever it depends on.
+  describedWhole = builtins.mapAttrs
+    (name: configuration:
+      let inherit (configuration.config) deployment; in
+      {
+        inherit (deployment) tags;
+        machine = {
+          # Colmena's own default is the name of the node.
+          host = if deployment.targetHost == name then null else deployment.targetHost;
+          user = deployment.targetUser;
+          port = deployment.targetPort;
+        };
+      })
+    evaluated;
 }

@@ -82,6 +82,7 @@ def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress)
             waiting.pop(name, None)
             done = len(nodes) - len(missing)
         messages = [check.message for check in found.checks if check.message]
+        progress.became(name, "verified" if found.ok else "failed", "" if found.ok else "; ".join(messages))
         told = ["ok", *messages] if found.ok else messages
         if messages or len(nodes) <= TOLD or done == len(nodes):
             progress.say(f"verify {name}: {'; '.join(told)} ({done} of {len(nodes)})")

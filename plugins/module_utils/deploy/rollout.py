@@ -107,6 +107,8 @@ class Rollout:
         outcomes: dict[str, NodeResult] = {}
         retries = self.deployment.retries
         for turn in range(retries + 1):
+            for target in wave:
+                self.progress.became(target.node.name, "down")
             outcomes.update(self.platform.switch(wave, tell))
             started = {target.node.name: target.image.identity for target in wave if outcomes[target.node.name].ok}
             for name, message in self.follow(started).items():
@@ -116,10 +118,12 @@ class Rollout:
                 for name, found in self.check(started, "switch").items():
                     outcomes[name] = replace(outcomes[name], ok=False, message=found.message, evidence=found.evidence)
             failed = [target for target in wave if not outcomes[target.node.name].ok]
+            for target in failed:
+                self.progress.became(target.node.name, "failed", outcomes[target.node.name].message)
             if not failed or turn == retries:
                 break
             names = listed([target.node.name for target in failed])
-            self.progress.say(f"switch: round {turn + 2} of {retries + 1}: booting again: {names}")
+            self.progress.say(f"switch: round {turn + 2} of {retries + 1}: booting again: {names}", "round")
             wave = [replace(target, fresh=True) for target in failed]
             tell = self._teller("switch", "started", len(wave))
         return outcomes
@@ -169,9 +173,16 @@ class Rollout:
             self.service.leaves([name for name in wave if name in served])
             if waiting or number > 1:
                 self._announce("revert", number, None, wave)
-            tell = self._teller("revert", "done", len(names), len(outcomes))
+            tell = Tally(self.progress, "revert", "done", len(names), len(outcomes))
+            for name in wave:
+                self.progress.became(name, "down")
             outcomes.update(self.platform.revert([self.deployment.node(name) for name in (*wave, *kept)], tell))
             self._see(wave, observed, outcomes, "revert" if number == 1 else f"revert-{number}")
+            for name in wave:
+                if not outcomes[name].ok:
+                    self.progress.became(name, "failed", outcomes[name].message)
+                elif outcomes[name].back_on:
+                    self.progress.became(name, "back")
             idle = kept = []
         for name in waiting:
             outcomes[name] = NodeResult(ok=False, message=f"not reverted: {waves.blocked(name, down)}")
@@ -213,10 +224,17 @@ class Rollout:
 
     def _announce(self, step: str, number: int, total: int | None, names: t.Sequence[str]) -> None:
         if total != 1:
-            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {listed(names)}")
+            self.progress.say(f"{step}: wave {number}{f' of {total}' if total else ''}: {listed(names)}", "wave")
 
     def _teller(self, step: str, well: str, total: int, done: int = 0) -> Tell:
-        return Tally(self.progress, step, well, total, done)
+        tally = Tally(self.progress, step, well, total, done)
+
+        def tell(name: str, outcome: NodeResult) -> None:
+            if outcome.ok:
+                self.progress.became(name, "booting")
+            tally(name, outcome)
+
+        return tell
 
 
 def short_of_quorum(deployment: Deployment, failed: t.Collection[str]) -> list[str]:

@@ -21,6 +21,7 @@ from ..platforms.base import Platform
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
 from .engine import Engine
+from .events import Events
 from .journal import JournalFile
 from .lease import Lease
 from .masking import Mask
@@ -56,7 +57,10 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
             return Ended(False, {"changed": False, "skipped_reason": "check mode"})
         needs = Claim.NONE
     os.umask(0o077)
+    events = Events(parcel.deployment.state, name, mask)
     with Progress(parcel.progress_file, mask.text, mask.stream) as progress:
+        if needs in (Claim.BEGIN, Claim.GO_ON, Claim.END):
+            progress.record = events.add
         try:
             StateDirectory(parcel.deployment).require()
             addresses = HeldAddresses.read(parcel.deployment.state, damaged=step.forgets)
@@ -70,28 +74,30 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
                 parcel.beside,
                 addresses,
             )
-            with _claimed(engine, needs, parcel):
+            with _claimed(engine, needs, parcel, events):
                 result = step.act(engine, call)
+                events.end(result)
         except ComposeError as error:
             error.step = error.step or name
-            return _failed(mask, StepFailure(str(error), error.failure))
+            return _failed(mask, events, StepFailure(str(error), error.failure))
         except OSError as error:
-            return _failed(mask, StepFailure(f"{name}: {in_words(error)}", exception=traceback.format_exc()))
+            return _failed(mask, events, StepFailure(f"{name}: {in_words(error)}", exception=traceback.format_exc()))
     return Ended(False, mask.result(codec.encode(result)), [mask.text(warning) for warning in engine.desired.warnings])
 
 
-def _failed(mask: Mask, why: StepFailure) -> Ended:
+def _failed(mask: Mask, events: Events, why: StepFailure) -> Ended:
+    events.end(why)
     return Ended(True, mask.result(codec.encode(why)))
 
 
 @contextmanager
-def _claimed(engine: Engine, needs: Claim, parcel: Parcel) -> t.Iterator[None]:
+def _claimed(engine: Engine, needs: Claim, parcel: Parcel, events: Events) -> t.Iterator[None]:
     """The deployment is this run's while the body runs, as far as the step needs that."""
     lease = Lease(engine.state, parcel.run, engine.progress)
     state = StateDirectory(engine.deployment)
     if needs is Claim.BEGIN:
         # What is refused must leave nothing behind.
-        engine.claim = _begun(state, lease)
+        engine.claim = _begun(state, lease, events)
         yield
     elif needs is Claim.MAYBE:
         engine.claim = lease.taken()
@@ -104,6 +110,7 @@ def _claimed(engine: Engine, needs: Claim, parcel: Parcel) -> t.Iterator[None]:
         lease.require()
         engine.act_on(JournalFile(engine.state).read().plan.batch)
         with lease.kept(ends=lambda: needs is Claim.END and not engine.paused):
+            events.go_on()
             if parcel.problem:
                 Transaction(engine).give_up(parcel.problem)
             if parcel.hooked:
@@ -114,9 +121,10 @@ def _claimed(engine: Engine, needs: Claim, parcel: Parcel) -> t.Iterator[None]:
 
 
 @contextmanager
-def _begun(state: StateDirectory, lease: Lease) -> t.Iterator[None]:
+def _begun(state: StateDirectory, lease: Lease, events: Events) -> t.Iterator[None]:
     state.claim()
     with lease.begun():
+        events.begin(lease.run)
         yield
 
 

@@ -10,7 +10,7 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ..model.step import StepResult
+from ..model.step import Audited, Drifted, StepResult
 from .engine import Engine
 from .transaction import Transaction, Wish
 
@@ -71,13 +71,27 @@ def _always(claim: Claim) -> t.Callable[[Call], Claim]:
 def _audit(engine: Engine, call: Call) -> StepResult:
     from .audit import audit
 
-    return audit(engine, call.params["advisories"])
+    return _kept(engine, audit(engine, call.params["advisories"]), call)
 
 
 def _drift(engine: Engine, call: Call) -> StepResult:
     from .drift import drift
 
-    return drift(engine, call.params["ignore"])
+    return _kept(engine, drift(engine, call.params["ignore"]), call)
+
+
+def _kept(engine: Engine, result: Drifted | Audited, call: Call) -> StepResult:
+    from .page import keep
+
+    if not call.check_mode:
+        keep(engine, result)
+    return result
+
+
+def _page(engine: Engine, call: Call) -> StepResult:
+    from .page import write_page
+
+    return write_page(engine, pretend=call.check_mode)
 
 
 def _push(engine: Engine, call: Call) -> StepResult:
@@ -124,6 +138,7 @@ STEPS: t.Mapping[str, Step] = {
     "evaluate": Step(lambda engine, call: engine.write_evaluated(pretend=call.check_mode), _always(Claim.NONE)),
     "lock": Step(lambda engine, call: engine.lock(write=not call.check_mode), _always(Claim.STEP), predicts=True),
     "destroy": Step(_destroy, _always(Claim.STEP), predicts=True, forgets=True),
+    "page": Step(_page, _always(Claim.NONE)),
     "plan": Step(
         lambda engine, call: Transaction(engine).plan(
             Wish(call.params["release"], call.params["replace"], call.params["retire"]),

@@ -246,7 +246,10 @@ class Transaction:
             return StepResult(False)
         self._require_followed(journal.plan, [target.node for target in targets])
         acquired = self.engine.platform.acquire()
-        return StepResult(self.engine.platform.stage(targets) or acquired)
+        staged = self.engine.platform.stage(targets)
+        for target in targets:
+            self.progress.became(target.node.name, "staged")
+        return StepResult(staged or acquired)
 
     def _require_followed(self, plan: Plan, nodes: t.Sequence[Node]) -> None:
         """:raises ComposeError: what is to be pushed to nodes cannot be had, so that they would boot without it."""
@@ -359,6 +362,8 @@ class Transaction:
                 return Checked(False, {}, [], ask=paused.ask)
             verified = healing.words(self._check(journal, names, script))
         self.journal.write(replace(journal, verified=verified, hooks=service.log))
+        if verified.script_node is not None:
+            self.progress.became(verified.script_node, "failed", verified.script)
         nodes = verified.nodes
         return Checked(any_changed(nodes), brief(nodes), failed(nodes), verified.checks, verified.script)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.composition import Distribution, Role, Volume
+from ..model.composition import Distribution, Role, RoleMachine, Volume
 from ..model.follow import Follow
 
 
@@ -56,6 +56,15 @@ class GeneratedAttributes(t.TypedDict, total=False):
     secret: str
 
 
+class MachineAttributes(t.TypedDict, total=False):
+    """As :class:`RoleMachine`."""
+
+    host: str | None
+    user: str | None
+    port: int | None
+    key: str | None
+
+
 class RoleAttributes(t.TypedDict, total=False):
     """Of a role, those that are read here; an evaluation on the builder's side reads the others."""
 
@@ -63,9 +72,11 @@ class RoleAttributes(t.TypedDict, total=False):
     follow: t.Mapping[str, FollowAttributes]
     generated: t.Mapping[str, GeneratedAttributes]
     kernel: str | None
+    machine: MachineAttributes
     mayFail: t.Sequence[str]
     packages: t.Sequence[str]
     ports: t.Sequence[int]
+    tags: t.Sequence[str]
     users: t.Mapping[str, UserAttributes]
     volumes: t.Mapping[str, VolumeAttributes]
 
@@ -104,6 +115,8 @@ def roles_of(attributes: Attributes) -> dict[str, Role]:
             volumes={key: Volume(**volume) for key, volume in role.get("volumes", {}).items()},
             secret_files={path: made["secret"] for path, made in role.get("generated", {}).items() if "secret" in made},
             follow={path: Follow(**followed) for path, followed in role.get("follow", {}).items()},
+            tags=tuple(dict.fromkeys(role.get("tags", ()))),
+            machine=RoleMachine(**role.get("machine", {})),
         )
         for name, role in attributes["roles"].items()
     }

@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ..errors import InputError, nearest, shown
-from ..model.composition import Composition, Distribution
+from ..model.composition import Composition, Distribution, RoleMachine
 from ..model.deployment import Deployment, Node, Reservation
 from ..model.free import Options, OptionValue
 from ..model.shape import plain
@@ -80,6 +80,8 @@ class _Wanted:
     known: t.Collection[str] = ()
     #: It takes the name of that host over.
     takes_over: bool = False
+    #: Where the machine is that its role was written for.
+    at: str | None = None
 
 
 def name_of(data: Unchecked, path: str) -> str:
@@ -225,7 +227,6 @@ def _nodes(
         if names and platform.boots_kernel and not composition.roles[role].bootable:
             raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
         settings = Settings.read(entry.rest, platform, where)
-        common = settings.over(every)
         total = len(wanted) + len(names)
         if total > values.MOST:
             raise InputError(f"{path}: roles: there are {total} nodes or more, expected at most {values.MOST}")
@@ -238,11 +239,14 @@ def _nodes(
                 )
             if not placed:
                 _refuse_taken(name, where, others)
-                wanted[name] = _Wanted(name, role, index, common)
+                # One machine is that of one node.
+                machine = composition.roles[role].machine if len(names) == 1 else RoleMachine()
+                known = _known(role, machine.variables, platform, composition.path)
+                wanted[name] = _Wanted(name, role, index, settings.on(known, every), at=machine.host)
                 continue
-            known = _known(name, platform, others, where)
-            own = settings.over(Settings({}, {}, {}, known).over(every)) if known else common
-            wanted[name] = _Wanted(name, role, index, own, None, others.reached(name), known, entry.take_over)
+            known = _known(name, others.hosts[name], platform, f"{where}.hosts")
+            reached, own = others.reached(name), settings.on(known, every)
+            wanted[name] = _Wanted(name, role, index, own, None, reached, known, entry.take_over, reached.at)
     values.known(entries, wanted, f"{path}: nodes", "node of the deployment")
     for name, value in entries.items():
         where = f"{path}: nodes.{name}"
@@ -299,16 +303,17 @@ def _placed(entry: RoleEntry, where: str, others: Others) -> list[str]:
     return list(pool)[:count]
 
 
-def _known(host: str, platform: type[PlatformFacts], others: Others, where: str) -> Options:
-    """Options of the platform that the variables of an existing host say."""
+def _known(name: str, variables: Unchecked, platform: type[PlatformFacts], where: str) -> Options:
+    """Options of the platform that the variables of an existing machine say."""
     known: dict[str, OptionValue] = {}
     for option, variable in platform.host_variables.items():
-        if variable in others.hosts[host]:
-            value = plain(others.hosts[host][variable])
+        if variable in variables:
+            value = plain(variables[variable])
             if platform.options[option].type is int and isinstance(value, str) and re.fullmatch("[0-9]+", value):
                 value = int(value)
-            where_ = f"{where}.hosts: {variable} of {shown(host)}"
-            known.update(validate_options(platform, {option: value}, where_, "platform"))
+            known.update(
+                validate_options(platform, {option: value}, f"{where}: {variable} of {shown(name)}", "platform")
+            )
     return known
 
 
@@ -327,9 +332,10 @@ def _with_addresses(wanted: t.Sequence[_Wanted], addresses: Addresses, path: str
     for node in wanted:
         if node.address is not None:
             fixed[node.name] = addresses.explicit(node.address, node.name, f"{path}: nodes.{node.name}.address")
-        elif node.reached and node.reached.at in addresses:
-            where = f"{path}: roles.{node.role}.hosts: {node.reached.variable} of {node.name!r}"
-            fixed[node.name] = addresses.explicit(node.reached.at, node.name, where)
+        elif node.at is not None and node.at in addresses:
+            said = f".hosts: {node.reached.variable}" if node.reached else ": ansible_host"
+            where = f"{path}: roles.{node.role}{said} of {node.name!r}"
+            fixed[node.name] = addresses.explicit(node.at, node.name, where)
     return tuple(
         Node(
             name=node.name,

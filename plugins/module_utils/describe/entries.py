@@ -49,6 +49,10 @@ class Settings:
             {**wider.options, **self.options},
         )
 
+    def on(self, known: Options, wider: Settings) -> Settings:
+        """The same, on a machine that says options of its own: these stand between both."""
+        return self.over(Settings({}, {}, {}, known).over(wider))
+
 
 @dataclass(frozen=True)
 class RoleEntry:

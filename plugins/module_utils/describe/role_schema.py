@@ -96,6 +96,17 @@ PORTS = _list({"type": "integer", "minimum": 1, "maximum": 65535})
 # Units of systemd, services of the Shepherd.
 MAY_FAIL = _list(_matching(PATTERN))
 
+# What an inventory has use for, of projects of other tools.
+TAGS = _list(WORD)
+MACHINE = _object(
+    {
+        "host": {**WORD, "type": ["string", "null"]},
+        "user": {**WORD, "type": ["string", "null"]},
+        "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
+        "key": {"type": ["string", "null"]},
+    }
+)
+
 A_ROLE_NAME = "not the name of a role, expected letters, digits, dots, dashes and underscores, at most 63"
 
 #: A file that Nix copied to its store: what a path in Nix becomes.
@@ -120,9 +131,8 @@ ROLE = _object(
         "postInstall": TEXT,
     }
 )
-GUIX_ROLE = _object(
-    {"description": TEXT, "file": TEXT, "volumes": VOLUMES, "ports": PORTS, "mayFail": MAY_FAIL}, required=["file"]
-)
+BESIDE: Schema = {"ports": PORTS, "volumes": VOLUMES, "mayFail": MAY_FAIL, "tags": TAGS, "machine": MACHINE}
+GUIX_ROLE = _object({"description": TEXT, "file": TEXT, **BESIDE}, required=["file"])
 
 DISTRIBUTION: Schema = {
     "type": "object",
@@ -150,7 +160,7 @@ _NIXOS = _object(
     {
         "roles": {
             "type": "object",
-            "additionalProperties": _object({"ports": PORTS, "volumes": VOLUMES, "mayFail": MAY_FAIL}),
+            "additionalProperties": _object(BESIDE),
             "minProperties": 1,
         },
         "testScript": TEXT,

@@ -34,6 +34,31 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class RoleMachine:
+    """The machine that a role was written for, as the tool reaches it for which it was written."""
+
+    #: Name or address.
+    host: t.Optional[str] = None
+    #: User that logs in; null where that is root, or not said.
+    user: t.Optional[str] = None
+    #: Port of the SSH server.
+    port: t.Optional[int] = None
+    #: File with the private key of that user.
+    key: t.Optional[str] = None
+
+    @property
+    def variables(self) -> dict[str, t.Union[str, int]]:
+        """The same as an inventory of Ansible would say it."""
+        said = {
+            "ansible_host": self.host,
+            "ansible_user": self.user,
+            "ansible_port": self.port,
+            "ansible_ssh_private_key_file": self.key,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Role:
     """One kind of machine, as far as it is known without building it."""
 
@@ -58,6 +83,10 @@ class Role:
     secret_files: t.Mapping[str, str] = field(default_factory=dict)
     #: Of users and groups, as far as they are known without a build.
     numbers: Numbers = field(default_factory=Numbers)
+    #: Words that its nodes are chosen by: groups of the inventory.
+    tags: tuple[str, ...] = ()
+    #: The machine that it was written for.
+    machine: RoleMachine = field(default_factory=RoleMachine)
 
 
 @dataclass(frozen=True)

@@ -311,6 +311,14 @@ class Exported(StepResult):
 
 
 @dataclass(frozen=True)
+class Paged(StepResult):
+    """Result of `deployment_page`."""
+
+    #: Path of the page.
+    page: str
+
+
+@dataclass(frozen=True)
 class Part:
     """What a task adds to what its module returned of one deployment."""
 
@@ -381,6 +389,7 @@ RESULTS: t.Mapping[str, type[StepResult]] = {
     "composition_lock": Locked,
     "config_push": Fared,
     "deployment_destroy": Fared,
+    "deployment_page": Paged,
     "deployment_plan": Planned,
     "deployment_settle": Settled,
     "deployment_switch": Fared,

@@ -60,3 +60,51 @@ def test_a_hive_may_be_a_function(site: Site, project: Path) -> None:
         '{ ... }: { meta.nixpkgs = throw "no"; defaults = [ ]; web = [ { } ]; db = { }; }'
     )
     assert hosts(site, deployment(site, "nixos", "roles: {web: 2}\n")) == {"web1", "web2", "db"}
+
+
+HIVE = """{
+  meta.nixpkgs = throw "not here";
+  defaults.deployment.tags = [ "all-of-them" ];
+  web.deployment = { tags = [ "www" ]; targetHost = "192.0.2.7"; targetUser = "admin"; targetPort = 2222; };
+  "gamma.tld".deployment.targetHost = "10.87.9.9";
+}
+"""
+
+
+def test_tags_of_a_hive_are_groups(site: Site, project: Path) -> None:
+    (project / "hive.nix").write_text(HIVE)
+    inventory = site.list(deployment(site, "nixos", "roles: {web: 2}\n")).data
+    assert inventory["tag_www"]["hosts"] == ["web1", "web2"]
+    assert inventory["tag_all_of_them"]["hosts"] == ["gamma-tld", "web1", "web2"]
+    assert {"tag_www", "tag_all_of_them", "role_web", "role_gamma_tld"} <= set(inventory["immutable"]["children"])
+
+
+def test_where_a_hive_has_its_machines(site: Site, project: Path) -> None:
+    """They are where platforms have use for them, and an address of the network is the node's."""
+    (project / "hive.nix").write_text(HIVE)
+    made = site.list(deployment(site, "nixos")).data["_meta"]["hostvars"]
+    assert made["gamma-tld"]["compose_address"] == "10.87.9.9"
+    assert made["gamma-tld"]["compose_address_given"] is True
+    assert made["web"]["compose_address"].startswith("10.87.")  # one that it can have
+    assert {(host["ansible_user"], host["ansible_host"]) for host in made.values()} == {
+        ("root", "gamma-tld"),
+        ("root", "web"),
+    }
+
+    kexec = deployment(site, "nixos", "network: 192.0.2.0/24\n")
+    kexec.write_text(kexec.read_text().replace("qemu", "kexec"))
+    lent = site.list(kexec).data["_meta"]["hostvars"]
+    assert lent["web"]["compose_options"] == {"host": "192.0.2.7", "user": "admin", "port": 2222}
+    assert (lent["web"]["compose_address"], lent["web"]["compose_machine"]) == ("192.0.2.7", "192.0.2.7")
+    # The deployment file has the last word, and several nodes have not one machine.
+    kexec.write_text(kexec.read_text() + "nodes: {web: {options: {user: root}}}\n")
+    assert site.list(kexec).data["_meta"]["hostvars"]["web"]["compose_options"]["user"] == "root"
+    kexec.write_text(kexec.read_text().replace("nodes: {web: {options: {user: root}}}", "roles: {web: 2}"))
+    assert "compose_options" not in site.list(kexec).data["_meta"]["hostvars"]["web1"]
+
+
+def test_names_of_a_hive_that_come_to_the_same(site: Site, project: Path) -> None:
+    (project / "hive.nix").write_text('{ "gamma.tld" = { }; gamma_tld = { }; }')
+    said = " ".join(site.list(deployment(site, "nixos")).message.split())
+    assert "the name 'gamma-tld' is used twice, by role 'gamma.tld' and role 'gamma_tld'" in said
+    assert hosts(site, deployment(site, "nixos", "roles: {gamma_tld: [other]}\n")) == {"gamma-tld", "other"}

@@ -24,6 +24,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     NodeDocument,
     Peer,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, Findings
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follow
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask, HookLog, Hooks, OutOfService
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import (
@@ -211,21 +212,45 @@ DIFF = step.Diff("nodes", "nodes", "db1: old", "db1: new")
 NODES = {"db1": RESULT}
 EVALUATED = step.Evaluated(True, COMPOSITION)
 PACKAGES = {"db": {"bash": ["5.1", "5.2"], "tree": [None, "2.1"]}}
+AUDITED = step.Audited(
+    changed=False,
+    affected=True,
+    findings=[step.Occurrence("CVE-1", "bash", "5.1", ["db"], ["h-web-db"], [1, 2], ["db1"])],
+    nodes={"db1": step.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db", {"/etc/db": "ab"})},
+    failed_nodes=["db1"],
+    unknown=["image x: it has no list of packages"],
+    table=["deployment site:"],
+)
+DRIFTED = step.Drifted(
+    changed=False,
+    nodes={
+        "db1": step.NodeDrift(
+            ok=False,
+            message="files changed: /etc/x",
+            drifted=True,
+            running="h-other",
+            files=step.Changes(["/etc/x"], ["/opt"], ["/bin/y"]),
+            units=step.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
+            users=step.Changes([], ["bob"], []),
+            unsealed=["'disk full' by me@here"],
+            follow={"/etc/db": "ab"},
+            edited={"/etc/db": ["a"]},
+            unknown=["no accounts"],
+        )
+    },
+    failed_nodes=["db1"],
+    drifted=["db1"],
+    release=3,
+    unknown=["files and users of role db: no"],
+)
 RESULTS: t.Mapping[str, step.StepResult] = {
-    "audit_info": step.Audited(
-        changed=False,
-        affected=True,
-        findings=[step.Occurrence("CVE-1", "bash", "5.1", ["db"], ["h-web-db"], [1, 2], ["db1"])],
-        nodes={"db1": step.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db", {"/etc/db": "ab"})},
-        failed_nodes=["db1"],
-        unknown=["image x: it has no list of packages"],
-        table=["deployment site:"],
-    ),
+    "audit_info": AUDITED,
     "composition_evaluate": EVALUATED,
     "composition_info": EVALUATED,
     "composition_lock": step.Locked(True, "/c/web/compose.lock.json", [DIFF]),
     "config_push": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
     "deployment_destroy": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
+    "deployment_page": step.Paged(False, "/state/results/report.html"),
     "deployment_plan": step.Planned(
         changed=True,
         pending=True,
@@ -241,28 +266,7 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no", ASK),
     "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
     "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3, ASK),
-    "drift_info": step.Drifted(
-        changed=False,
-        nodes={
-            "db1": step.NodeDrift(
-                ok=False,
-                message="files changed: /etc/x",
-                drifted=True,
-                running="h-other",
-                files=step.Changes(["/etc/x"], ["/opt"], ["/bin/y"]),
-                units=step.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
-                users=step.Changes([], ["bob"], []),
-                unsealed=["'disk full' by me@here"],
-                follow={"/etc/db": "ab"},
-                edited={"/etc/db": ["a"]},
-                unknown=["no accounts"],
-            )
-        },
-        failed_nodes=["db1"],
-        drifted=["db1"],
-        release=3,
-        unknown=["files and users of role db: no"],
-    ),
+    "drift_info": DRIFTED,
     "image_build": step.Built(True, ["db"], {"db": "/store/h"}, PACKAGES, [DIFF]),
     "image_reproduce": step.Reproduced(False, {"web/db": "differs"}),
     "image_stage": step.StepResult(True),
@@ -317,6 +321,8 @@ SAMPLES: t.Mapping[str, t.Any] = {
         {"db1": "ill"},
         {"db1": RESULT},
     ),
+    "event": Event(1.5, "end", "switch", "db1", "failed", "no", {"changed": True}),
+    "findings": Findings("2026-01-31T12:00:00Z", DRIFTED, AUDITED),
     "kvm": Tried("boot", 0, "no permission"),
     "lease": Run("root@here, process 1", "boot", 1, "99", "2026-01-31T12:00:00Z"),
     "report": REPORT,

@@ -21,10 +21,11 @@ from dataclasses import replace
 from ...describe.attributes import Attributes, RoleAttributes, roles_of
 from ...describe.load import source_digest
 from ...describe.options import Option
+from ...describe.role_schema import check_composition
 from ...errors import EvaluationError, InputError
 from ...images.image import read_image
 from ...model.composition import Composition
-from ...model.free import Parameters
+from ...model.free import Json, Parameters
 from ...model.image import Image
 from ..base import Builder
 from ..nix.log import BuildLog
@@ -135,8 +136,24 @@ class Nixos(Builder):
                 if isinstance(roles, t.Mapping):  # a name alone is a role without ports and volumes
                     roles = {role: fields or {} for role, fields in roles.items()}
                 return source.checked({**beside, "roles": roles})
-            names = self._nix.evaluate(list[str], self._file, "names", arguments, store=self.trusted, within=within)
-        return source.checked({**beside, "roles": {name: {} for name in names}})
+            roles = self._nodes(arguments, within)
+        check_composition({"roles": roles}, source.file, self.name)
+        return source.checked({**beside, "roles": roles})
+
+    def _nodes(self, arguments: t.Mapping[str, str], within: t.Sequence[str]) -> dict[str, Json]:
+        """The configurations, with what they say of themselves to an inventory."""
+
+        def told(attribute: str) -> dict[str, Json]:
+            return self._nix.evaluate(
+                dict[str, Json], self._file, attribute, arguments, store=self.trusted, within=within
+            )
+
+        try:
+            return told("described")
+        except EvaluationError:  # it may depend on what only Nixpkgs knows
+            if not self.trusted:
+                raise
+            return told("describedWhole")
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         source = self._source(path)

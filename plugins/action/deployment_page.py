@@ -1,0 +1,1 @@
+deployment_plan.py
