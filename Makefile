@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift test-report fuzz chaos clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift test-report test-docs fuzz chaos clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -14,8 +14,8 @@ proxmox = $(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" tests/tools/demo_proxm
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
-demo: setup-demo ## build the demo composition, boot it as virtual machines on this computer, verify it
-	@$(playbook) playbooks/deploy.yml
+demo: ## build the demo composition, boot it as virtual machines on this computer, verify it
+	@tests/tools/demo.sh
 
 destroy: setup-demo ## stop and remove the demo's machines
 	@$(playbook) playbooks/destroy.yml
@@ -120,6 +120,9 @@ test-drift: ## as root: one node of 2 x 50 containers and one of two virtual mac
 
 test-report: ## the page that reports a deployment, in Chromium: what it looks like, on whatever screen, and how soon; not part of `test`
 	@tests/tools/gate.sh report
+
+test-docs: ## as root: the commands of README, tutorial and guides, in a fresh clone, held against what the pages show; not part of `test`
+	@tests/tools/gate.sh docs
 
 fuzz: ## everything that is read, in 50,000 forms that are wrong, and wrong answers of the simulated Proxmox VE; not part of `test`
 	@tests/tools/gate.sh fuzz

@@ -62,7 +62,7 @@ def _finding(play: Play, nodes: t.Sequence[str], hosts: int) -> dict[str, t.Any]
     message = f"{play.file}:{play.line}: hosts: {play.hosts} reaches {len(nodes)} nodes ({shown})"
     others = hosts - len(nodes)
     if not others:
-        message += " and no other host: what it does belongs into their roles"
+        message += " and no other host: what it does belongs in their roles"
     else:
         message += f" and {others} other hosts; write hosts: {play.instead}"
         if play.ending:

@@ -114,6 +114,21 @@ extends_documentation_fragment:
   - immutable.compose.ssh_connection
 """
 
+EXAMPLES = r"""
+- name: Look at nodes, which is let through, and change them nevertheless
+  hosts: immutable
+  gather_facts: false
+  tasks:
+    - name: Look
+      ansible.builtin.raw: cat /etc/os-release
+      changed_when: false
+
+    - name: Change what is gone when the node boots again, and leave a record of it
+      ansible.builtin.raw: touch /run/maintenance
+      vars:
+        immutable_unseal: the maintenance of Sunday
+"""
+
 import json
 import os
 import shlex

@@ -21,7 +21,7 @@ options: {}
 EXAMPLES = r"""
 - name: Evaluate
   immutable.compose.composition_info:
-  register: compose_composition
+  register: evaluated
   run_once: true
   delegate_to: localhost
 """

@@ -45,8 +45,15 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Plan
+- name: Show what a deploy would do
   immutable.compose.deployment_plan:
+  register: compose_shown
+  run_once: true
+  delegate_to: localhost
+
+- name: Plan, and have the deployments until they are settled
+  immutable.compose.deployment_plan:
+    hold: true
   register: compose_plan
   run_once: true
   delegate_to: localhost

@@ -14,7 +14,7 @@ description:
     beyond the kept ones, and staged images that nothing needs, are forgotten."
   - If a node that the run changed is not well, or one that was well before, or the test script failed, every node that
     the run changed boots its last verified image again; nodes that never had one are stopped; running nodes are told
-    their peers of before. Keeps to C(at_most) of the deployment.
+    their former peers. Keeps to C(at_most) of the deployment.
   - What was not well before, and was left as it is, fails alone.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:

@@ -45,7 +45,13 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Verify
+- name: Verify what was switched
+  immutable.compose.deployment_verify:
+    plan: "{{ compose_plan }}"
+  run_once: true
+  delegate_to: localhost
+
+- name: Verify what was released
   immutable.compose.deployment_verify:
     release: current
   register: compose_verify

@@ -12,8 +12,8 @@ description:
   - Submits a job that holds nodes, waits until it runs, gives it more time, or releases it.
   - The job is found again by its name. A task that is run again, or after it was killed, never reserves a second time.
     A job of that name that is not what is asked for is refused; what the task does not say is not compared.
-  - A job that was submitted by a task and does not run within its O(timeout), or whose task is interrupted, is released
-    again. What could not be released is said.
+  - A job that was submitted by a task and is not running after its O(timeout), or whose task is interrupted, is
+    released again. What could not be released is said.
   - See C(docs/reservations.md).
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
@@ -235,7 +235,7 @@ def wish(params: t.Mapping[str, t.Any]) -> Request | None:
     if params["state"] == "absent":
         return None
     if params["job_id"] is not None:
-        raise InputError("job_id is for state: absent; a job that is to be there has a name")
+        raise InputError("job_id is for state: absent; a job that is to be there needs a name")
     return request(
         name=params["name"],
         nodes=params["nodes"],

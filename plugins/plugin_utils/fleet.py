@@ -204,7 +204,7 @@ class FleetAction(ActionBase):
         error = result.get("exception")
         words = result.get("module_stderr") if ended else getattr(getattr(error, "event", None), "msg", error)
         code = f" (exit code {result['rc']})" if result.get("rc") else ""
-        last = "\n".join(str(words or "it left no words").strip().splitlines()[-_LAST:])
+        last = "\n".join(str(words or "it printed nothing").strip().splitlines()[-_LAST:])
         return f"{self.name}: the module has crashed{code}: {last}"
 
     def _hosts(self, name: str, task_vars: dict[str, t.Any]) -> list[str]:

@@ -104,12 +104,12 @@ class Gate:
             )
         except AnsibleError as problem:
             raise AnsibleConnectionFailure(
-                f"compose_host {self.name}, over which nodes are reached: {problem}"
+                f"compose_host {self.name}, through which nodes are reached: {problem}"
             ) from None
         if code:
             words = bytes(error or said).decode("utf-8", "replace").strip()
             raise AnsibleConnectionFailure(
-                f"compose_host {self.name}, over which nodes are reached: {words} (exit code {code})"
+                f"compose_host {self.name}, through which nodes are reached: {words} (exit code {code})"
             )
         return bytes(said).decode("utf-8", "replace")
 
@@ -128,7 +128,7 @@ class Gate:
 
     def closed(self, why: str) -> AnsibleConnectionFailure:
         """It is no way, and why."""
-        return AnsibleConnectionFailure(f"compose_host {self.name}, over which nodes are reached: {why}")
+        return AnsibleConnectionFailure(f"compose_host {self.name}, through which nodes are reached: {why}")
 
     @property
     def _executable(self) -> str:

@@ -61,8 +61,8 @@ def test_another_list_is_another_boot_of_that_node_only(site: Tiny) -> None:
     ("devices", "words"),
     [
         (["/dev/none-such"], "/dev/none-such: No such file or directory"),
-        (["/dev/shm"], "/dev/shm is no device"),
-        (["/dev/../etc/passwd"], "/dev/../etc/passwd is no device"),
+        (["/dev/shm"], "/dev/shm is not a device"),
+        (["/dev/../etc/passwd"], "/dev/../etc/passwd is not a device"),
         ([DISK], f"{DISK} would be used by several nodes at once: app1, app2"),
     ],
 )

@@ -78,7 +78,7 @@ def test_every_playbook_works_for_one_when_two_is_refused(lab: Tiny, playbook: s
         "app2": 0,
         "db": 1,
     }
-    assert "exists and is none of a deployment" in done.output
+    assert "exists, but is not that of a deployment" in done.output
     assert lab.running() == {*HEALTHY, "db"}
 
 

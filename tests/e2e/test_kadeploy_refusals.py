@@ -85,7 +85,7 @@ def test_kadeploy(deployed: t.Callable[..., None], says: str, platform: Changes)
         ("There are not enough resources", {"properties": "cluster='nosuch'"}),
         ("walltime is '-1:0:0', which ends before it begins", {"walltime": "-1:0:0"}),
         ("unknown job type: weird", {"types": ["deploy", "weird"]}),
-        ("start is '2001-01-01 10:00:00', which is past", {"start": "2001-01-01 10:00:00"}),
+        ("start is '2001-01-01 10:00:00', which is in the past", {"start": "2001-01-01 10:00:00"}),
         ("walltime is 'soon', expected H:M:S", {"walltime": "soon"}),
         ("colour", {"properties": "colour='red'"}),
         ("Cannot find resource /sites/nowhere", {"site": "nowhere"}),

@@ -46,7 +46,7 @@ def test_a_module_that_is_killed_takes_its_change_back(lab: Lab) -> None:
     lab.edit("server {", f"# three {NEW}\nserver {{", "nginx.conf")
     run = lab.kill_module("deployment_verify")
     assert run.returncode == 2
-    assert run.said("deployment_verify: the module has crashed (exit code -9): it left no words")
+    assert run.said("deployment_verify: the module has crashed (exit code -9): it printed nothing")
     assert (lab.images(), lab.release()) == (images, release)
     assert changed(boots, lab.boots()) == {"proxy"}
     lab.play("deploy")

@@ -127,7 +127,7 @@ def test_numbers_are_kept_and_the_same_in_all_roles(lab: Lab) -> None:
 def test_a_number_that_is_asked_for_moves_the_data(lab: Lab) -> None:
     lab.edit("users.carol = { };", "users.carol = { uid = 2345; };")
     refused = lab.play("plan", expect=2)
-    assert refused.said("roles.home.users.carol.uid is 2345, kept is ")
+    assert refused.said("roles.home.users.carol.uid is 2345, the lock keeps ")
     lab.play("lock")
     lab.play("deploy")
     assert lab.ssh("home", "id -u carol").stdout == "2345\n"

@@ -150,7 +150,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(lab: Lab) -> None:
     before = sorted(theirs.rglob("*"))
     lab.write(state_dir=str(theirs.parent))
     run = lab.play("deploy", expect=2)
-    assert run.said(f"{theirs} exists and is none of a deployment: it holds images, nodes, roots")
+    assert run.said(f"{theirs} exists, but is not that of a deployment: it holds images, nodes, roots")
     assert sorted(theirs.rglob("*")) == before
     lab.write(state_dir=str(lab.state.parent))
 

@@ -29,7 +29,7 @@ def test_all_that_is_wrong_is_told_in_one_refusal(lab_of: t.Callable[..., Lab]) 
         "plan: 3 problems. Nothing was touched",
         f"- {names}: memory is 0, expected 1 or more",
         "- db: cpus is 0, expected 1 or more",
-        "- front: port 70000 is none, expected 1 to 65535",
+        "- front: port 70000 is not a port number, expected 1 to 65535",
         "  What to do: set ssh_port or ssh_port_base",
     ):
         assert run.said(words), run.output

@@ -148,7 +148,7 @@ def test_a_host_that_is_off_is_named(elsewhere: Elsewhere) -> None:
     assert done.returncode == 4
     for node in ("app1", "other"):
         said = done.stdout.partition(f"{node} | UNREACHABLE")[2]
-        assert "compose_host builder2, over which nodes are reached: " in said.partition("UNREACHABLE")[0]
+        assert "compose_host builder2, through which nodes are reached: " in said.partition("UNREACHABLE")[0]
 
 
 def test_what_a_controller_without_nix_reads_is_written(lab: Tiny, elsewhere: Elsewhere) -> None:

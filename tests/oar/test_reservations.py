@@ -85,7 +85,7 @@ REFUSED: tuple[tuple[dict[str, t.Any], str, int | None], ...] = (
         "start is past by the site's clock",
         10,
     ),
-    ({"start": "2020-01-01 10:00:00"}, "start is '2020-01-01 10:00:00', which is past", None),
+    ({"start": "2020-01-01 10:00:00"}, "start is '2020-01-01 10:00:00', which is in the past", None),
     ({"walltime": "3 hours"}, "walltime is '3 hours', expected H:M:S", None),
     ({"walltime": "-1:0:0"}, "ends before it begins", None),
     ({"name": "a b"}, "name is 'a b'", None),
@@ -198,7 +198,7 @@ def test_a_queue_that_is_too_long(site: Site, interface: str) -> None:
     )
     assert "(web) is waiting, predicted start 20" in done.output
     words = done.results["waited"]["msg"]
-    assert "does not run within 10 s (timeout): it is waiting, predicted start 20" in words
+    assert "is not running after 10 s (timeout): it is waiting, predicted start 20" in words
     assert words.endswith("(web) is released")
     # What was there before stays.
     queued = done.results["queued"]["job"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [report] [fuzz] [chaos]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [report] [fuzz] [chaos] [docs]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -100,7 +100,9 @@ static() {
     stage yamllint yamllint --strict .
     stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
     stage changelog antsibull-changelog lint
-    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+    stage reuse reuse lint --lines
+    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs --validate-collection-refs self .
+    tests stage docs-marks "$newest" tests/docs/test_marks.py
     rm -rf .cache/docs && mkdir .cache/docs
     stage docs-render antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --dest-dir .cache/docs \
         immutable.compose
@@ -302,6 +304,12 @@ chaos() {
     tests stage chaos "$newest" -n 2 --dist loadgroup tests/chaos
 }
 
+# Somebody who has just cloned the repository, and follows README, tutorial and guides.
+docs() {
+    may_skip=
+    tests stage docs "$newest" --durations=0 tests/docs
+}
+
 stage setup tests/tools/setup.sh test
 mapfile -t environments < <(printf '%s\n' .cache/venv/3.* | sort -rV)  # the newest ansible-core first
 newest=${environments[0]}
@@ -335,6 +343,7 @@ for part in "$@"; do
         report) report ;;
         fuzz) fuzz ;;
         chaos) chaos ;;
+        docs) docs ;;
         *) echo "unknown part: $part" >&2 && exit 2 ;;
     esac
     gather

@@ -6,36 +6,29 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 purpose=$1
 
-# The supported range: the newest ansible-core first, each with the Python that it is tested on.
-declare -A core=([3.13]=2.21 [3.11]=2.19)
-pythons=(3.13 3.11)
+. tests/tools/preflight.sh
+# The newest ansible-core for each Python. The gate tests the ends of the supported range.
+declare -A core=([3.13]=2.21 [3.12]=2.21 [3.11]=2.19)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# install_packages PACKAGE...
 install_packages() {
-    local wanted missing failed
-    mapfile -t wanted < <(grep platform:dpkg bindep.txt | if [ "$purpose" = test ]; then cat; else grep -v '\[test '; fi | cut -d ' ' -f 1)
-    mapfile -t missing < <(printf '%s\n' "${wanted[@]}" | grep -vxF -f <(
-        dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p'))
-    [ ${#missing[@]} -gt 0 ] || return 0
-    if ! command -v apt-get >/dev/null; then
-        echo "this is not Debian; install yourself what these Debian packages have: ${missing[*]}" >&2
-        exit 1
-    fi
-    echo "== installing Debian packages: ${missing[*]}"
+    local failed
+    echo "== installing Debian packages: $*"
     as_root apt-get update -q
     # A server that comes along (sshd, NFS, for the tests) must neither start now nor at the next boot.
     local policy=/usr/sbin/policy-rc.d
     [ -e $policy ] && policy=''
     [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "${missing[@]}" || failed=$?
+        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" || failed=$?
     [ -z "$policy" ] || as_root rm $policy
     local package units
     while read -r package units; do
-        [[ " ${missing[*]} " = *" $package "* ]] || continue
+        [[ " $* " = *" $package "* ]] || continue
         # shellcheck disable=SC2086
         ! command -v systemctl >/dev/null || as_root systemctl --quiet disable $units
     done <<<$'openssh-server ssh.service\nnfs-ganesha-vfs nfs-ganesha.service\nrpcbind rpcbind.service rpcbind.socket'
@@ -62,13 +55,20 @@ link_collection() {
     ln -sfn ../../../.. "$link"
 }
 
-install_packages
+missing=$(missing_packages "$purpose")
+preflight "$purpose" "$missing"
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086
+    install_packages $missing
+    preflight "$purpose" ''  # for what came with them
+fi
 [ -d /nix/store ] || as_root mkdir -p /nix/store  # where users who are not root mount their own
 link_collection
 # The environments are made next to each other.
+read -ra versions <<<"$(pythons "$purpose")"
 installing=()
 found=()
-for version in "${pythons[@]}"; do
+for version in "${versions[@]}"; do
     if ! python=$(tests/tools/interpreter.sh "$version"); then
         [ "$purpose" = demo ] || echo "== NOT TESTED: ansible-core ${core[$version]}, because there is no Python $version here"
         continue
@@ -95,11 +95,7 @@ done
 for process in "${installing[@]}"; do
     wait "$process"
 done
-if [ ${#found[@]} -eq 0 ]; then
-    echo "neither of Python ${pythons[*]} is here; install one of them with its venv module" >&2
-    exit 1
-fi
-if [ "$purpose" = test ] && [ "${CI:-}" = true ] && [ ${#found[@]} -lt ${#pythons[@]} ]; then
+if [ "$purpose" = test ] && [ "${CI:-}" = true ] && [ ${#found[@]} -lt ${#versions[@]} ]; then
     echo "CI must test every supported ansible-core" >&2
     exit 1
 fi

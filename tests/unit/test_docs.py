@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS, Builder
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS, Platform
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "roles").glob("*/README.md")])
 
@@ -23,6 +26,10 @@ FILE = re.compile(
     r"`((?:model|describe|images|nodes|builders|platforms|checks|deploy|plugin_utils|action|inventory|modules)"
     r"/[\w/]+\.py)`"
 )
+#: Files and directories of the repository, in the pages.
+PATH = re.compile(r"`((?:compositions|docs|examples|inventories|meta|nix|playbooks|plugins|roles|tests)/[\w./-]+)`")
+#: What a page has somebody make, and what a run makes.
+MADE = {"compositions/metal", "playbooks/group_vars/", "tests/output"}
 #: Schemas of types that nobody writes or reads yet.
 UNUSED = {"immutable.compose/event/1", "immutable.compose/ledger/1"}
 #: What a list in YAML may have besides modules: roles, documentation fragments, the inventory plugin.
@@ -128,6 +135,26 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     assert wrong == []
 
 
+@pages()
+def test_paths_that_pages_name_exist(page: Path) -> None:
+    named = set(PATH.findall(page.read_text(encoding="utf-8"))) - MADE
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("registry", [PLATFORMS, BUILDERS], ids=["platforms", "builders"])
+def test_options_are_those_of_their_tables(registry: t.Mapping[str, type[Platform] | type[Builder]]) -> None:
+    for kind in registry.values():
+        folder = "builders" if issubclass(kind, Builder) else "platforms"
+        page = (ROOT / "docs" / folder / f"{kind.name}.md").read_text(encoding="utf-8")
+        rows = re.findall(r"(?<=\n)\| (`\w+`(?:, `\w+`)*)(?:, no option)? \|", page)
+        assert set(kind.options) - {word for row in rows for word in re.findall(r"\w+", row)} == set(), kind.name
+        table = page.partition("| option |")[2].split("\n\n")[0]
+        named = {
+            word for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for word in re.findall(r"\w+", row)
+        }
+        assert named - set(kind.options) == set(), kind.name
+
+
 def test_every_playbook_is_in_the_tables() -> None:
     playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -200,18 +227,29 @@ def rendered(node: ast.AST) -> str | None:
     return None
 
 
+def parts(node: ast.AST) -> t.Iterator[int]:
+    """What a string is put together of, but for the values."""
+    children = node.values if isinstance(node, ast.JoinedStr) else []
+    for child in [node.left, node.right] if isinstance(node, ast.BinOp) else children:
+        yield id(child)
+        yield from parts(child)
+
+
+def said(path: Path) -> t.Iterator[tuple[int, str]]:
+    """Line and text of all strings of a file but its documentation; of those that are put together, the whole."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    skipped |= {id(node.value) for node in tree.body if isinstance(node, ast.Assign)}
+    for node in ast.walk(tree):
+        if id(node) not in skipped and isinstance(node, ast.expr) and (text := rendered(node)) is not None:
+            skipped |= set(parts(node))
+            yield node.lineno, text
+
+
 @cache
 def strings() -> list[str]:
     """All strings of the code but its documentation."""
-    found = []
-    for path in (ROOT / "plugins").rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        documentation |= {id(node.value) for node in tree.body if isinstance(node, ast.Assign)}
-        for node in ast.walk(tree):
-            text = rendered(node)
-            if text is not None and id(node) not in documentation:
-                found.append(text)
+    found = [text for path in (ROOT / "plugins").rglob("*.py") for _line, text in said(path)]
     # What Nix says, whose texts are joined by `+`.
     programs = [path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.nix")]
     return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]

@@ -142,7 +142,7 @@ class Lease:
     def _wait_for(self, held: Run) -> None:
         """Until a run of another host gives a sign of life, or has been silent for long enough."""
         heard = self._heard()
-        with self.progress.waiting(lambda: f"waiting whether {held.who} is still at work on this deployment"):
+        with self.progress.waiting(lambda: f"waiting to see whether {held.who} is still at work on this deployment"):
             while self._held() == held and not self._is_silent():
                 if self._heard() != heard:
                     raise self._refusal(held)

@@ -262,10 +262,10 @@ class Settlement:
         results = {**self._results({}), **taken}
         for name, outcome in refreshed.items():
             if not outcome.ok and results[name].ok:
-                message = f"settle: it could not be told its peers of before: {outcome.message}"
+                message = f"settle: it could not be told its former peers: {outcome.message}"
                 results[name] = NodeResult(False, True, message)
             elif not switched:
-                results[name] = NodeResult(False, True, f"told its peers of before again, because {veto}")
+                results[name] = NodeResult(False, True, f"told its former peers again, because {veto}")
         engine.write_access()
         return self._unreleased(results, veto, left=True)
 

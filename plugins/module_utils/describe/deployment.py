@@ -171,7 +171,7 @@ def _reservation(
     """What is to be reserved. :raises InputError: the platform's machines are not lent."""
     where = f"{path}: reservation"
     if data.get("reservation") is not None and not platform.borrows:
-        raise InputError(f"{where}: the machines of platform {platform.name!r} are not reserved, expected none")
+        raise InputError(f"{where}: the machines of platform {platform.name!r} are not reserved, leave it out")
     return parse_reservation(data.get("reservation"), name, count, where)
 
 
@@ -285,7 +285,7 @@ def _placed(entry: RoleEntry, where: str, others: Others) -> list[str]:
         if word not in others.groups and word not in others.hosts:
             near = nearest(word, [*others.groups, *others.hosts])
             raise InputError(
-                f"{where}.hosts: {shown(word)} is no host or group of the sources read before this one{near}"
+                f"{where}.hosts: {shown(word)} is not a host or group of the sources read before this one{near}"
             )
         for host in others.groups.get(word, [word]):
             if not is_node_name(host):

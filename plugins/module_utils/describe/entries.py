@@ -76,7 +76,7 @@ class RoleEntry:
         values.known(given, ROLE_KEYS, where, "key of a role")
         names, hosts = given.get("names"), given.get("hosts")
         if names is not None and (given.get("count") is not None or hosts is not None):
-            raise InputError(f"{where}: names is {shown(names)}, expected no count and no hosts beside it")
+            raise InputError(f"{where}: names is {shown(names)}, expected neither 'count' nor 'hosts' beside it")
         entry = cls(
             count=values.count(given.get("count"), f"{where}.count"),
             names=None if names is None else values.host_names(names, f"{where}.names"),
@@ -117,6 +117,6 @@ def require_roles(
     meant = sorted(set(roles) - set(distribution)) or sorted(roles)
     if strangers and not all(RoleEntry.read(entries.get(role), f"{path}: roles.{role}").says_which for role in meant):
         raise InputError(
-            f"{where}: {shown(strangers[0])} is no role of the composition (it is passed over where 'roles' in {path} "
-            f"says which nodes there are of {', '.join(meant)}){nearest(strangers[0], roles)}"
+            f"{where}: {shown(strangers[0])} is not a role of the composition (it is passed over where 'roles' in "
+            f"{path} says which nodes there are of {', '.join(meant)}){nearest(strangers[0], roles)}"
         )

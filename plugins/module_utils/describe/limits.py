@@ -75,7 +75,7 @@ def _found(
     if name not in groups:
         near = nearest(name, [*roles, *groups])
         raise InputError(
-            f"{where}: {shown(name)} is no role of the composition and no group of the sources read before "
+            f"{where}: {shown(name)} is neither a role of the composition nor a group of the sources read before "
             f"this one{near}"
         )
     hosts = set(groups[name])

@@ -68,4 +68,4 @@ def _role_errors(role: Role) -> t.Iterator[str]:
             yield f"{where}.size is {volume.size}, expected MiB, 1 or more"
         for key, pattern in (("user", WORD_WITHOUT_SPACES), ("group", WORD_WITHOUT_SPACES), ("mode", MODE_WORD)):
             if not re.fullmatch(pattern, getattr(volume, key)):
-                yield f"{where}.{key} is {getattr(volume, key)!r}, which is none"
+                yield f"{where}.{key} is {getattr(volume, key)!r}, expected a {key}"

@@ -31,7 +31,7 @@ def parse_reservation(value: object, deployment: str, count: int, where: str) ->
     for key in (*_TEXTS, "walltime"):
         text = entry.get(key, "")
         if not isinstance(text, str):
-            hint = ", in quotes: without them, YAML makes a number of it" if key == "walltime" else ""
+            hint = ", in quotes: without them, YAML reads it as a number" if key == "walltime" else ""
             raise InputError(f"{where}.{key} is {shown(text)}, expected text{hint}")
         if text:
             said[key] = text

@@ -131,8 +131,8 @@ class StateDirectory:
         if foreign and not self._is_of_an_earlier_version():
             shown = ", ".join(foreign[:5]) + (" …" if len(foreign) > 5 else "")
             raise InputError(
-                f"the state directory {self.path} exists and is none of a deployment: it holds {shown}. Nothing was "
-                "touched. Set another name or state_dir, or move away what is there"
+                f"the state directory {self.path} exists, but is not that of a deployment: it holds {shown}. "
+                "Nothing was touched. Set another name or state_dir, or move away what is there"
             )
 
     def _is_of_an_earlier_version(self) -> bool:

@@ -109,7 +109,7 @@ def known(given: t.Iterable[str], valid: t.Collection[str], where: str, what: st
     """Refuse words that are not among the valid ones."""
     for key in given:
         if key not in valid:
-            raise InputError(f"{where}: {shown(key)} is no {what}{nearest(key, valid)}")
+            raise InputError(f"{where}: {shown(key)} is not a {what}{nearest(key, valid)}")
 
 
 def parameters(value: object, where: str) -> dict[str, Json]:
@@ -137,7 +137,7 @@ def variables(value: object, where: str) -> dict[str, object]:
     for key in mapping(value, where):
         if not _VARIABLE.fullmatch(key):
             raise InputError(
-                f"{where}: {shown(key)} is no name of a variable, expected letters, digits and underscores"
+                f"{where}: {shown(key)} is not a name of a variable, expected letters, digits and underscores"
             )
     return mapping(value, where)
 
@@ -154,14 +154,14 @@ def secrets(value: object, where: str) -> dict[str, str]:
 def at_least_one(value: object, where: str) -> int:
     """A whole number from 1 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{where} is {shown(value)}, expected a whole number from 1 on")
+        raise InputError(f"{where} is {shown(value)}, expected a whole number, 1 or more")
     return value
 
 
 def whole(value: object, where: str) -> int:
     """A whole number from 0 on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"{where} is {shown(value)}, expected a whole number from 0 on")
+        raise InputError(f"{where} is {shown(value)}, expected a whole number, 0 or more")
     return value
 
 

@@ -142,7 +142,7 @@ class Advisories:
                     self.ignored.append(f"{id_} is not looked for: {why}")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{where} ({id_[:SHOWN]}) is no valid OSV record: {type(error).__name__}: {error}"
+                f"{where} ({id_[:SHOWN]}) is not a valid OSV record: {type(error).__name__}: {error}"
             ) from None
 
 
@@ -180,7 +180,7 @@ def _strings(value: t.Any, where: str, expected: str) -> list[str]:
 
 def _range(text: str, where: str) -> Range:
     if _CONDITION.sub("", text).strip():
-        raise InputError(f"{where}: {shown(text)} is no range; expected conditions such as '>= 5.0.0 < 5.0.1'")
+        raise InputError(f"{where}: {shown(text)} is not a range; expected conditions such as '>= 5.0.0 < 5.0.1'")
     return tuple(_CONDITION.findall(text))
 
 

@@ -31,4 +31,4 @@ def find_image(path: str) -> Image:
     try:
         return read_image(bundle)
     except OSError as error:
-        raise InputError(f"{path} is no image bundle, which is a directory with image.json: {error.strerror}") from None
+        raise InputError(f"{path} is not an image bundle, a directory with image.json: {error.strerror}") from None

@@ -63,4 +63,4 @@ def json_of(text: str | bytes, where: str) -> Json:
     except RecursionError:
         raise WrongAnswer(f"{where} is nested too deeply") from None
     except ValueError as error:
-        raise WrongAnswer(f"{where} is no JSON ({error})") from None
+        raise WrongAnswer(f"{where} is not JSON ({error})") from None

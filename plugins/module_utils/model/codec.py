@@ -112,7 +112,7 @@ def write(path: str, value: t.Any, mode: int = 0o600) -> None:
 def _fault(type_: t.Any, data: t.Any, lenient: bool) -> str | None:
     """What there is against it; ``None`` if nothing."""
     if not _is_known(type_)(data):
-        return "has a key that is no string" if shape.is_free(type_) else "has keys that are not known"
+        return "has a key that is not a string" if shape.is_free(type_) else "has keys that are not known"
     try:
         _convert(data, type_, lenient)
     except _invalid() as error:

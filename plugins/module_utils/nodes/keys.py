@@ -95,7 +95,7 @@ class Keys:
         It is made anew when it is asked for.
         """
         if not os.path.exists(self.identity_file):
-            return dict.fromkeys(nodes, f"{self.identity_file} is lost, which logged in")
+            return dict.fromkeys(nodes, f"the login key {self.identity_file} is lost")
         return {
             node: f"its host key {self._path('hostkeys', node)} is lost or damaged"
             for node in nodes
@@ -169,7 +169,7 @@ class Keys:
 
     @cached_property
     def _login(self) -> str:
-        return _public(_key(self.identity_file, "deployment", "nodes are replaced, which take a new one"), "deployment")
+        return _public(_key(self.identity_file, "deployment", "nodes are replaced, and take a new one"), "deployment")
 
     def private_host_key(self, node: str) -> str:
         """What :meth:`host_key` has as ``private``, for those who need no more."""
@@ -188,7 +188,7 @@ class Keys:
         if self._private_host_key(node) is None:  # half of a key is worth nothing, and holds up this node alone
             with suppress(FileNotFoundError):
                 os.unlink(path)
-        return _key(path, node, "the node is replaced, which takes a new one")
+        return _key(path, node, "the node is replaced, and takes a new one")
 
     def host_key(self, node: str, *, keep: bool = True) -> HostKey:
         """Host key and certificate of a node; made at the first call, the same ever after, unless it is damaged.

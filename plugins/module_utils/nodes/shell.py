@@ -220,7 +220,7 @@ def _receive(channel: paramiko.Channel, end: float | None, source: t.Callable[[i
         channel.settimeout(left)
         with suppress(socket.timeout):
             return (source or channel.recv)(1 << 16)
-    raise socket.timeout("no end of the answer in time")
+    raise socket.timeout("the answer did not end in time")
 
 
 def _too_much(command: bytes, node: str) -> TooMuchOutput:

@@ -126,7 +126,7 @@ class CommandLine(Reservations):
             raise Unanswered(error.message) from None
         except MissingProgramError as error:
             raise ComposeError(
-                f"the program {error.program!r} is not installed on this host, which is no frontend of OAR, then; "
+                f"the program {error.program!r} is not installed on this host, so it is not a frontend of OAR; "
                 "say frontend, or run the task on one (delegate_to)"
             ) from None
         except CommandError as error:

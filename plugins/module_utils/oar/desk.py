@@ -98,7 +98,7 @@ class Desk:
         if len(jobs) > 1:
             raise InputError(
                 f"{len(jobs)} jobs of {self._site.user} are named {name!r}: {listed(str(job.id) for job in jobs)}; "
-                "expected one at most. Release those that are too many (state: absent, with job_id)"
+                "expected one at most. Release all but one (state: absent, with job_id)"
             )
         return jobs[0] if jobs else None
 
@@ -177,7 +177,7 @@ class Desk:
         if job.ended:
             raise Ended(f"{job} ended before it ran: {_history(job)}", step="wait")
         if job.state != "Running":
-            raise OarError(f"{job} does not run within {seconds:.0f} s (timeout): it is {_prospect(job)}", step="wait")
+            raise OarError(f"{job} is not running after {seconds:.0f} s (timeout): it is {_prospect(job)}", step="wait")
         return job
 
     def _until(self, job: Job, reached: t.Callable[[Job], bool], end: float) -> Job:

@@ -136,7 +136,7 @@ def start_time(start: str, now: datetime.datetime | None = None) -> str:
         raise InputError(f"start is {shown(start)}, expected YYYY-MM-DD HH:MM:SS by the clock of the site")
     current = (now or datetime.datetime.now(datetime.timezone.utc)).astimezone(datetime.timezone.utc)
     if when < current.replace(tzinfo=None) - datetime.timedelta(hours=_EARLIEST):
-        raise InputError(f"start is {shown(start)}, which is past; expected a time to come")
+        raise InputError(f"start is {shown(start)}, which is in the past; expected a time in the future")
     return when.strftime(_START_FORMATS[0])
 
 

@@ -31,7 +31,7 @@ _NOISE = re.compile(
 _PLAIN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), plain)
     for pattern, plain in (
-        (r"oar\w+: (?:command )?not found", "its commands are not installed there: that is no frontend"),
+        (r"oar\w+: (?:command )?not found", "its commands are not installed there: that is not a frontend"),
         (r"There are not enough resources", "there are no such nodes, or too few: asked for {asked}{there}"),
         (r'column "(.*?)" does not exist', "its nodes have no property {1!r} (properties)"),
         (r"Bad resource request", "properties is not SQL that it understands"),

@@ -151,6 +151,6 @@ def test_a_cache_that_cannot_be_written_to_is_told(lab: Lab) -> None:
 
 
 def test_a_signing_key_that_is_not_there_is_refused(lab: Lab) -> None:
-    with pytest.raises(InputError, match="signing_key: /nonexistent is no file"):
+    with pytest.raises(InputError, match="signing_key: /nonexistent is not a file"):
         lab.nix().push([lab.path], lab.cache, "/nonexistent")
     assert not (lab.directory / "cache").exists()

@@ -103,7 +103,7 @@ def test_a_user_without_a_number_is_refused(debian: Debian, compose: Compose) ->
     file.write_text(json.dumps(lock))
     with pytest.raises(InputError) as refused:
         debian.identify(str(path), {}, ["backend"], [])
-    assert "roles.backend.users.alice.uid is 1002, kept is 1001" in str(refused.value)
+    assert "roles.backend.users.alice.uid is 1002, the lock keeps 1001" in str(refused.value)
     assert "roles.backend.users: no number is kept for the group 'staff'" in str(refused.value)
     del lock["numbers"]["users"]["bob"]
     file.write_text(json.dumps(lock))

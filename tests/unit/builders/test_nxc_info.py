@@ -108,8 +108,8 @@ def test_nspawn_calls_every_composition_composition() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("no JSON", "is no compose-info.json"),
-        ([], "is no compose-info.json"),
+        ("no JSON", "is not a compose-info.json"),
+        ([], "is not a compose-info.json"),
         ({}, "KeyError 'flavour'"),
         ({"flavour": "vm"}, "KeyError 'nodes'"),
         (info({"roles": {"client": 7}}), "role 'client' is 7, expected the store path"),

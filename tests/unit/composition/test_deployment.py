@@ -225,7 +225,7 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"parameters": {"when": object()}}, "parameters.when is of type object, expected plain data"),
         ({"parameters": {"a": [{1: 2}]}}, "parameters.a[0] has the key 1, expected a string"),
         ({"roles": [1]}, "roles is [1], expected a mapping"),
-        ({"roles": {"nodes": 2}}, "roles: 'nodes' is no role of the composition; did you mean 'node'?"),
+        ({"roles": {"nodes": 2}}, "roles: 'nodes' is not a role of the composition; did you mean 'node'?"),
         ({"roles": {"node": -1}}, "roles.node.count is -1, expected a count (0 to 100000)"),
         ({"roles": {"node": "-1"}}, "roles.node.count is '-1', expected a count"),
         ({"roles": {"node": True}}, "roles.node.count is True, expected a count"),
@@ -235,27 +235,27 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"roles": {"node": ["server"]}}, "the name 'server' is used twice, by role 'node' and role 'server'"),
         ({"roles": {"node": ["node_1"]}}, "roles.node.names: invalid name 'node_1'"),
         ({"roles": {"node": [1]}}, "roles.node.names: invalid name 1"),
-        ({"roles": {"node": {"cont": 2}}}, "roles.node: 'cont' is no key of a role; did you mean 'count'?"),
-        ({"roles": {"node": {"count": 2, "names": ["a", "b"]}}}, "expected no count"),
+        ({"roles": {"node": {"cont": 2}}}, "roles.node: 'cont' is not a key of a role; did you mean 'count'?"),
+        ({"roles": {"node": {"count": 2, "names": ["a", "b"]}}}, "expected neither 'count'"),
         ({"roles": {"node": {"count": ["a"]}}}, "roles.node.count is ['a'], expected a count"),
         ({"roles": {"node": {"names": 2}}}, "roles.node.names is 2, expected a list of host names"),
         ({"roles": {"node": {"options": {"cpu": 2}}}}, "roles.node.options: unknown option 'cpu'"),
         ({"roles": {"node": {"options": 3}}}, "roles.node.options is 3, expected a mapping"),
-        ({"roles": {"node": {"variables": {"a-b": 3}}}}, "'a-b' is no name of a variable"),
+        ({"roles": {"node": {"variables": {"a-b": 3}}}}, "'a-b' is not a name of a variable"),
         ({"roles": {"node": {"secrets": {"pin": 1234}}}}, "secrets.pin is of type int, expected a string"),
-        ({"nodes": {"node9": {}}}, "nodes: 'node9' is no node of the deployment; did you mean 'node'?"),
-        ({"nodes": {"node": {"adress": "x"}}}, "nodes.node: 'adress' is no key of a node; did you mean 'address'?"),
+        ({"nodes": {"node9": {}}}, "nodes: 'node9' is not a node of the deployment; did you mean 'node'?"),
+        ({"nodes": {"node": {"adress": "x"}}}, "nodes.node: 'adress' is not a key of a node; did you mean 'address'?"),
         ({"nodes": {"node": "10.87.0.9"}}, "nodes.node is '10.87.0.9', expected a mapping"),
         ({"authorized_keys": "ssh-ed25519 AAAA"}, "expected a list of OpenSSH public keys"),
         ({"authorized_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "expected OpenSSH public keys"),
-        ({"adopt_data": ["nod"]}, "adopt_data: 'nod' is no node of the deployment; did you mean 'node'?"),
+        ({"adopt_data": ["nod"]}, "adopt_data: 'nod' is not a node of the deployment; did you mean 'node'?"),
         ({"adopt_data": "node"}, "adopt_data is 'node', expected a list of nodes"),
-        ({"keep": 0}, "keep is 0, expected a whole number from 1 on"),
+        ({"keep": 0}, "keep is 0, expected a whole number, 1 or more"),
         ({"boot_timeout": -1}, "boot_timeout is -1"),
         ({"stable_for": -1}, "stable_for is -1"),
         ({"may_fail": "backup.service"}, "may_fail is 'backup.service', expected a list of units"),
         ({"may_fail": ["a b"]}, "may_fail has 'a b', expected names of units such as backup.service or backup-*"),
-        ({"hooks": {"drains": "a.yml"}}, "hooks: 'drains' is no hook; did you mean 'drain'?"),
+        ({"hooks": {"drains": "a.yml"}}, "hooks: 'drains' is not a hook; did you mean 'drain'?"),
         ({"hooks": {"drain": "a.yml"}}, "hooks.drain is 'a.yml', expected a file with tasks: there is no /site/a.yml"),
         ({"may_fail": [3]}, "may_fail has 3, expected names of units"),
     ],
@@ -276,7 +276,7 @@ def test_what_the_composition_has_wrong_is_refused() -> None:
 
 
 def test_a_distribution_that_names_no_role_is_overruled_by_who_says_what_it_meant() -> None:
-    said = "/c/nfs: rolesDistribution: 'nodes' is no role of the composition (it is passed over where"
+    said = "/c/nfs: rolesDistribution: 'nodes' is not a role of the composition (it is passed over where"
     for distribution, roles in (
         ({"nodes": 2}, {}),
         ({"nodes": 2}, {"roles": {"node": 2}}),  # it may have meant the server

@@ -130,12 +130,12 @@ def test_placement_takes_words_in_order_and_each_host_once() -> None:
 @pytest.mark.parametrize(
     ("role", "why"),
     [
-        ({"hosts": "rack2"}, "'rack2' is no host or group of the sources read before this one; did you mean 'rack1'?"),
+        ({"hosts": "rack2"}, "is not a host or group of the sources read before this one; did you mean 'rack1'?"),
         ({"hosts": "old"}, "'Old_Box' cannot be a node"),
         ({"hosts": "web"}, "'elsewhere' is a node of another deployment already"),
         ({"hosts": "rack1", "count": 3}, "roles.node.count is 3, expected at most 2"),
         ({"hosts": "rack1", "count": ["a"]}, "roles.node.count is ['a']"),
-        ({"hosts": "rack1", "names": ["a"]}, "expected no count and no hosts"),
+        ({"hosts": "rack1", "names": ["a"]}, "expected neither 'count' nor 'hosts'"),
         ({"hosts": [1]}, "roles.node.hosts has 1"),
         (["elsewhere"], "the name 'elsewhere' is taken by a host of another inventory source"),
         (["rack1"], "the name 'rack1' is taken by a group of another inventory source"),

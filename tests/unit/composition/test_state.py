@@ -77,7 +77,7 @@ def test_what_somebody_else_filled_is_refused(tmp_path: Path, entry: str) -> Non
     file.parent.mkdir(parents=True)
     file.write_text("precious")
     message = refused(directory(tmp_path / "site"))
-    assert f"{tmp_path}/site exists and is none of a deployment: it holds {entry.partition('/')[0]}" in message
+    assert f"{tmp_path}/site exists, but is not that of a deployment: it holds {entry.partition('/')[0]}" in message
 
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:

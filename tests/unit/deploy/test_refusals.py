@@ -117,7 +117,7 @@ def test_compositions_that_do_not_evaluate(site: Site, ports: str, why: str) -> 
         ("start_all()", "start_all(", ["testScript, line 1: '(' was never closed"]),
         ("node2.succeed", "node3.succeed", ["line 6: 'node3' is neither a node"]),
         ('"htop"', '"hotp"', ["roles.node.packages: 'hotp' is not locked", "immutable.compose.lock"]),
-        ("cloud-amd64", "amd64", ["roles.node.kernel is 'linux-image-amd64', locked is"]),
+        ("cloud-amd64", "amd64", ["roles.node.kernel is 'linux-image-amd64', the lock has"]),
     ],
 )
 def test_wrong_compositions(site: Site, old: str, new: str, why: list[str]) -> None:

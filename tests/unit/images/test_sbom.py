@@ -112,7 +112,7 @@ def test_a_missing_library_is_named(format_: str, module: str, library: str, mon
 
 
 def test_wrong_paths_are_refused(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no image bundle"):
+    with pytest.raises(InputError, match="is not an image bundle"):
         write(str(tmp_path / "nothing"), str(tmp_path / "a.json"), "spdx", dry=False)
     with pytest.raises(InputError, match="does not exist"):
         write(str(bundle), str(tmp_path / "no/a.json"), "spdx", dry=False)

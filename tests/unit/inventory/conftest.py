@@ -64,7 +64,9 @@ class Site:
         (self.composition / "composition.nix").write_text("{ ... }: { roles = { }; }")
         (self.composition / "composition.json").write_text(json.dumps({**COMPOSITION, **composition}))
         source = self.directory / file
-        source.write_text(DEPLOYMENT + more)
+        # What somebody has deployed on this computer under the same name must make no difference.
+        state = "" if "state_dir" in more else "state_dir: ../state\n"
+        source.write_text(DEPLOYMENT + state + more)
         return source
 
     def run(self, program: str, *arguments: str | Path, **env: str) -> Listed:

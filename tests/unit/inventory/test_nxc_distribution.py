@@ -104,7 +104,7 @@ def test_without_one_nothing_changes(tmp_path: Path) -> None:
         ("[node]", "expected a mapping of roles, or a deployment file of NixOS Compose"),
         ("node: [", "cannot be read"),
         ("deployment: {192.168.1.1: {host: node1}}", "deployment.192.168.1.1: role is None"),
-        ("deployment: {192.168.1.1: {role: worker, host: node1}}", "'worker' is no role of the composition"),
+        ("deployment: {192.168.1.1: {role: worker, host: node1}}", "'worker' is not a role of the composition"),
     ],
 )  # fmt: skip
 def test_refusals_name_file_key_and_value(tmp_path: Path, text: str, message: str) -> None:
@@ -126,7 +126,7 @@ def test_a_name_that_is_no_role_is_overruled_by_who_says_what_it_meant(tmp_path:
 def test_an_inventory_that_overrules_a_distribution(site: Site) -> None:
     (site.directory / "given.json").write_text(json.dumps({"clients": 2}))
     head = "distribution: given.json\nroles:\n"
-    assert "'clients' is no role of the composition" in " ".join(
+    assert "'clients' is not a role of the composition" in " ".join(
         site.list(site.write(head + "  node: 1\n")).message.split()
     )
     data = site.list(site.write(head + "  node: 1\n  server: [one]\n")).data

@@ -43,7 +43,7 @@ def test_a_project_of_nixos_compose_is_what_its_flake_says(site: Site, project: 
     (project / "composition.nix").write_text("{ roles.other = { }; }")
     (project / "compositions.nix").write_text(f"{{ nfs = {{ ... }}: {{ {ROLES} }}; }}")
     said = " ".join(site.list(deployment(site, "nxc")).message.split())
-    assert "rolesDistribution: 'nodes' is no role of the composition (it is passed over where 'roles' in" in said
+    assert "rolesDistribution: 'nodes' is not a role of the composition (it is passed over where 'roles' in" in said
     assert "says which nodes there are of node); did you mean 'node'?" in said
     assert hosts(site, deployment(site, "nxc", "roles: {node: 2}\n")) == {"server1", "node1", "node2"}
 
@@ -51,7 +51,7 @@ def test_a_project_of_nixos_compose_is_what_its_flake_says(site: Site, project: 
 def test_a_composition_for_nixos_may_have_any_name(site: Site, project: Path) -> None:
     (project / "lab.nix").write_text(f"{{ setup, ... }}: {{ {ROLES} }}")
     builder = "{name: nixos, source: lab.nix}"
-    assert "'nodes' is no role" in " ".join(site.list(deployment(site, builder)).message.split())
+    assert "'nodes' is not a role" in " ".join(site.list(deployment(site, builder)).message.split())
     assert hosts(site, deployment(site, builder, "roles: {node: [a, b]}\n")) == {"server1", "a", "b"}
 
 

@@ -144,7 +144,7 @@ def test_a_composition_that_lost_a_role(site: Site, released: t.Callable[..., Pa
     source = released("roles: {spare: 0}", keep=True)
     listed = site.list(source)
     assert set(hosts(listed)) == set(RELEASE["nodes"])
-    assert "'spare' is no role of the composition" in listed.stderr
+    assert "'spare' is not a role of the composition" in listed.stderr
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["evaluates", "gone"])
@@ -201,10 +201,11 @@ def test_a_broken_file_does_not_hide_its_neighbours(site: Site) -> None:
     assert set(hosts(listed)) == {"node", "server"}
     last = listed.stderr.strip().splitlines()[-1]
     assert (
-        last.startswith("[ERROR]: left out of the inventory: ") and "b.compose.yml: roles: 'nodes' is no role" in last
+        last.startswith("[ERROR]: left out of the inventory: ")
+        and "b.compose.yml: roles: 'nodes' is not a role" in last
     )
     strict = site.list(site.directory / "b.compose.yml").message
-    assert "'nodes' is no role" in strict.strip().splitlines()[-1]
+    assert "'nodes' is not a role" in strict.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_what_was_verified_once_keeps_its_machines(site: Site) -> None:
     ("changes", "says"),
     [
         ({"walltime": "soon"}, "walltime is 'soon', expected H:M:S"),
-        ({"start": "2001-01-01 10:00:00"}, "start is '2001-01-01 10:00:00', which is past"),
+        ({"start": "2001-01-01 10:00:00"}, "start is '2001-01-01 10:00:00', which is in the past"),
         ({"site": "nowhere"}, "nowhere"),
         ({"url": "http://127.0.0.1:9"}, "127.0.0.1"),
         ({"interface": "command", "site": "", "url": "", "frontend": "-oProxyCommand=x"}, "frontend is"),

@@ -132,7 +132,7 @@ def test_a_machine_of_which_nothing_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["key", "known_hosts"])
 def test_files_that_cannot_be_read(tmp_path: Path, option: str) -> None:
     said = refused(made(tmp_path, "192.0.2.7", **{option: "/no/such"}))
-    assert f"{option} is /no/such, which is no file that can be read here" in said
+    assert f"{option} is /no/such, which is not a file that can be read here" in said
 
 
 def test_two_nodes_on_one_machine(machines: Machines, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_any_json_is_free(value: t.Any) -> None:
     [
         (datetime.date(2026, 1, 2), 'part.free.k is "datetime.date(2026, 1, 2)", expected plain data'),
         ([1, {"a": {2}}], 'part.free.k[1].a is "{2}", expected plain data'),
-        ({"a": {3: "x"}}, "part.free.k.a: has a key that is no string"),
+        ({"a": {3: "x"}}, "part.free.k.a: has a key that is not a string"),
     ],
 )
 def test_what_is_no_json_is_not_free(value: t.Any, message: str) -> None:

@@ -189,5 +189,5 @@ def test_a_job_is_released(oar: CommandLine, programs: Programs) -> None:
 
 def test_a_host_without_oar(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(programs.directory))
-    with pytest.raises(ComposeError, match="'oarstat' is not installed on this host, which is no frontend of OAR"):
+    with pytest.raises(ComposeError, match="'oarstat' is not installed on this host, so it is not a frontend of OAR"):
         CommandLine().jobs()

@@ -144,7 +144,7 @@ def test_a_job_that_does_not_run_in_time_is_released(
     clock.at(5, lambda: site.change(1, start=int(NOW) + 7200))
     with pytest.raises(OarError) as error:
         desk_of().reserve(web, wait=30)
-    assert "wait: job 1 (web) does not run within 30 s (timeout): it is waiting, predicted start 2027-" in str(
+    assert "wait: job 1 (web) is not running after 30 s (timeout): it is waiting, predicted start 2027-" in str(
         error.value
     )
     assert str(error.value).endswith("job 1 (web) is released")
@@ -253,7 +253,7 @@ def test_of_two_who_ask_at_once_the_first_has_it(site: Site, desk_of: Desks, web
 
 def test_the_job_of_the_other_is_not_given_back(site: Site, desk_of: Desks, web: Request) -> None:
     site.during_submit = lambda: site.add(state="Waiting")
-    with pytest.raises(OarError, match="does not run within 10 s"):
+    with pytest.raises(OarError, match="is not running after 10 s"):
         desk_of().reserve(web, wait=10)
     assert site.live() == [1]
 

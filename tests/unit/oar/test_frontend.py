@@ -121,5 +121,5 @@ def test_jobs_there(programs: Programs) -> None:
 def test_a_host_that_is_no_frontend(programs: Programs) -> None:
     ssh(programs)
     programs.add("oarwalltime", stderr="sh: 1: oarwalltime: not found\n", code=127)
-    with pytest.raises(OarError, match="its commands are not installed there: that is no frontend"):
+    with pytest.raises(OarError, match="its commands are not installed there: that is not a frontend"):
         CommandLine(Frontend("fe")).extend(Job(6, "web", "alice", "Running"), 60)

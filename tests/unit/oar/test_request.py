@@ -67,9 +67,9 @@ def test_starts_that_are_none(text: str) -> None:
 
 def test_a_start_is_past_where_it_is_past_everywhere() -> None:
     assert start_time("2026-12-01 00:30", NOON)  # where it is a quarter past midnight now
-    with pytest.raises(InputError, match="which is past"):
+    with pytest.raises(InputError, match="which is in the past"):
         start_time("2026-11-30 23:59", NOON)
-    with pytest.raises(InputError, match="which is past"):
+    with pytest.raises(InputError, match="which is in the past"):
         start_time("2026-11-30 23:59", NOON.astimezone(datetime.timezone(datetime.timedelta(hours=9))))
 
 

@@ -69,7 +69,7 @@ def test_ids_of_both_generations(output: str, expected: int | None) -> None:
         (3, "request cannot be updated because the walltime cannot increase by more than 1:0:0.", "more than 1:0:0 in"),
         (4, "Not found: could not find job 99.\n", "there is no such job"),
         (5, "Not available: functionality is disabled.", "switched off"),
-        (127, "sh: 1: oarsub: not found\n", "no frontend"),
+        (127, "sh: 1: oarsub: not found\n", "not a frontend"),
         (2, "A new sort of trouble\n", "(oarsub, exit code 2)"),
     ],
 )

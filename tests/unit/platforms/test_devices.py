@@ -73,7 +73,7 @@ def test_one_node_may_have_a_disk_by_two_names() -> None:
 
 def test_what_is_mounted_here_or_is_none_is_refused() -> None:
     assert told(["/dev/sda1", "/dev/shm"], ["/dev/none"]) == {
-        "n1": ["/dev/sda1 is mounted on this host, at /home", "/dev/shm is no device"],
+        "n1": ["/dev/sda1 is mounted on this host, at /home", "/dev/shm is not a device"],
         "n2": ["/dev/none: No such file or directory"],
     }
 

@@ -80,8 +80,8 @@ def test_a_node_that_exists_keeps_its_port(machines: Machines) -> None:
         ({"memory": 0}, "node1, node2: memory is 0, expected 1 or more"),
         ({"cpus": -1}, "node1, node2: cpus is -1, expected 1 or more"),
         ({"ssh_port": BASE}, f"nodes 'node1' and 'node2' have the same ssh_port {BASE}"),
-        ({"ssh_port_base": 70000}, "node1: port 70001 is none, expected 1 to 65535"),
-        ({"ssh_port_base": -1}, "node1: port 0 is none, expected 1 to 65535"),
+        ({"ssh_port_base": 70000}, "node1: port 70001 is not a port number, expected 1 to 65535"),
+        ({"ssh_port_base": -1}, "node1: port 0 is not a port number, expected 1 to 65535"),
         ({"memory": 1 << 30}, " MiB of memory, but MemTotal is"),
     ],
 )
@@ -104,7 +104,7 @@ def test_all_that_is_wrong_is_told_at_once(machines: Machines) -> None:
         ("node1", "memory", "memory is 0, expected 1 or more"),
         ("node2", "cpus", "cpus is 0, expected 1 or more"),
         ("node3", "memory", "memory is 0, expected 1 or more"),
-        ("node2", "ssh_port", "port 70000 is none, expected 1 to 65535"),
+        ("node2", "ssh_port", "port 70000 is not a port number, expected 1 to 65535"),
     ]
 
 

@@ -97,7 +97,10 @@ def configured_mirrors(etc: str = "/etc/apt") -> dict[str, str]:
             security = any(suite.endswith(("-security", "/updates")) for suite in source.suites)
             mirrors.setdefault("debian-security" if security else "debian", uri.rstrip("/"))
     if "debian" not in mirrors:
-        raise InputError(f"no Debian archive (component main, http, https or file) is configured for apt in {etc}")
+        raise InputError(
+            f"no Debian archive (component main, http, https or file) is configured for apt in {etc}: write one into "
+            f"{etc}/sources.list.d, or build on a host with Debian 12 or newer, which 'compose_host' names"
+        )
     return mirrors
 
 

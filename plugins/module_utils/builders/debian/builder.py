@@ -237,7 +237,7 @@ class Debian(Builder):
             if others:
                 where = lock_path(evaluated.path)
                 raise InputError(
-                    f"{where}: packages are others than it says: {others}; somebody has changed it by hand"
+                    f"{where}: packages differ from what it says: {others}; somebody has changed it by hand"
                 ) from None
             raise labels.named(error) from None
 

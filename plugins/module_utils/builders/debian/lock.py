@@ -106,7 +106,7 @@ def differences(lock: Lock, suite: str, name: str, wanted: Wanted) -> list[str]:
     """What of a lock does not fit a role, each in words; empty if the role can be built from it."""
     found = []
     if lock.suite != suite:
-        found.append(f"the suite is {suite!r}, locked is {lock.suite!r}")
+        found.append(f"the suite is {suite!r}, the lock has {lock.suite!r}")
     for layer, (_dummy, requested) in LAYERS.items():
         if layer not in lock.sets or lock.sets[layer].requested != sorted(requested):
             found.append(f"the collection's own package list {layer!r} has changed")
@@ -118,7 +118,7 @@ def differences(lock: Lock, suite: str, name: str, wanted: Wanted) -> list[str]:
     found += [f"{where}.packages: {package!r} is not locked" for package in sorted(now - before)]
     found += [f"{where}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
     if locked.requested_kernel != wanted.kernel:
-        found.append(f"{where}.kernel is {wanted.kernel!r}, locked is {locked.requested_kernel!r}")
+        found.append(f"{where}.kernel is {wanted.kernel!r}, the lock has {locked.requested_kernel!r}")
     if lock.numbers is not None:
         found += _unnumbered(lock.numbers, where, wanted.declared)
     return found
@@ -131,7 +131,7 @@ def _unnumbered(numbers: Numbers, where: str, declared: Declared) -> t.Iterator[
         if number is None:
             yield f"{where}.users: no number is kept for {name!r}"
         elif asked not in (None, number):
-            yield f"{where}.users.{name}.uid is {asked}, kept is {number}"
+            yield f"{where}.users.{name}.uid is {asked}, the lock keeps {number}"
     for name in sorted(set(declared.groups) - numbers.groups.keys()):
         yield f"{where}.users: no number is kept for the group {name!r}"
 

@@ -167,7 +167,7 @@ class GuixBuilder(Builder):
             return ""
         if "(commit" not in _content(file):
             raise InputError(
-                f"{file} pins no commit, so that it means another Guix tomorrow: give each channel a (commit …), as "
+                f"{file} pins no commit, so it may mean another Guix tomorrow: give each channel a (commit …), as "
                 "`guix describe -f channels` prints it, or write it with the playbook lock"
             )
         return file
@@ -321,7 +321,7 @@ class GuixBuilder(Builder):
                 raise InputError(f"option substitute_keys of builder 'guix': there is no file {key}")
             point = re.search(r"\(q\s+#([0-9A-Fa-f\s]+)#", _content(key))
             if point is None:
-                raise InputError(f"{key} is no public key of Guix: expected (public-key (ecc (curve …) (q #…#)))")
+                raise InputError(f"{key} is not a public key of Guix: expected (public-key (ecc (curve …) (q #…#)))")
             number = re.sub(r"\s", "", point[1]).lower()
             if f"#{number}#" not in authorized:
                 message = f"{key} is not authorized on this host; run: guix archive --authorize < {key}"
@@ -342,7 +342,7 @@ class GuixBuilder(Builder):
         new = Guix(self.progress, "", self.option("daemon_socket"), "{}").channels()
         if "(commit" not in new:
             raise InputError(
-                "the Guix of this host does not know its own commit, as one that a distribution packaged: run "
+                "the Guix of this host does not know its own commit, as with one that a distribution packaged: run "
                 "`guix pull`, and then lock again"
             )
         if write and new != old:

@@ -318,7 +318,7 @@ class Nix:
         if not cache:
             return
         if signing_key and not os.path.isfile(signing_key):
-            raise InputError(f"signing_key: {signing_key} is no file on this host")
+            raise InputError(f"signing_key: {signing_key} is not a file on this host")
         with self._progress.waiting(lambda: f"copying to {cache}"):
             if signing_key:
                 self.command("store", "sign", "--recursive", "--key-file", signing_key, *paths)

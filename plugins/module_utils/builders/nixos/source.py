@@ -77,7 +77,7 @@ def find_source(path: str, given: str) -> Source:
     if given:
         file = os.path.join(directory, given)
         if not os.path.isfile(file):
-            raise InputError(f"option source of builder 'nixos' is {given!r}, but {file} is no file")
+            raise InputError(f"option source of builder 'nixos' is {given!r}, but {file} is not a file")
     else:
         found = [name for name in FORMS if os.path.isfile(os.path.join(directory, name))]
         if not found:

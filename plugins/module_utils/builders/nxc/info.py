@@ -76,7 +76,7 @@ def read_compose_info(text: str, composition: str, where: str, read: Read) -> Co
         return _read(data, composition, where, read)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{where} is no compose-info.json of NixOS Compose that is known here: {type(error).__name__} "
+            f"{where} is not a compose-info.json of NixOS Compose that is known here: {type(error).__name__} "
             f"{str(error)[:SHOWN]}"
         ) from None
 

@@ -31,7 +31,11 @@ OPTIONS: t.Mapping[str, Option] = {
         expected="an address that begins with http:// or https://",
     ),
     "site": Option(
-        str, None, "Site of Grid'5000, which C(backend: grid5000) needs.", pattern=r"[a-z]+", expected="as grenoble"
+        str,
+        None,
+        "Site of Grid'5000, which C(backend: grid5000) needs.",
+        pattern=r"[a-z]+",
+        expected="such as grenoble",
     ),
     "frontend": Option(
         str,
@@ -82,7 +86,7 @@ OPTIONS: t.Mapping[str, Option] = {
         [],
         "Post-installations of the site: an archive as Kadeploy finds it, and the script in it with its arguments.",
         pattern=r"\S+ \S.*",
-        expected="an archive and a script, as server:///postinstalls/site.tgz site-postinstall --net none",
+        expected="an archive and a script, such as server:///postinstalls/site.tgz site-postinstall --net none",
     ),
     "volumes": Option(
         list,

@@ -28,7 +28,7 @@ def unusable(name: str, options: Options, export: Export | None) -> list[Problem
     for option in ("key", "known_hosts"):
         path = options[option]
         if path is not None and not os.access(os.path.expanduser(str(path)), os.R_OK):
-            why = f"{option} is {path}, which is no file that can be read here"
+            why = f"{option} is {path}, which is not a file that can be read here"
             problems.append(Problem(why, key=option, node=name))
     if export is not None:
         with noting(problems, name, key="nfs_dir"):

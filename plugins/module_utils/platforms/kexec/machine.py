@@ -181,7 +181,7 @@ class Machine:
         try:
             return run(command, timeout=timeout, stdin=content, check=False)
         except CommandError as error:  # the time was over: its command is a long script
-            return Completed(UNREACHED, "", f"no end within {timeout:.0f} s; {error.output}")
+            return Completed(UNREACHED, "", f"it did not end within {timeout:.0f} s; {error.output}")
 
 
 def _last(done: Completed) -> str:

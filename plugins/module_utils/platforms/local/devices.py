@@ -41,7 +41,7 @@ def unusable(nodes: t.Sequence[Node], members: t.Sequence[Node]) -> list[Problem
         except OSError as error:
             return f"{path}: {error.strerror}"
         if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
-            return f"{path} is no device"
+            return f"{path} is not a device"
         number = _number(path)
         if number in mounted:
             return f"{path} is mounted on this host, at {mounted[number]}"

@@ -18,7 +18,7 @@ _LISTEN = "0A"
 def require_free(port: int, address: str = "127.0.0.1") -> None:
     """:raises ComposeError: the port cannot be listened on; names who does, as far as ``/proc`` tells."""
     if not 0 < port < 65536:  # 0 would be any port
-        raise InputError(f"port {port} is none, expected 1 to 65535")
+        raise InputError(f"port {port} is not a port number, expected 1 to 65535")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As QEMU does: connections that linger after a stop are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -390,7 +390,7 @@ class Proxmox(Platform, SwitchesVms):
         return self.service.templates.prune(keep, self.progress) + self.service.uploads.prune(keep)
 
     def shares(self) -> list[str]:
-        templates = [f"VM {found.vmid}, which is no node" for found in self.service.templates.found()]
+        templates = [f"VM {found.vmid}, which is not a node" for found in self.service.templates.found()]
         return [*templates, *(f"file {name} of {node}" for node, name in self.service.uploads.found())]
 
     def teardown(self) -> None:

@@ -131,7 +131,7 @@ class Staging:
                 elif not error.stale:
                     raise
                 trouble = error
-        raise trouble or ComposeError(f"VM {vm.vmid} changes all the time: left alone; run again")
+        raise trouble or ComposeError(f"VM {vm.vmid} keeps changing: left alone; run again")
 
     def _tell_lost(self, vm: Vm, config: Config, record: Record) -> None:
         """After a run that failed: what Proxmox made but could not enter into the configuration may be anybody's."""

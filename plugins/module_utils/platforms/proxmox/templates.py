@@ -137,9 +137,9 @@ class Templates:
                     if not needed and config.get("name").startswith(f"compose-{self.deployment}-"):
                         self._remove(vm)
                 except InUseError as error:
-                    progress.say(f"prune: VM {found.vmid}, which is no node, stays: {error.message}")
+                    progress.say(f"prune: VM {found.vmid}, which is not a node, stays: {error.message}")
                 except (Refusal, LostAnswer) as error:
-                    left.append(f"VM {found.vmid}, which is no node, stays: {error.message}")
+                    left.append(f"VM {found.vmid}, which is not a node, stays: {error.message}")
         return left
 
     def found(self) -> list[Resource]:

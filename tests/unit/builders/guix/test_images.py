@@ -154,7 +154,7 @@ def test_keys_of_servers_must_be_authorized(lab: str, progress: Path, guix: Stan
     Path(lab, "none.pub").write_text("ssh-ed25519 AAAA")
     for key, message in {
         "key.pub": "is not authorized on this host; run: guix archive --authorize < .*key.pub",
-        "none.pub": "is no public key of Guix",
+        "none.pub": "is not a public key of Guix",
         "nosuch.pub": "there is no file",
     }.items():
         with pytest.raises(InputError, match=message) as error:
