@@ -118,6 +118,13 @@ test-awx: ## as root: the set-up of AWX against its recorded answers, the exampl
 test-drift: ## as root: one node of 2 x 50 containers and one of two virtual machines that somebody has changed, and how soon that is found; not part of `test`
 	@tests/tools/gate.sh drift
 
+.PHONY: test-release release
+test-release: ## what is released, and what one meets first: tarball, signature, templates, examples, the README's lines; not part of `test`
+	@tests/tools/gate.sh release
+
+release: setup-test ## a signed release of what is committed, in .cache/release, tried as the README says
+	@PATH="$(CURDIR)/$(venv)/bin:$$PATH" tests/tools/release.sh .cache/release
+
 test-report: ## the page that reports a deployment, in Chromium: what it looks like, on whatever screen, and how soon; not part of `test`
 	@tests/tools/gate.sh report
 

@@ -117,7 +117,9 @@ images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user
 platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
-apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}")
+# - what is released, and what users meet first
+release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
+apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${release[@]}")
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
 # its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
@@ -203,6 +205,11 @@ travel() {
     for environment in "${environments[@]}"; do
         tests stage "travel-${environment##*/}" "$environment" -n 2 --dist worksteal "${travel[@]}"
     done
+}
+
+release() {
+    may_skip=
+    e2e_tests release "${release[@]}"
 }
 
 # What docs/security.md says, by the tests that it names.
@@ -328,6 +335,7 @@ for part in "$@"; do
         images) images ;;
         platforms) platforms ;;
         travel) travel ;;
+        release) release ;;
         security) security ;;
         guests) guests ;;
         clients) clients ;;

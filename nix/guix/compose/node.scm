@@ -67,7 +67,7 @@
                         (begin
                           (system* #$(file-append e2fsprogs "/sbin/e2fsck") "-f" "-p" device)
                           (system* #$(file-append e2fsprogs "/sbin/resize2fs") device))
-                        (unless (zero? (system* #$(file-append e2fsprogs "/sbin/mkfs.ext4") "-q" device))
+                        (unless (zero? (system* #$(file-append e2fsprogs "/sbin/mkfs.ext4") "-q" "-L" (basename device) device))
                           (exit 1))))
                   '#$(map device volumes)))))
 

@@ -57,6 +57,8 @@ class Package:
     path: str = ""
     #: Source package that a Debian package is built from, if known: advisories name that.
     source: str = ""
+    #: Of a file of the composition's own (a Debian package that is in no archive, a tarball), hexadecimal; else empty.
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
