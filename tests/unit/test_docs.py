@@ -270,8 +270,10 @@ def said(path: Path) -> t.Iterator[tuple[int, str]]:
 def strings() -> list[str]:
     """All strings of the code but its documentation."""
     found = [text for path in (ROOT / "plugins").rglob("*.py") for _line, text in said(path)]
-    # What Nix says, whose texts are joined by `+`.
-    programs = [path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.nix")]
+    # What Nix says, whose texts are joined by `+`, and Guix.
+    programs = [
+        path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.*") if path.suffix in (".nix", ".scm")
+    ]
     return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]
 
 

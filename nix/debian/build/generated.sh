@@ -7,6 +7,7 @@ made=/build/made
 : > $made
 query() { jq -r "$@" "$config"; }
 query '.files // {} | keys[]' > /build/files
+private_key='-----BEGIN [A-Z ]*PRIVATE KEY-----(\s*$|(\\n|\s)*[A-Za-z0-9+/=]{16})'
 
 # Takes out what is known; adds to $made what is to be made when a node boots.
 take_generated() {
@@ -66,8 +67,9 @@ list_private() {
     query '.generated | keys[]' | cat /build/files - > /build/ours
     {
         awk -F '\t' -v OFS='\t' '$2 == 400 || $2 == 600 { print $1, "mode 0" $2 }' /build/others
+        # With something of a key behind them: programs that read keys have these words, too.
         cut -f 1 /build/others | sed "s,^,$root," | tr '\n' '\0' |
-            { xargs -0r grep --files-with-matches --text -e '-----BEGIN [A-Z ]*PRIVATE KEY' || true; } |
+            { xargs -0r grep --files-with-matches --text -Ee "$private_key" || true; } |
             sed "s,^$root\(.*\),\1\ta private key,"
     } | sort -u -t $'\t' -k 1,1 |
     while IFS=$'\t' read -r path why; do

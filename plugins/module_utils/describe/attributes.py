@@ -83,10 +83,12 @@ class RoleAttributes(t.TypedDict, total=False):
     kernel: str | None
     machine: MachineAttributes
     mayFail: t.Sequence[str]
+    module: str
     packages: t.Sequence[str]
     ports: t.Sequence[int]
     tags: t.Sequence[str]
     users: t.Mapping[str, UserAttributes]
+    variable: str
     volumes: t.Mapping[str, VolumeAttributes]
 
 

@@ -139,7 +139,15 @@ ROLE = _object(
     }
 )
 BESIDE: Schema = {"ports": PORTS, "volumes": VOLUMES, "mayFail": MAY_FAIL, "tags": TAGS, "machine": MACHINE}
-GUIX_ROLE = _object({"description": TEXT, "file": TEXT, **BESIDE}, required=["file"])
+GUIX_ROLE = _object(
+    {
+        "description": TEXT,
+        "file": TEXT,
+        "module": _matching(r"\([^\s()'\"`,;#]+(?: [^\s()'\"`,;#]+)*\)"),
+        "variable": _matching(r"[^\s()'\"`,;#]+"),
+        **BESIDE,
+    }
+)
 
 DISTRIBUTION: Schema = {
     "type": "object",

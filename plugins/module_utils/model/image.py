@@ -47,6 +47,20 @@ IDENTITY_FILE = "/usr/lib/compose/identity"
 SYSTEM_LINK = "/run/current-system"
 
 
+@dataclass(frozen=True)
+class PlannedImage:
+    """An image, or one format of it, as its evaluation says: nothing need be built yet."""
+
+    #: What running nodes will prove.
+    identity: str
+    #: What it is built by.
+    derivation: str
+    #: Where it will be in the store.
+    output: str
+    #: Derivation of the system that is in it; empty where nobody has to know.
+    system: str = ""
+
+
 @dataclass(frozen=True, order=True)
 class Package:
     """One package of an image. An image may have several versions, and several outputs, of the same name."""
