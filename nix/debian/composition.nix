@@ -25,5 +25,16 @@ let
     else f;
 
   read = apply (import (/. + composition));
+
+  # Packages and archives of the composition's own are named here, and not read: the lock has what they are.
+  named = role: if !builtins.isAttrs role then role else role // builtins.intersectAttrs role {
+    packages = each path role.packages;
+    archives = each (each path) role.archives;
+  };
+  each = f: value:
+    if builtins.isAttrs value then builtins.mapAttrs (_: f) value
+    else if builtins.isList value then map f value
+    else value;
+  path = value: if builtins.isPath value then toString value else value;
 in
-read // { roles = builtins.mapAttrs (_: apply) (read.roles or { }); }
+read // { roles = builtins.mapAttrs (_: role: named (apply role)) (read.roles or { }); }

@@ -10,19 +10,18 @@ let
 
   system = { amd64 = "x86_64-linux"; arm64 = "aarch64-linux"; }.${lock.architecture};
 
-  # A locked package. Where it comes from does not enter the path of anything made of it.
-  deb = package:
-    let locked = lock.packages.${package}; in
-    derivation {
-      name = replaceStrings [ "~" "%" ] [ "-" "-" ] (baseNameOf locked.filename);
-      system = "builtin";
-      builder = "builtin:fetchurl";
-      url = "${mirrors.${locked.archive} or "http://mirror.invalid"}/${locked.filename}";
-      outputHash = locked.sha256;
-      outputHashAlgo = "sha256";
-      outputHashMode = "flat";
-      preferLocalBuild = true;
-    };
+  # A locked file. Where it comes from does not enter the path of anything made of it.
+  fetch = { archive ? "composition", filename, sha256, ... }: derivation {
+    name = replaceStrings [ "~" "%" ] [ "-" "-" ] (baseNameOf filename);
+    system = "builtin";
+    builder = "builtin:fetchurl";
+    url = "${mirrors.${archive} or "http://mirror.invalid"}/${filename}";
+    outputHash = sha256;
+    outputHashAlgo = "sha256";
+    outputHashMode = "flat";
+    preferLocalBuild = true;
+  };
+  deb = package: fetch lock.packages.${package};
 
   sets = lock.sets;
 
@@ -93,10 +92,15 @@ let
   kernel = locked.kernel or null;
   layer = again: withPackages again locked (attributes.debconf or [ ]);
   # What of a role makes its own layer: neither checks, nor what only the platform needs, nor what the other layers have.
-  config = removeAttrs attributes [ "debconf" "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
+  config = removeAttrs attributes [ "archives" "debconf" "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
     generated = import ./generated.nix // attributes.generated or { };
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
-  } // (if lock ? numbers then { inherit numbers; } else { });
+  } // (if lock ? numbers then { inherit numbers; } else { })
+  // (if archives == { } then { } else {
+    archives = builtins.mapAttrs (archive: locked: { source = fetch locked; inherit (attributes.archives.${archive}) dest; }) archives;
+  });
+  archives = builtins.intersectAttrs (attributes.archives or { }) (locked.archives or { });
+  unpacked = map fetch (builtins.attrValues archives);
 
   # Of those that the lock keeps, the role's own: those of another are no reason to build this one anew.
   users = attributes.users or { };
@@ -123,7 +127,8 @@ let
     passAsFile = [ "config" ];
     generated = ./build/generated.sh;
     numbers = ./build/numbers.sh;
-    needs = [ layer ./build/generated.sh ./build/numbers.sh ] ++ sources;
+    archives = unpacked;
+    needs = [ layer ./build/generated.sh ./build/numbers.sh ] ++ sources ++ unpacked;
   } // (if kernel == null then { } else { inherit cmdline; });
 
   # Stands for all that the root file system is made of. It is not that one's own store path, which no build can put into
@@ -196,8 +201,9 @@ in
       packages = map (package: let locked = lock.packages.${package}; in {
         name = package;
         inherit (locked) version;
+      } // (if locked.archive == "composition" then { inherit (locked) sha256; } else {
         source = baseNameOf (dirOf locked.filename);  # the archive has a directory for each source package
-      }) packages;
+      })) packages ++ map (archive: { name = archive; inherit (archives.${archive}) version sha256; }) (builtins.attrNames archives);
       volumes = attributes.volumes or { };
     } // (if builtins.elem "installed" formats then {
       installed = { kernel = "/boot/vmlinuz"; initrd = "/boot/initrd.img"; compression = "gzip"; };

@@ -1,12 +1,12 @@
 # Entry point of the nixos builder. Everything but `evaluation` needs Nixpkgs, or what the composition itself fetches.
 #   evaluation    what is known of a composition in the form of NixOS Compose without Nixpkgs
 #   isComposition whether the file has one, and not NixOS configurations
-#   described     by name of the NixOS configurations of a flake, a hive or an expression: tags and machine, if it says any
-#   describedWhole  the same, with Nixpkgs where that is needed
+#   described     by name of the NixOS configurations of a flake, a hive or an expression: tags and machine, if it says any;
+#   describedWhole  with Nixpkgs where that is needed
 # and for the roles in `only`:
-#   identities    by role: identity of the image in the formats asked for
+#   images        by role: identity of the image in the formats asked for; derivation, with its output, of its bundle: image.json
+#                 and links to the files of the formats
 #   parts         by role: the derivations, but for packages, that the image in these formats is made of
-#   bundles       by role: derivation with image.json and links to the files of the formats
 { directory           # of the composition
 , source              # which form: composition, hive, flake or expression
 , file ? ""           # that has it; for a flake: its directory
@@ -38,13 +38,14 @@ let
     formats = builtins.fromJSON formats;
     about = (form.about or (_: { })) role // (beside.${role} or { });
   };
-  images = builtins.listToAttrs (map (role: { name = role; value = image role; }) (builtins.fromJSON only));
+  made = builtins.listToAttrs (map (role: { name = role; value = image role; }) (builtins.fromJSON only));
 in
 {
   inherit (form) evaluation described;
   describedWhole = form.describedWhole or form.described;
   inherit (forms.composition) isComposition;
-  identities = builtins.mapAttrs (_: image: image.identity) images;
-  parts = builtins.mapAttrs (_: image: image.parts) images;
-  bundles = builtins.mapAttrs (_: image: image.bundle) images;
+  images = builtins.mapAttrs
+    (_: image: { inherit (image) identity; derivation = image.bundle.drvPath; output = image.bundle.outPath; })
+    made;
+  parts = builtins.mapAttrs (_: image: image.parts) made;
 }

@@ -15,8 +15,8 @@ description:
   - Reads a deployment file, C(NAME.compose.yml) or C(NAME.compose.yaml), that says which composition is deployed, on
     which platform, and how many or which nodes have each role.
   - Gives one host for each node, in the groups C(immutable), C(composition_NAME), C(platform_NAME), C(deployment_NAME)
-    and C(role_ROLE); also in C(machines_NAME), unless it is a host of another inventory source. Characters that group
-    names cannot have become C(_).
+    and C(role_ROLE), and C(tag_TAG) for each tag of its role; also in C(machines_NAME), unless it is a host of another
+    inventory source. Characters that group names cannot have become C(_).
   - The file is data; templates in it are never evaluated. Templates belong into C(group_vars) and C(host_vars).
   - The composition is evaluated where that is possible (for the builder V(debian), it needs Nix), else its
     C(composition.json) is read.

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import typing as t
+from pathlib import Path
 
 import pytest
-from lab import ROOT, Lab
+from lab import NEW, ROOT, Lab
 
 STUB = str(ROOT / "tests/unit/builders/stub_nixpkgs")
 
@@ -40,3 +43,21 @@ def test_stub_nixpkgs_is_built_with_once(lab: Lab, monkeypatch: pytest.MonkeyPat
     lab.play("build", "-e", '{"compose_formats": ["tar"]}')
     assert len(list((lab.state / "roots").iterdir())) == 2
     assert lab.play("build", "-e", '{"compose_formats": ["tar"]}').changed == 0
+
+
+def test_stub_nixpkgs_a_deploy_evaluates_once(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan hands on what it has evaluated; names and tags alone are read when the inventory is, and in the plan."""
+    calls, shim = tmp_path / "calls", tmp_path / "nix-instantiate"
+    real = shutil.which("nix-instantiate")
+    shim.write_text(f'#!/bin/sh\necho "$@" >>{calls}\nexec {real} "$@"\n')
+    shim.chmod(0o755)
+    environment = {**lab.environment(), "NIX_CONFIG": "sandbox = false\nsubstituters ="}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    monkeypatch.setattr(lab, "environment", lambda: environment)
+    (lab.composition / "hive.nix").write_text(
+        f'{{ meta.nixpkgs = {STUB}; defaults.stubText = "{NEW}"; web.deployment.tags = [ "www" ]; db = {{ }}; }}'
+    )
+    lab.write(builder={"name": "nixos", "source": "hive.nix"})
+    assert lab.play("deploy", "--tags", "build").changed
+    asked = [re.findall(r"-A (\S+)", line) for line in calls.read_text().splitlines()]
+    assert asked == [["described"], ["described"], ["images"]]

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Role, RoleMachine
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import INITRDS, ROOT
@@ -61,3 +62,32 @@ def test_what_counts_at_boot(variant: str, initrd: str, nixpkgs: str) -> None:
         assert mounts["/nix/.ro-store"] == "/dev/compose-root squashfs"
     if variant != "installed" and variant != "proxmox":
         assert mounts["/"] == "tmpfs tmpfs"
+
+
+HIVE = """{
+  meta.nixpkgs = NIXPKGS;
+  defaults = { lib, ... }: { deployment = { tags = [ "all" ]; targetUser = lib.mkDefault "nobody"; }; };
+  web = { lib, name, ... }: {
+    deployment = lib.mkMerge [
+      { tags = lib.mkBefore [ "web" ]; targetPort = 2222; targetUser = "admin"; targetHost = "elsewhere"; }
+      (lib.mkIf false { tags = [ "never" ]; })
+      { targetHost = lib.mkForce "${name}.example.org"; }
+    ];
+  };
+  MORE
+}"""
+
+
+def test_a_hive_says_the_same_with_and_without_nixpkgs(nixpkgs: str, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+
+    def web(more: str, *, trusted: bool) -> Role:
+        (site / "hive.nix").write_text(HIVE.replace("NIXPKGS", nixpkgs).replace("MORE", more))
+        return Nixos(str(ROOT / "nix"), Progress(), {}, trusted=trusted).evaluate(str(site), {}).roles["web"]
+
+    without = web("", trusted=False)
+    depends = "db = { config, ... }: { deployment.tags = if config.networking.firewall.enable then [ ] else [ ]; };"
+    whole = web(depends, trusted=True)
+    assert without.machine == whole.machine == RoleMachine("web.example.org", "admin", 2222)
+    assert sorted(without.tags) == sorted(whole.tags) == ["all", "web"]

@@ -74,6 +74,26 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert wrong == []
 
 
+def test_every_page_is_led_to() -> None:
+    """From the first page of the manual, by links."""
+    first = ROOT / "docs/index.md"
+    found, new = {first}, [first]
+    while new:
+        page = new.pop()
+        links = (link.partition("#")[0] for link in LINK.findall(prose(page.read_text(encoding="utf-8"))))
+        led = {(page.parent / link).resolve() for link in links if link.endswith(".md") and ":" not in link}
+        new += led - found
+        found |= led
+    assert {name(page) for page in (ROOT / "docs").rglob("*.md") if page not in found} == set()
+
+
+@pages()
+def test_pages_have_a_title_and_pictures_have_words(page: Path) -> None:
+    text = prose(page.read_text(encoding="utf-8"))
+    assert re.match(r"(?:<!--.*?-->\n+)?# \S", text, re.DOTALL), "no title"
+    assert [found for found in re.findall(r"!\[([^]]*)\]\(", text) if len(found.split()) < 3] == []
+
+
 def known() -> set[str]:
     """Whatever is called ``immutable.compose.NAME``; ``compose`` is all modules, two are labels of containers."""
     return {"compose", "deployment", "role"} | {
@@ -250,8 +270,10 @@ def said(path: Path) -> t.Iterator[tuple[int, str]]:
 def strings() -> list[str]:
     """All strings of the code but its documentation."""
     found = [text for path in (ROOT / "plugins").rglob("*.py") for _line, text in said(path)]
-    # What Nix says, whose texts are joined by `+`.
-    programs = [path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.nix")]
+    # What Nix says, whose texts are joined by `+`, and Guix.
+    programs = [
+        path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.*") if path.suffix in (".nix", ".scm")
+    ]
     return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]
 
 

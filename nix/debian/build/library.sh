@@ -52,7 +52,8 @@ begin_layer() {
         require_claims "/build/${claimsPath##*/}" "$@"
     fi
     touch /build/start
-    make_root ${layer:+"$layer/layer.squashfs"} "$@"
+    # shellcheck disable=SC2086,SC2154  # many files
+    make_root ${layer:+"$layer/layer.squashfs"} "$@" ${archives:-}
     if [ -n "$layer" ]; then
         phase "unpacking what is below"
         unsquashfs -quiet -no-progress -force -dest $root "$layer/layer.squashfs"

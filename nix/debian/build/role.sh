@@ -44,6 +44,18 @@ while IFS=$'\x1f' read -r name uid group home shell groups; do
     fi
 done
 
+# --- archives
+query '.archives // {} | to_entries[] | [.value.source, .value.dest] | join("\u001f")' |
+while IFS=$'\x1f' read -r source dest; do
+    mkdir -p "$root$dest"
+    case $source in
+        *gz) gzip -dc "$source" ;;
+        *xz) busybox xz -dc "$source" ;;
+        *bz2) busybox bzip2 -dc "$source" ;;
+        *) cat "$source" ;;
+    esac | in_root tar --extract --no-same-owner --directory "$dest"
+done
+
 # --- files
 query '.files // {} | to_entries[] | [.key, (.value.source // ""), (.value.mode // ""), (.value.user // "root"),
     (.value.group // "root")] | join("\u001f")' |

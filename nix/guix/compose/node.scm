@@ -12,6 +12,7 @@
   #:use-module (guix gexp)
   #:use-module (srfi srfi-9)
   #:export (compose-node-service-type
+            packages-of-nodes
             volume
             volume-mount
             volume->file-system))
@@ -38,6 +39,9 @@
     (create-mount-point? #t)
     (check? #f)                                   ;compose-volumes did
     (shepherd-requirements '(compose-volumes))))
+
+;; Checks and test scripts are for bash.
+(define packages-of-nodes (list bash iproute))
 
 (define apply-program
   (program-file "compose-apply-node"
@@ -67,7 +71,7 @@
                         (begin
                           (system* #$(file-append e2fsprogs "/sbin/e2fsck") "-f" "-p" device)
                           (system* #$(file-append e2fsprogs "/sbin/resize2fs") device))
-                        (unless (zero? (system* #$(file-append e2fsprogs "/sbin/mkfs.ext4") "-q" device))
+                        (unless (zero? (system* #$(file-append e2fsprogs "/sbin/mkfs.ext4") "-q" "-L" (basename device) device))
                           (exit 1))))
                   '#$(map device volumes)))))
 
@@ -120,6 +124,4 @@
           (service-extension user-processes-service-type
                              (lambda (volumes) (if (null? volumes) '(compose-node) '(compose-node compose-owners))))
           (service-extension special-files-service-type
-                             (const `(("/usr/lib/compose/apply-node" ,apply-program))))
-          ;; Checks and test scripts are for bash.
-          (service-extension profile-service-type (const (list bash iproute)))))))
+                             (const `(("/usr/lib/compose/apply-node" ,apply-program))))))))

@@ -1,63 +1,41 @@
-;;; Makes an operating system of a role out of the one in a file: with the service of (compose node), with the data volumes
-;;; of the role, with an SSH server that has its keys from the node document.
+;;; Makes an operating system of a role out of one that was written for some machine: with the service of (compose node), with
+;;; the data volumes of the role, with network and SSH keys of the node document.  What it has itself is extended.
 (define-module (compose role)
+  #:use-module (compose load)
+  #:use-module (compose network)
   #:use-module (compose node)
   #:use-module (compose numbers)
+  #:use-module (compose ssh)
+  #:use-module (gnu bootloader)
+  #:use-module (gnu image)
   #:use-module (gnu services)
-  #:use-module (gnu services ssh)
   #:use-module (gnu system)
   #:use-module (gnu system file-systems)
   #:use-module (gnu system image)
-  #:use-module (guix diagnostics)
   #:use-module (guix gexp)
   #:use-module (guix i18n)
   #:use-module (guix monads)
+  #:use-module (guix packages)
   #:use-module (guix store)
-  #:use-module (guix ui)
   #:use-module (srfi srfi-1)
   #:export (role))
 
-;; The node document says how the network is: who else does so has to go.
-(define (network-service? service)
-  (memq (service-type-name (service-kind service)) '(dhcp-client dhcpcd network-manager connman)))
+(define (with-special-files services)
+  "One service for special files, which that of the node extends; of two that have the same file, the first has it."
+  (define (special? service) (eq? (service-kind service) special-files-service-type))
+  (define (same? one other) (string=? (first one) (first other)))
+  (let ((files (append-map service-value (filter special? services))))
+    (cons (service special-files-service-type (delete-duplicates files same?))
+          (remove special? services))))
 
-(define ssh-keys "\
-HostKey /run/compose/ssh/host_key
-HostCertificate /run/compose/ssh/host_key-cert.pub
-UseDNS no
-")
-
-;; Last, for a Match block has no end; it wins over what is said above for everybody.
-(define ssh-root "
-Match User root
-  AuthorizedKeysFile /run/compose/ssh/authorized_keys/root .ssh/authorized_keys /etc/ssh/authorized_keys.d/%u
-  PermitRootLogin prohibit-password
-  PasswordAuthentication no
-")
-
-(define (with-keys config)
-  (openssh-configuration
-   (inherit config)
-   (generate-host-keys? #f)
-   (extra-content (string-append ssh-keys (openssh-configuration-extra-content config) ssh-root))))
-
-(define (with-ssh services)
-  (if (any (lambda (service) (eq? (service-kind service) openssh-service-type)) services)
-      (modify-services services
-        (openssh-service-type config => (with-keys config)))
-      (cons (service openssh-service-type (with-keys (openssh-configuration))) services)))
-
-(define (load-system file)
-  "The operating system in FILE.  Errors are told by Guix, with their place; they end the program at once, for an expression
-is evaluated that Guix would blame."
-  (let ((value (catch 'quit
-                 (lambda ()
-                   (load* file (make-user-module '((gnu system) (gnu services) (gnu system shadow) (compose setup)))))
-                 (lambda _ (primitive-exit 1)))))
-    (unless (operating-system? value)
-      (report-error (G_ "'~a' does not return an operating system~%") file)
-      (primitive-exit 1))
-    value))
+(define (with-packages packages)
+  "What nodes need beside PACKAGES: two versions of a package cannot be in one profile."
+  (define (name entry)
+    (let ((package (if (pair? entry) (first entry) entry)))
+      (and (package? package) (package-name package))))
+  (let ((names (filter-map name packages)))
+    (append (remove (lambda (package) (member (package-name package) names)) packages-of-nodes)
+            packages)))
 
 (define (with-numbers os)
   "The same, which says which numbers its users and groups have."
@@ -68,17 +46,34 @@ is evaluated that Guix would blame."
                                       (return `(("compose-numbers" ,(plain-file "compose-numbers" (numbers os)))))))
                     (operating-system-user-services os)))))
 
-(define (role file volumes)
-  "The operating system in FILE, for a node of a deployment.  VOLUMES is a list of (NAME MOUNT USER GROUP MODE KEEP?)."
-  (let ((os (load-system file))
+(define (with-volumes file-systems volumes)
+  (append (map volume->file-system volumes)
+          (remove (lambda (file-system)
+                    (member (file-system-mount-point file-system) (map volume-mount volumes)))
+                  file-systems)))
+
+(define (boots-with-efi? os)
+  (string-prefix? "grub-efi"
+                  (symbol->string (bootloader-name (bootloader-configuration-bootloader (operating-system-bootloader os))))))
+
+(define* (role source volumes #:optional efi-type)
+  "The operating system SOURCE, or that in the file SOURCE, for a node of a deployment.  VOLUMES is a list of (NAME MOUNT USER
+GROUP MODE KEEP?).  EFI-TYPE is what images are instead whose boot loader is one for UEFI."
+  (let ((os (if (string? source)
+                (load-value source '((gnu system) (gnu services) (gnu system shadow) (compose setup)))
+                source))
         (volumes (map (lambda (fields) (apply volume fields)) volumes)))
-    (with-numbers
-     (operating-system
-      (inherit os)
-      (file-systems (append (map volume->file-system volumes)
-                            (remove (lambda (file-system)
-                                      (member (file-system-mount-point file-system) (map volume-mount volumes)))
-                                    (operating-system-file-systems os))))
-      (services (cons (service compose-node-service-type volumes)
-                      (with-ssh
-                       (remove network-service? (operating-system-user-services os)))))))))
+    (unless (operating-system? os)
+      (give-up (G_ "'~a' does not return an operating system") source))
+    (let ((node (with-numbers
+                 (operating-system
+                   (inherit os)
+                   (packages (with-packages (operating-system-packages os)))
+                   (file-systems (with-volumes (operating-system-file-systems os) volumes))
+                   (services (cons (service compose-node-service-type volumes)
+                                   (with-special-files
+                                    (with-ssh-of-node
+                                     (with-network-of-node (operating-system-user-services os))))))))))
+      (if (and efi-type (boots-with-efi? os))
+          (os->image node #:type (lookup-image-type-by-name (string->symbol efi-type)))
+          node))))

@@ -12,7 +12,7 @@ from ..describe.options import Option
 from ..errors import InputError
 from ..model.composition import Composition
 from ..model.free import Options, Parameters
-from ..model.image import Image
+from ..model.image import Image, PlannedImage
 from ..progress import Progress
 
 
@@ -39,6 +39,9 @@ class Builder(ABC):
         self.progress = progress
         self.trusted = trusted
         self._given = given or {}
+        #: What evaluations came to, by what was evaluated, content and all: one may take seconds. Within a run, it is
+        #: handed on from the plan to the build.
+        self.evaluated: dict[str, PlannedImage] = {}
 
     def option(self, name: str) -> t.Any:
         """Value of an option, or its default."""

@@ -99,9 +99,18 @@ def _images(roots: str, advisories: Advisories, unknown: list[str]) -> dict[str,
             continue
         if image.packages:
             images[image.identity] = advisories.find(image.packages)
+            _say_unnamed(advisories, image.packages, unknown)
         else:
             unknown.append(f"image {entry}: it has no list of packages")
     return images
+
+
+def _say_unnamed(advisories: Advisories, packages: t.Iterable[Package], unknown: list[str]) -> None:
+    """Each once."""
+    for each in advisories.unnamed(packages):
+        said = f"{each.name} {each.version}: it is the composition's own, and no advisory names it"
+        if said not in unknown:
+            unknown.append(said)
 
 
 def _roles(
@@ -121,7 +130,12 @@ def _roles(
         if identity in images:
             roles[name] = images[identity]
         elif role.packages:
-            roles[name] = advisories.find(Package(*package) for package in role.packages.items())
+            packages = [
+                Package(package, version, sha256=role.own.get(package, ""))
+                for package, version in role.packages.items()
+            ]
+            roles[name] = advisories.find(packages)
+            _say_unnamed(advisories, packages, unknown)
         else:
             unknown.append(f"role {name}: its image is not built, and its packages are known only then")
     return roles

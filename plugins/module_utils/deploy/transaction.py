@@ -113,7 +113,7 @@ class Transaction:
         )
         plan = replace(plan, settled=not plan.pending and self._is_settled(observed))
         if hold:
-            self.journal.write(Journal(plan))
+            self.journal.write(Journal(plan, engine.builder.evaluated))
         if engine.absent:
             names = ", ".join(sorted(engine.absent))
             self.progress.say(f"plan: not in the inventory of this run, and left as they are: {names}")
@@ -221,6 +221,7 @@ class Transaction:
         if journal.problem or plan.release is not None or not roles:
             return Built(False, [], {})
         unknown = {name: each for name, each in plan.steps.items() if not engine.releases.has_image(each.image or "")}
+        engine.builder.evaluated.update(journal.evaluated)
         before = engine.builder.is_built(*engine.desired.what(roles))
         images = engine.builder.build(*engine.desired.what(roles), engine.releases.roots)
         for role, image in images.items():

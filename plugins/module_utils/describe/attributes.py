@@ -48,6 +48,14 @@ class UserAttributes(t.TypedDict, total=False):
     group: str
 
 
+class ArchiveAttributes(t.TypedDict):
+    """A tarball that is unpacked."""
+
+    version: str
+    source: str
+    dest: str
+
+
 class GeneratedAttributes(t.TypedDict, total=False):
     """What becomes of a file that a package generates: one of these."""
 
@@ -68,16 +76,19 @@ class MachineAttributes(t.TypedDict, total=False):
 class RoleAttributes(t.TypedDict, total=False):
     """Of a role, those that are read here; an evaluation on the builder's side reads the others."""
 
+    archives: t.Mapping[str, ArchiveAttributes]
     file: str
     follow: t.Mapping[str, FollowAttributes]
     generated: t.Mapping[str, GeneratedAttributes]
     kernel: str | None
     machine: MachineAttributes
     mayFail: t.Sequence[str]
+    module: str
     packages: t.Sequence[str]
     ports: t.Sequence[int]
     tags: t.Sequence[str]
     users: t.Mapping[str, UserAttributes]
+    variable: str
     volumes: t.Mapping[str, VolumeAttributes]
 
 

@@ -45,6 +45,8 @@ FLAG: Schema = {"type": "boolean"}
 MODE = _matching(MODE_WORD)
 A_PACKAGE = r"[a-z0-9][a-z0-9+.-]+"
 PACKAGE = _matching(A_PACKAGE)
+#: Files that are packages, and those that are unpacked.
+A_DEB, A_TARBALL = r"[^\r\n]*/[^\r\n]*\.deb", r"[^\r\n]*\.(?:tar|tar\.gz|tgz|tar\.xz|txz|tar\.bz2|tbz2)"
 PATH = r"/(?!.*//)(?!(?:.*/)?\.\.(?:/|$))[^\t\r\n]*[^/\t\r\n]"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
 
@@ -59,6 +61,10 @@ LOGIN = _object(
         "shell": _matching(PATH),
         "authorizedKeys": _list(TEXT),
     }
+)
+ARCHIVE = _object(
+    {"version": _matching(r"\S+"), "source": _matching(A_TARBALL), "dest": _matching(PATH)},
+    required=["version", "source", "dest"],
 )
 VOLUME = _object(
     {
@@ -115,7 +121,8 @@ _IN_STORE = re.compile(r"/(.*/)?[0-9a-z]{32}")
 ROLE = _object(
     {
         "description": TEXT,
-        "packages": _list(PACKAGE),
+        "packages": _list(_matching(f"{A_PACKAGE}|{A_DEB}")),
+        "archives": _named(A_PACKAGE, ARCHIVE),
         "files": _named(PATH, FILE),
         "follow": _named(PATH, FOLLOW),
         "debconf": _list(_matching(rf"{A_PACKAGE} \S+/\S+ (?:{'|'.join(DEBCONF_TYPES)})(?: [^\r\n]*)?")),
@@ -132,7 +139,15 @@ ROLE = _object(
     }
 )
 BESIDE: Schema = {"ports": PORTS, "volumes": VOLUMES, "mayFail": MAY_FAIL, "tags": TAGS, "machine": MACHINE}
-GUIX_ROLE = _object({"description": TEXT, "file": TEXT, **BESIDE}, required=["file"])
+GUIX_ROLE = _object(
+    {
+        "description": TEXT,
+        "file": TEXT,
+        "module": _matching(r"\([^\s()'\"`,;#]+(?: [^\s()'\"`,;#]+)*\)"),
+        "variable": _matching(r"[^\s()'\"`,;#]+"),
+        **BESIDE,
+    }
+)
 
 DISTRIBUTION: Schema = {
     "type": "object",
@@ -253,6 +268,10 @@ def _check_names(evaluated: t.Mapping[str, t.Any]) -> list[str]:
             refused = not_a_file(path)
             if refused:
                 errors.append(f'roles.{name}.files."{path}": {refused}')
+        for archive, settings in role.get("archives", {}).items():
+            refused = not_a_file(settings["dest"])
+            if refused:
+                errors.append(f"roles.{name}.archives.{archive}.dest: {settings['dest']} {refused}")
         for volume, settings in role.get("volumes", {}).items():
             refused = not_a_mount(settings["mount"])
             if refused:

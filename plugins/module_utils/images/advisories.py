@@ -23,7 +23,12 @@ from ..model.image import Package
 from .versions import Compare, compare_debian, compare_guix, compare_nix, split_debian
 
 #: Distribution of a package → how its versions compare.
-COMPARE: t.Mapping[str, Compare] = {"debian": compare_debian, "nix": compare_nix, "guix": compare_guix}
+COMPARE: t.Mapping[str, Compare] = {
+    "debian": compare_debian,
+    "nix": compare_nix,
+    "guix": compare_guix,
+    "generic": compare_debian,
+}
 #: OSV ecosystem, up to the first colon and in lower case → distribution.
 ECOSYSTEMS = {"debian": "debian", "nix": "nix", "nixpkgs": "nix", "nixos": "nix", "guix": "guix"}
 
@@ -73,7 +78,7 @@ class Advisory:
         if self.release and release and self.release != release:
             return False
         compare = COMPARE[distribution]
-        if distribution == "debian" and not self.distribution:
+        if compare is compare_debian and not self.distribution:
             compare = _compare_upstream
         return any(
             all(OPERATORS[sign](compare(package.version, bound), 0) for sign, bound in range_) for range_ in self.ranges
@@ -106,6 +111,14 @@ class Advisories:
         packages = tuple(packages)
         release = debian_release(packages)
         return sorted({finding for package in packages for finding in self._about(package, release)})
+
+    def unnamed(self, packages: t.Iterable[Package]) -> list[Package]:
+        """Those of no distribution that no advisory of everybody's names: that none is about them says nothing."""
+        return [
+            each
+            for each in packages
+            if each.sha256 and all(advisory.distribution for advisory in self._by_name.get(each.name, ()))
+        ]
 
     def _about(self, package: Package, release: str) -> list[Finding]:
         """Findings in one package; remembered, because images have most packages in common."""
@@ -153,7 +166,9 @@ def debian_release(packages: t.Iterable[Package]) -> str:
 
 
 def distribution_of(package: Package) -> str:
-    """``debian``, ``nix`` or ``guix``, by where the package is."""
+    """``debian``, ``nix`` or ``guix``, by where the package is; ``generic`` for what somebody has made."""
+    if package.sha256:
+        return "generic"
     if not package.path:
         return "debian"
     return "guix" if "/gnu/" in package.path else "nix"

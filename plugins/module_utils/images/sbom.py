@@ -31,7 +31,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "immutable.compose")
 def cyclonedx(image: Image) -> str:
     """CycloneDX 1.6 as JSON. :raises ComposeError: the library is not installed."""
     try:
-        from cyclonedx.model import Property
+        from cyclonedx.model import HashAlgorithm, HashType, Property
         from cyclonedx.model.bom import Bom
         from cyclonedx.model.component import Component, ComponentType
         from cyclonedx.output import make_outputter
@@ -54,6 +54,7 @@ def cyclonedx(image: Image) -> str:
                 type=ComponentType.LIBRARY,
                 bom_ref=package.path or purl.to_string(),
                 purl=purl,
+                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)] if package.sha256 else [],
                 properties=[Property(name="immutable.compose:path", value=package.path)] if package.path else [],
             )
         )
@@ -69,7 +70,7 @@ def spdx(image: Image) -> str:
     except ImportError:
         raise missing_library("spdx_tools", what="a list of packages in SPDX") from None
 
-    def describe(id_: str, name: str, version: str, purl: str | None = None, path: str = "") -> t.Any:
+    def describe(id_: str, name: str, version: str, purl: str | None = None, path: str = "", sha256: str = "") -> t.Any:
         manager = model.ExternalPackageRefCategory.PACKAGE_MANAGER
         return model.Package(
             spdx_id=id_,
@@ -78,6 +79,7 @@ def spdx(image: Image) -> str:
             download_location=model.SpdxNoAssertion(),
             files_analyzed=False,
             comment=path or None,
+            checksums=[model.Checksum(model.ChecksumAlgorithm.SHA256, sha256)] if sha256 else [],
             external_references=[model.ExternalPackageRef(manager, "purl", purl)] if purl else [],
         )
 
@@ -88,7 +90,7 @@ def spdx(image: Image) -> str:
     for number, package in enumerate(image.packages, 1):
         id_ = f"SPDXRef-package-{number}"
         purl = _purl(package, release).to_string()
-        packages.append(describe(id_, package.name, package.version, purl, package.path))
+        packages.append(describe(id_, package.name, package.version, purl, package.path, package.sha256))
         relationships.append(model.Relationship(system, model.RelationshipType.CONTAINS, id_))
     document = model.Document(
         model.CreationInfo(
@@ -125,6 +127,9 @@ def _purl(package: Package, release: str) -> PackageURL:
     except ImportError:
         raise missing_library("packageurl", what="a list of packages") from None
     distribution = distribution_of(package)
+    if distribution == "generic":
+        checksum = {"checksum": f"sha256:{package.sha256}"}
+        return PackageURL(distribution, None, package.name, package.version, checksum)
     if distribution != "debian":
         return PackageURL(distribution, None, package.name, package.version)
     qualifiers = {"distro": f"debian-{release}"} if release else {}

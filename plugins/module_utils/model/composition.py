@@ -87,6 +87,8 @@ class Role:
     tags: tuple[str, ...] = ()
     #: The machine that it was written for.
     machine: RoleMachine = field(default_factory=RoleMachine)
+    #: Those of its packages that are files of the composition's own → SHA-256, hexadecimal.
+    own: t.Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

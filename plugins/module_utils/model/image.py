@@ -47,6 +47,20 @@ IDENTITY_FILE = "/usr/lib/compose/identity"
 SYSTEM_LINK = "/run/current-system"
 
 
+@dataclass(frozen=True)
+class PlannedImage:
+    """An image, or one format of it, as its evaluation says: nothing need be built yet."""
+
+    #: What running nodes will prove.
+    identity: str
+    #: What it is built by.
+    derivation: str
+    #: Where it will be in the store.
+    output: str
+    #: Derivation of the system that is in it; empty where nobody has to know.
+    system: str = ""
+
+
 @dataclass(frozen=True, order=True)
 class Package:
     """One package of an image. An image may have several versions, and several outputs, of the same name."""
@@ -57,6 +71,8 @@ class Package:
     path: str = ""
     #: Source package that a Debian package is built from, if known: advisories name that.
     source: str = ""
+    #: Of a file of the composition's own (a Debian package that is in no archive, a tarball), hexadecimal; else empty.
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

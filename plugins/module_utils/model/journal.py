@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .hooks import HookLog
+from .image import PlannedImage
 from .plan import Plan
 from .result import NodeResult
 
@@ -48,6 +49,8 @@ class Journal:
 
     #: What it decided.
     plan: Plan
+    #: What its evaluation came to, by what was evaluated: the build need not repeat it.
+    evaluated: dict[str, PlannedImage] = field(default_factory=dict)
     #: Why a step came to nothing, for the whole deployment.
     problem: str = ""
     #: What was wrong, before anything was touched, with nodes that stay as they are.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .numbers import Numbers
 
@@ -19,9 +19,24 @@ class LockedPackage:
     version: str
     #: As that of the lock, or ``all``.
     architecture: str
-    #: ``debian`` or ``debian-security``.
+    #: ``debian`` or ``debian-security``; ``composition``, if it is a file of the composition's own.
     archive: str
-    #: Path in that archive.
+    #: Path in that archive, or in the directory of the composition.
+    filename: str
+    #: Bytes.
+    size: int
+    #: Hexadecimal.
+    sha256: str
+    ignores_unknown: t.ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class LockedArchive:
+    """A tarball of the composition's own."""
+
+    #: As the composition has it.
+    version: str
+    #: Path in the directory of the composition.
     filename: str
     #: Bytes.
     size: int
@@ -34,7 +49,7 @@ class LockedPackage:
 class Layer:
     """What was asked for, and what it adds to the layers below. The lock fits if it asks for what is asked for now."""
 
-    #: Sorted.
+    #: Sorted. ``./…`` is a Debian package of the composition's own.
     requested: list[str]
     #: Sorted.
     packages: list[str]
@@ -46,6 +61,8 @@ class Layer:
     users: tuple[str, ...] = ()
     #: Of a role: the groups in its image that packages make, sorted.
     groups: tuple[str, ...] = ()
+    #: Of a role: its tarballs, by name.
+    archives: t.Mapping[str, LockedArchive] = field(default_factory=dict)
     ignores_unknown: t.ClassVar[bool] = True
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import typing as t
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.apt import (
+    PrivateApt,
+    configured_mirrors,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -52,6 +57,25 @@ def _drop_kernels(lock: dict[str, t.Any]) -> None:
         if role.pop("requested_kernel", None) is not None:
             del role["kernel"]
             role["requested"] = sorted(set(role["requested"]) - set(KERNEL_SUPPORT))
+
+
+@pytest.fixture(scope="session")
+def apt(tmp_path_factory: pytest.TempPathFactory) -> PrivateApt:
+    apt = PrivateApt(str(tmp_path_factory.mktemp("apt")), "bookworm", "amd64", configured_mirrors(), Progress())
+    apt.update()
+    return apt
+
+
+@pytest.fixture
+def fetched(apt: PrivateApt, monkeypatch: pytest.MonkeyPatch) -> PrivateApt:
+    """Spares the mirror: package lists are fetched once."""
+
+    def update(self: PrivateApt) -> None:
+        lists = Path(apt._status).parent / "state"
+        shutil.copytree(lists, Path(self._status).parent / "state", dirs_exist_ok=True)
+
+    monkeypatch.setattr(PrivateApt, "update", update)
+    return apt
 
 
 def use_store(monkeypatch: pytest.MonkeyPatch, store: Path) -> Path:

@@ -89,6 +89,11 @@ def kind(disk: Path) -> str:
     )
 
 
+def label(disk: Path) -> str:
+    """Of the file system."""
+    return subprocess.run(["e2label", disk], capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
@@ -109,6 +114,7 @@ def test_an_empty_disk_gets_a_file_system_once_and_keeps_its_data(node: Node) ->
     disk = node.disk("disk1")
     assert "making the file system for volume 'db' of role 'web'" in node.prepare(volume("db", disk))
     assert node.links() == {"db": "disk1"}
+    assert label(disk) == "virtio-db"
     assert (node.root / "udev").read_text() == f"control --reload\ntrigger --settle --action=change {disk}\n"
     put(disk, "precious")
     before = disk.read_bytes()
@@ -136,7 +142,9 @@ def test_data_are_handed_over(node: Node) -> None:
     disk = node.disk("disk1")
     node.prepare(volume("db", disk, owner="other1"))
     put(disk, "precious")
+    subprocess.run(["e2label", disk, "virtio-former"], check=True)
     assert "taking over volume 'db' of role 'web'" in node.prepare(volume("db", disk, adopt=True))
+    assert label(disk) == "virtio-db"
     assert node.prepare(volume("db", disk)) == "" and content(disk) == "precious"
     node.prepare(volume("db", disk, owner="other1"), refused="(node 'web1' of deployment 'd')")
     subprocess.run(["e2fsck", "-fn", disk], check=True, capture_output=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
 from ansible_collections.immutable.compose.plugins.module_utils.errors import EvaluationError
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK, Package
@@ -164,6 +165,34 @@ def test_stub_nixpkgs_keys_of_a_hive_are_refused_by_name(tmp_path: Path) -> None
     ) as refused:
         nixos(nixpkgs="").identify(str(site), {}, ["db"], ["root"])
     assert 'secret"' not in refused.value.message
+
+
+def test_stub_nixpkgs_what_the_plan_has_evaluated_is_built(compose: Compose, tmp_path: Path, store: Path) -> None:
+    path, roots = compose('{ roles.a.stubText = "a"; roles.b = { }; }'), str(tmp_path / "roots")
+    plan = nixos()
+    planned = plan.identify(path, {}, ["a"], DIRECT)
+
+    def unable(*_: object, **__: object) -> t.NoReturn:
+        raise AssertionError("it was evaluated again")
+
+    build = nixos()
+    build.evaluated.update(plan.evaluated)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Nix, "evaluate", unable)
+        assert build.is_built(path, {}, ["a"], DIRECT) == {"a": False}
+        assert build.build(path, {}, ["a"], DIRECT, roots)["a"].identity == planned["a"]
+        for other in (["b"], DIRECT), (["a"], ["root"]):
+            with pytest.raises(AssertionError, match="evaluated again"):
+                build.identify(path, {}, *other)
+    # Only as long as the composition is the same,
+    Path(path, "composition.nix").write_text('{ roles.a.stubText = "other"; }')
+    assert build.identify(path, {}, ["a"], DIRECT) != planned
+    # and the store has what it takes.
+    Path(path, "composition.nix").write_text('{ roles.a.stubText = "third"; }')
+    third = plan.identify(path, {}, ["a"], DIRECT)
+    subprocess.run(["nix-collect-garbage"], check=True, capture_output=True)
+    build.evaluated.update(plan.evaluated)
+    assert build.build(path, {}, ["a"], DIRECT, roots)["a"].identity == third["a"]
 
 
 def flake(directory: Path, more: str = "") -> Path:

@@ -114,6 +114,23 @@ def test_what_nobody_knows_is_no_good_news(site: Site) -> None:
         assert [line for line in result["table"] if f"not known: {text}" in line], text
 
 
+def test_what_is_the_compositions_own_is_never_simply_clean(site: Site) -> None:
+    """An advisory of a distribution is not about it, whatever its name; one of your own is."""
+    site.image(NEW, Package("openssl", "3.0", sha256="ab" * 32), Package("our", "1.2", sha256="ab" * 32))
+    site.image(OLD, Package("our", "1.2", sha256="ab" * 32))
+    debian = {"package": {"ecosystem": "Debian:12", "name": "openssl"}, "versions": ["3.0"]}
+    result = site.audit({"id": "OSV-1", "affected": [debian]})
+    assert (result["affected"], result["findings"]) == (False, [])
+    assert result["table"][1:] == [
+        "nothing is affected",
+        "not known: our 1.2: it is the composition's own, and no advisory names it",
+        "not known: openssl 3.0: it is the composition's own, and no advisory names it",
+    ]
+    result = site.audit({"id": "OURS-1", "package": ["our", "openssl"], "versions": "< 1.3"})
+    assert [(each["package"], each["images"]) for each in result["findings"]] == [("our", [OLD, NEW])]
+    assert result["unknown"] == []
+
+
 def test_a_part_of_the_deployment_and_nodes_that_should_be_gone(site: Site) -> None:
     site.runs |= {"database": Seen("running", OLD), "gone": Seen("running", OLD)}
     assert site.audit(PMIX)["findings"][0]["nodes"] == ["database", "gone"]

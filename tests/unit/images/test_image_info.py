@@ -42,7 +42,7 @@ def test_the_image_is_told(bundle: str) -> None:
     assert result["changed"] is False and "diff" not in result
     assert (image["role"], image["builder"], image["identity"], image["bundle"]) == ("proxy", "debian", "new", bundle)
     assert image["formats"]["root"]["file"] == "root.squashfs"
-    assert {"name": "tree", "version": "2.1", "path": "", "source": ""} in image["packages"]
+    assert {"name": "tree", "version": "2.1", "path": "", "source": "", "sha256": ""} in image["packages"]
     assert inspect(f"{bundle}/image.json", None, diff=False)["image"] == image
 
 

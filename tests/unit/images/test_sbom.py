@@ -38,6 +38,7 @@ IMAGES = {
             Package("redis", "5:7.0.15-1~deb12u5"),
         ),
     ),
+    "own": Image("proxy", "debian", IDENTITY, "amd64", {}, packages=(Package("our", "1:1.2~a-1", sha256="ab" * 32),)),
     "nix": Image("proxy", "nixos", IDENTITY, "amd64", {}, packages=from_store_paths(STORE)),
     "guix": Image("proxy", "guix", IDENTITY, "amd64", {}, packages=from_store_paths(GUIX)),
     "empty": Image("proxy", "guix", IDENTITY, "amd64", {}),
@@ -48,6 +49,7 @@ PURLS = {
         "pkg:deb/debian/libstdc%2B%2B6@12.2.0-14%2Bdeb12u1?distro=debian-12&upstream=gcc-12",
         "pkg:deb/debian/redis@5:7.0.15-1~deb12u5?distro=debian-12",
     ],
+    "own": [f"pkg:generic/our@1:1.2~a-1?checksum=sha256:{'ab' * 32}"],
     "nix": ["pkg:nix/glibc@2.38-66", "pkg:nix/openssl@3.0.13", "pkg:nix/openssl@3.0.13"],
     "guix": ["pkg:guix/openpmix@4.2.2"],
     "empty": [],
@@ -67,6 +69,8 @@ def test_cyclonedx_is_valid_and_complete(kind: str) -> None:
     assert sorted(component["purl"] for component in document.get("components", [])) == PURLS[kind]
     paths = {each["value"] for component in document.get("components", []) for each in component.get("properties", [])}
     assert paths == {package.path for package in IMAGES[kind].packages if package.path}
+    hashes = {each["content"] for component in document.get("components", []) for each in component.get("hashes", [])}
+    assert hashes == {package.sha256 for package in IMAGES[kind].packages if package.sha256}
 
 
 def test_spdx_is_valid_and_complete(kind: str) -> None:
@@ -79,6 +83,8 @@ def test_spdx_is_valid_and_complete(kind: str) -> None:
         each["relatedSpdxElement"] for each in document["relationships"] if each["relationshipType"] == "CONTAINS"
     }
     assert contained == {package["SPDXID"] for package in packages}
+    hashes = {each["checksumValue"] for package in packages for each in package.get("checksums", [])}
+    assert hashes == {package.sha256 for package in IMAGES[kind].packages if package.sha256}
 
 
 @pytest.fixture

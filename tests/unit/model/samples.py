@@ -33,6 +33,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.image impo
     Installed,
     NixosCompose,
     Package,
+    PlannedImage,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.journal import Journal, Verified
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Layer, Lock, LockedPackage
@@ -311,6 +312,7 @@ SAMPLES: t.Mapping[str, t.Any] = {
     ),
     "journal": Journal(
         PLAN,
+        {"0d9c db": PlannedImage("hash-nixos-system-db", "/nix/store/hash-db.drv", "/nix/store/hash-db", "")},
         "no space left",
         {"db2": "no answer"},
         {"db1": RESULT},

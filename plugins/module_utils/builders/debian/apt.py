@@ -15,9 +15,10 @@ import typing as t
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from ...errors import CommandError, InputError, nearest
-from ...process import need, run
+from ...errors import InputError, nearest
+from ...process import Completed, need, run
 from ...progress import Progress
+from .own import OwnPackage, Package
 
 #: Archives by the name they have in a lock → suites, with "{}" for the code name.
 ARCHIVES = {"debian": ("{}", "{}-updates"), "debian-security": ("{}-security",)}
@@ -27,18 +28,6 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 #: Seconds for fetching package lists, and for one question to apt.
 UPDATE_TIMEOUT = 300
 QUERY_TIMEOUT = 60
-
-
-@dataclass(frozen=True)
-class Package:
-    """One version of a package, as a lock pins it."""
-
-    version: str
-    architecture: str
-    archive: str  #: key of :data:`ARCHIVES`
-    filename: str  #: path in the archive
-    size: int  #: bytes
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +105,12 @@ class PrivateApt:
         self._suite = suite
         self._records: dict[str, Package] = {}
         self._names: set[str] = set()
-        for part in ("etc/apt/sources.list.d", "state/lists/partial", "cache/archives/partial"):
+        for part in (
+            "etc/apt/preferences.d",
+            "etc/apt/sources.list.d",
+            "state/lists/partial",
+            "cache/archives/partial",
+        ):
             os.makedirs(os.path.join(directory, part))
         self._status = os.path.join(directory, "status")
         with open(self._status, "w", encoding="utf-8"):
@@ -144,7 +138,11 @@ class PrivateApt:
         ]
 
     def _apt(self, program: str, *arguments: str, timeout: float = QUERY_TIMEOUT) -> str:
-        return run([program, *self._options, *arguments], timeout=timeout, env={"LC_ALL": "C.UTF-8"}).stdout
+        return self._run(program, *arguments, timeout=timeout).stdout
+
+    def _run(self, program: str, *arguments: str, timeout: float = QUERY_TIMEOUT, check: bool = True) -> Completed:
+        command = [program, *self._options, *arguments]
+        return run(command, timeout=timeout, check=check, env={"LC_ALL": "C.UTF-8"})
 
     def update(self) -> None:
         """Fetch the package lists. :raises CommandError: with apt's own words."""
@@ -164,19 +162,23 @@ class PrivateApt:
                     + (suggestion if "did you mean" in suggestion else "")
                 )
 
-    def closure(self, names: t.Sequence[str], where: str) -> dict[str, Package]:
+    def closure(self, names: t.Sequence[str], where: str, own: t.Sequence[OwnPackage] = ()) -> dict[str, Package]:
         """The named packages with all that they depend on, by name. Recommended packages are left out.
 
+        :param own: files that are packages.
         :raises InputError: they cannot be installed together; with apt's own words.
         """
-        try:
-            listing = self._apt("apt-get", "install", "--print-uris", "-qq", "--yes", "--no-install-recommends", *names)
-        except CommandError as error:
-            raise InputError(f"{where}: apt cannot resolve {' '.join(names)}:\n{error.output.strip()}") from None
+        install = ["apt-get", "install", "--print-uris", "-q", "--yes", "--no-install-recommends"]
+        wanted = [*names, *(each.path for each in own)]
+        done = self._run(*install, *wanted, check=False)
+        if done.returncode != 0:
+            unmet = done.stdout.partition("unmet dependencies:\n")[2]
+            raise InputError(f"{where}: apt cannot resolve {' '.join(wanted)}:\n{unmet}{done.stderr.strip()}")
+        files = {each.name: each.package for each in own}
         places: dict[str, tuple[str, str, str]] = {}
-        for line in listing.splitlines():
+        for line in done.stdout.splitlines():
             match = re.match(r"'(\S+)' ([^_ ]+)_([^_ ]+)_[^_ ]+\.deb ", line)
-            if match:
+            if match and match[2] not in files:
                 places[match[2]] = (unquote(match[3]), *self._place(match[1]))
         unknown = sorted(name for name in places if name not in self._records)
         if unknown:
@@ -184,10 +186,11 @@ class PrivateApt:
         lost = sorted(places.keys() - self._records.keys())
         if lost:
             raise InputError(f"{where}: apt-cache does not show {lost[0]!r}, which apt-get would install")
-        return {
+        found = {
             name: replace(self._records[name], archive=archive, filename=filename)
             for name, (dummy, archive, filename) in places.items()
         }
+        return {**found, **files}
 
     def _place(self, uri: str) -> tuple[str, str]:
         """Archive and path in the archive of a URL that apt would fetch."""

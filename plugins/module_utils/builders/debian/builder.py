@@ -17,6 +17,7 @@ import tempfile
 import time
 import typing as t
 from dataclasses import replace
+from urllib.parse import quote
 
 from ...describe.attributes import roles_of
 from ...describe.names import is_host_name, label_of
@@ -39,7 +40,7 @@ from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..nix.own_store import OwnStore
 from ..revision import git_revision
 from .apt import configured_mirrors
-from .evaluated import Evaluated
+from .evaluated import Evaluated, located
 from .failures import HASH, explain_failure, failed_without_a_word, others_than_locked
 from .labels import Labels
 from .lock import (
@@ -52,6 +53,7 @@ from .lock import (
     read_lock,
 )
 from .offered import derivation_name, require_offered
+from .own import COMPOSITION
 
 #: Formats that this builder makes.
 FORMATS = ("root", "kernel", "initrd", "raw", "qcow2", "tar", "oci", "installed", "network")
@@ -101,7 +103,7 @@ class Debian(Builder):
             "name": label_of(os.path.basename(path)),
             "lock": lock if os.path.exists(lock) else "",
             "parameters": json.dumps(parameters),
-            "mirrors": json.dumps(mirrors or {}),
+            "mirrors": json.dumps({**(mirrors or {}), COMPOSITION: f"file://{quote(path)}"}),
             "formats": json.dumps(sorted(formats)),
         }
 
@@ -133,7 +135,8 @@ class Debian(Builder):
             answer(dict[str, t.Optional[str]], evaluated.pop(what, None), f"Nix: {what} of {file}")
             for what in ("identities", "paths")
         )
-        return Evaluated(path, name, check_composition(evaluated, file, self.name), identities, paths, lock)
+        attributes = located(path, check_composition(evaluated, file, self.name))
+        return Evaluated(path, name, attributes, identities, paths, lock)
 
     def evaluate(self, path: str, parameters: Parameters) -> Composition:
         evaluated = self._evaluated(path, parameters)
@@ -141,12 +144,12 @@ class Debian(Builder):
         roles = {}
         for name, role in roles_of(attributes).items():
             locked = not evaluated.stale(name)
-            versions = evaluated.locked.lock.packages if evaluated.locked else {}
             roles[name] = replace(
                 role,
                 identity=evaluated.identities[name] if locked else None,
                 bootable=attributes["roles"][name].get("kernel") is not None,
-                packages={key: versions[key].version for key in evaluated.packages(name)} if locked else {},
+                packages=evaluated.versions(name) if locked else {},
+                own=evaluated.own(name) if locked else {},
                 numbers=evaluated.numbers(name) if locked else Numbers(),
             )
         meaning = {**attributes, "identities": evaluated.identities}
@@ -222,10 +225,14 @@ class Debian(Builder):
         roles, labels = sorted(layers), Labels(evaluated.name, layers)
         missing = self._nix.missing(derivations)
         packages = [path for path in missing if path.endswith(".deb.drv")]
-        self._check_space(evaluated, lock, len(packages), roles)
+        self._check_space(evaluated, len(packages), roles)
         if packages:
             names = {os.path.basename(path)[HASH : -len(".drv")] for path in packages}
-            wanted = {name: each for name, each in lock.packages.items() if derivation_name(each) in names}
+            wanted = {
+                name: each
+                for name, each in lock.packages.items()
+                if each.archive != COMPOSITION and derivation_name(each) in names
+            }
             with self.progress.waiting(lambda: "asking the mirrors for the locked packages"):
                 require_offered(wanted, mirrors)
             self._fetch(packages, f"build {', '.join(roles)}: fetching packages")
@@ -260,8 +267,8 @@ class Debian(Builder):
             self._nix.realise([package], log, lambda: f"{what}, again {os.path.basename(package)}")
             self._nix.realise(packages, log, lambda: what)
 
-    def _check_space(self, evaluated: Evaluated, lock: Lock, missing: int, roles: t.Sequence[str]) -> None:
-        sizes = {role: sum(lock.packages[name].size for name in evaluated.packages(role)) for role in roles}
+    def _check_space(self, evaluated: Evaluated, missing: int, roles: t.Sequence[str]) -> None:
+        sizes = {role: evaluated.size(role) for role in roles}
         fetched = max(sizes.values()) if missing else 0
         store = self._nix.file(os.environ.get("NIX_STORE_DIR", "/nix/store"))
         for directory, needed in (

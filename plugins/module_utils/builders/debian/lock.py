@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass, field
 from ...errors import InputError
 from ...files import json_of
 from ...model import codec
-from ...model.lock import Lock
+from ...model.lock import Layer, Lock, LockedArchive
 from ...model.numbers import Numbers
 from ...progress import Progress
-from .apt import Package, PrivateApt, configured_mirrors
+from .apt import PrivateApt, configured_mirrors
 from .numbers import Declared, allocate, moving
+from .own import COMPOSITION, OwnArchive, OwnFile, OwnPackage, Package, check_archive, read_packages
 
 LOCK_FILE = "compose.lock.json"
 
@@ -57,10 +58,19 @@ class Wanted:
     packages: tuple[str, ...]
     kernel: str | None = None
     declared: Declared = field(default_factory=Declared)
+    #: Packages that are files of the composition.
+    debs: tuple[OwnFile, ...] = ()
+    #: By name.
+    archives: t.Mapping[str, OwnArchive] = field(default_factory=dict)
+
+    @property
+    def named(self) -> list[str]:
+        """Of Debian's archives."""
+        return sorted({*self.packages, *(KERNEL_SUPPORT if self.kernel else ())})
 
     @property
     def requested(self) -> list[str]:
-        return sorted({*self.packages, *(KERNEL_SUPPORT if self.kernel else ())})
+        return sorted([*self.named, *{f"./{file.filename}" for file in self.debs}])
 
 
 def lock_path(composition: str) -> str:
@@ -119,9 +129,33 @@ def differences(lock: Lock, suite: str, name: str, wanted: Wanted) -> list[str]:
     found += [f"{where}.packages: {package!r} is locked but no longer wanted" for package in sorted(before - now)]
     if locked.requested_kernel != wanted.kernel:
         found.append(f"{where}.kernel is {wanted.kernel!r}, the lock has {locked.requested_kernel!r}")
+    found += _other_files(lock, locked, where, wanted)
     if lock.numbers is not None:
         found += _unnumbered(lock.numbers, where, wanted.declared)
     return found
+
+
+def _other_files(lock: Lock, locked: Layer, where: str, wanted: Wanted) -> t.Iterator[str]:
+    """Files of the composition that are not those that are locked."""
+    hashes = {each.filename: each.sha256 for each in lock.packages.values() if each.archive == COMPOSITION}
+    for file in wanted.debs:
+        other = file.other_than(hashes.get(file.filename, file.sha256))
+        if other:
+            yield f"{where}.packages: {other}"
+    for name in sorted(locked.archives.keys() - wanted.archives.keys()):
+        yield f"{where}.archives.{name} is locked but no longer wanted"
+    for name, now in sorted(wanted.archives.items()):
+        before = locked.archives.get(name)
+        if before is None:
+            yield f"{where}.archives.{name} is not locked"
+            continue
+        if before.version != now.version:
+            yield f"{where}.archives.{name}.version is {now.version!r}, the lock has {before.version!r}"
+        if before.filename != now.file.filename:
+            yield f"{where}.archives.{name}.source is {now.file.filename!r}, the lock has {before.filename!r}"
+        other = now.file.other_than(before.sha256)
+        if other:
+            yield f"{where}.archives.{name}: {other}"
 
 
 def _unnumbered(numbers: Numbers, where: str, declared: Declared) -> t.Iterator[str]:
@@ -150,18 +184,28 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
     sets: dict[str, dict[str, t.Any]] = {}
     closures: dict[str, set[str]] = {}
     locked_roles: dict[str, dict[str, t.Any]] = {}
+    own = {name: read_packages(wanted.debs, architecture, f"roles.{name}.packages") for name, wanted in roles.items()}
+    for role, wanted in roles.items():
+        for name, archive in wanted.archives.items():
+            check_archive(archive.file, f"roles.{role}.archives.{name}")
     with tempfile.TemporaryDirectory(prefix="compose-lock-") as directory:
         apt = PrivateApt(directory, suite, architecture, configured_mirrors(), progress)
         apt.update()
 
-        def resolve(names: t.Sequence[str], where: str) -> set[str]:
+        def resolve(names: t.Sequence[str], where: str, own: t.Sequence[OwnPackage] = ()) -> set[str]:
             progress.say(f"lock: resolving {where}")
-            found = apt.closure(names, where)
-            packages.update(found)
+            found = apt.closure(names, where, own)
+            for name, package in found.items():
+                other = packages.setdefault(name, package)
+                if other != package:
+                    raise InputError(
+                        f"{where}: {name} would be {package.version} ({package.filename}) there, and is "
+                        f"{other.version} ({other.filename}) elsewhere in the composition, which has each package once"
+                    )
             return set(found)
 
         for name, wanted in sorted(roles.items()):  # first, because resolving takes seconds
-            apt.check_names(wanted.requested, f"roles.{name}.packages")
+            apt.check_names(wanted.named, f"roles.{name}.packages")
             apt.check_names([wanted.kernel] if wanted.kernel else [], f"roles.{name}.kernel")
         for layer, (below, requested) in LAYERS.items():
             closures[layer] = resolve([*ESSENTIAL, *requested], layer)
@@ -169,8 +213,10 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
             sets[layer] = {"requested": sorted(requested), "packages": sorted(closures[layer] - beneath)}
         for name, wanted in sorted(roles.items()):
             where = f"roles.{name}.packages"
-            closure = resolve([*sorted(closures["base"]), *wanted.requested], where)
+            closure = resolve([*sorted(closures["base"]), *wanted.named], where, own[name])
             entry: dict[str, t.Any] = {"requested": wanted.requested, "packages": sorted(closure - closures["base"])}
+            if wanted.archives:
+                entry["archives"] = _archives(wanted.archives, closure, f"roles.{name}.archives")
             if wanted.kernel is not None:
                 where = f"roles.{name}.kernel"
                 entry["requested_kernel"] = wanted.kernel
@@ -186,6 +232,19 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
         "sets": sets,
         "roles": locked_roles,
         "packages": {name: asdict(packages[name]) for name in used},
+    }
+
+
+def _archives(
+    archives: t.Mapping[str, OwnArchive], packages: t.Container[str], where: str
+) -> dict[str, dict[str, t.Any]]:
+    """As the lock has them. :raises InputError: a package has the name of one."""
+    for name, archive in archives.items():
+        if name in packages:
+            raise InputError(f"{where}.{name}: {archive.file.path} has the name of a package of the role: give another")
+    return {
+        name: asdict(LockedArchive(each.version, each.file.filename, each.file.size, each.file.sha256))
+        for name, each in archives.items()
     }
 
 

@@ -16,7 +16,7 @@ import os
 import platform
 import re
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ...describe.load import source_digest
 from ...describe.options import Option
@@ -28,14 +28,14 @@ from ...images.packages import from_store_paths
 from ...model.answer import json_of
 from ...model.composition import Composition
 from ...model.free import Options, Parameters
-from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image
+from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image, PlannedImage
 from ...process import need
 from ...progress import Progress
 from ..base import Builder
 from ..failures import with_failure
 from ..revision import git_revision
 from .command import Guix
-from .composition import GuixComposition, read_composition
+from .composition import GuixComposition, read_composition, scheme
 
 CHANNELS_FILE = "channels.scm"
 ACL = "/etc/guix/acl"
@@ -44,21 +44,10 @@ NUMBERS = "compose-numbers"
 
 #: Format → type of ``guix system image``.
 TYPES = {"qcow2": "qcow2", "raw": "mbr-raw", "tar": "tarball", "oci": "docker", "iso": "iso9660"}
-#: Machines that boot by UEFI only.
+#: The same of machines, and systems, that boot by UEFI.
 EFI_TYPES = {**TYPES, "qcow2": "qcow2-gpt", "raw": "efi-raw"}
 #: Formats that are a file system, which can be left untouched below a volatile one.
 DISKS = frozenset({"qcow2", "raw"})
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """One image, as its derivation says."""
-
-    derivation: str
-    output: str
-    #: Derivation of the system that is in the image.
-    system: str
-    identity: str
 
 
 class GuixBuilder(Builder):
@@ -108,8 +97,8 @@ class GuixBuilder(Builder):
         self, support: str, progress: Progress, given: Options | None = None, *, trusted: bool = False
     ) -> None:
         super().__init__(support, progress, given, trusted=trusted)
-        #: Digest of the composition, role and format → image: an evaluation takes seconds.
-        self._known: dict[tuple[str, str, str], _Planned] = {}
+        #: Compositions, by what :meth:`_read` was asked and the content of the directory: programs take seconds.
+        self._known: dict[str, GuixComposition] = {}
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -138,24 +127,28 @@ class GuixBuilder(Builder):
             "options": {name: self.option(name) for name in ("target", "grafts")},
             "channels": _content(channels) if channels else "",
             "sources": [
-                source_digest(directory)
-                for directory in (composition.path, os.path.join(self.support, "guix"), *self._load_path(composition))
+                source_digest(composition.path),
+                source_digest(os.path.join(self.support, "guix")),
+                *map(source_digest, self._load_path(composition.path)),
             ],
         }
         return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
 
     def _read(self, path: str, parameters: Parameters) -> GuixComposition:
-        def scheme(file: str) -> t.Any:
+        def program(name: str, file: str) -> t.Any:
             if not self.trusted:  # nothing keeps a program in Scheme from running others
                 message = f"{file} is a program, which reading the inventory would run. {self.untrusted(path)}"
                 raise EvaluationError(message)
             modules = os.path.join(self.support, "guix")
             guix = Guix(self.progress, "", "", json.dumps(parameters))
-            script = os.path.join(modules, "compose/evaluate.scm")
-            said = guix.evaluate(script, "-L", modules, "-L", os.path.dirname(file), file)
+            own = [word for directory in self._load_path(os.path.abspath(path)) for word in ("-L", directory)]
+            said = guix.evaluate(os.path.join(modules, "compose", name), "-L", modules, *own, file)
             return json_of(said, f"Guix: value of {file}")
 
-        return read_composition(path, scheme)
+        key = json.dumps([os.path.abspath(path), dict(parameters), source_digest(path)], sort_keys=True)
+        if key not in self._known:
+            self._known[key] = read_composition(path, program)
+        return self._known[key]
 
     def _channels(self, path: str) -> str:
         """The channel file; empty if there is none."""
@@ -172,8 +165,8 @@ class GuixBuilder(Builder):
             )
         return file
 
-    def _load_path(self, composition: GuixComposition) -> list[str]:
-        directories = [os.path.normpath(os.path.join(composition.path, each)) for each in self.option("load_path")]
+    def _load_path(self, path: str) -> list[str]:
+        directories = [os.path.normpath(os.path.join(path, each)) for each in self.option("load_path")]
         for directory in directories:
             if not os.path.isdir(directory):
                 raise InputError(f"option load_path of builder 'guix': there is no directory {directory}")
@@ -188,20 +181,22 @@ class GuixBuilder(Builder):
 
     def _image_arguments(self, composition: GuixComposition, role: str, format_: str) -> list[str]:
         volumes = [
-            f"({' '.join(map(_scheme, (name, each.mount, each.user, each.group, each.mode, each.keep)))})"
+            f"({' '.join(map(scheme, (name, each.mount, each.user, each.group, each.mode, each.keep)))})"
             for name, each in sorted(composition.roles[role].volumes.items())
         ]
         target: str = self.option("target")
         machine = target.split("-")[0] or platform.machine()
         types = TYPES if machine in ("x86_64", "i686") else EFI_TYPES
         arguments = ["-t", types[format_], "-L", os.path.join(self.support, "guix")]
-        for directory in self._load_path(composition):
+        for directory in self._load_path(composition.path):
             arguments += ["-L", directory]
         if format_ in DISKS:
             arguments.append("--volatile")
         if target:
             arguments.append(f"--target={target}")
-        expression = f"((@ (compose role) role) {_scheme(composition.file(role))} '({' '.join(volumes)}))"
+        # Which of both it is to be on x86, the boot loader of the system says.
+        efi = f" {scheme(EFI_TYPES[format_])}" if format_ in DISKS and types is TYPES else ""
+        expression = f"((@ (compose role) role) {composition.system(role)} '({' '.join(volumes)}){efi})"
         return [*arguments, *self._build_arguments(), "-e", expression]
 
     def _build_arguments(self) -> list[str]:
@@ -215,7 +210,7 @@ class GuixBuilder(Builder):
 
     def _plan(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
-    ) -> tuple[GuixComposition, Guix, dict[str, dict[str, _Planned]]]:
+    ) -> tuple[GuixComposition, Guix, dict[str, dict[str, PlannedImage]]]:
         """The derivations of the images: role → format → image. Evaluates the operating systems."""
         composition = self._read(path, parameters)
         _check_formats(formats)
@@ -224,14 +219,15 @@ class GuixBuilder(Builder):
                 raise InputError(f"{composition.path} has no role {role!r}{nearest(role, composition.roles)}")
         guix = self._guix(composition, parameters)
         digest = self._digest(composition, parameters)
-        planned: dict[str, dict[str, _Planned]] = {}
+        planned: dict[str, dict[str, PlannedImage]] = {}
         for role in roles:
             planned[role] = {}
             for format_ in formats:
-                key = (digest, role, format_)
-                if key not in self._known:
-                    self._known[key] = self._evaluated(composition, guix, role, format_)
-                planned[role][format_] = self._known[key]
+                key = f"{digest} {role} {format_}"
+                known = self.evaluated.get(key)
+                if known is None or not os.path.exists(known.derivation):  # somebody has collected garbage
+                    known = self.evaluated[key] = self._evaluated(composition, guix, role, format_)
+                planned[role][format_] = known
             if len({each.identity for each in planned[role].values()}) > 1:
                 raise InputError(
                     f"role {role!r}: in the formats {', '.join(formats)}, Guix makes images of different systems; ask "
@@ -239,18 +235,19 @@ class GuixBuilder(Builder):
                 )
         return composition, guix, planned
 
-    def _evaluated(self, composition: GuixComposition, guix: Guix, role: str, format_: str) -> _Planned:
+    def _evaluated(self, composition: GuixComposition, guix: Guix, role: str, format_: str) -> PlannedImage:
         try:
-            derivation = guix.system_image(f"evaluate {role}", "-d", *self._image_arguments(composition, role, format_))
+            arguments = self._image_arguments(composition, role, format_)
+            derivation = guix.image_derivation(f"evaluate {role}", composition.directory(role), *arguments)
         except EvaluationError as error:
-            told = EvaluationError(f"{composition.file(role)} does not evaluate:\n{error.message}")
+            told = EvaluationError(f"{composition.where(role)} does not evaluate:\n{error.message}")
             told.failure = _located(error.failure, composition.path)
             raise told from None
         systems = [each for each in guix.closure(derivation) if each.endswith("-system.drv")]
         if len(systems) != 1:
             raise ComposeError(f"{derivation} is made of {len(systems)} systems, expected 1")
         identity = os.path.basename(guix.output(systems[0]))
-        return _Planned(derivation, guix.output(derivation), systems[0], identity)
+        return PlannedImage(identity, derivation, guix.output(derivation), systems[0])
 
     def identify(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
@@ -276,15 +273,14 @@ class GuixBuilder(Builder):
                     continue
                 if os.path.lexists(root):
                     os.unlink(root)
-                arguments = self._image_arguments(composition, role, format_)
-                guix.system_image(f"build {role}", f"--root={root}", *arguments)
+                guix.realise(f"build {role}", [image.derivation], f"--root={root}", *self._build_arguments())
             bundle = os.path.join(roots, first.identity)
             files = {format_: image.output for format_, image in images.items()}
             built[role] = write_bundle(bundle, self._describe(composition, guix, role, first), files)
         return built
 
-    def _build_together(self, guix: Guix, planned: t.Mapping[str, t.Mapping[str, _Planned]]) -> None:
-        """Build what is missing at the same time, for `guix system image` takes one system only."""
+    def _build_together(self, guix: Guix, planned: t.Mapping[str, t.Mapping[str, PlannedImage]]) -> None:
+        """Build what is missing at the same time."""
         missing = {
             image.derivation: role
             for role, images in planned.items()
@@ -296,7 +292,7 @@ class GuixBuilder(Builder):
             roles = ", ".join(dict.fromkeys(missing.values()))
             guix.realise(f"build {roles}", list(missing), jobs, *self._build_arguments())
 
-    def _describe(self, composition: GuixComposition, guix: Guix, role: str, image: _Planned) -> Image:
+    def _describe(self, composition: GuixComposition, guix: Guix, role: str, image: PlannedImage) -> Image:
         # Where the image was fetched, the store need not have the system that is in it.
         guix.realise(f"build {role}: system", [image.system], *self._build_arguments())
         machine = self.option("target").split("-")[0] or platform.machine()
@@ -377,14 +373,6 @@ def _located(failure: Failure | None, directory: str) -> Failure | None:
     if failure is None or not failure.file:
         return failure
     return replace(failure, file=os.path.join(directory, failure.file))
-
-
-def _scheme(value: object) -> str:
-    """A string, or truth, as Scheme writes it."""
-    if isinstance(value, bool):
-        return "#t" if value else "#f"
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _content(file: str) -> str:

@@ -49,17 +49,20 @@ class Guix:
             self._environment["GUIX_DAEMON_SOCKET"] = socket
 
     def evaluate(self, script: str, *arguments: str) -> str:
-        """What a Scheme program prints, run without a daemon by the Guix of this host."""
-        return self._ask(["guix", "repl", *arguments[:-1], "--", script, arguments[-1]])
+        """What a Scheme program says of the file that is the last argument, run in the directory of that, without a
+        daemon, by the Guix of this host."""
+        file = arguments[-1]
+        return self._ask(["guix", "repl", *arguments[:-1], "--", script, file], cwd=os.path.dirname(file))
 
-    def system_image(self, what: str, *arguments: str) -> str:
-        """Run ``guix system image``; returns the path that it prints.
+    def image_derivation(self, what: str, directory: str, *arguments: str) -> str:
+        """Evaluate the operating system of an image; returns the derivation of the image.
 
-        :param what: what it is for: ``build server``.
+        :param what: what it is for: ``evaluate server``.
+        :param directory: where that has its files.
         :raises EvaluationError: a file does not evaluate: Guix's own words.
         :raises CommandError: anything else that went wrong; ``failure`` says what.
         """
-        done = self._follow([*self._pinned, "system", "image", *arguments], what)
+        done = self._follow([*self._pinned, "system", "image", "-d", *arguments], what, directory)
         return done.stdout.split()[-1]
 
     def rebuild(self, what: str, derivation: str, *arguments: str) -> str:
@@ -105,19 +108,19 @@ class Guix:
         """The channels of the Guix that is used, each with its commit, as a channel file."""
         return self._ask([*self._pinned, "describe", "--format=channels"], BUILD_TIMEOUT)
 
-    def _ask(self, command: t.Sequence[str], timeout: float = QUERY_TIMEOUT) -> str:
+    def _ask(self, command: t.Sequence[str], timeout: float = QUERY_TIMEOUT, cwd: str | None = None) -> str:
         try:
             with self._progress.waiting(lambda: shlex.join(command[:3])):
-                return run(command, timeout=timeout, env=self._environment).stdout
+                return run(command, timeout=timeout, env=self._environment, cwd=cwd).stdout
         except CommandError as error:
             raise _explained(error, error.output) from None
 
-    def _follow(self, command: t.Sequence[str], what: str) -> Completed:
+    def _follow(self, command: t.Sequence[str], what: str, cwd: str | None = None) -> Completed:
         log = GuixLog(self._progress, what)
         need("guix")
         try:
             with self._progress.waiting(log.describe):
-                return run(command, timeout=BUILD_TIMEOUT, env=self._environment, on_line=log)
+                return run(command, timeout=BUILD_TIMEOUT, env=self._environment, cwd=cwd, on_line=log)
         except CommandError as error:
             raise _explained(error, log.explanation() or error.output) from None
 

@@ -141,6 +141,7 @@ class Nix:
         arguments: t.Mapping[str, str],
         *,
         store: bool = False,
+        writes: bool = False,
         within: t.Sequence[str] = (),
     ) -> T:
         """Value of an attribute of a file that is a function. Nothing is built.
@@ -150,12 +151,15 @@ class Nix:
             it may do whatever this user may.
         :param store: what is evaluated needs a store: it has the paths of derivations from Nixpkgs, or fetches inputs.
             Without it, nothing is fetched or written.
+        :param writes: derivations that the value names are written to the store, to be built.
         :raises EvaluationError: with Nix's own words.
         :raises WrongAnswer: the value is not of that type.
         """
         command = [*_confined("nix-instantiate", within), "--eval", "--strict", "--json"]
         if not store:
             command += ["--readonly-mode", "--store", "dummy://"]
+        elif writes:
+            command.append("--read-write-mode")
         command += [file, "-A", attribute, *_arguments(arguments)]
         told = self._evaluating(self._with_store if store else self._run_plain, command, store)
         return json_answer(type_, told, f"Nix: {attribute} of {file}")

@@ -25,8 +25,9 @@ from ...describe.role_schema import check_composition
 from ...errors import EvaluationError, InputError
 from ...images.image import read_image
 from ...model.composition import Composition
-from ...model.free import Json, Parameters
-from ...model.image import Image
+from ...model.free import Json, Options, Parameters
+from ...model.image import Image, PlannedImage
+from ...progress import Progress
 from ..base import Builder
 from ..nix.log import BuildLog
 from ..nix.nix import NIX_OPTIONS, Nix, NixBuildError, settings_of
@@ -77,6 +78,13 @@ class Nixos(Builder):
         ),
     }
 
+    def __init__(
+        self, support: str, progress: Progress, given: Options | None = None, *, trusted: bool = False
+    ) -> None:
+        super().__init__(support, progress, given, trusted=trusted)
+        #: What :meth:`_described` has found, by what it was asked and the content of the directory.
+        self._known: dict[str, Attributes] = {}
+
     @property
     def _nix(self) -> Nix:
         # Flakes are read with a function of the language, not only by newer commands.
@@ -124,6 +132,12 @@ class Nixos(Builder):
 
     def _described(self, source: Source, parameters: Parameters) -> Attributes:
         """Roles, counts and checks. No role is looked into."""
+        key = json.dumps([source.file, source_digest(source.directory), dict(parameters)], sort_keys=True)
+        if key not in self._known:
+            self._known[key] = self._read(source, parameters)
+        return self._known[key]
+
+    def _read(self, source: Source, parameters: Parameters) -> Attributes:
         arguments = self._arguments(source, parameters)
         within = self.within(source.directory)
         with _about(source.file, self.untrusted(source.directory) if within else ""):
@@ -177,63 +191,61 @@ class Nixos(Builder):
     ) -> tuple[Source, dict[str, str]]:
         """Arguments for what needs the whole configuration of roles."""
         source = self._source(path)
-        known = frozenset().union(*TOGETHER)
-        lacking = [format_ for format_ in formats if format_ not in known]
-        if lacking:
-            raise InputError(
-                f"the builder 'nixos' makes no image in format {', '.join(lacking)}: it has "
-                f"{', '.join(sorted(known))}; use a platform that takes one of these"
-            )
-        if not any(set(formats) <= together for together in TOGETHER):
-            groups = "; ".join(", ".join(sorted(together)) for together in TOGETHER)
-            raise InputError(
-                f"formats {', '.join(formats)}: an image of the builder 'nixos' has only formats that are the same "
-                f"system, build the others on their own; together go: {groups}"
-            )
         described = self._described(source, parameters)
         return source, self._arguments(source, parameters, described["roles"], roles, formats)
+
+    def _planned(
+        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
+    ) -> dict[str, PlannedImage]:
+        """The image of each role. Evaluates the configurations, unless that is known already."""
+        _check_formats(formats)
+        what = [source_digest(path), source_digest(self.support), dict(parameters), self._given, sorted(formats)]
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        known = {role: self.evaluated[key] for role in roles if (key := f"{digest} {role}") in self.evaluated}
+        if known and not self._nix.is_valid([image.derivation for image in known.values()]):
+            known = {}  # somebody has collected garbage
+        missing = [role for role in roles if role not in known]
+        if missing:
+            source, arguments = self._wanted(path, parameters, missing, formats)
+            with _about(source.file):
+                found = self._nix.evaluate(
+                    dict[str, PlannedImage], self._file, "images", arguments, store=True, writes=True
+                )
+            self.evaluated.update({f"{digest} {role}": image for role, image in found.items()})
+            known.update(found)
+        return {role: known[role] for role in roles}
 
     def identify(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
-        source, arguments = self._wanted(path, parameters, roles, formats)
-        with _about(source.file):
-            return self._nix.evaluate(dict[str, str], self._file, "identities", arguments, store=True)
-
-    def _bundles(
-        self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Derivation, and store path, of the bundle of each role."""
-        source, arguments = self._wanted(path, parameters, roles, formats)
-        attributes = [f'bundles."{role}"' for role in roles]
-        with _about(source.file):
-            derivations = self._nix.instantiate(self._file, attributes, arguments, nixpkgs=True)
-        return dict(zip(roles, derivations)), dict(zip(roles, self._nix.outputs(derivations)))
+        return {role: image.identity for role, image in self._planned(path, parameters, roles, formats).items()}
 
     def build(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str], roots: str
     ) -> dict[str, Image]:
-        derivations, paths = self._bundles(path, parameters, roles, formats)
-        todo = [role for role in roles if not self._nix.is_valid([paths[role]])]
+        planned = self._planned(path, parameters, roles, formats)
+        todo = [image.derivation for image in planned.values() if not self._nix.is_valid([image.output])]
         if todo:
             log = BuildLog(self.progress, _label)
-            self._nix.realise([derivations[role] for role in todo], log, log.describe)
-        self._nix.push([paths[role] for role in roles], self.option("push_to"), self.option("signing_key"))
+            self._nix.realise(todo, log, log.describe)
+        paths = {role: image.output for role, image in planned.items()}
+        self._nix.push(list(paths.values()), self.option("push_to"), self.option("signing_key"))
         images = {}
-        for role in roles:
-            images[role] = read_image(paths[role])
-            self._nix.add_root(os.path.join(roots, images[role].identity), paths[role])
+        for role, path_ in paths.items():
+            images[role] = read_image(path_)
+            self._nix.add_root(os.path.join(roots, images[role].identity), path_)
         return images
 
     def is_built(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, bool]:
-        _derivations, paths = self._bundles(path, parameters, roles, formats)
-        return {role: self._nix.is_valid([paths[role]]) for role in roles}
+        planned = self._planned(path, parameters, roles, formats)
+        return {role: self._nix.is_valid([image.output]) for role, image in planned.items()}
 
     def check_reproducible(
         self, path: str, parameters: Parameters, roles: t.Sequence[str], formats: t.Sequence[str]
     ) -> dict[str, str]:
+        _check_formats(formats)
         source, arguments = self._wanted(path, parameters, roles, formats)
         found = {}
         for role in roles:
@@ -250,6 +262,22 @@ class Nixos(Builder):
                 if not found[role]:
                     raise
         return found
+
+
+def _check_formats(formats: t.Sequence[str]) -> None:
+    known = frozenset().union(*TOGETHER)
+    lacking = [format_ for format_ in formats if format_ not in known]
+    if lacking:
+        raise InputError(
+            f"the builder 'nixos' makes no image in format {', '.join(lacking)}: it has "
+            f"{', '.join(sorted(known))}; use a platform that takes one of these"
+        )
+    if not any(set(formats) <= together for together in TOGETHER):
+        groups = "; ".join(", ".join(sorted(together)) for together in TOGETHER)
+        raise InputError(
+            f"formats {', '.join(formats)}: an image of the builder 'nixos' has only formats that are the same "
+            f"system, build the others on their own; together go: {groups}"
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ store = Path(os.environ["STORE"])
 arguments = sys.argv[1:]
 with open(store.parent / "calls", "a") as stream:
     called = {"arguments": arguments, "setup": os.environ.get("COMPOSE_SETUP"), "lc_all": os.environ.get("LC_ALL")}
-    called["socket"] = os.environ.get("GUIX_DAEMON_SOCKET")
+    called |= {"socket": os.environ.get("GUIX_DAEMON_SOCKET"), "cwd": os.getcwd()}
     stream.write(json.dumps(called) + "\n")
 
 if arguments[0] == "time-machine":
@@ -49,21 +49,17 @@ if os.environ.get("CODE", "0") != "0":
     sys.exit(int(os.environ["CODE"]))
 
 if arguments[:2] == ["system", "image"]:
-    expression = arguments[arguments.index("-e") + 1]
+    expression = re.sub(' "(efi-raw|qcow2-gpt)"', "", arguments[arguments.index("-e") + 1])
     kind = arguments[arguments.index("-t") + 1]
     meant = expression + os.environ["COMPOSE_SETUP"] + str([each for each in arguments if each.startswith("--target")])
     family = "container" if kind == "docker" else "disk" if kind in ("qcow2", "mbr-raw") else kind
     image = derivation(f"image.{kind}", meant)
     (store / f"{image.name}.system").write_text(str(derivation("system", family + meant)))
-    if "-d" in arguments:
-        print(image)
-    else:
-        Path(output(image)).write_text("image")
-        root = next(each for each in arguments if each.startswith("--root="))
-        os.symlink(output(image), root[len("--root=") :])
-        print(output(image))
+    print(image)
 elif arguments[0] == "build":
     for each in arguments:
+        if each.startswith("--root="):
+            os.symlink(output(arguments[-1]), each[len("--root=") :])
         if each.endswith("-system.drv"):
             Path(output(each)).mkdir(exist_ok=True)
             (Path(output(each)) / "compose-numbers").write_text("user root 0\nuser sshd 989\ngroup root 0\n")

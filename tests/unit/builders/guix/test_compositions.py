@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.immutable.compose.plugins.module_utils.builders.guix.composition import read_composition
 from ansible_collections.immutable.compose.plugins.module_utils.describe import load
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError, MissingProgramError
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import RoleMachine
 
 from ..conftest import REPOSITORY
 from .conftest import PINNED, Write, builder
@@ -70,7 +72,17 @@ def test_channels_are_the_lock(lab: str, progress: Path) -> None:
 REFUSED: dict[str, tuple[t.Any, str]] = {
     "no mapping": ([1], "expected a mapping with the key 'roles'"),
     "no roles": ({"testScript": ""}, "roles: is missing"),
-    "no file": ({"roles": {"server": {}}}, r"roles\.server\.file: is missing"),
+    "no file": ({"roles": {"server": {}}}, r"roles\.server: has no file, expected either 'file', or 'module' and"),
+    "file and module": (
+        {"roles": {"server": {"file": "a.scm", "module": "(lab web)", "variable": "web"}}},
+        r"roles\.server: has file and module and variable, expected either",
+    ),
+    "module without variable": ({"roles": {"server": {"module": "(lab web)"}}}, r"roles\.server: has module, expected"),
+    "name of a module": (
+        {"roles": {"server": {"module": "lab web", "variable": "web"}}},
+        r"roles\.server\.module: 'lab web' does not match",
+    ),
+    "machines that are not there": ({"machines": "deploy.scm"}, r"machines: there is no file 'deploy\.scm'"),
     "file that is not there": (
         {"roles": {"server": {"file": "c.scm"}}},
         r"roles\.server\.file: there is no file 'c.scm'",
@@ -120,3 +132,30 @@ def test_scheme_needs_guix_or_a_manifest(lab: str, progress: Path, monkeypatch: 
         load.load(lab, {}, make)
     Path(lab, "composition.json").write_text(json.dumps(codec.encode(manifest)))
     assert sorted(load.load(lab, {}, make).roles) == ["client", "server"]
+
+
+MACHINES = [{"name": "front", "machine": {"host": "192.0.2.7", "user": "alice", "port": 22, "key": None}}]
+
+
+@pytest.mark.parametrize(
+    ("roles", "found", "message"),
+    [
+        ({"fornt": {}}, MACHINES, r"roles\.fornt: .*deploy\.scm has no such machine; did you mean 'front'"),
+        ({"front": {"file": "a.scm"}}, MACHINES, r"roles\.front\.file: the operating system is that of the machine"),
+        ({}, MACHINES * 2, "two machines have the host name 'front'"),
+    ],
+)
+def test_machines_that_are_refused(write: Write, roles: t.Any, found: t.Any, message: str) -> None:
+    path = write({"machines": "deploy.scm", "roles": roles})
+    Path(path, "deploy.scm").touch()
+    with pytest.raises(InputError, match=message):
+        read_composition(path, lambda _program, _file: found)
+
+
+def test_machines_are_roles(write: Write) -> None:
+    path = write({"machines": "deploy.scm", "roles": {"front": {"ports": [443]}}})
+    Path(path, "deploy.scm").touch()
+    composition = read_composition(path, lambda _program, _file: MACHINES)
+    assert composition.roles["front"].machine == RoleMachine("192.0.2.7", "alice", 22)
+    assert composition.roles["front"].ports == (443,)
+    assert composition.system("front") == f'((@ (compose machines) system-of) "{path}/deploy.scm" "front")'

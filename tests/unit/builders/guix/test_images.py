@@ -17,7 +17,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK, Package
 
 from ..conftest import REPOSITORY
-from .conftest import PINNED, StandIn, builder
+from .conftest import PINNED, StandIn, Write, builder
 
 # -- what is asked of Guix -----------------------------------------------------------------------------------------
 
@@ -41,11 +41,38 @@ def test_command_line_of_an_evaluation(lab: str, progress: Path, guix: StandIn, 
     assert identity.endswith("-system")
     assert guix.last("image") == [
         *("system", "image", "-d", "-t", "qcow2", "-L", str(REPOSITORY / "nix/guix"), "-L", lab, "--volatile", "-e"),
-        f'((@ (compose role) role) "{lab}/a.scm" \'(("db" "/srv/db" "root" "root" "0700" #t)))',
+        f'((@ (compose role) role) "{lab}/a.scm" \'(("db" "/srv/db" "root" "root" "0700" #t)) "qcow2-gpt")',
     ]
     call = guix.calls()[0]
     assert json.loads(call["setup"]) == {"a": "x", "b": 1}
     assert call["lc_all"] == "C.UTF-8"
+
+
+def test_systems_are_evaluated_where_their_files_are(write: Write, progress: Path, guix: StandIn) -> None:
+    module = {"module": "(lab web)", "variable": "web-system"}
+    path = write({"roles": {"a": {"file": "below/a.scm"}, "b": module}})
+    Path(path, "below").mkdir()
+    Path(path, "below/a.scm").touch()
+    builder(progress).identify(path, {}, ["a", "b"], ["tar"])
+    asked = {call["arguments"][-1]: call["cwd"] for call in guix.calls() if "image" in call["arguments"]}
+    assert asked == {
+        f'((@ (compose role) role) "{path}/below/a.scm" \'())': f"{path}/below",
+        "((@ (compose role) role) ((@ (compose load) variable-of) '(lab web) 'web-system) '())": path,
+    }
+
+
+def test_what_the_plan_has_evaluated_is_built(lab: str, progress: Path, guix: StandIn, tmp_path: Path) -> None:
+    def evaluations() -> int:
+        return sum("image" in command for command in guix.commands())
+
+    plan, build = builder(progress), builder(progress)
+    planned = plan.identify(lab, {}, ["server"], ["qcow2"])
+    build.evaluated.update(plan.evaluated)
+    assert build.build(lab, {}, ["server"], ["qcow2"], str(tmp_path / "roots"))["server"].identity == planned["server"]
+    assert evaluations() == 1
+    Path(lab, "a.scm").write_text("(use-modules (gnu) (guix))")
+    build.identify(lab, {}, ["server"], ["qcow2"])
+    assert evaluations() == 2
 
 
 def test_options_reach_guix(lab: str, progress: Path, guix: StandIn) -> None:
@@ -121,7 +148,7 @@ def test_a_bundle_is_written_with_roots_beside(lab: str, progress: Path, guix: S
 
 def test_what_is_built_is_not_built_again(lab: str, progress: Path, guix: StandIn, tmp_path: Path) -> None:
     def builds() -> int:
-        return sum("image" in command and "-d" not in command for command in guix.commands())
+        return sum(any(word.startswith("--root=") for word in command) for command in guix.commands())
 
     make = builder(progress)
     roots = tmp_path / "roots"
@@ -143,7 +170,7 @@ def test_images_of_several_roles_are_built_together(lab: str, progress: Path, gu
     assert together[0][0] == "build" and "--timeout=7200" in together[0]
     assert sum(word.endswith("-image.qcow2.drv") for word in together[0]) == 2
     assert guix.commands().index(together[0]) < min(
-        index for index, command in enumerate(guix.commands()) if "image" in command and "-d" not in command
+        index for index, command in enumerate(guix.commands()) if command[0] == "build" and command != together[0]
     )
     make.build(lab, {}, ["server", "client"], ["qcow2"], str(tmp_path / "roots"))
     assert sum("--max-jobs=" in " ".join(command) for command in guix.commands()) == 1
@@ -160,7 +187,7 @@ def test_keys_of_servers_must_be_authorized(lab: str, progress: Path, guix: Stan
         with pytest.raises(InputError, match=message) as error:
             builder(progress, substitute_keys=[key]).build(lab, {}, ["client"], ["qcow2"], str(tmp_path / "roots"))
         assert (error.value.failure and error.value.failure.kind) == ("cache-unsigned" if key == "key.pub" else None)
-    assert not any("image" in command and "-d" not in command for command in guix.commands())
+    assert not any(command[0] == "build" for command in guix.commands())
 
 
 def test_keys_that_are_authorized(
