@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-drift test-report test-docs fuzz chaos clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-compositions test-drift test-report test-docs fuzz chaos clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -114,6 +114,9 @@ test-oar: ## as root, on Debian 12: the reservations on a real OAR, which is ins
 
 test-awx: ## as root: the set-up of AWX against its recorded answers, the example project, syncs and jobs with ansible-runner; not part of `test`
 	@tests/tools/gate.sh awx
+
+test-compositions: ## as root: the examples of file systems and batch systems, in which machines die, and heal; not part of `test`
+	@tests/tools/gate.sh compositions
 
 test-drift: ## as root: one node of 2 x 50 containers and one of two virtual machines that somebody has changed, and how soon that is found; not part of `test`
 	@tests/tools/gate.sh drift

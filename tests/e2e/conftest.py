@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from example import Example
 from lab import PATIENCE, Lab
 from tiny import Tiny, tiny
 
@@ -44,6 +45,15 @@ def tiny_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[.
 
     yield make
     _destroy(labs)
+
+
+@pytest.fixture(scope="module")
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Example]:
+    """The example that the file is named after, ``test_NAME.py``: each test goes on where the one before ended."""
+    name = request.path.stem.removeprefix("test_")
+    example = Example(tmp_path_factory.mktemp(name), name)
+    yield example
+    _destroy([example])
 
 
 def _destroy(labs: t.Iterable[Lab]) -> None:

@@ -27,6 +27,9 @@ DOCUMENTS = {
     "releases/current": "current",
     "roots/*/image.json": "image",
     "results/*/results.json": "report",
+    "results/drift.json": "findings",
+    "results/audit.json": "findings",
+    "events.jsonl": "event",
     "nodes/*/current.json": "machine",
     "nodes/*/verified.json": "machine",
     "nodes/*/intended.json": "machine",
@@ -46,6 +49,7 @@ OTHERS = {
     "lock": "held, never read",
     "lease.lock": "held, never read",
     "results/*/junit.xml": "the form is that of Jenkins",
+    "results/report.html": "read by people",
     "nodes/*/console.log": "what a node printed",
     "nodes/*/console.log.1": "what a node printed",
     "nodes/*/qmp": "a socket",
@@ -113,7 +117,9 @@ def check_state(directory: str | Path, others: t.Collection[str] = ()) -> set[st
             wrong[path] = "is neither a known document nor one of the exceptions in tests/e2e/schemas.py"
             continue
         seen.add(name)
-        found = complaints(json.loads((Path(directory) / path).read_text(encoding="utf-8")), name)
+        text = (Path(directory) / path).read_text(encoding="utf-8")
+        documents = text.splitlines() if path.endswith(".jsonl") else [text]
+        found = [complaint for document in documents for complaint in complaints(json.loads(document), name)]
         if found:
             wrong[path] = found
     assert wrong == {}, wrong

@@ -29,6 +29,7 @@ AROUND: dict[str, dict[str, t.Any]] = {
     "config_push": {},
     "keys_rotate": {},
     "nxc_export": {},
+    "deployment_page": {},
     "audit_info": {"advisories": {"id": "CVE-1", "package": "libc6", "versions": ["> 0"]}},
     "drift_info": {"ignore": {"/opt/*": "a test"}},
 }
@@ -87,8 +88,8 @@ def test_a_run_that_ends_well(lab: Tiny, playbook: Playbook) -> None:
     assert results["deployment_settle"]["deployments"]["one"]["release"] == 1
     assert results["audit_info"]["deployments"]["two"]["affected"]
     for name in ("one", "two"):
-        assert check_state(lab.directory / "during" / name) >= {"journal", "lease", "report"}
-        assert check_state(lab.state.parent / name) >= FILES
+        assert check_state(lab.directory / "during" / name) >= {"journal", "lease", "report", "event"}
+        assert check_state(lab.state.parent / name) >= {*FILES, "event", "findings"}
 
 
 def test_what_takes_long(playbook: Playbook) -> None:

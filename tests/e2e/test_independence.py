@@ -50,7 +50,7 @@ def test_a_failed_check_takes_back_its_own_deployment_only(lab: Tiny) -> None:
 
 PLAYBOOKS = [
     *("plan", "deploy", "build", "verify", "rollback", "lock", "check_reproducible", "nxc_export", "audit"),
-    *("drift", "config", "script"),
+    *("drift", "config", "script", "report"),
 ]
 
 

@@ -14,7 +14,7 @@ import yaml
 from installed import Installed, install
 from lab import ROOT
 
-TEMPLATES = sorted(path.name for path in (ROOT / "compositions").iterdir())
+TEMPLATES = sorted(yaml.safe_load((ROOT / "roles/init/vars/main.yml").read_text())["init_templates"])
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,9 @@ def test_every_composition_is_a_template(installed: Installed, tmp_path: Path, t
     (file,) = (tmp_path / "My Lab_2/inventory").iterdir()
     assert file.name == "my-lab-2.compose.yml"
     assert yaml.safe_load(file.read_text())["composition"] == f"../compositions/{template}"
+    theirs = {path.name: path.stat().st_mode for path in (ROOT / "compositions" / template).iterdir()}
+    copied = tmp_path / "My Lab_2" / "compositions" / template
+    assert {path.name: path.stat().st_mode for path in copied.iterdir()} == theirs
 
 
 def test_check_mode_writes_nothing_and_shows_what_it_would(installed: Installed, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import typing as t
 from collections.abc import Callable
 from pathlib import Path
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.events import read
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.journal import JournalFile
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.lease import Lease
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.parcel import Parcel
@@ -23,6 +24,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Hooks
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys, endpoints
+from ansible_collections.immutable.compose.plugins.module_utils.page.recorded import Recorded
+from ansible_collections.immutable.compose.plugins.module_utils.page.render import page
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import claims, lender
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.ledger import foreign
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState
@@ -38,7 +41,7 @@ from .harm import data_like, json_like, text_like
 #: Documents that are read from a file somewhere.
 _FILES = (
     *("journal", "kvm", "lease", "report", "composition", "deployment", "image", "node", "machine", "plan", "release"),
-    *("lock", "vm", "owner", "state", "service", "addresses", "machines", "reservation"),
+    *("lock", "vm", "owner", "state", "service", "addresses", "machines", "reservation", "findings"),
 )
 
 
@@ -126,6 +129,22 @@ def _state(state: Path, told: t.Mapping[str, t.Any]) -> t.Iterator[Reader]:
     )
     journal = JournalFile(str(state))
     yield from_file("journal", state / "journal.json", journal.read, [told["journal"]], "journal.json", 0.5)
+    ends = [
+        ("plan", "deployment_plan"),
+        ("build", "image_build"),
+        ("settle", "deployment_settle"),
+        ("stage", "failure"),
+    ]
+    said = [
+        {**told["event"], "kind": "failed" if result == "failure" else "end", "step": step, "result": told[result]}
+        for step, result in ends
+    ]
+
+    def shown() -> object:
+        recorded = Recorded("site", "nspawn", list(read(str(state / "events.jsonl"))), [], None, [])
+        return page(recorded)
+
+    yield from_file("events", state / "events.jsonl", shown, [told["event"], *said], share=0.3)
     lease = Lease(str(state), SAMPLES["lease"], Progress())
     yield from_file("lease", state / "lease.json", lease.require, [told["lease"]], share=0.5)
     service = Service(str(state), Hooks())

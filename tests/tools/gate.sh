@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [release] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [drift] [report] [fuzz] [chaos] [docs]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [release] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [compositions] [drift] [report] [fuzz] [chaos] [docs]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
@@ -117,9 +117,11 @@ images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user
 platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
+# - file systems and batch systems, and what becomes of them when a machine dies
+compositions=(tests/e2e/test_{ceph,gluster,moosefs,oar,slurm}.py)
 # - what is released, and what users meet first
 release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
-apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${release[@]}")
+apart=("${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${compositions[@]}" "${release[@]}")
 
 # What is about other programs than Python and Ansible, and is looked at once. ansible-test gives each test a process of
 # its own, so it has the others only; and those that start Ansible for each test only if there is no older one for them.
@@ -285,6 +287,12 @@ awx() {
     tests stage awx "$newest" --durations=10 tests/awx
 }
 
+# The examples, one after the other: each has half a dozen containers.
+compositions() {
+    may_skip=
+    tests stage compositions "$newest" --durations=0 "${compositions[@]}"
+}
+
 # Many nodes, on a machine that does nothing else.
 drift() {
     may_skip=
@@ -347,6 +355,7 @@ for part in "$@"; do
         nixpkgs) nixpkgs ;;
         oar) oar ;;
         awx) awx ;;
+        compositions) compositions ;;
         drift) drift ;;
         report) report ;;
         fuzz) fuzz ;;

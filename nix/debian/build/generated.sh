@@ -49,8 +49,9 @@ find $root -xdev -type f -size +0 -printf '/%P\t%m\n' | sort | join -t $'\t' -v 
 query '.generated | keys[]' | cat /build/files - > /build/ours
 {
     awk -F '\t' -v OFS='\t' '$2 == 400 || $2 == 600 { print $1, "mode 0" $2 }' /build/others
+    # On a line of its own: programs that read keys have these words, too.
     cut -f 1 /build/others | sed "s,^,$root," | tr '\n' '\0' |
-        { xargs -0r grep --files-with-matches --text -e '-----BEGIN [A-Z ]*PRIVATE KEY' || true; } |
+        { xargs -0r grep --files-with-matches --text -Ee '-----BEGIN [A-Z ]*PRIVATE KEY-----\s*$' || true; } |
         sed "s,^$root\(.*\),\1\ta private key,"
 } | sort -u -t $'\t' -k 1,1 |
 while IFS=$'\t' read -r path why; do

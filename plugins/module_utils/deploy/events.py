@@ -24,6 +24,9 @@ from ..model.step import StepFailure, StepResult
 from .masking import Mask
 from .run import Run
 
+#: No clock says more.
+END_OF_TIME = 1e11
+
 
 class Events:
     """Those of one step. Safe to use from several threads.
@@ -94,8 +97,10 @@ def path_of(state: str) -> str:
 
 
 def read(path: str) -> t.Iterator[Event]:
-    """The events of the last run; none if there was none. Lines that a full disk has cut are left out."""
+    """The events of the last run; none if there was none. Lines that were cut by a full disk are left out."""
     with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             with suppress(ValueError, InputError):
-                yield codec.decode(Event, json.loads(line), "event")
+                event = codec.decode(Event, json.loads(line), "event")
+                if 0 <= event.time < END_OF_TIME:
+                    yield event

@@ -24,6 +24,7 @@ MAKES = """
 umask 022; mkdir -p /etc/app/keys /var/lib/app
 echo one > /etc/app/cookie; chmod 0400 /etc/app/cookie; chown games:games /etc/app/cookie
 printf -- '-----BEGIN RSA PRIVATE KEY-----\\nx\\n' > /etc/app/keys/tls.pem
+printf -- 'z-----BEGIN RSA PRIVATE KEY-----s\\n' > /var/lib/app/reader.pyc
 echo public > /etc/app/public; : > /etc/app/empty; chmod 0600 /etc/app/empty
 """
 
