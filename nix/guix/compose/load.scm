@@ -20,8 +20,8 @@ directory of the load path relative to it when it opens them; so until it begins
       (and name (string-prefix? (string-append name "/") (canonicalize-path file)))))
   (define (read-first port)
     (set! %load-path path)
-    (fluid-set! reader read)
-    (read port))
+    (fluid-set! reader #f)
+    (read-syntax port))
   (define reader (make-fluid read-first))
   (module-define! module 'current-reader reader)  ;the compiler looks there
   (set! %load-path (remove above? path)))
