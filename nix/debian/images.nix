@@ -70,30 +70,31 @@ let
     });
 
   # Then the packages: one layer for all roles that have the same ones, whatever else they have.
-  withPackages = again: { packages, kernel ? null, ... }: answers:
-    if packages == [ ] && kernel == null then base again
-    else
-      let all = unpacked (packages ++ (if kernel == null then [ ] else [ kernel ])); in
-      maker again tools ./build/packages.sh (all // {
-        name = "debian-packages";
-        base = base again;
-        debs = map deb packages;
-        answers = concatStringsSep "" (map (answer: "${answer}\n") answers);
-        passAsFile = [ "answers" ] ++ all.passAsFile;
-        needs = [ (base again) all.check ] ++ all.debs ++ (if kernel == null then [ ] else [ ./build/init.sh ]);
-      } // (if kernel == null then { } else {
-        kernel = deb kernel;
-        init = ./build/init.sh;
-      }));
+  withPackages = again: { packages, kernel ? null, ... }: answers: generated:
+    let all = unpacked (packages ++ (if kernel == null then [ ] else [ kernel ])); in
+    maker again tools ./build/packages.sh (all // {
+      name = "debian-packages";
+      base = base again;
+      debs = map deb packages;
+      answers = concatStringsSep "" (map (answer: "${answer}\n") answers);
+      config = toJSON { inherit generated; };
+      generated = ./build/generated.sh;
+      passAsFile = [ "answers" "config" ] ++ all.passAsFile;
+      needs = [ (base again) all.check ./build/generated.sh ] ++ all.debs ++ (if kernel == null then [ ] else [ ./build/init.sh ]);
+    } // (if kernel == null then { } else {
+      kernel = deb kernel;
+      init = ./build/init.sh;
+    }));
 in
 role: attributes:
 let
   locked = lock.roles.${role};
   kernel = locked.kernel or null;
-  layer = again: withPackages again locked (attributes.debconf or [ ]);
+  layer = again: withPackages again locked (attributes.debconf or [ ]) generated;
+  generated = import ./generated.nix // attributes.generated or { };
   # What of a role makes its own layer: neither checks, nor what only the platform needs, nor what the other layers have.
   config = removeAttrs attributes [ "archives" "debconf" "description" "kernel" "kernelParams" "packages" "ports" "mayFail" ] // {
-    generated = import ./generated.nix // attributes.generated or { };
+    inherit generated;
     volumes = builtins.mapAttrs (_: volume: removeAttrs volume [ "size" ]) (attributes.volumes or { });
   } // (if lock ? numbers then { inherit numbers; } else { })
   // (if archives == { } then { } else {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: runs the stages of the given parts, fast to slow, and ends at the first that fails.
-# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [compositions] [drift] [report] [fuzz] [chaos] [docs] [experiment]
+# Usage: gate.sh [static] [unit] [smoke] [sanity] [contract] [backends] [e2e] [damage] [images] [platforms] [travel] [release] [security] [guests] [clients] [machines] [sealed] [boot] [tools] [nixpkgs] [oar] [kexec] [awx] [compositions] [drift] [report] [fuzz] [chaos] [docs] [experiment]
 # The last line counts tests: every test of pytest, and one for each other stage.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes a release of what is committed, and tries it: release.py make DIRECTORY | release.py try TARBALL
 

@@ -49,4 +49,4 @@ leave_root
 
 rm -rf $root/etc/ssh/ssh_host_* $root/etc/update-motd.d/*
 echo LANG=C.UTF-8 > $root/etc/default/locale
-end_layer
+end_layer 1

@@ -8,10 +8,17 @@ unpack() {
         *.tar) mkdir "$2/tree" && tar --extract --file="$1" --directory="$2/tree" --numeric-owner ;;
         *) return 1 ;;
     esac
+    lists=$PWD/$2
     (
         cd "$2/tree"
-        find . -printf '%y %m %U:%G %T@ %l//%P\n' | sort > ../listing  # no path has two slashes
-        find . -type f -printf '%P\0' | sort -z | xargs -0r sha256sum > ../digests
+        layers=(.)
+        [ ! -d packages ] || [ ! -d role ] || layers=(packages role)  # see pack_above
+        for layer in "${layers[@]}"; do
+            cd "$layer"
+            find . -printf '%y %m %U:%G %T@ %l//%P\n' | sort >> "$lists/listing"  # no path has two slashes
+            find . -type f -printf '%P\0' | sort -z | xargs -0r sha256sum >> "$lists/digests"
+            cd "$OLDPWD"
+        done
     )
 }
 

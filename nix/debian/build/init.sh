@@ -16,10 +16,12 @@ load() {
 
 # Whether /lower is the root file system meant: another disk may carry an older one.
 found() {
-    if [ -e /lower/usr/lib/compose/identity ]; then
-        read -r other < /lower/usr/lib/compose/identity
-        [ "$other" = "$identity" ] && return 0
-    fi
+    for root in /lower/role:/lower/packages /lower; do
+        if [ -e "${root%%:*}/usr/lib/compose/identity" ]; then
+            read -r other < "${root%%:*}/usr/lib/compose/identity"
+            [ "$other" = "$identity" ] && return 0
+        fi
+    done
     /bin/busybox umount /lower
     return 1
 }
@@ -64,7 +66,7 @@ if ! find_root; then
 fi
 /bin/busybox mount -t tmpfs -o mode=0755 volatile /upper
 /bin/busybox mkdir /upper/upper /upper/work
-/bin/busybox mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work overlay /new
+/bin/busybox mount -t overlay -o lowerdir=$root,upperdir=/upper/upper,workdir=/upper/work overlay /new
 /bin/busybox mount --move /dev /new/dev
 /bin/busybox mount --move /sys /new/sys
 /bin/busybox mount --move /proc /new/proc

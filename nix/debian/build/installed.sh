@@ -1,8 +1,7 @@
 # The root file system of $image as an archive for whoever unpacks it to a partition and boots that, as Kadeploy does: with
 # kernel and initramfs in it, and what only a machine of that kind needs ($tree). gzip, because every Kadeploy reads that.
 touch /build/start
-mkdir $root
-unsquashfs -quiet -no-progress -force -dest $root "$image/root.squashfs"
+unpack_root "$image/root.squashfs" $root
 SOURCE_DATE_EPOCH=$(stat -c %Y $root/usr/lib/compose/identity)
 export SOURCE_DATE_EPOCH
 

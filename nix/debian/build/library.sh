@@ -57,12 +57,18 @@ begin_layer() {
     if [ -n "$layer" ]; then
         phase "unpacking what is below"
         unsquashfs -quiet -no-progress -force -dest $root "$layer/layer.squashfs"
-        below=$(cat $root/.epoch)
-        rm $root/.epoch
+        below=$(cat "$layer/epoch")
     fi
     SOURCE_DATE_EPOCH=$(epoch_of "$@")
     [ "$SOURCE_DATE_EPOCH" -gt "$below" ] || SOURCE_DATE_EPOCH=$below
     export SOURCE_DATE_EPOCH
+    list_paths > /build/below
+    sleep 0.05  # a kernel's clock ticks: what is changed from now on was changed later than this file
+}
+
+# Type and path of all that is in the root file system.
+list_paths() {
+    (cd $root && find . -mindepth 1 -printf '%y%P\0')
 }
 
 # list_numbers FILE: which users and groups there are
@@ -72,12 +78,25 @@ list_numbers() {
         passwd group) > "$1"
 }
 
+# end_layer LEVEL: packs it, as well as that level of zstd does.
 end_layer() {
     list_numbers "$out/numbers"
-    echo "$SOURCE_DATE_EPOCH" > $root/.epoch
+    echo "$SOURCE_DATE_EPOCH" > "$out/epoch"
     clamp_times /build/start
     phase "packing"
-    squash "$out/layer.squashfs" 1
+    pack $root "$out/layer.squashfs" -noappend -comp zstd -Xcompression-level "$1"
+}
+
+# What no image keeps: what is of the build, or of one node only.
+clean_root() {
+    rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf/{passwords.dat,*-old} $root/var/cache/ldconfig \
+        $root/var/lib/dpkg/*-old $root/var/lib/dpkg/lock* $root/var/lib/dpkg/triggers/Lock $root/var/lib/systemd/random-seed \
+        $root/var/lib/ucf/cache/* $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* \
+        $root/.dockerenv
+    find $root/var/cache/man -mindepth 1 -delete 2>/dev/null || true
+    mkdir -p $root/var/cache/apt
+    : > $root/etc/machine-id
+    rm -f $root/var/lib/dbus/machine-id
 }
 
 without_documentation=(
@@ -153,7 +172,67 @@ archive() {
     (cd "$1" && find . -mindepth 1 | sort | cpio --quiet --create --format=newc --owner=0:0 --reproducible)
 }
 
-squash() {
+# pack DIRECTORY FILE OPTION...
+pack() {
     # It takes its date from SOURCE_DATE_EPOCH.
-    mksquashfs $root "$1" -noappend -quiet -no-progress -comp zstd -Xcompression-level "$2"
+    mksquashfs "$1" "$2" -quiet -no-progress "${@:3}"
+}
+
+# pack_above LAYER FILE: the root file system as what was changed above that layer, whose packed content is taken as it is.
+# In the file are two directories, to be laid over each other as overlayfs does it (filesystems/overlayfs.rst in the
+# documentation of Linux): `role` over `packages`. What was removed is a character device 0/0.
+pack_above() {
+    mkdir role
+    list_paths > now
+    perl -0 -e '
+        sub paths { open my $list, "<", shift or die; map { chomp; $_ } <$list> }
+        my %there = map { (substr($_, 1) => substr $_, 0, 1) } paths(shift);
+        for (paths(shift)) {
+            my ($parent, $path) = m{^.((?:(.*)/)?[^/]+)$}s ? ($2, $1) : die;
+            print "$path\0" unless exists $there{$path} || defined $parent && ($there{$parent} // "") ne "d";
+        }
+    ' now /build/below > removed
+    (
+        cd role
+        xargs -0r dirname -z < ../removed | sort -zu | xargs -0r mkdir -p
+        while IFS= read -rd '' path; do mknod -m 0 "$path" c 0 0; done < ../removed
+    )
+    (cd $root && find . -mindepth 1 -cnewer /build/below -printf '%P\0') |
+        perl -0 -ne 'chomp; while ($_ ne "") { print "$_\0"; s,/?[^/]*$,, }' | LC_ALL=C sort -zu | copy_paths $root role
+    cp "$1/layer.squashfs" "$2"
+    chmod u+w "$2"
+    pack role "$2" -root-becomes packages -keep-as-directory -no-recovery
+}
+
+# copy_paths FROM TO: the directory itself, and all that is named on standard input
+copy_paths() {
+    { printf '.\0'; cat; } |
+        tar --create --directory "$1" --null --no-recursion --files-from=- --xattrs --xattrs-include='*' |
+        tar --extract --directory "$2" --xattrs --xattrs-include='*'
+}
+
+# unpack_root FILE DIRECTORY: the root file system in a file, be it packed whole or above a layer
+unpack_root() {
+    unsquashfs -quiet -no-progress -dest unpacked "$1"
+    if [ ! -d unpacked/packages ] || [ ! -d unpacked/role ]; then
+        mv unpacked "$2"
+        return
+    fi
+    mv unpacked/packages "$2"
+    (cd unpacked/role && find . -mindepth 1 -printf '%y%P\0') | while IFS= read -rd '' path; do
+        kind=${path:0:1} path=${path:1}
+        if [ "$kind" = c ] && [ "$(stat --format=%t:%T "unpacked/role/$path")" = 0:0 ]; then
+            rm -rf "${2:?}/$path"
+            continue
+        fi
+        # tar puts no directory in the place of anything else, and nothing else in that of a directory.
+        if [ -d "$2/$path" ] && [ ! -L "$2/$path" ]; then below=d; else below=f; fi
+        case $kind$below in
+            df) rm -f "${2:?}/$path" ;;
+            dd) ;;
+            ?d) rm -r "${2:?}/$path" ;;
+        esac
+        printf '%s\0' "$path"
+    done | copy_paths unpacked/role "$2"
+    rm -rf unpacked
 }

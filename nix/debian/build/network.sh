@@ -1,7 +1,6 @@
 # What comes behind the initramfs of $image where the root file system is on a server: drivers of network cards and NFS, with
 # the tables by which modprobe finds them. The kernel, too, calls that when it needs another module.
-mkdir $root
-unsquashfs -quiet -no-progress -force -dest $root "$image/root.squashfs"
+unpack_root "$image/root.squashfs" $root
 SOURCE_DATE_EPOCH=$(stat -c %Y $root/usr/lib/compose/identity)
 export SOURCE_DATE_EPOCH
 

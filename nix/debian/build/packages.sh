@@ -1,5 +1,10 @@
-# Installs $debs on top of $base, with the $answers to what they ask. Also unpacks the $kernel, if there is one, and makes
-# what every initramfs has of it.
+# Installs $debs on top of $base, with the $answers to what they ask, and takes out again what they made for themselves only.
+# Also unpacks the $kernel, if there is one, and makes what every initramfs has of it.
+# shellcheck disable=SC2034  # $generated asks it
+config=/build/${configPath##*/}
+# shellcheck disable=SC1090  # of this collection
+. "$generated"
+
 begin_layer "$base" $debs ${kernel:-}
 
 if [ -n "$debs" ]; then
@@ -37,4 +42,12 @@ if [ -n "${kernel:-}" ]; then
     done
     archive initrd > "$out/initrd"
 fi
-end_layer
+# Timers of packages would only find a file system that they cannot change for good.
+rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
+find $root/var/log -type f -delete  # not the directories: services expect them
+[ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
+clean_root
+take_generated
+cp $made "$out/generated"
+list_private > "$out/private"
+end_layer 5

@@ -1,15 +1,12 @@
 # Makes the root file system of a role ($config, $identity) on top of its packages ($layer); with a kernel, also kernel and
 # initramfs.
 config=/build/${configPath##*/}
-query() { jq -r "$@" "$config"; }
 # shellcheck disable=SC1090  # of this collection
 . "$numbers"
+# shellcheck disable=SC1090
+. "$generated"
 
 begin_layer "$layer"
-# Timers of packages would only find a file system that they cannot change for good.
-rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
-find $root/var/log -type f -delete  # not the directories: services expect them
-[ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
 renumber_packages
 
 enter_root
@@ -108,17 +105,14 @@ phase "cleaning up"
 list_numbers "$out/numbers"
 echo "$identity" > $root/usr/lib/compose/identity
 printf 'IMAGE_ID="%s"\nIMAGE_VERSION="%s"\n' "$imageId" "$identity" >> $root/usr/lib/os-release
-rm -rf $root/var/lib/apt/lists $root/var/cache/apt $root/var/cache/debconf $root/var/cache/ldconfig \
-    $root/var/lib/dpkg/*-old $root/var/lib/dpkg/lock* $root/var/lib/dpkg/triggers/Lock $root/var/lib/systemd/random-seed \
-    $root/var/lib/ucf/cache/* $root/etc/ssh/ssh_host_* $root/etc/*- $root/etc/hostname $root/tmp/* $root/var/tmp/* $root/run/* $root/.dockerenv
-find $root/var/cache/man -mindepth 1 -delete 2>/dev/null || true
-mkdir -p $root/var/cache/apt
-: > $root/etc/machine-id
-rm -f $root/var/lib/dbus/machine-id
+clean_root
+rm -rf $root/var/cache/debconf
 
 phase "looking for what was generated"
-# shellcheck disable=SC1090  # of this collection
-. "$generated"
+cp "$layer/generated" $made
+take_generated
+declare_generated
+require_nothing_private
 
 if [ -n "${cmdline:-}" ]; then
     cp "$layer/kernel" "$out/kernel"
@@ -131,4 +125,9 @@ fi
 
 clamp_times /build/start
 phase "packing"
-squash "$out/root.squashfs" 5
+if [ -s "$layer/private" ]; then
+    # What the role has put something else in place of: it must not be below that either.
+    pack $root "$out/root.squashfs" -comp zstd -Xcompression-level 5
+else
+    pack_above "$layer" "$out/root.squashfs"
+fi

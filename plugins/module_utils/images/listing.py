@@ -13,6 +13,7 @@ from functools import cached_property
 from ..model.answer import WrongAnswer
 from ..model.image import SYSTEM_LINK, Image
 from ..process import run
+from .layers import PACKAGES, ROLE
 
 #: Of the squashfs, without the content of files, which comes after this line.
 _LIST = 'unsquashfs -no-progress -pf /dev/stdout "$1" | LC_ALL=C sed "/^# START OF DATA/q"'
@@ -31,6 +32,10 @@ class Entry:
     owner: str
     #: Size and time of the last change of a file; where a link leads.
     content: str = ""
+
+
+#: Stands where overlayfs sees nothing.
+_NOTHING = Entry("", "")
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,33 @@ def list_image(image: Image) -> Listing:
         if match and not line.startswith("#"):
             name = re.sub(r"\\(.)", r"\1", match[1])
             entries[name.strip("/")] = _entry(match[2], match[3].split(" ", 4), entries)
-    users = run(["unsquashfs", "-cat", path, "etc/passwd"], timeout=_TIMEOUT).stdout
-    return Listing(entries, users.splitlines())
+    passwd = "etc/passwd"
+    if all(entries.get(layer, _NOTHING).kind == "d" for layer in (ROLE, PACKAGES)):
+        passwd = f"{ROLE if f'{ROLE}/{passwd}' in entries else PACKAGES}/{passwd}"
+        entries = _joined(entries)
+    users = run(["unsquashfs", "-cat", path, passwd], timeout=_TIMEOUT).stdout
+    return Listing({path: entry for path, entry in entries.items() if entry != _NOTHING}, users.splitlines())
+
+
+def _joined(entries: t.Mapping[str, Entry]) -> dict[str, Entry]:
+    """Of two directories that are laid over each other: see :mod:`.layers`."""
+    upper = {path[len(ROLE) + 1 :]: entry for path, entry in entries.items() if f"{path}/".startswith(f"{ROLE}/")}
+    found = dict(upper)
+    for path, entry in entries.items():
+        if f"{path}/".startswith(f"{PACKAGES}/"):
+            path = path[len(PACKAGES) + 1 :]
+            if path not in upper and not _hidden(path, upper):
+                found[path] = entry
+    return found
+
+
+def _hidden(path: str, upper: t.Mapping[str, Entry]) -> bool:
+    """Whether something of the upper one that is no directory lies over a directory that has it."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        if path in upper:
+            return upper[path].kind != "d"
+    return False
 
 
 def _entry(kind: str, words: t.Sequence[str], known: t.Mapping[str, Entry]) -> Entry:
@@ -90,6 +120,8 @@ def _entry(kind: str, words: t.Sequence[str], known: t.Mapping[str, Entry]) -> E
         if name not in known:
             raise WrongAnswer(f"unsquashfs lists {name[:60]!r} as another name of what it does not list")
         return known[name]
+    if kind == "C" and words[4:] == ["0 0"]:
+        return _NOTHING
     time, *owner = words[:4]
     rest = words[4] if len(words) > 4 else ""
     if kind == "S":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kadeploy.web import Answer, Server
 
+from . import __version__
 from .api import Api
 from .options import Options
 
@@ -30,6 +31,7 @@ def start(state: Path, kadeploy: str, port: int = 0, options: Options | None = N
 def main() -> None:
     """Serves until it is stopped."""
     parser = argparse.ArgumentParser(description="A stand-in for the API of Grid'5000.")
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory of everything; options.json in it")
     parser.add_argument("--kadeploy", required=True, help="address of Kadeploy's REST interface")

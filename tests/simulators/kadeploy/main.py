@@ -8,6 +8,7 @@ import signal
 import threading
 from pathlib import Path
 
+from . import __version__
 from .api import Api
 from .machines import Machine
 from .options import Options
@@ -41,6 +42,7 @@ def start(
 def main() -> None:
     """Serves until it is stopped."""
     parser = argparse.ArgumentParser(description="A stand-in for a Kadeploy 3 server.")
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory of everything; options.json in it")
     help_text = "none: machines only pretend; nspawn: they boot what is deployed, as containers (needs root)"

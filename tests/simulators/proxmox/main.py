@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from . import (  # noqa: F401  (they register what answers the calls)  # pylint: disable=unused-import
+    __version__,
     api_access,
     api_cluster,
     api_ha,
@@ -47,6 +48,7 @@ def start(state: Path, port: int = 0, options: Options | None = None) -> Server:
 def main() -> None:
     """Serves until it is stopped."""
     parser = argparse.ArgumentParser(description="A stand-in for a Proxmox VE 9.2 cluster.")
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory of everything; options.json in it")
     arguments = parser.parse_args()

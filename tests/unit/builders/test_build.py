@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from squashed import content
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian import builder as debian_module
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import REQUIRED, Debian
@@ -23,6 +24,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix, NixBuildError
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
+from ansible_collections.immutable.compose.plugins.module_utils.images import layers
+from ansible_collections.immutable.compose.plugins.module_utils.images.listing import Entry, list_image
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import versions
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -74,10 +77,7 @@ def proxy(compose: Compose) -> str:
 
 def unsquashed(image: str, *paths: str) -> dict[str, str]:
     """Contents of files in a squashfs."""
-    return {
-        path: subprocess.run(["unsquashfs", "-cat", image, path], check=True, capture_output=True, text=True).stdout
-        for path in paths
-    }
+    return {path: str(content(image, path)) for path in paths}
 
 
 def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_path: Path, progress: Path) -> None:
@@ -126,11 +126,9 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
     installed = files["var/lib/dpkg/status"]
     assert installed.count("Status: install ok installed") == installed.count("Package: ") == len(image.packages)
 
-    listing = subprocess.run(["unsquashfs", "-lls", root], check=True, capture_output=True, text=True).stdout
-    lines = {line.split(maxsplit=5)[5]: line for line in listing.splitlines() if "squashfs-root/" in line}
-    names = {line.split(" -> ")[0].removeprefix("squashfs-root/") for line in lines}
-    assert "-rw------- www-data/root" in lines["squashfs-root/etc/motd"]
-    assert "squashfs-root/etc/systemd/system/nginx.service -> /dev/null" in lines
+    names = list_image(image).entries
+    assert names["etc/motd"].owner == "600 33 0"
+    assert names["etc/systemd/system/nginx.service"] == Entry("l", "777 0 0", "/dev/null")
     assert "etc/systemd/system/multi-user.target.wants/hello.service" in names
     timers = "etc/systemd/system/timers.target.wants/"
     assert {name for name in names if name.startswith(timers)} == {f"{timers}often.timer"}
@@ -147,6 +145,111 @@ def test_an_image_is_what_the_composition_says(debian: Debian, proxy: str, tmp_p
 
     assert debian.check_reproducible(proxy, {}, ["proxy"], ["root"]) == {"proxy": ""}
     assert "again: build proxy: packing" in progress.read_text()
+
+
+#: Whatever can become of a path that the packages made.
+CHANGES = """
+rm -r /usr/share/perl5 /usr/share/base-passwd /usr/share/bash-completion /usr/share/debianutils /etc/adduser.conf
+mkdir -p /usr/share/base-passwd "/srv/with  blanks" /etc/adduser.conf
+echo new > /usr/share/base-passwd/new; echo a file > /usr/share/debianutils; echo x > /etc/adduser.conf/x
+ln -s /etc /usr/share/bash-completion
+echo x > "/srv/with  blanks/\\and more"; ln /etc/adduser.conf/x /srv/hard
+chmod 3751 /usr/games; chown games:www-data /srv
+"""
+
+
+def looked_at(root: Path) -> dict[str, str]:
+    """Path → all that is known of it; a directory's size and number of links are the file system's."""
+    command = ["find", ".", "-mindepth", "1", "-printf", "%P\\t%y %m %U:%G %l %n %s %T@\\0"]
+    said = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    paths = dict(line.split("\t", 1) for line in said.split("\0") if line)
+    words = {path: what.split(" ") for path, what in paths.items()}
+    return {path: " ".join([*found[:3], found[-1]] if found[0] == "d" else found) for path, found in words.items()}
+
+
+def test_a_root_in_layers_is_the_same_however_it_is_put_together(
+    debian: Debian, compose: Compose, tmp_path: Path
+) -> None:
+    path = compose(
+        f"{{ ... }}: {{ roles.proxy = {{ packages = [ \"nginx-light\" ]; postInstall = ''{CHANGES}''; }}; }}",
+        lock="web",
+    )
+    image = debian.build(path, {}, ["proxy"], ["root", "tar"], str(tmp_path / "roots"))["proxy"]
+    mounted, joined, archived = tmp_path / "mounted", tmp_path / "joined", tmp_path / "archived"
+    for directory in (mounted, archived):
+        directory.mkdir()
+    subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-dest", joined, image.path("root")], check=True)
+    layers.join(str(joined))
+    subprocess.run(["tar", "--extract", "--file", image.path("tar"), "--directory", archived], check=True)
+    subprocess.run(["mount", "-o", "loop,ro", image.path("root"), mounted], check=True)
+    try:
+        over = f"ro,lowerdir={layers.lower_dirs(str(mounted))}"
+        subprocess.run(["mount", "-t", "overlay", "-o", over, "overlay", mounted], check=True)
+        expected = looked_at(mounted)
+        subprocess.run(["umount", mounted], check=True)
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+    assert expected["usr/share/base-passwd/new"].startswith("f 644 0:0")
+    assert [path for path in expected if path.startswith("usr/share/base-passwd/")] == ["usr/share/base-passwd/new"]
+    assert expected["usr/share/debianutils"].startswith("f ")
+    assert expected["etc/adduser.conf"].startswith("d ")
+    assert expected["usr/share/bash-completion"].startswith("l 777 0:0 /etc")
+    assert expected["srv"].startswith("d 755 5:33 ")
+    assert expected["usr/games"].startswith("d 3751 0:0 ")
+    assert expected["srv/with  blanks/\\and more"].startswith("f ")
+    assert expected["srv/hard"].startswith("f 644 0:0  2 ")
+    assert not [path for path in expected if path.startswith("usr/share/perl5")]
+    assert looked_at(joined) == expected
+    assert looked_at(archived) == expected
+    listed = list_image(image)
+    assert set(listed.entries) - {""} == set(expected)
+    assert {path: entry.kind for path, entry in listed.entries.items() if path} == {
+        path: what[0] for path, what in expected.items()
+    }
+
+
+def test_what_a_role_puts_in_place_of_a_key_is_not_below_it_either(
+    debian: Debian, compose: Compose, tmp_path: Path
+) -> None:
+    """A layer is a part of the image: what the package made, would still be in it, another one in each build."""
+    path = compose(
+        '{ ... }: { roles.proxy = { packages = [ "app" ]; files."/etc/app.key" = { text = "mine"; mode = "400"; };};}',
+        lock="web",
+    )
+    postinst = "#!/bin/sh\numask 077; head -c 12 /dev/urandom | base64 > /etc/app.key\n"
+    lock_own(path, "proxy", make_deb(tmp_path, "app", postinst))
+    image = debian.build(path, {}, ["proxy"], ["root"], str(tmp_path / "roots"))["proxy"]
+    shown = subprocess.run(["unsquashfs", "-cat", image.path("root"), "etc/app.key"], check=True, capture_output=True)
+    assert shown.stdout == b"mine"
+    assert not [name for name in list_image(image).entries if name.startswith((layers.ROLE, layers.PACKAGES))]
+    assert debian.check_reproducible(path, {}, ["proxy"], ["root"]) == {"proxy": ""}
+
+
+def make_deb(directory: Path, name: str, postinst: str) -> Path:
+    control = directory / name / "DEBIAN"
+    control.mkdir(parents=True)
+    fields = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example.org>\nDescription: a\n"
+    (control / "control").write_text(fields)
+    (control / "postinst").write_text(postinst)
+    (control / "postinst").chmod(0o755)
+    deb = directory / f"{name}_1_all.deb"
+    command = ["dpkg-deb", "--build", "--root-owner-group", str(control.parent), str(deb)]
+    subprocess.run(command, check=True, capture_output=True)
+    return deb
+
+
+def lock_own(composition: str, role: str, deb: Path) -> None:
+    """Have a role's only package be this one, which is in the store already."""
+    subprocess.run(["nix-store", "--add-fixed", "sha256", deb], check=True, capture_output=True)
+    file = Path(composition, "compose.lock.json")
+    lock = json.loads(file.read_text())
+    name, version, architecture = deb.stem.split("_")
+    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+    some = next(iter(lock["packages"].values()))
+    locked = {"version": version, "architecture": architecture, "filename": f"pool/{deb.name}", "sha256": digest}
+    lock["packages"][name] = {**some, **locked, "size": deb.stat().st_size}
+    lock["roles"][role] = {**lock["roles"][role], "requested": [name], "packages": [name]}
+    file.write_text(json.dumps(lock))
 
 
 def test_formats_that_need_a_kernel_are_refused(debian: Debian, proxy: str) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import squashed
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import REQUIRED, Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.log import BuildLog
@@ -139,12 +140,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Attacked]:
         with _key(f"{token}-key", token):
             root = _build(directory, commands)
         server.shutdown()
-    loot = {
-        attack: subprocess.run(
-            ["unsquashfs", "-cat", root, f"etc/loot/{number}"], check=True, capture_output=True
-        ).stdout.decode(errors="replace")
-        for number, attack in enumerate(ATTACKS)
-    }
+    loot = {attack: str(squashed.content(root, f"etc/loot/{number}")) for number, attack in enumerate(ATTACKS)}
     yield Attacked(token, loot, victim, directory)
     victim.kill()
     victim.wait()

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import squashed
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.builder import Debian
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import NixBuildError
@@ -34,8 +35,8 @@ def role(text: str) -> str:
 
 
 def content(image: str, path: str) -> str:
-    done = subprocess.run(["unsquashfs", "-cat", image, path], check=False, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else "MISSING"
+    found = squashed.content(image, path)
+    return "MISSING" if found is None else found
 
 
 def built(debian: Debian, path: str, directory: Path) -> str:

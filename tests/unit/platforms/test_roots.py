@@ -43,6 +43,19 @@ def image(tmp_path: Path) -> Image:
     )
 
 
+def in_layers(image: Image, tmp_path: Path) -> None:
+    """Make of an image one whose file is in the lower layer, and lacks one that the upper one has removed."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "tree/hello").rename(tmp_path / "packages/hello")
+    (tmp_path / "packages/gone").touch()
+    (tmp_path / "role").mkdir(mode=0o750)
+    os.mknod(tmp_path / "role/gone", 0o20000, os.makedev(0, 0))
+    (tmp_path / "root").unlink()
+    layers = [str(tmp_path / layer) for layer in ("role", "packages")]
+    command = ["mksquashfs", *layers, image.path("root"), "-quiet", "-no-progress"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 @pytest.fixture
 def no_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host like a container, where file systems cannot be mounted."""
@@ -55,15 +68,20 @@ def no_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roots_module, "run", without)
 
 
+@pytest.mark.parametrize("layered", [True, False], ids=["layered", "whole"])
 @pytest.mark.parametrize("mounts", [True, False], ids=["mounted", "unpacked"])
 def test_a_root_is_staged_once_and_dropped(
-    roots: Roots, image: Image, tmp_path: Path, request: pytest.FixtureRequest, mounts: bool
+    roots: Roots, image: Image, tmp_path: Path, request: pytest.FixtureRequest, mounts: bool, layered: bool
 ) -> None:
+    if layered:
+        in_layers(image, tmp_path)
     if not mounts:
         request.getfixturevalue("no_mounts")
     assert roots.stage(image)
     root = Path(roots.path("an-image"))
+    assert [path.name for path in root.iterdir()] == ["hello"]
     assert (root / "hello").read_text() == "world"
+    assert not layered or root.stat().st_mode & 0o777 == 0o750
     assert root.is_mount() is mounts
     assert ("cannot be mounted here (mount: permission denied.)" in (tmp_path / "progress").read_text()) is not mounts
     assert not roots.stage(image)

@@ -236,9 +236,11 @@ if [ -e /kexec/nfs ]; then
     root=/nfs/$file
 fi
 /bin/busybox mount -t squashfs -o ro,loop "$root" /lower || fail "no root file system at $root"
+lower=/lower
+[ ! -d /lower/role ] || [ ! -d /lower/packages ] || lower=/lower/role:/lower/packages
 /bin/busybox mount -t tmpfs -o mode=0755 volatile /upper
 /bin/busybox mkdir /upper/upper /upper/work
-/bin/busybox mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work overlay /new ||
+/bin/busybox mount -t overlay -o lowerdir=$lower,upperdir=/upper/upper,workdir=/upper/work overlay /new ||
     fail "no overlay over the root file system"
 # Where it is a link, a resolver of the role writes it.
 if [ -e /kexec/resolv.conf ] && [ ! -L /new/etc/resolv.conf ]; then

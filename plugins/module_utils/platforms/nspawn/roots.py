@@ -11,6 +11,7 @@ import threading
 
 from ...errors import CommandError, ComposeError
 from ...files import sync_below
+from ...images import layers
 from ...model.image import Image
 from ...process import run
 from ...progress import Progress
@@ -44,7 +45,7 @@ class Roots:
                 return True
             os.makedirs(path, mode=0o755, exist_ok=True)
             try:
-                run(["mount", "-t", "squashfs", "-o", "loop,ro", image.path("root"), path], timeout=60)
+                _mount(image.path("root"), path)
             except CommandError as error:
                 why = error.output.strip().splitlines()[:1] or [str(error.returncode)]
                 self.progress.say(f"stage {image.identity}: cannot be mounted here ({why[0]}), unpacking it")
@@ -79,6 +80,8 @@ class Roots:
         try:
             with self.progress.waiting(lambda: f"stage {image.identity}: unpacking"):
                 run(["unsquashfs", "-no-progress", "-d", temporary, image.path("root")], timeout=1800)
+                if layers.are_in(temporary):
+                    layers.join(temporary)
         except CommandError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -100,10 +103,26 @@ class Roots:
             if not os.path.isdir(path):
                 os.unlink(path)
                 continue
-            if os.path.ismount(path):
-                run(["umount", path], timeout=60)
+            _unmount(path)
             gone = self.path(f".{entry.lstrip('.')}")
             os.rename(path, gone)  # a root that is only half there must not pass for staged
             shutil.rmtree(gone)
         if not os.listdir(self.directory):
             os.rmdir(self.directory)
+
+
+def _mount(squashfs: str, path: str) -> None:
+    """:raises CommandError: nothing is mounted."""
+    run(["mount", "-t", "squashfs", "-o", "loop,ro", squashfs, path], timeout=60)
+    if layers.are_in(path):
+        lower = layers.lower_dirs(path)  # those of what is mounted now, also once it is hidden
+        try:
+            run(["mount", "-t", "overlay", "-o", f"ro,lowerdir={lower}", "overlay", path], timeout=60)
+        except CommandError:
+            _unmount(path)
+            raise
+
+
+def _unmount(path: str) -> None:
+    while os.path.ismount(path):
+        run(["umount", path], timeout=60)
