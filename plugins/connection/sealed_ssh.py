@@ -125,6 +125,7 @@ EXAMPLES = r"""
 
     - name: Change what is gone when the node boots again, and leave a record of it
       ansible.builtin.raw: touch /run/maintenance
+      changed_when: true
       vars:
         immutable_unseal: the maintenance of Sunday
 """
