@@ -87,8 +87,8 @@ def test_it_says_which_node_failed_and_why_and_is_the_picture_of_the_docs(
     article.get_by_text("Journal").click()
     assert article.get_by_text("connection refused").is_visible()
     article.get_by_text("Journal").click()
-    bar = page.get_by_role("img", name="web2: staged 5.9 s, down 1.2 s, booting 4.3 s, failed 0.5 s")
-    assert bar.bounding_box() is not None
+    line_of_time = page.get_by_role("img", name="web2: staged 5.9 s, down 1.2 s, booting 4.3 s, failed 0.5 s")
+    assert line_of_time.bounding_box() is not None
     page.get_by_role("link", name="Log").click()
     page.get_by_text("lines", exact=False).last.click()
     assert page.get_by_text("switch: wave 2 of 2: web2, web3").last.is_visible()
