@@ -1,3 +1,4 @@
+# Machines and functions are defined where it runs: docs/checks.md. pylint: disable=undefined-variable
 # While a client writes: an OSD loses its power, then the node of the active metadata server.
 mons = [m for m in machines if m.role == "mon"]
 osds = [m for m in machines if m.role == "osd"]

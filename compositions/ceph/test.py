@@ -1,3 +1,4 @@
+# Machines and functions are defined where it runs: docs/checks.md. pylint: disable=undefined-variable
 mons = [m for m in machines if m.role == "mon"]
 osds = [m for m in machines if m.role == "osd"]
 clients = [m for m in machines if m.role == "client"]

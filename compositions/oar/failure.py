@@ -1,3 +1,4 @@
+# Machines and functions are defined where it runs: docs/checks.md. pylint: disable=undefined-variable
 # A node loses its power: jobs run on the others, and those that need it wait until it is back.
 nodes = [m for m in machines if m.role == "node"]
 victim = nodes[-1]

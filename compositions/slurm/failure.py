@@ -1,3 +1,4 @@
+# Machines and functions are defined where it runs: docs/checks.md. pylint: disable=undefined-variable
 # A node loses its power in the middle of a job. Slurm notices, and starts the job anew once the node is back.
 nodes = [m for m in machines if m.role == "node"]
 victim = nodes[-1]
