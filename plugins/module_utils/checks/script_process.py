@@ -17,7 +17,7 @@ import threading
 import time
 import typing as t
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from ..errors import CommandError, ComposeError
 from ..model import codec
@@ -74,11 +74,17 @@ class ScriptProcess:
         self._wire.socket.close()
         self._door.close()
 
-    def run(self, text: str, machines: t.Iterable[Machine], deadline: Deadline, values: Parameters) -> list[Check]:
+    def run(
+        self,
+        text: str,
+        machines: t.Iterable[Machine],
+        deadline: Deadline,
+        values: Parameters = MappingProxyType({}),
+    ) -> list[Check]:
         """Run the script to its end or the deadline: one result for each subtest, and one for the script.
 
         :param machines: all nodes of the deployment.
-        :param values: variables of the script, besides those that each has.
+        :param values: variables of the script, besides those that each has; none by default.
         """
         by_name = {machine.name: machine for machine in sorted(machines, key=lambda machine: machine.name)}
         threading.Thread(target=_let_in, args=[self._door, by_name], daemon=True).start()
@@ -131,7 +137,7 @@ class _Run:
         left = self._left()
         nodes = {machine.name: machine.role for machine in self._machines.values()}
         with suppress(OSError):  # it has ended already, as is seen below
-            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds, values)))
+            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds, dict(values))))
         threading.Thread(target=self._listen, daemon=True).start()
         with self._progress.waiting(lambda: f"test script: {self._doing()}"):
             on_time = self._over.wait(left + PATIENCE)

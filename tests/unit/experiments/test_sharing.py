@@ -76,6 +76,7 @@ def test_a_name_is_one_runner_only(tmp_path: Path) -> None:
 
 TAKE_AND_DIE = f"""
 import os, signal, sys
+sys.path[:] = {sys.path!r}
 from {Sharing.__module__} import Sharing
 print(Sharing(sys.argv[1], "left", {TRIALS}).next(lambda trial: False), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -25,6 +25,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     Peer,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, Findings
+from ansible_collections.immutable.compose.plugins.module_utils.model.experiment import (
+    Experiment,
+    ExperimentMark,
+    Measured,
+    Trial,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follow
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask, HookLog, Hooks, OutOfService
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import (
@@ -42,6 +48,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.release im
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import (
     Check,
     CheckDetails,
+    MachineProfile,
+    Measurement,
+    Provenance,
     ReportDocument,
     ScriptReport,
 )
@@ -198,7 +207,10 @@ VM = record.Record(
     tidy=True,
 )
 
-VERIFIED = Verified({"db1": RESULT}, 3, 1, "line 1", "db1", ["db1"])
+RECORDS = [Measurement("write", 1.5, "MiB/s"), Measurement("rounds", 3), Measurement("mode", "fast")]
+PROFILES = {"db1": MachineProfile("6.1.0", "a processor", 2, 512)}
+PROVENANCE = Provenance("web", "ab", "cd", 3, "debian", "nspawn", "build1", {"db": "h"}, {"db1": "db"}, PROFILES)
+VERIFIED = Verified({"db1": RESULT}, 3, 1, "line 1", "db1", ["db1"], RECORDS, PROFILES)
 REPORT = ReportDocument(
     deployment="site",
     ok=False,
@@ -208,6 +220,7 @@ REPORT = ReportDocument(
     script=ScriptReport(False, True, "line 1", 1, "db1"),
     checks=[Check("testScript", False, "db1", "line 1", 1.5, CheckDetails(1, "x()", [2], "false", 1, "no"), "ab")],
     evidence={"db1": {"journal": "no"}},
+    records=RECORDS,
 )
 DIFF = step.Diff("nodes", "nodes", "db1: old", "db1: new")
 NODES = {"db1": RESULT}
@@ -266,7 +279,19 @@ RESULTS: t.Mapping[str, step.StepResult] = {
     ),
     "deployment_settle": step.Settled(True, NODES, ["db1"], 3, ["log in"], ["db9"], "db1: no", ASK),
     "deployment_switch": step.Fared(True, NODES, ["db1"], [DIFF], ASK),
-    "deployment_verify": step.Checked(True, NODES, ["db1"], {"passed": 1, "failed": 2}, "line 1", 3, ASK),
+    "deployment_verify": step.Checked(
+        True,
+        NODES,
+        ["db1"],
+        {"passed": 1, "failed": 2},
+        "line 1",
+        3,
+        RECORDS,
+        "/state/results",
+        ["out/log"],
+        PROVENANCE,
+        ASK,
+    ),
     "drift_info": DRIFTED,
     "image_build": step.Built(True, ["db"], {"db": "/store/h"}, PACKAGES, [DIFF]),
     "image_reproduce": step.Reproduced(False, {"web/db": "differs"}),
@@ -293,8 +318,44 @@ JOB = ShownJob(
     events=[ShownEvent("FRAG_JOB_REQUEST", "x")],
 )
 
+EXPERIMENT = Experiment(
+    deployment="$system",
+    script="fio.py",
+    sweep={"system": ["nfs", "ceph"], "clients": [1, 2]},
+    changes={"roles": {"client": "$clients"}},
+    repetitions=3,
+    order="random",
+    seed=7,
+    time_limit=60,
+    retries=1,
+    on_failure="stop",
+    others="destroy",
+    runners={"left": {"name": "left"}},
+)
+
 SAMPLES: t.Mapping[str, t.Any] = {
     **RESULTS,
+    "experiment": ExperimentMark("fs", EXPERIMENT, "record('a', 1)"),
+    "experiment_file": EXPERIMENT,
+    "measured": Measured(False, "line 1", RECORDS, ["out/log"], PROVENANCE),
+    "trial": Trial(
+        id="0a1b",
+        combination={"system": "nfs", "clients": 2},
+        repetition=1,
+        deployment="nfs",
+        changes={"roles": {"client": 2}},
+        ok=False,
+        message="line 1",
+        runner="left",
+        attempts=2,
+        started="2026-01-31T12:00:00Z",
+        deployed=True,
+        seconds=1.5,
+        records=RECORDS,
+        files=["out/log"],
+        provenance=PROVENANCE,
+        tools={"ansible-core": "2.21.0"},
+    ),
     "image_info": Inspected(IMAGE, True, PACKAGES["db"], [DIFF]),
     "oar_job": Reserved(True, JOB, [DIFF]),
     "oar_job_info": Listed([JOB]),
