@@ -35,11 +35,11 @@ options:
     type: str
   values:
     description:
-      - Variables of O(script), besides those that each test script has. Plain data.
+      - Variables of C(script), besides those that each test script has. Plain data.
     type: dict
     default: {}
   verify_timeout:
-    description: Seconds for checks and O(script) together, in place of what the deployment file says.
+    description: Seconds for checks and C(script) together, in place of what the deployment file says.
     type: int
   drift:
     description:
@@ -96,7 +96,7 @@ message:
   returned: success
 deployments:
   description:
-    - By name of the deployment. With O(script), C(records) has what the script has recorded, each with C(name),
+    - By name of the deployment. With C(script), C(records) has what the script has recorded, each with C(name),
       C(value) and C(unit); C(results) the directory of its results on the host that runs the step; C(files) those that
       it copied from machines, relative to that directory; and C(provenance) what it ran on.
   type: dict
