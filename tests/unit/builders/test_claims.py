@@ -65,7 +65,7 @@ def test_a_build_refuses_a_lock_with_another_version(
     data["roles"]["proxy"]["requested"] = ["nginx-light"]
     file.write_text(json.dumps(data))
     with pytest.raises(
-        InputError, match=rf"lock.json: packages are .* '{package} 99:1 \w+' is '{package} (.*) \w+'"
+        InputError, match=rf"lock.json: packages differ .* '{package} 99:1 \w+' is '{package} (.*) \w+'"
     ) as refused:
         debian.build(path, {}, ["proxy"], ["root"], str(tmp_path / "roots"))
     assert f"is '{package} {true} " in refused.value.message

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
 import tarfile
 import typing as t
 from pathlib import Path
@@ -22,6 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.
     locate,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
+from ansible_collections.immutable.compose.plugins.module_utils.images.listing import list_image
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import Compose, nothing_in
@@ -103,12 +103,8 @@ def test_images_have_them(debian: Debian, site: Site, tmp_path: Path) -> None:
     image = debian.build(site.path, {}, ["proxy"], ["root"], str(tmp_path / "roots"))["proxy"]
     own = {each.name: (each.version, each.source, each.sha256) for each in image.packages if each.sha256}
     assert own == {"our": ("1:1.2~a-1", "", sha256(site.deb)), "tool": ("2.1", "", sha256(site.tarball))}
-    command = ["unsquashfs", "-lln", image.path("root"), "usr/bin/our", "opt/tool-2.1/bin/tool"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    assert [(line.split()[1], line.split()[-1]) for line in listed if line.startswith("-")] == [
-        ("0/0", "squashfs-root/opt/tool-2.1/bin/tool"),
-        ("0/0", "squashfs-root/usr/bin/our"),
-    ]
+    listed = list_image(image).entries
+    assert [listed[path].owner.split()[1:] for path in ("usr/bin/our", "opt/tool-2.1/bin/tool")] == [["0", "0"]] * 2
 
 
 @pytest.mark.usefixtures("own_store")
