@@ -133,6 +133,7 @@ def test_a_stranger_is_noticed(lab: Tiny, tmp_path: Path) -> None:
 
 
 def test_every_step_was_tried() -> None:
-    modules = {path.stem for path in SCHEMAS.glob("*_*.json")}
+    written_by_users = {"experiment_file"}
+    modules = {path.stem for path in SCHEMAS.glob("*_*.json")} - written_by_users
     told = {"image_info", "oar_job", "oar_job_info"}  # in test_audit and test_reservations
     assert modules == {*RUN, *AROUND, *LONG, "deployment_destroy", *told}

@@ -38,7 +38,7 @@ def _ask(connect: t.Callable[[str], Connection], name: str) -> MachineProfile | 
 
 def facts_of(text: str) -> MachineProfile:
     """What the files say; what they do not is empty."""
-    kernel, _, rest = text.partition("\n")
+    kernel, _newline, rest = text.partition("\n")
     model = re.search(r"^(?:model name|Model|cpu model)\s*: (.+)$", rest, re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+) kB$", rest, re.MULTILINE)
     return MachineProfile(
