@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shlex
+import shutil
 from contextlib import suppress
 from glob import escape, glob
 
 from ansible import constants
 from ansible.plugins.loader import connection_loader
 
+from ansible_collections.immutable.compose.plugins.module_utils.files import replace_link
 from ansible_collections.immutable.compose.plugins.plugin_utils.memory import directory_of_run
 
 #: What finds the way to a node, and lets only those tasks through that do not change it.
@@ -97,7 +100,15 @@ def ssh_arguments(ssh_config: str) -> str:
 
 
 def control_directory(state: str) -> str:
-    """Where the connections to the nodes of a deployment are kept, by its state directory."""
+    """Where the connections to the nodes of a deployment are kept, by its state directory; see :func:`forget`."""
+    base = _base_of_control(state)
+    try:
+        return os.path.join(os.path.dirname(base), os.readlink(f"{base}.now"))
+    except OSError:
+        return f"{base}-0"
+
+
+def _base_of_control(state: str) -> str:
     return os.path.join(constants.config.get_config_value("ANSIBLE_HOME"), "cp", f"compose-{_digest(state)}")
 
 
@@ -117,15 +128,16 @@ def _digest(text: str) -> str:
 def forget(state: str) -> None:
     """Let the next task connect anew to each node, and find its way anew: addresses and keys may be others.
 
-    Connections that lead nowhere end by themselves (ServerAlive…).
+    Connections that lead nowhere end by themselves (ServerAlive…), and then remove whatever has the name of their
+    socket. So new ones have another directory.
     """
     for way in glob(os.path.join(escape(directory_of_run()), f"compose-{_digest(state)}-*", "ssh_config")):
         with suppress(FileNotFoundError):
             os.utime(way, (0, 0))
-    directory = control_directory(state)
+    directory, base = control_directory(state), _base_of_control(state)
     if os.path.isdir(directory):
-        for entry in os.listdir(directory):
-            os.unlink(os.path.join(directory, entry))
+        replace_link(f"{base}.now", f"{os.path.basename(base)}-{secrets.token_hex(3)}")
+        shutil.rmtree(directory, ignore_errors=True)  # somebody may connect just now
 
 
 def prepare() -> None:
