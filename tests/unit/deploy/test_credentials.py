@@ -153,13 +153,13 @@ def test_another_host_that_runs_the_deployment_gets_those_of_the_controller(site
 
 def test_a_misspelt_credential_is_refused_without_its_value(site: Site) -> None:
     output = site.plan("-e", json.dumps({"compose_credentials": {"pasword": SECRET}}))
-    assert "compose_credentials: 'pasword' is no credential of platform 'gossip'; did you mean 'password'?" in output
+    assert "compose_credentials: 'pasword' is not a credential of platform 'gossip'; did you mean 'password'?" in output
 
 
 @pytest.mark.parametrize(
     ("variable", "why"),
     [
-        ({"host": "x"}, "'host' is no credential of platform 'nspawn'"),
+        ({"host": "x"}, "'host' is not a credential of platform 'nspawn'"),
         (SECRET, "compose_credentials is of type str, expected a mapping of strings"),
     ],
 )
