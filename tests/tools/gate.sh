@@ -93,7 +93,7 @@ tests() {
 }
 
 static() {
-    beside ansible-lint ansible-lint --nocolor
+    beside ansible-lint tests/tools/lint.sh
     stage ruff ruff check .
     stage ruff-format ruff format --check .
     stage mypy mypy

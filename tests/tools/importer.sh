@@ -6,10 +6,7 @@ dist=$PWD/.cache/dist
 export GALAXY_IMPORTER_CONFIG=$PWD/tests/tools/galaxy-importer.cfg
 export PATH=$PWD/.cache/venv/importer/bin:$PATH
 
-tests/tools/export.sh "$dist"
-# It wants an address, which the owner enters before the first publication (docs/publishing.md).
-metadata=$dist/ansible_collections/immutable/compose/galaxy.yml
-grep -q '^repository:' "$metadata" || echo 'repository: https://not-published.invalid' >>"$metadata"
+tests/tools/addressed.sh "$dist"
 ansible-galaxy collection build --force --output-path "$dist" "$dist/ansible_collections/immutable/compose"
 cd "$dist"
 python -m galaxy_importer.main immutable-compose-*.tar.gz 2>&1 | tee importer.log
