@@ -180,7 +180,7 @@ class Guests:
             yield (self.guest(vmid).console or "").encode()
         path = self._run / f"{vmid}.console"
         seen = path.stat().st_size if path.exists() else 0
-        while self.running(vmid):
+        while (self.record(vmid) or {}).get("pid") == record["pid"]:  # it ends with this start of the VM
             data = b""
             if record["machine"] and path.exists():
                 with path.open("rb") as stream:

@@ -10,6 +10,7 @@ import time
 import typing as t
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -88,6 +89,16 @@ def test_what_the_boot_before_said_is_not_held_against_the_next_one(world: World
     assert deployed.lost(nodes) == {}
     wait_until(lambda: "login:" in words(deployed))
     assert deployed.lost(nodes) == {}
+
+
+def test_a_terminal_ends_with_the_vm_also_if_it_starts_again_at_once(world: World, deployed: Proxmox) -> None:
+    guests, vmid = world.server.cluster.guests, world.vmid("web1")
+    says(world, "one")
+    heard = guests.console(vmid)
+    assert [next(heard), next(heard)] == [b"one", b""]
+    guests.forget(vmid)
+    guests.start("pve1", vmid, {}, [])
+    assert list(islice(heard, 1)) == []
 
 
 def test_it_is_kept_after_the_wait_without_secrets(world: World, deployed: Proxmox) -> None:
