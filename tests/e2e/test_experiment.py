@@ -133,6 +133,9 @@ def test_a_sweep(site: Site) -> None:
         ("b", True),
         ("c", False),
     ]
+    # A node is looked at by the deploy or, where there is none, before the script; not by both.
+    looks = [(site.results / "trials" / trial["id"] / "output.txt").read_text() for trial in site.trials()[-2:]]
+    assert [look.count("verify app1: ok") for look in looks] == [1, 1]
     assert len(site.rows()) == 12
     assert boots["app1"] == site.lab.boots()["app1"]
 
