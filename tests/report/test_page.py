@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 from recorded_runs import failed, many
 
 from ansible_collections.immutable.compose.plugins.module_utils.page.recorded import Recorded
@@ -43,18 +43,6 @@ CONTRAST = """() => {
   }
   return least;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> t.Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-
-
-@pytest.fixture
-def context(browser: Browser) -> t.Iterator[BrowserContext]:
-    with browser.new_context(offline=True) as context:
-        yield context
 
 
 def opened(context: BrowserContext, directory: Path, recorded: Recorded, **look: t.Any) -> Page:
