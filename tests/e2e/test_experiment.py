@@ -202,6 +202,22 @@ def test_a_trial_has_its_time(site: Site) -> None:
     assert run.seconds < 120
 
 
+def test_others_are_stopped_before_a_trial(site: Site) -> None:
+    site.lab.write_two(roles={"app": ["other"]})
+    site.write(
+        "machines[0].succeed('true')",
+        deployment="$which",
+        changes={},
+        sweep={"which": ["one", "two"]},
+        others="destroy",
+    )
+    site.run()
+    assert [trial["ok"] for trial in site.trials()] == [True, True]
+    assert site.lab.running() == {"other"}
+    site.lab.play("destroy", "-e", '{"compose_data": true}', "--limit", "deployment_two")
+    site.lab.write_two(roles={"app": 0})
+
+
 def test_two_runners_share_the_trials(site: Site) -> None:
     site.write(
         sweep={"clients": [1], "size": [7], "label": list("abcdef")},
