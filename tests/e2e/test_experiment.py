@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 import yaml
-from lab import PATIENCE, Run
+from lab import PATIENCE, ROOT, Run
 from tiny import Tiny
 
 SCRIPT = """
@@ -98,6 +98,20 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         assert why in site.run(expect=2).output
     assert not site.results.exists()
     assert site.lab.nodes() == []
+
+
+def test_nothing_is_wrong_with_the_example(site: Site) -> None:
+    example = ROOT / "examples/experiment"
+    inventory, site.lab.inventory = site.lab.inventory, example / "inventory"
+    try:
+        run = site.lab.play(
+            "experiment",
+            *("--check", "-v", "-e", f"experiment_file={example}/fs.experiment.yml"),
+            *("-e", f"experiment_results={site.results}"),
+        )
+    finally:
+        site.lab.inventory = inventory
+    assert run.output.count("file_system=") == 36 and not site.results.exists()
 
 
 def test_a_sweep(site: Site) -> None:
