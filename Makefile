@@ -131,8 +131,12 @@ test-release: ## what is released, and what one meets first: tarball, signature,
 release: setup-test ## a signed release of what is committed, in .cache/release, tried as the README says
 	@PATH="$(CURDIR)/$(venv)/bin:$$PATH" tests/tools/release.sh .cache/release
 
-test-report: ## the page that reports a deployment, in Chromium: what it looks like, on whatever screen, and how soon; not part of `test`
+test-report: ## in Chromium: the page that reports a deployment, what it looks like on whatever screen, and how soon; the site of `make docs`; not part of `test`
 	@tests/tools/gate.sh report
+
+.PHONY: docs
+docs: setup-demo ## the manual and the reference of modules, plugins and roles as a site of HTML files, in .cache/site/html
+	@tests/tools/site.sh .cache/site
 
 test-docs: ## as root: the commands of README, tutorial and guides, in a fresh clone, held against what the pages show; not part of `test`
 	@tests/tools/gate.sh docs

@@ -82,6 +82,27 @@ def sync_below(directory: str) -> None:
         os.close(handle)
 
 
+class Log:
+    """A text file that lines are added to, each of them at once; others may add theirs. Opened with the first line.
+
+    :param path: is made if it is missing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    def add(self, text: str) -> None:
+        """Add lines, each with its line feed. A full disk cuts them. :raises OSError: nothing was added."""
+        if self._handle is None:
+            self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        os.write(self._handle, text.encode("utf-8", "replace"))
+
+    def __del__(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+
+
 def replace_link(link: str, target: str) -> None:
     """Let a symbolic link lead to ``target``, in one step; it may exist."""
     temporary = f"{link}.new"

@@ -13,6 +13,8 @@ import typing as t
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
+from .files import Log
+
 #: Nothing may be silent for longer than this, in seconds.
 HEARTBEAT = 4.0
 #: Seconds between two lines that say the same.
@@ -69,6 +71,7 @@ class Progress:
         self.mask = mask
         self.mask_file = mask_file
         self.path = path
+        self._log = Log(path) if path is not None else None
         #: Where the run is recorded, if it is.
         self.record: Record | None = None
         self._lock = threading.Lock()
@@ -116,11 +119,11 @@ class Progress:
             self.record("node", node, state, self.mask(why))
 
     def _write(self, line: str) -> None:
-        if self.path is None:
+        if self._log is None:
             return
         # A step that cannot tell how it fares, since the disk is full, fares no worse for it.
-        with suppress(OSError), self._lock, open(self.path, "a", encoding="utf-8", errors="replace") as stream:
-            stream.write(f"{line}\n")
+        with suppress(OSError), self._lock:
+            self._log.add(f"{line}\n")
 
     @contextmanager
     def waiting(self, describe: t.Callable[[], str]) -> t.Iterator[None]:

@@ -76,8 +76,14 @@ def results(site: Site, request: pytest.FixtureRequest) -> None:
 def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> None:
     for changes, why in (
         ({"deployment": "oen"}, "the inventory has no deployment 'oen'; did you mean 'one'"),
-        ({"changes": {"roles": {"ap": "$clients"}, "parameters": {"size": "$size"}}}, "'ap' is no role"),
-        ({"changes": {"role": "$clients", "parameters": {"size": "$size"}}}, "'role' is no key of a deployment file"),
+        (
+            {"changes": {"roles": {"ap": "$clients"}, "parameters": {"size": "$size"}}},
+            "'ap' is not a role of the composition; did you mean 'app'",
+        ),
+        (
+            {"changes": {"role": "$clients", "parameters": {"size": "$size"}}},
+            "'role' is not a key of a deployment file; did you mean 'roles'",
+        ),
         ({"changes": {}}, "sweep.clients: nobody uses this parameter"),
         ({"script": "none.py"}, "none.py: cannot be read"),
     ):
@@ -112,6 +118,8 @@ def test_a_sweep(site: Site) -> None:
     assert [row["value"] for row in stored.to_pylist()] == [1.0, 7.0, 2.0, 7.0]
     assert {(self_results / "raw" / "label").read_text() for self_results in site.results.glob("trials/*")} == {"a\n"}
 
+    assert "2 of 2 trials" in (site.results / "report.html").read_text()
+
     # The same again, from the copies: the same images.
     inventory, site.lab.inventory = site.lab.inventory, site.results / "replay" / "inventory"
     try:
@@ -133,6 +141,9 @@ def test_a_sweep(site: Site) -> None:
         ("b", True),
         ("c", False),
     ]
+    # The script follows a deploy, which has looked at the nodes, or the built-in checks.
+    outputs = [(site.results / "trials" / trial["id"] / "output.txt").read_text() for trial in site.trials()[-2:]]
+    assert [output.partition("PLAY [Measure]")[2].count("verify app1: ok") for output in outputs] == [0, 1]
     assert len(site.rows()) == 12
     assert boots["app1"] == site.lab.boots()["app1"]
 

@@ -116,7 +116,7 @@ images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user
 # - what one platform does that others do not
 platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
-travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
+travel=(tests/unit/travel tests/e2e/test_{elsewhere,staging,way_in}.py)
 # - what trials of experiments do on real nodes, one after the other
 experiments=(tests/e2e/test_experiment.py)
 # - file systems and batch systems, and what becomes of them when a machine dies
@@ -231,7 +231,7 @@ guests() {
 # What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
 clients() {
     local environment=.cache/clients
-    stage clients-setup tests/tools/clients.sh "$environment"
+    stage clients-setup tests/tools/environment.sh "$environment" requirements-clients.txt 3.11 3.13
     tests stage clients "$environment" -c /dev/null -p no:cacheprovider tests/clients
 }
 
@@ -307,11 +307,13 @@ drift() {
     tests stage drift "$newest" --durations=0 -rP tests/drift
 }
 
-# The page in a browser, in an environment of its own.
+# What people read in a browser: the page of a deployment, and the site of the manual. Each tool has an environment of its own.
 report() {
     may_skip=
     local environment=.cache/report
-    stage report-setup tests/tools/report.sh "$environment"
+    stage chromium tests/tools/chromium.sh
+    stage report-setup tests/tools/environment.sh "$environment" requirements-report.txt 3.13 3.11
+    stage docs-site tests/tools/site.sh .cache/site
     tests stage report "$environment" --durations=3 -rP tests/report
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.files import read_json, sync_below, write_text
+from ansible_collections.immutable.compose.plugins.module_utils.files import Log, read_json, sync_below, write_text
 
 KILLED = """
 import os, signal, sys
@@ -82,3 +82,13 @@ def test_half_a_character_is_no_json(tmp_path: Path, text: str) -> None:
 def test_two_halves_are_a_character(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(r'["\ud83d\uDE00", "\\ud800"]')
     assert read_json(str(tmp_path / "file")) == ["\U0001f600", r"\ud800"]
+
+
+def test_lines_are_there_at_once_and_those_of_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    one, two = Log(str(path)), Log(str(path))
+    for log, line in ((one, "a\n"), (two, "\udcff\n"), (one, "c\n")):
+        log.add(line)
+    assert path.read_text() == "a\n?\nc\n"
+    with pytest.raises(OSError, match="No space"):
+        Log("/dev/full").add("a\n")

@@ -67,6 +67,8 @@ class Given:
     values: Parameters = field(default_factory=dict)
     #: Seconds for the whole verification; null: what the deployment says.
     verify_timeout: int | None = None
+    #: Whether the built-in checks come before it.
+    checks: bool = True
 
 
 class Engine:

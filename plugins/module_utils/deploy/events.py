@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ..errors import InputError
+from ..files import Log
 from ..model import codec
 from ..model.event import Event, EventKind, NodeState
 from ..model.step import StepFailure, StepResult
@@ -37,6 +38,7 @@ class Events:
 
     def __init__(self, state: str, step: str, mask: Mask) -> None:
         self._path = path_of(state)
+        self._log = Log(self._path)
         self._step = step
         self._mask = mask
         self._lock = threading.Lock()
@@ -83,8 +85,8 @@ class Events:
 
     def _append(self, lines: t.Sequence[str]) -> None:
         # A step that cannot tell how it fares, since the disk is full, fares no worse for it.
-        with suppress(OSError), open(self._path, "a", encoding="utf-8") as stream:
-            stream.writelines(lines)
+        with suppress(OSError):
+            self._log.add("".join(lines))
 
     @staticmethod
     def _line(event: Event) -> str:
