@@ -118,6 +118,8 @@ def test_a_sweep(site: Site) -> None:
     assert [row["value"] for row in stored.to_pylist()] == [1.0, 7.0, 2.0, 7.0]
     assert {(self_results / "raw" / "label").read_text() for self_results in site.results.glob("trials/*")} == {"a\n"}
 
+    assert "2 of 2 trials" in (site.results / "report.html").read_text()
+
     # The same again, from the copies: the same images.
     inventory, site.lab.inventory = site.lab.inventory, site.results / "replay" / "inventory"
     try:

@@ -39,6 +39,7 @@ DISTRIBUTIONS = {
     "packageurl": "packageurl-python",
     "requests_toolbelt": "requests-toolbelt",
     "spdx_tools": "spdx-tools",
+    "vl_convert": "vl-convert-python",
     "websocket": "websocket-client",
     "yaml": "pyyaml",
 }

@@ -49,6 +49,8 @@ class Outcome:
     left: t.Sequence[str]
     #: Whether there is a table in Parquet.
     parquet: bool
+    #: The page that reports it.
+    page: str
 
 
 class Runner:
@@ -107,12 +109,16 @@ class Runner:
                     self._write_tables()
         finally:
             parquet = self._write_tables()
-        return Outcome(done, failed, self._sharing.left, parquet)
+        page = self._results.write_page(list(self._trials), self._parameters)
+        return Outcome(done, failed, self._sharing.left, parquet, page)
+
+    @property
+    def _parameters(self) -> list[str]:
+        return list(dict.fromkeys(name for trial in self._trials.values() for name in trial.combination))
 
     def _write_tables(self) -> bool:
         self._written = time.monotonic()
-        parameters = dict.fromkeys(name for trial in self._trials.values() for name in trial.combination)
-        return self._results.write_table(self._trials, list(parameters))
+        return self._results.write_table(self._trials, self._parameters)
 
     def _runs_already(self, trial_id: str) -> bool:
         """What costs no deployment comes first, unless the order is one that was drawn."""
