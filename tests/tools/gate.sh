@@ -98,7 +98,7 @@ static() {
     stage ruff-format ruff format --check .
     stage mypy mypy
     stage yamllint yamllint --strict .
-    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow plugins/module_utils/nodes/connect.sh
     stage changelog antsibull-changelog lint
     stage reuse reuse lint --lines
     stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs --validate-collection-refs self .

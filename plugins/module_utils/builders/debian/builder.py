@@ -53,7 +53,6 @@ from .lock import (
     number,
     read_lock,
 )
-from .offered import derivation_name, require_offered
 from .own import COMPOSITION
 
 #: Formats that this builder makes.
@@ -225,6 +224,8 @@ class Debian(Builder):
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, len(packages), roles)
         if packages:
+            from .offered import derivation_name, require_offered  # with HTTP, which most runs do without
+
             names = {os.path.basename(path)[HASH : -len(".drv")] for path in packages}
             wanted = {
                 name: each
