@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, in_words
-from ansible_collections.immutable.compose.plugins.plugin_utils.again import options, play
+from ansible_collections.immutable.compose.plugins.plugin_utils.again import end_with_run, options, play
 from ansible_collections.immutable.compose.plugins.plugin_utils.experiment import Asked, prepare
 from ansible_collections.immutable.compose.plugins.plugin_utils.variations import Variations
 
@@ -42,6 +42,7 @@ class ActionModule(ActionBase):
             prepared = prepare(asked, Variations(self._loader, sources, _others(task_vars or {})))
             if self._task.check_mode:
                 return {"changed": bool(prepared.left), "results": prepared.results.path, "left": prepared.left}
+            end_with_run()
             outcome = prepared.run(partial(play), partial(Display().display))
         except ComposeError as error:
             return {"failed": True, "msg": str(error)}

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import sys
 import typing as t
 
@@ -15,6 +17,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.process import C
 
 #: Seconds for one of them: every step of a deployment has an end of its own.
 LONGEST = 7 * 24 * 3600.0
+#: ``PR_SET_PDEATHSIG`` of prctl(2): a signal at the end of the parent.
+_PDEATHSIG = 1
 #: Option of this run → the same of a further one; those that may be given several times are lists.
 _OPTIONS = {
     "inventory": "--inventory",
@@ -45,6 +49,14 @@ def options() -> list[str]:
         for value in [values] if isinstance(values, str) else values:
             found += [option, str(value)]
     return found
+
+
+def end_with_run() -> None:
+    """Let this process, a worker of Ansible's, end when its run is killed.
+
+    Workers are in a session of their own: this one would go on with one run after the other, and nobody would know.
+    """
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 
 def play(playbook: str, variables: str, deployment: str) -> Completed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 import typing as t
 from pathlib import Path
 
@@ -169,9 +170,11 @@ def _refused(site: Site, script: str) -> str:
     return output
 
 
-def test_a_run_that_was_killed_is_gone_on_with(site: Site) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_run_that_was_killed_is_gone_on_with(site: Site, alone: bool) -> None:
     site.write(sweep={"clients": [1], "size": [7], "label": ["a", "b", "c"]})
-    site.lab.kill_when("trial 2 of 3", "experiment", *site.args())
+    site.lab.kill_when("trial 2 of 3", "experiment", *site.args(), alone=alone)
+    time.sleep(2)  # then what it has started has ended, too
     first = site.trials()
     assert [trial["combination"]["label"] for trial in first] == ["a"]
     run = site.run()
