@@ -228,7 +228,7 @@ guests() {
     e2e_tests guests tests/e2e/test_{demo,disk,numbers_nfs,proxmox}.py
 }
 
-# What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
+# What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins, and on deployments: from an environment of its own.
 clients() {
     local environment=.cache/clients
     stage clients-setup tests/tools/environment.sh "$environment" requirements-clients.txt 3.11 3.13
