@@ -78,7 +78,7 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         ({"deployment": "oen"}, "the inventory has no deployment 'oen'; did you mean 'one'"),
         ({"changes": {"roles": {"ap": "$clients"}, "parameters": {"size": "$size"}}}, "'ap' is no role"),
         ({"changes": {"role": "$clients", "parameters": {"size": "$size"}}}, "'role' is no key of a deployment file"),
-        ({"changes": {}}, "sweep.clients: nobody uses this parameter"),
+        ({"changes": {}}, "sweep.clients: nothing uses this parameter"),
         ({"script": "none.py"}, "none.py: cannot be read"),
     ):
         site.write(**t.cast("dict[str, t.Any]", changes))
