@@ -176,7 +176,7 @@ def test_a_name_with_half_a_character(server: Server) -> None:
 
 
 def test_an_address_of_something_else(server: Server) -> None:
-    with pytest.raises(Unanswered, match="HTTP 404, and no answer of OAR; is url the address of OAR's API"):
+    with pytest.raises(Unanswered, match="HTTP 404, which is not an answer of OAR; is url the address of OAR's API"):
         RestApi(f"{server.url}/nowhere")
     with pytest.raises(InputError, match="url is 'oar.example.org', expected"):
         RestApi("oar.example.org")
