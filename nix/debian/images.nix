@@ -101,7 +101,7 @@ let
     archives = builtins.mapAttrs (archive: locked: { source = fetch locked; inherit (attributes.archives.${archive}) dest; }) archives;
   });
   archives = builtins.intersectAttrs (attributes.archives or { }) (locked.archives or { });
-  unpacked = map fetch (builtins.attrValues archives);
+  tarballs = map fetch (builtins.attrValues archives);
 
   # Of those that the lock keeps, the role's own: those of another are no reason to build this one anew.
   users = attributes.users or { };
@@ -128,8 +128,8 @@ let
     passAsFile = [ "config" ];
     generated = ./build/generated.sh;
     numbers = ./build/numbers.sh;
-    archives = unpacked;
-    needs = [ layer ./build/generated.sh ./build/numbers.sh ] ++ sources ++ unpacked;
+    archives = tarballs;
+    needs = [ layer ./build/generated.sh ./build/numbers.sh ] ++ sources ++ tarballs;
   } // (if kernel == null then { } else { inherit cmdline; });
 
   # Stands for all that the root file system is made of. It is not that one's own store path, which no build can put into

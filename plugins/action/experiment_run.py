@@ -56,6 +56,7 @@ class ActionModule(ActionBase):
             "changed": bool(outcome.done),
             **({"msg": words} if failed else {}),
             "results": prepared.results.path,
+            "page": outcome.page,
             "done": list(outcome.done),
             "failures": failed,
             "left": list(outcome.left),

@@ -42,6 +42,7 @@ LIBRARIES: t.Mapping[str, Library] = {
     "requests_toolbelt": Library("requests-toolbelt>=1.0", "python3-requests-toolbelt"),
     "rich": Library("rich>=13.0", "python3-rich"),
     "spdx_tools": Library("spdx-tools>=0.8.2"),
+    "vl_convert": Library("vl-convert-python>=1.7"),
     "websocket": Library("websocket-client>=1.6", "python3-websocket"),
     "yaml": Library("PyYAML", "python3-yaml"),
 }

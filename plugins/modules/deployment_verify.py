@@ -38,6 +38,12 @@ options:
       - Variables of O(script), besides those that each test script has. Plain data.
     type: dict
     default: {}
+  checks:
+    description:
+      - Whether the built-in checks come before C(script). Without them, nodes have no result of their own; it is for
+        who has verified them just before.
+    type: bool
+    default: true
   verify_timeout:
     description: Seconds for checks and O(script) together, in place of what the deployment file says.
     type: int
@@ -137,6 +143,7 @@ def main() -> None:
             "release": {"type": "str"},
             "script": {"type": "str"},
             "values": {"type": "dict", "default": {}},
+            "checks": {"type": "bool", "default": True},
             "verify_timeout": {"type": "int"},
             "drift": {"type": "bool"},
             "drift_ignore": {"type": "dict", "default": {}},

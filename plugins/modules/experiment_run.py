@@ -18,6 +18,7 @@ author: immutable.compose contributors (@immutable-compose)
 requirements:
   - execo
   - pyarrow for the table as Parquet
+  - vl-convert-python for the plots
 extends_documentation_fragment:
   - immutable.compose.attributes.check
   - immutable.compose.attributes.no_diff
@@ -54,6 +55,10 @@ results:
   description: Directory of the results.
   type: str
   returned: success
+page:
+  description: The page that reports the experiment.
+  type: str
+  returned: not in check mode
 done:
   description: Trials that this run has done.
   type: list

@@ -20,6 +20,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.experiments.resu
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.runner import Launch, Outcome, Runner
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import Planned, Subject, read
+from ansible_collections.immutable.compose.plugins.module_utils.page import plots
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.hands import abilities
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
@@ -77,8 +78,11 @@ class Prepared:
         finally:
             sharing.close()
         progress.say(f"results: {self.results.at('results.csv')}")
+        progress.say(f"page: {outcome.page}")
         if not outcome.parquet:
             progress.say("there is no results.parquet, since the Python library 'pyarrow' is not installed")
+        if not plots.available():
+            progress.say("the page has no plots, since the Python library 'vl-convert-python' is not installed")
         return outcome
 
 

@@ -46,6 +46,8 @@ OTHERS = {
     "hostkeys": "keys and certificates",
     "known_hosts": "read by OpenSSH",
     "ssh_config": "read by OpenSSH",
+    "clustershell": "read by ClusterShell",
+    "connect": "a program",
     "lock": "held, never read",
     "lease.lock": "held, never read",
     "results/*/junit.xml": "the form is that of Jenkins",

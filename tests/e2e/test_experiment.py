@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 import yaml
-from lab import PATIENCE, Run
+from lab import PATIENCE, ROOT, Run
 from tiny import Tiny
 
 SCRIPT = """
@@ -76,8 +76,14 @@ def results(site: Site, request: pytest.FixtureRequest) -> None:
 def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> None:
     for changes, why in (
         ({"deployment": "oen"}, "the inventory has no deployment 'oen'; did you mean 'one'"),
-        ({"changes": {"roles": {"ap": "$clients"}, "parameters": {"size": "$size"}}}, "'ap' is no role"),
-        ({"changes": {"role": "$clients", "parameters": {"size": "$size"}}}, "'role' is no key of a deployment file"),
+        (
+            {"changes": {"roles": {"ap": "$clients"}, "parameters": {"size": "$size"}}},
+            "'ap' is not a role of the composition; did you mean 'app'",
+        ),
+        (
+            {"changes": {"role": "$clients", "parameters": {"size": "$size"}}},
+            "'role' is not a key of a deployment file; did you mean 'roles'",
+        ),
         ({"changes": {}}, "sweep.clients: nothing uses this parameter"),
         ({"script": "none.py"}, "none.py: cannot be read"),
     ):
@@ -92,6 +98,20 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         assert why in site.run(expect=2).output
     assert not site.results.exists()
     assert site.lab.nodes() == []
+
+
+def test_nothing_is_wrong_with_the_example(site: Site) -> None:
+    example = ROOT / "examples/experiment"
+    inventory, site.lab.inventory = site.lab.inventory, example / "inventory"
+    try:
+        run = site.lab.play(
+            "experiment",
+            *("--check", "-v", "-e", f"experiment_file={example}/fs.experiment.yml"),
+            *("-e", f"experiment_results={site.results}"),
+        )
+    finally:
+        site.lab.inventory = inventory
+    assert run.output.count("file_system=") == 36 and not site.results.exists()
 
 
 def test_a_sweep(site: Site) -> None:
@@ -111,6 +131,8 @@ def test_a_sweep(site: Site) -> None:
     stored = pyarrow.parquet.read_table(site.results / "results.parquet")
     assert [row["value"] for row in stored.to_pylist()] == [1.0, 7.0, 2.0, 7.0]
     assert {(self_results / "raw" / "label").read_text() for self_results in site.results.glob("trials/*")} == {"a\n"}
+
+    assert "2 of 2 trials" in (site.results / "report.html").read_text()
 
     # The same again, from the copies: the same images.
     inventory, site.lab.inventory = site.lab.inventory, site.results / "replay" / "inventory"
@@ -133,6 +155,9 @@ def test_a_sweep(site: Site) -> None:
         ("b", True),
         ("c", False),
     ]
+    # The script follows a deploy, which has looked at the nodes, or the built-in checks.
+    outputs = [(site.results / "trials" / trial["id"] / "output.txt").read_text() for trial in site.trials()[-2:]]
+    assert [output.partition("PLAY [Measure]")[2].count("verify app1: ok") for output in outputs] == [0, 1]
     assert len(site.rows()) == 12
     assert boots["app1"] == site.lab.boots()["app1"]
 
@@ -189,6 +214,22 @@ def test_a_trial_has_its_time(site: Site) -> None:
     run = site.run(expect=2)
     assert "took longer than 5 s" in run.output
     assert run.seconds < 120
+
+
+def test_others_are_stopped_before_a_trial(site: Site) -> None:
+    site.lab.write_two(roles={"app": ["other"]})
+    site.write(
+        "machines[0].succeed('true')",
+        deployment="$which",
+        changes={},
+        sweep={"which": ["one", "two"]},
+        others="destroy",
+    )
+    site.run()
+    assert [trial["ok"] for trial in site.trials()] == [True, True]
+    assert site.lab.running() == {"other"}
+    site.lab.play("destroy", "-e", '{"compose_data": true}', "--limit", "deployment_two")
+    site.lab.write_two(roles={"app": 0})
 
 
 def test_two_runners_share_the_trials(site: Site) -> None:

@@ -3,70 +3,25 @@
 
 from __future__ import annotations
 
-import base64
 import time
-import typing as t
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from looks import CONTRAST, LEGIBLE, OUTPUT, is_picture_of_the_docs, opened
+from playwright.sync_api import BrowserContext
 from recorded_runs import failed, many
 
-from ansible_collections.immutable.compose.plugins.module_utils.page.recorded import Recorded
 from ansible_collections.immutable.compose.plugins.module_utils.page.render import page as rendered
 
-ROOT = Path(__file__).parents[2]
-#: The picture of the docs, made by this test; and those that only a person looks at.
-PICTURE, OUTPUT = ROOT / "docs/report.png", ROOT / "tests/output/report"
 HOSTILE = "</pre><script>document.title = 'pwned'</script><img src=x onerror=\"document.title='pwned'\">\x1b[2J\u202e"
 #: Seconds in which a page of a thousand nodes and as many as ten thousand events is there.
 SOON = 2.0
-#: Ratio of contrast that text needs, by the Web Content Accessibility Guidelines, level AA.
-LEGIBLE = 4.5
-
-#: The least contrast of visible text with what is behind it, and the text.
-CONTRAST = """() => {
-  const channels = colour => colour.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map(c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  let least = [21, ""];
-  for (const element of document.querySelectorAll("main *, header *")) {
-    const text = [...element.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join("");
-    if (!text || !element.checkVisibility() || element.closest("svg")) continue;
-    let behind = element;
-    while (behind && channels(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
-    const pair = [getComputedStyle(element).color, getComputedStyle(behind || document.body).backgroundColor];
-    const [a, b] = pair.map(colour => luminance(channels(colour))).sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < least[0]) least = [(a + 0.05) / (b + 0.05), text];
-  }
-  return least;
-}"""
-
-
-def opened(context: BrowserContext, directory: Path, recorded: Recorded, **look: t.Any) -> Page:
-    """The page, from a file; what the browser complains about fails the test."""
-    path = directory / "page.html"
-    path.write_text(rendered(recorded))
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    if look.get("scheme"):
-        page.emulate_media(color_scheme=look["scheme"])
-    page.set_viewport_size({"width": look.get("width", 1000), "height": 1000})
-    page.goto(path.as_uri())
-    assert complaints == [] and asked == [path.as_uri()]
-    return page
 
 
 def test_it_says_which_node_failed_and_why_and_is_the_picture_of_the_docs(
     context: BrowserContext, tmp_path: Path
 ) -> None:
-    page = opened(context, tmp_path, failed(), width=900)
+    page = opened(context, tmp_path, rendered(failed()), width=900)
     assert page.get_by_role("heading", name="site: went back").is_visible()
     article = page.get_by_role("article").first
     assert article.get_by_role("heading").inner_text() == "web2: units"
@@ -81,46 +36,13 @@ def test_it_says_which_node_failed_and_why_and_is_the_picture_of_the_docs(
     page.get_by_text("lines", exact=False).last.click()
     assert page.get_by_text("switch: wave 2 of 2: web2, web3").last.is_visible()
     page.get_by_text("lines", exact=False).last.click()
-    # The time of the file is that of the test: the picture is the same each time.
-    page.evaluate("document.querySelector('header .dim').remove(); scrollTo(0, 0)")
-    taken = page.screenshot(clip={"x": 0, "y": 0, "width": 900, "height": 960})
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "report.png").write_bytes(taken)
-    if not PICTURE.exists():
-        PICTURE.write_bytes(taken)
-    different = like(context, PICTURE.read_bytes(), taken)
-    assert different < 0.02, f"it looks different, as in {OUTPUT}/report.png"
-
-
-def like(context: BrowserContext, one: bytes, other: bytes) -> float:
-    """Part of the points of two pictures that differ by more than fonts do."""
-    page = context.new_page()
-    urls = [f"data:image/png;base64,{base64.b64encode(picture).decode()}" for picture in (one, other)]
-    return t.cast(
-        float,
-        page.evaluate(
-            """async urls => {
-  const [a, b] = await Promise.all(urls.map(async url => {
-    const image = new Image(); image.src = url; await image.decode();
-    const canvas = new OffscreenCanvas(image.width, image.height); const brush = canvas.getContext("2d");
-    brush.drawImage(image, 0, 0);
-    return brush.getImageData(0, 0, image.width, image.height);
-  }));
-  if (a.width !== b.width || a.height !== b.height) return 1;
-  let differ = 0;
-  for (let at = 0; at < a.data.length; at += 4)
-    if ([0, 1, 2].some(c => Math.abs(a.data[at + c] - b.data[at + c]) > 64)) differ++;
-  return differ / (a.data.length / 4);
-}""",
-            urls,
-        ),
-    )
+    is_picture_of_the_docs(page, "report.png", height=960)
 
 
 @pytest.mark.parametrize("width", [320, 400, 1400])
 def test_nothing_is_cut_off_on_any_screen(context: BrowserContext, tmp_path: Path, width: int) -> None:
     long = "0123456789" * 40
-    page = opened(context, tmp_path, failed(long, f"{long} {HOSTILE}"), width=width)
+    page = opened(context, tmp_path, rendered(failed(long, f"{long} {HOSTILE}")), width=width)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     widest = "Math.max(...[...document.querySelectorAll('main *')].map(e => e.getBoundingClientRect().right))"
@@ -131,7 +53,7 @@ def test_nothing_is_cut_off_on_any_screen(context: BrowserContext, tmp_path: Pat
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_legible_in_light_and_dark(context: BrowserContext, tmp_path: Path, scheme: str) -> None:
-    page = opened(context, tmp_path, failed(), scheme=scheme)
+    page = opened(context, tmp_path, rendered(failed()), scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     contrast, text = page.evaluate(CONTRAST)
     assert contrast >= LEGIBLE, text
@@ -140,7 +62,7 @@ def test_text_is_legible_in_light_and_dark(context: BrowserContext, tmp_path: Pa
 
 
 def test_it_can_be_read_by_ear_and_with_the_keyboard(context: BrowserContext, tmp_path: Path) -> None:
-    page = opened(context, tmp_path, failed())
+    page = opened(context, tmp_path, rendered(failed()))
     levels = [int(heading.evaluate("e => e.tagName")[1]) for heading in page.get_by_role("heading").all()]
     assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
     for name in ("main", "banner", "navigation"):
@@ -154,7 +76,7 @@ def test_it_can_be_read_by_ear_and_with_the_keyboard(context: BrowserContext, tm
 
 
 def test_what_nodes_say_does_nothing(context: BrowserContext, tmp_path: Path) -> None:
-    page = opened(context, tmp_path, failed(HOSTILE, HOSTILE))
+    page = opened(context, tmp_path, rendered(failed(HOSTILE, HOSTILE)))
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.title() == "site: went back" and page.locator("script, main img:not(svg)").count() == 0
     assert page.get_by_text("document.title = 'pwned'").first.is_visible()
@@ -178,7 +100,7 @@ def test_a_thousand_nodes_are_there_at_once(context: BrowserContext, tmp_path: P
     recorded = many(lines=5990)
     assert len(recorded.events) >= 10_000 - 10
     begin = time.monotonic()
-    page = opened(context, tmp_path, recorded)
+    page = opened(context, tmp_path, rendered(recorded))
     drawn = page.evaluate("new Promise(end => requestAnimationFrame(() => setTimeout(() => end(performance.now()))))")
     print(f"made, opened: {time.monotonic() - begin:.2f} s; opened: {drawn / 1000:.2f} s")
     assert drawn / 1000 < SOON

@@ -98,7 +98,7 @@ static() {
     stage ruff-format ruff format --check .
     stage mypy mypy
     stage yamllint yamllint --strict .
-    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow
+    stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow plugins/module_utils/nodes/connect.sh
     stage changelog antsibull-changelog lint
     stage reuse reuse lint --lines
     stage docs-lint tests/tools/docs_lint.sh
@@ -116,7 +116,7 @@ images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user
 # - what one platform does that others do not
 platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
-travel=(tests/unit/travel tests/e2e/test_{elsewhere,way_in}.py)
+travel=(tests/unit/travel tests/e2e/test_{elsewhere,staging,way_in}.py)
 # - what trials of experiments do on real nodes, one after the other
 experiments=(tests/e2e/test_experiment.py)
 # - file systems and batch systems, and what becomes of them when a machine dies

@@ -5,7 +5,7 @@
 declare -A program=(
     [busybox-static]=busybox [cpio]=cpio [git]=git [iproute2]=ip [kmod]=modprobe [mmdebstrap]=mmdebstrap
     [netcat-openbsd]=nc [nix-bin]=nix-store [openssh-client]=ssh [podman]=podman [qemu-system-x86]=qemu-system-x86_64
-    [qemu-utils]=qemu-img [runc]=runc [socat]=socat [squashfs-tools]=unsquashfs [systemd-container]=systemd-nspawn
+    [qemu-utils]=qemu-img [rsync]=rsync [runc]=runc [socat]=socat [squashfs-tools]=unsquashfs [systemd-container]=systemd-nspawn
     [uidmap]=newuidmap
 )
 

@@ -157,6 +157,7 @@ WRITTEN: set[str] = {
 
 #: Arguments of tasks and results of modules, between Ansible's action plugins and its modules.
 TASKS: set[str] = {
+    "module_utils/experiments/measured.py: measured_by(result)",
     "module_utils/oar/task.py: access(params)",
     "plugin_utils/sealing.py: Act.arguments",
     "plugin_utils/transport.py: Transport.follow()",

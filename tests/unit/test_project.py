@@ -40,6 +40,7 @@ DISTRIBUTIONS = {
     "packageurl": "packageurl-python",
     "requests_toolbelt": "requests-toolbelt",
     "spdx_tools": "spdx-tools",
+    "vl_convert": "vl-convert-python",
     "websocket": "websocket-client",
     "yaml": "pyyaml",
 }
@@ -180,7 +181,8 @@ def test_every_fleet_module_has_the_one_action() -> None:
     from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
 
     actions = {path.stem: path.resolve().name for path in (ROOT / "plugins/action").glob("*.py")}
-    alone = {name: f"{name}.py" for name in ("deployment_report", "experiment_run", "oar_job", "play_info")}
+    ours = ("deployment_report", "experiment_record", "experiment_run", "oar_job", "play_info")
+    alone = {name: f"{name}.py" for name in ours}
     assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), **alone}
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"

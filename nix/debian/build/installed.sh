@@ -1,5 +1,6 @@
 # The root file system of $image as an archive for whoever unpacks it to a partition and boots that, as Kadeploy does: with
-# kernel and initramfs in it, and what only a machine of that kind needs ($tree). gzip, because every Kadeploy reads that.
+# kernel and initramfs in it, and what only a machine of that kind needs ($tree). gzip, because every Kadeploy reads that;
+# in pieces that end where their content says, so that those of another image are the same before and after what differs.
 touch /build/start
 unpack_root "$image/root.squashfs" $root
 SOURCE_DATE_EPOCH=$(stat -c %Y $root/usr/lib/compose/identity)
@@ -28,4 +29,4 @@ clamp_times /build/start
 phase "packing"
 tar --create --directory $root --sort=name --numeric-owner --format=posix \
     --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' --xattrs --xattrs-include='*' . |
-    gzip --no-name > "$out/installed.tar.gz"
+    gzip --no-name --rsyncable > "$out/installed.tar.gz"

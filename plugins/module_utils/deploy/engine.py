@@ -34,6 +34,7 @@ from ..model.release import Release
 from ..model.result import NodeResult
 from ..model.step import Built, Diff, Evaluated, Locked, Reproduced
 from ..nodes.keys import Keys
+from ..nodes.tools import write_tools
 from ..platforms.base import Neighbour, Platform, endpoints
 from ..platforms.registry import PLATFORMS
 from ..progress import Progress
@@ -66,6 +67,8 @@ class Given:
     values: Parameters = field(default_factory=dict)
     #: Seconds for the whole verification; null: what the deployment says.
     verify_timeout: int | None = None
+    #: Whether the built-in checks come before it.
+    checks: bool = True
 
 
 class Engine:
@@ -337,9 +340,15 @@ class Engine:
         return Followers(self.deployment, self.platform, self.keys, wait)
 
     def write_access(self) -> None:
-        """``ssh_config`` and ``known_hosts`` for every node of the deployment that has an address."""
+        """``ssh_config`` and ``known_hosts``, and what people's tools need, for every node that has an address."""
         with self.progress.waiting(lambda: f"writing {self.keys.known_hosts_file}"):
-            self.keys.write_access(endpoints(self.platform))
+            reach = endpoints(self.platform)
+            self.keys.write_access(reach)
+            roles: dict[str, list[str]] = {}
+            for node in self.deployment.nodes:
+                if node.name in reach:
+                    roles.setdefault(node.role, []).append(node.name)
+            write_tools(self.deployment.state, self.deployment.name, roles)
 
     def take_new_keys(self) -> None:
         """From now on, those are used, and documents let only them in."""

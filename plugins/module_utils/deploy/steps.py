@@ -124,7 +124,7 @@ def _verify(engine: Engine, call: Call) -> StepResult:
     release, script = call.params["release"], call.params["script"]
     if script is None:
         return verify(engine, release, pretend=call.check_mode)
-    given = Given(call.params["values"], call.params["verify_timeout"])
+    given = Given(call.params["values"], call.params["verify_timeout"], call.params["checks"])
     return run_script(engine, release, script, given, pretend=call.check_mode)
 
 

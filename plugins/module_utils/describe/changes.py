@@ -12,8 +12,8 @@ from .values import Unchecked
 
 #: Extra variable: deployment → keys of its file, as they are to be for this run.
 CHANGES = "compose_changes"
-#: How a role says which nodes it has.
-_NODES = ("count", "names")
+#: What of a role is gone when a key says which nodes it has: there are as many as a new count of names that stay.
+_GONE = {"count": ("count",), "names": ("count", "names")}
 
 
 def changes_of(variables: Unchecked, name: str) -> dict[str, object]:
@@ -46,5 +46,5 @@ def _role(old: object, new: object) -> object:
     if not isinstance(old, t.Mapping):
         return new
     given = new if isinstance(new, t.Mapping) else {"names" if isinstance(new, (list, tuple)) else "count": new}
-    counted = any(key in given for key in _NODES)
-    return _merged({key: value for key, value in old.items() if not counted or key not in _NODES}, given)
+    gone = {each for key, those in _GONE.items() if key in given for each in those}
+    return _merged({key: value for key, value in old.items() if key not in gone}, given)

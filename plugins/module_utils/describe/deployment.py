@@ -260,7 +260,7 @@ def _nodes(
 def _names(role: str, entry: RoleEntry, composition: Composition, where: str) -> list[str]:
     """Names of a role's nodes as the deployment file says, else the composition, else the name of the role."""
     if entry.names is not None:
-        return list(entry.names)
+        return list(entry.names)[: entry.count]
     wanted: Distribution = entry.count
     if wanted is None:
         where = f"{composition.path}: rolesDistribution.{role}"

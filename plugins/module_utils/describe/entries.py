@@ -56,7 +56,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RoleEntry:
-    """Which nodes a role has: a count, names, or the first ``count`` of existing hosts."""
+    """Which nodes a role has: a count, or the first ``count`` of names or of existing hosts."""
 
     count: int | None
     names: t.Sequence[str] | None
@@ -75,8 +75,8 @@ class RoleEntry:
         given = values.mapping(value, where)
         values.known(given, ROLE_KEYS, where, "key of a role")
         names, hosts = given.get("names"), given.get("hosts")
-        if names is not None and (given.get("count") is not None or hosts is not None):
-            raise InputError(f"{where}: names is {shown(names)}, expected neither 'count' nor 'hosts' beside it")
+        if names is not None and hosts is not None:
+            raise InputError(f"{where}: names is {shown(names)}, expected no 'hosts' beside it")
         entry = cls(
             count=values.count(given.get("count"), f"{where}.count"),
             names=None if names is None else values.host_names(names, f"{where}.names"),
@@ -84,6 +84,10 @@ class RoleEntry:
             take_over=values.truth(given.get("take_over", False), f"{where}.take_over"),
             rest={key: value for key, value in given.items() if key not in WHICH},
         )
+        if entry.names is not None and entry.count is not None and entry.count > len(entry.names):
+            raise InputError(
+                f"{where}.count is {entry.count}, expected at most {len(entry.names)}, the number of 'names'"
+            )
         if entry.take_over and hosts is None:
             raise InputError(f"{where}: take_over is for a role on existing hosts, expected 'hosts' beside it")
         return entry

@@ -13,11 +13,14 @@ from ..errors import InputError
 from ..files import write_text
 from ..model import codec
 from ..model.experiment import ExperimentMark, Trial
+from ..page.measurements import Measurements
+from ..page.render import experiment_page
 from .table import write_csv, write_parquet
 from .trials import Subject
 
-#: The file that says whose the directory is.
+#: The file that says whose the directory is, and the page.
 MARK = "experiment.json"
+PAGE = "report.html"
 #: MiB that must be free: less, and not even the tables of a small experiment fit.
 ROOM = 16
 #: What may become more while an experiment goes on, or be another way to the same.
@@ -67,6 +70,12 @@ class Results:
         trials = self.trials(ids)
         write_csv(self.at("results.csv"), trials, parameters)
         return write_parquet(self.at("results.parquet"), trials, parameters)
+
+    def write_page(self, ids: t.Sequence[str], parameters: t.Sequence[str]) -> str:
+        """Write what people look at; its path."""
+        measured = Measurements(self._mark.name, parameters, self.trials(ids), len(ids))
+        write_text(self.at(PAGE), experiment_page(measured), mode=0o644)
+        return self.at(PAGE)
 
     def _refuse_others(self) -> None:
         try:

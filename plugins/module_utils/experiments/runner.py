@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from ..errors import ComposeError
 from ..files import write_json, write_text
-from ..model import codec
 from ..model.experiment import Measured, Trial
 from ..process import Completed
 from ..progress import Progress
+from . import measured
 from .results import Results
 from .sharing import Sharing
 from .trials import Need, Planned, Subject
@@ -24,8 +24,8 @@ from .trials import Need, Planned, Subject
 TABLES = 60.0
 #: Lines of the output of a run that failed, in what is told of it.
 LAST = 20
-#: In the directory of a trial: what its run is told, what it has measured, and what it printed.
-VARIABLES, MEASURED, OUTPUT = "variables.json", "measured.json", "output.txt"
+#: In the directory of a trial: what its run is told, and what it printed.
+VARIABLES, OUTPUT = "variables.json", "output.txt"
 
 
 class Launch(t.Protocol):
@@ -49,6 +49,8 @@ class Outcome:
     left: t.Sequence[str]
     #: Whether there is a table in Parquet.
     parquet: bool
+    #: The page that reports it.
+    page: str
 
 
 class Runner:
@@ -81,7 +83,8 @@ class Runner:
         #: What was deployed last, and the release that came of it: nothing else may have been deployed since.
         self._need: Need | None = None
         self._release = 0
-        self._deployed: dict[str, Need] = {}
+        #: Deployments that may run: those that an earlier run has left, and what this one has deployed.
+        self._running = {trial.need.deployment: trial.need for trial in trials}
         self._written = time.monotonic()
 
     def run(self) -> Outcome:
@@ -107,12 +110,16 @@ class Runner:
                     self._write_tables()
         finally:
             parquet = self._write_tables()
-        return Outcome(done, failed, self._sharing.left, parquet)
+        page = self._results.write_page(list(self._trials), self._parameters)
+        return Outcome(done, failed, self._sharing.left, parquet, page)
+
+    @property
+    def _parameters(self) -> list[str]:
+        return list(dict.fromkeys(name for trial in self._trials.values() for name in trial.combination))
 
     def _write_tables(self) -> bool:
         self._written = time.monotonic()
-        parameters = dict.fromkeys(name for trial in self._trials.values() for name in trial.combination)
-        return self._results.write_table(self._trials, list(parameters))
+        return self._results.write_table(self._trials, self._parameters)
 
     def _runs_already(self, trial_id: str) -> bool:
         """What costs no deployment comes first, unless the order is one that was drawn."""
@@ -149,40 +156,38 @@ class Runner:
             try:
                 if planned.need != self._need:
                     self._make_room(planned.need)
-                measured, deployed = self._measured(planned), planned.need != self._need
-                if not deployed and measured.provenance and measured.provenance.release != self._release:
+                found, deployed = self._measured(planned), planned.need != self._need
+                if not deployed and found.provenance and found.provenance.release != self._release:
                     self._need = None  # somebody else has deployed something in between
-                    measured, deployed = self._measured(planned), True
+                    found, deployed = self._measured(planned), True
             except ComposeError as error:
                 self._need = None
                 return replace(trial, message=error.message, seconds=time.monotonic() - start)
         self._need = planned.need
-        self._release = measured.provenance.release if measured.provenance else 0
+        self._release = found.provenance.release if found.provenance else 0
         return replace(
             trial,
-            ok=measured.ok,
-            message=measured.message,
+            ok=found.ok,
+            message=found.message,
             deployed=deployed,
             seconds=time.monotonic() - start,
-            records=measured.records,
-            files=measured.files,
-            provenance=measured.provenance,
+            records=found.records,
+            files=found.files,
+            provenance=found.provenance,
         )
 
     def _make_room(self, need: Need) -> None:
         """Stop other deployments of the sweep, if the file says so."""
         if self._experiment.others != "destroy":
             return
-        others = {trial.need.deployment: trial.need for trial in self._trials.values()}
-        for name, other in {**others, **self._deployed}.items():
-            if name != need.deployment:
-                self._play("destroy", other, self._results.at("others", name), {})
-        self._deployed = {}
+        for name in [name for name in self._running if name != need.deployment]:
+            self._play("destroy", self._running[name], self._results.at("others", name), {})
+            del self._running[name]
 
     def _measured(self, planned: Planned) -> Measured:
         """Deploy what the trial needs, unless it runs, and run the script. :raises ComposeError: it came to nothing."""
         directory = self._results.at("trials", planned.id)
-        self._deployed[planned.need.deployment] = planned.need
+        self._running[planned.need.deployment] = planned.need
         variables = {
             "trial_directory": directory,
             "trial_script": self._results.at("script.py"),
@@ -190,11 +195,9 @@ class Runner:
             "trial_timeout": self._experiment.time_limit,
             "trial_values": planned.combination,
         }
-        path = os.path.join(directory, MEASURED)
-        if os.path.exists(path):
-            os.unlink(path)
+        measured.forget(directory)
         self._play("trial", planned.need, directory, variables)
-        return codec.read(Measured, path, "measured")
+        return measured.read(directory)
 
     def _play(self, playbook: str, need: Need, directory: str, variables: t.Mapping[str, t.Any]) -> None:
         os.makedirs(directory, mode=0o755, exist_ok=True)

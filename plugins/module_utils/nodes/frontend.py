@@ -21,8 +21,8 @@ from .words import last_lines
 
 #: Seconds for a connection.
 _CONNECT = 20
-#: The end of what a command says; without it, it was ``ssh`` that failed.
-_END = re.compile(r"compose exit (\d+)\n?\Z")
+#: The end of what a command says, and what ``rsync`` says then; without it, it was ``ssh`` that failed.
+_END = re.compile(r"compose exit (\d+)\n?((?:rsync.*\n)*)\Z")
 #: Nobody is asked for passwords, and no unknown host is trusted.
 _OPTIONS = (
     "BatchMode=yes",
@@ -32,8 +32,6 @@ _OPTIONS = (
     "ServerAliveCountMax=3",
 )
 _TARGET = re.compile(r"[\w.@:\[\]%-]+")
-#: Runs what follows the name of a file with that file as its input.
-_READS = ("sh", "-c", 'file=$1; shift; exec "$@" <"$file"', "sh")
 
 
 class FrontendError(ComposeError):
@@ -80,31 +78,42 @@ class Frontend:
         :param stdin: what it reads; command lines can be seen by all users of the host.
         :raises FrontendError: no connection, or it broke while the command ran.
         """
-        line = f"cd; LC_ALL=C {shlex.join(command)}; echo compose exit $? >&2"
         try:
-            done = run(self._login(line), timeout=timeout, stdin=stdin, check=False)
+            done = run([*self._login(), *_through_sh(shlex.join(command))], timeout=timeout, stdin=stdin, check=False)
         except CommandError:
             raise FrontendError(f"{command[0]} on {self.where} did not end within {timeout:.0f} s") from None
         return self._ended(done)
 
-    def send(self, source: str, command: t.Sequence[str], timeout: float) -> Completed:
-        """Run a command that reads a file of this host; else as :meth:`run`."""
-        line = f"cd; LC_ALL=C {shlex.join(command)}; echo compose exit $? >&2"
+    def send(self, source: str, name: str, command: t.Sequence[str], timeout: float) -> Completed:
+        """Make a file there a copy of one of this host: what it has already is not sent; else as :meth:`run`.
+
+        :param name: of that file. If the connection breaks, it is what has come.
+        :param command: is given a command to run where that file is, ``rsync``.
+        """
+        # rsync takes other names of hosts than ssh does: the one that it is given here is left out.
+        login = ["sh", "-c", f'shift; exec {shlex.join(self._login())} "$@"', "sh"]
+        there = [*_through_sh(f'{shlex.join(command)} rsync "$@"'), "sh"]
+        options = [
+            "--copy-links",
+            "--ignore-times",
+            "--partial",
+            f"--rsh={shlex.join(login)}",
+            f"--rsync-path={' '.join(there)}",
+        ]
         try:
-            done = run([*_READS, source, *self._login(line)], timeout=timeout, check=False)
+            done = run(["rsync", *options, source, f"frontend:{name}"], timeout=timeout, check=False)
         except CommandError:
             raise FrontendError(f"copying {source} to {self.where} did not end within {timeout:.0f} s") from None
         return self._ended(done)
 
-    def _login(self, line: str) -> list[str]:
-        options = [part for option in _OPTIONS for part in ("-o", option)]
-        return [*self._ssh(), *options, self.target, "sh", "-c", shlex.quote(line)]
+    def _login(self) -> list[str]:
+        return [*self._ssh(), *[part for option in _OPTIONS for part in ("-o", option)], self.target]
 
     def _ended(self, done: Completed) -> Completed:
         match = _END.search(done.stderr)
         if not match:
             raise self._failed(done)
-        return Completed(int(match[1]), done.stdout, done.stderr[: match.start()])
+        return Completed(int(match[1]) or done.returncode, done.stdout, done.stderr[: match.start()] + match[2])
 
     def _ssh(self) -> list[str]:
         return ["ssh", *(["-F", self.config] if self.config else [])]
@@ -117,8 +126,13 @@ class Frontend:
             ("Too many authentication failures", "it does not accept the user's keys"),
         ):
             if said in done.stderr:
-                return LoginRefused(f"no login as {self.where}: {meaning} (ssh, exit code {done.returncode})\n{words}")
-        return FrontendError(f"the frontend {self.where} cannot be reached (ssh, exit code {done.returncode})\n{words}")
+                return LoginRefused(f"no login as {self.where}: {meaning} (exit code {done.returncode})\n{words}")
+        return FrontendError(f"the frontend {self.where} cannot be reached (exit code {done.returncode})\n{words}")
+
+
+def _through_sh(line: str) -> list[str]:
+    """What a login shell there, whichever it is, is to run."""
+    return ["sh", "-c", shlex.quote(f"cd; LC_ALL=C {line}; echo compose exit $? >&2")]
 
 
 class Here:

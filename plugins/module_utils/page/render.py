@@ -17,6 +17,8 @@ import time
 import typing as t
 
 from ..libraries import missing_library
+from .measurements import Measurements, origins, quantities
+from .plots import MOST, available, plots, shown
 from .recorded import Recorded
 from .story import LENGTH, story
 
@@ -26,10 +28,32 @@ _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066
 
 
 def page(recorded: Recorded) -> str:
-    """The page, as a file has it.
+    """The page of a deployment, as a file has it.
 
     :raises InputError: Jinja2 is not installed for this interpreter.
     """
+    return _rendered("page.html.j2", recorded=recorded, story=story(recorded.events), length=LENGTH)
+
+
+def experiment_page(measured: Measurements) -> str:
+    """The page of an experiment; without plots where nothing is installed that draws them.
+
+    :raises InputError: Jinja2 is not installed for this interpreter.
+    """
+    draws = available()
+    found = quantities(measured)
+    return _rendered(
+        "experiment.html.j2",
+        measured=measured,
+        quantities=found,
+        plots=[plots(quantity, measured.parameters) if draws else [] for quantity in found],
+        most=MOST,
+        draws=draws,
+        origins=origins(measured.trials),
+    )
+
+
+def _rendered(template: str, **what: t.Any) -> str:
     try:
         import jinja2
     except ImportError:
@@ -42,17 +66,11 @@ def page(recorded: Recorded) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(utc=utc, seconds=seconds)
+    environment.filters.update(utc=utc, seconds=seconds, shown=shown, number=number)
     with open(os.path.join(_HERE, "page.css"), encoding="utf-8") as stream:
         style = stream.read().removesuffix("\n")  # as the template includes it
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
-        recorded=recorded,
-        story=story(recorded.events),
-        length=LENGTH,
-        made=time.time(),
-        digest=digest,
-    )
+    return environment.get_template(template).render(**what, made=time.time(), digest=digest)
 
 
 def fit(value: t.Any) -> t.Any:
@@ -71,3 +89,8 @@ def seconds(length: float) -> str:
     """How long something took."""
     whole = int(length)
     return f"{length:.1f} s" if whole < 100 else f"{whole // 60} min {whole % 60} s"
+
+
+def number(value: float) -> str:
+    """What was measured, as exactly as people compare it: whole numbers whole, else four digits."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from ..errors import CommandError, ComposeError
 from ..nodes.frontend import Frontend
+from ..process import need
 
 #: Seconds for a command on the frontend, and for a file to be copied there.
 _TIMEOUT, _COPY = 60.0, 7200.0
@@ -25,10 +26,14 @@ class Shelf(t.Protocol):
         """:raises ComposeError: nothing can be put there."""
 
     def names(self) -> list[str]:
-        """All files, also what a run has left that was killed while it copied; none if there is no directory."""
+        """All files, also what a run has left that was killed while it copied; none if there is no directory. Those of
+        a frontend begin with the newest."""
 
-    def put(self, name: str, source: str) -> None:
-        """Copy a file of this host there, in place of the one that has its name."""
+    def put(self, name: str, source: str, like: str = "") -> None:
+        """Copy a file of this host there, in place of the one that has its name.
+
+        :param like: another file there: what that has already need not travel.
+        """
 
     def drop(self, names: t.Collection[str]) -> None:
         """Remove files, as far as they are there."""
@@ -54,10 +59,11 @@ class LocalShelf:
         except FileNotFoundError:
             return []
 
-    def put(self, name: str, source: str) -> None:
+    def put(self, name: str, source: str, like: str = "") -> None:
         self.require()
         os.makedirs(self._directory, exist_ok=True)
         os.chmod(self._directory, 0o711)
+        self.drop([entry for entry in self.names() if entry.startswith(f".{name}.")])
         handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f".{name}.")
         with open(handle, "wb") as copy, open(source, "rb") as stream:
             shutil.copyfileobj(stream, copy, 1 << 20)
@@ -76,8 +82,20 @@ class LocalShelf:
             shutil.rmtree(self._directory)
 
 
+#: What receives a file: is given the directory, its name, that of one like it or nothing, and ``rsync``. Until it is
+#: whole it has a hidden name, which begins as another one of what it is like: ``rsync`` writes a new file in its place.
+_RECEIVE = """\
+umask 077
+name=$1 like=$2 part=.$1.part
+shift 2
+mkdir -p "$0" && chmod 711 "$0" && cd "$0" && rm -f "$part".* || exit
+[ -z "$like" ] || ln -f "$like" "$part" || exit
+"$@" && chmod 644 "$part" && sync "$part" && mv "$part" "$name"
+"""
+
+
 class RemoteShelf:
-    """The same on a frontend."""
+    """The same on a frontend, to which only travels what is not there."""
 
     def __init__(self, frontend: Frontend, above: str, owner: str) -> None:
         self._frontend = frontend
@@ -85,19 +103,22 @@ class RemoteShelf:
         self._directory = os.path.join(above, owner)
 
     def require(self) -> None:
-        done = self._frontend.run(["sh", "-c", 'test -d "$0" -a -w "$0" -a -x "$0"', self._above], _TIMEOUT)
-        if done.returncode:
-            where = self._frontend.where
+        need("rsync")
+        usable = 'test -d "$0" -a -w "$0" -a -x "$0" || exit 1; command -v rsync >/dev/null || exit 2'
+        code = self._frontend.run(["sh", "-c", usable, self._above], _TIMEOUT).returncode
+        where = self._frontend.where
+        if code == 2:
+            raise ComposeError(f"rsync is not installed on {where}: images are copied there by it")
+        if code:
             raise ComposeError(f"directory {self._above} of {where} does not exist, or cannot be written to")
 
     def names(self) -> list[str]:
-        command = ["sh", "-c", 'cd "$0" 2>/dev/null && ls -A || true', self._directory]
+        command = ["sh", "-c", 'cd "$0" 2>/dev/null && ls -At || true', self._directory]
         return self._frontend.run(command, _TIMEOUT).stdout.splitlines()
 
-    def put(self, name: str, source: str) -> None:
-        script = 'mkdir -p "$0" && chmod 711 "$0" && cd "$0" && umask 077 && t=$(mktemp ".$1.XXXXXX") && cat >"$t"'
-        command = ["sh", "-c", f'{script} && chmod 644 "$t" && sync "$t" && mv "$t" "$1"', self._directory, name]
-        done = self._frontend.send(source, command, _COPY)
+    def put(self, name: str, source: str, like: str = "") -> None:
+        command = ["sh", "-c", _RECEIVE, self._directory, name, like]
+        done = self._frontend.send(source, f".{name}.part", command, _COPY)
         if done.returncode:
             raise CommandError(f"copying {name} to {self._frontend.where}", done.returncode, done.stderr)
 

@@ -359,6 +359,7 @@ def test_images_are_built_twice_and_compared(project: Path, said: Path) -> None:
     (project / "flake.nix").write_text(flake.replace("echo initrd >", "date +%N >"))
     found = builder(said).check_reproducible(str(project), {}, ["server"], MACHINE)
     assert "-image" in found["server"] and "may not be deterministic" in found["server"]
+    assert found["server"].endswith("/initrd")
 
 
 def test_only_what_git_tracks_counts(project: Path, said: Path) -> None:

@@ -236,7 +236,10 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"roles": {"node": ["node_1"]}}, "roles.node.names: invalid name 'node_1'"),
         ({"roles": {"node": [1]}}, "roles.node.names: invalid name 1"),
         ({"roles": {"node": {"cont": 2}}}, "roles.node: 'cont' is not a key of a role; did you mean 'count'?"),
-        ({"roles": {"node": {"count": 2, "names": ["a", "b"]}}}, "expected neither 'count'"),
+        (
+            {"roles": {"node": {"count": 3, "names": ["a", "b"]}}},
+            "count is 3, expected at most 2, the number of 'names'",
+        ),
         ({"roles": {"node": {"count": ["a"]}}}, "roles.node.count is ['a'], expected a count"),
         ({"roles": {"node": {"names": 2}}}, "roles.node.names is 2, expected a list of host names"),
         ({"roles": {"node": {"options": {"cpu": 2}}}}, "roles.node.options: unknown option 'cpu'"),

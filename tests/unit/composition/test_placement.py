@@ -135,7 +135,7 @@ def test_placement_takes_words_in_order_and_each_host_once() -> None:
         ({"hosts": "web"}, "'elsewhere' is a node of another deployment already"),
         ({"hosts": "rack1", "count": 3}, "roles.node.count is 3, expected at most 2"),
         ({"hosts": "rack1", "count": ["a"]}, "roles.node.count is ['a']"),
-        ({"hosts": "rack1", "names": ["a"]}, "expected neither 'count' nor 'hosts'"),
+        ({"hosts": "rack1", "names": ["a"]}, "expected no 'hosts' beside it"),
         ({"hosts": [1]}, "roles.node.hosts has 1"),
         (["elsewhere"], "the name 'elsewhere' is taken by a host of another inventory source"),
         (["rack1"], "the name 'rack1' is taken by a group of another inventory source"),

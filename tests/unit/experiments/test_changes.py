@@ -24,9 +24,9 @@ FILE: dict[str, t.Any] = {
         ({"parameters": {"deep": {"c": 3}}}, "parameters", {"a": 1, "deep": {"b": 2, "c": 3}}),
         ({"parameters": {"deep": 1}}, "parameters", {"a": 1, "deep": 1}),
         ({"roles": {"db": 3}}, "roles", {**FILE["roles"], "db": 3}),
-        ({"roles": {"web": 3}}, "roles", {"web": {"count": 3, "options": {"memory": 512}}, "db": 1}),
+        ({"roles": {"web": 3}}, "roles", {"web": {"names": ["x"], "count": 3, "options": {"memory": 512}}, "db": 1}),
         ({"roles": {"web": ["y"]}}, "roles", {"web": {"names": ["y"], "options": {"memory": 512}}, "db": 1}),
-        ({"roles": {"web": {"count": 2}}}, "roles", {"web": {"count": 2, "options": {"memory": 512}}, "db": 1}),
+        ({"roles": {"web": {"names": ["y"]}}}, "roles", {"web": {"names": ["y"], "options": {"memory": 512}}, "db": 1}),
         (
             {"roles": {"web": {"options": {"memory": 1}}}},
             "roles",

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node, Reservation
+from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.frontend import Frontend
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy import machines
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.platform import Kadeploy
@@ -29,7 +30,7 @@ from .conftest import Serve
 from .test_command import work_at
 
 #: Runs what comes after the host, as a login shell there does.
-SSH = """#!/bin/sh
+SSH = """#!/bin/bash
 case " $* " in *' -G '*) printf 'user alice\\nhostname fe.example.org\\n'; exit ;; esac
 while [ "$1" != fe ]; do shift; done
 shift
@@ -167,6 +168,64 @@ def test_what_has_its_name_on_a_shelf_is_on_the_disk(
         synced.write_text("")
         shelf.put("a.tar", __file__)
         assert synced.read_text().startswith(f"{tmp_path}/above/own/.a.tar.")
+
+
+def test_only_what_is_not_there_travels(tmp_path: Path, frontend: Frontend) -> None:
+    shelf, content, sent = RemoteShelf(frontend, str(tmp_path / "above"), "own"), os.urandom(1 << 20), tmp_path / "sent"
+    (tmp_path / "above").mkdir()
+    (tmp_path / "bin/ssh").write_text(SSH.replace('eval "$*"', f'eval "$*" < <(tee {sent})'))
+    (tmp_path / "one").write_bytes(content)
+    changed = content[: 1 << 19] + b"one line more" + content[1 << 19 :]
+    (tmp_path / "two").write_bytes(changed)
+    (tmp_path / "bundle").symlink_to("one")  # of an image, all files are links
+    shelf.put("one.tar", str(tmp_path / "bundle"))
+    assert sent.stat().st_size > len(content)
+    shelf.put("two.tar", str(tmp_path / "two"), "one.tar")
+    assert sent.stat().st_size < len(content) / 50
+    assert sorted(shelf.names()) == ["one.tar", "two.tar"] and shelf.names()[0] == "two.tar"
+    assert [(tmp_path / f"above/own/{name}.tar").read_bytes() for name in ("one", "two")] == [content, changed]
+
+
+def test_a_connection_that_breaks_while_an_image_travels(tmp_path: Path, frontend: Frontend) -> None:
+    shelf, content, sent = RemoteShelf(frontend, str(tmp_path / "above"), "own"), os.urandom(4 << 20), tmp_path / "sent"
+    (tmp_path / "above").mkdir()
+    (tmp_path / "file").write_bytes(content)
+    breaks = 'eval "$*" < <(stdbuf -o0 head -c 3000000) 2>/dev/null; echo Broken pipe >&2; exit 255'
+    (tmp_path / "bin/ssh").write_text(SSH.replace('eval "$*"', breaks))
+    with pytest.raises(ComposeError, match=r"the frontend alice@fe.example.org cannot be reached.*\n.*Broken pipe"):
+        shelf.put("a.tar", str(tmp_path / "file"))
+    (tmp_path / "bin/ssh").write_text(SSH.replace('eval "$*"', f'eval "$*" < <(tee {sent})'))
+    assert shelf.names() == [".a.tar.part"], "nobody takes it for whole"
+    shelf.put("a.tar", str(tmp_path / "file"))
+    assert sent.stat().st_size < 2 << 20, "half of it was there"
+    assert shelf.names() == ["a.tar"] and (tmp_path / "above/own/a.tar").read_bytes() == content
+
+
+def test_a_frontend_without_rsync(tmp_path: Path, frontend: Frontend) -> None:
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few/sh").symlink_to("/bin/sh")
+    (tmp_path / "bin/ssh").write_text(SSH.replace('eval "$*"', f'PATH={tmp_path}/few; eval "$*"'))
+    with pytest.raises(ComposeError, match="rsync is not installed on alice@fe.example.org"):
+        RemoteShelf(frontend, str(tmp_path), "own").require()
+
+
+def test_an_image_begins_with_the_newest_of_its_role(tmp_path: Path) -> None:
+    class Kept(LocalShelf):
+        """Remembers what was to be like what."""
+
+        def put(self, name: str, source: str, like: str = "") -> None:
+            told.append(like)
+            super().put(name, source)
+
+        def names(self) -> list[str]:
+            return sorted(super().names(), reverse=True)
+
+    told: list[str] = []
+    store = Store(Kept(str(tmp_path), "own"), "http://web/own", lambda: "secret")
+    for identity in ("1-lab-web", "2-lab-web", "3-lab-db", "4-lab-web", "5-lab-mail"):
+        file = ImageFile(__file__, 1, "0" * 64)
+        store.put_image(Image("web", "debian", identity, "amd64", {"installed": file}))
+    assert [name.partition(".")[0] for name in told] == ["", "1-lab-web", "2-lab-web", "2-lab-web", "4-lab-web"]
 
 
 def test_names_of_descriptions_are_ours_only(tmp_path: Path) -> None:

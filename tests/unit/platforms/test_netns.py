@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 import typing as t
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,27 @@ def test_detaching_twice_is_no_fault(namespace: Namespace) -> None:
     namespace.detach("node1")
     assert not os.path.exists(path)
     assert ports(namespace) == []
+
+
+def test_what_the_host_remembers_may_go_while_it_is_forgotten(namespace: Namespace, tmp_path: Path) -> None:
+    entries = [f"neighbour replace 10.87.1.{n} lladdr 02:00:00:00:00:01 nud stale dev {BRIDGE}" for n in range(250)]
+
+    def forget(_number: int) -> None:
+        own = Namespace("lab", str(tmp_path))
+        for _time in range(60):
+            own.create("10.87.0.0/16")
+
+    def remember() -> None:
+        while not ended.is_set():
+            command = ["ip", "-n", namespace.name, "-batch", "-"]
+            subprocess.run(command, input="\n".join(entries), text=True, check=True)
+
+    ended = threading.Event()
+    thread = threading.Thread(target=remember)
+    thread.start()
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(forget, range(3)))
+    finally:
+        ended.set()
+        thread.join()

@@ -16,6 +16,7 @@ import typing as t
 from ...errors import CommandError, ComposeError, EvaluationError
 from ...process import Completed, need, run
 from ...progress import Progress
+from ..differences import told
 from ..failures import with_failure
 from .failures import guix_failure
 from .log import GuixLog
@@ -66,13 +67,14 @@ class Guix:
         return done.stdout.split()[-1]
 
     def rebuild(self, what: str, derivation: str, *arguments: str) -> str:
-        """Build a derivation again and compare: what differs, in Guix's words; empty if nothing does."""
+        """Build a derivation again, on one processor, and compare: what differs, in Guix's words; empty if nothing
+        does."""
         try:
-            self._follow(["guix", "build", "--check", *arguments, derivation], what)
+            self._follow(["guix", "build", "--check", "--keep-failed", *arguments, "--cores=1", derivation], what)
         except CommandError as error:
             if error.failure is None or error.failure.kind != "not-reproducible":
                 raise
-            return error.failure.message
+            return told(error.failure.message)
         return ""
 
     def realise(self, what: str, derivations: t.Sequence[str], *arguments: str) -> None:

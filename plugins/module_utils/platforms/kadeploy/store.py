@@ -77,15 +77,16 @@ class Store:
         name, there = self._name(image), self._shelf.names()
         if name in there:  # only whole ones have that name
             return False
-        self._shelf.drop([entry for entry in there if entry.startswith(f".{name}.")])
-        self._shelf.put(name, image.path("installed"))
+        whole = [entry for entry in there if entry.endswith(".tar") and not entry.startswith(".")]
+        # The newest of the same role, or else of any: many packages are the same.
+        whole.sort(key=lambda entry: _without_hash(_identity(entry)) != _without_hash(image.identity))
+        self._shelf.put(name, image.path("installed"), *whole[:1])
         return True
 
     def drop_images(self, keep: t.Collection[str]) -> None:
         """Forget images whose identity is not in ``keep``."""
         images = [entry for entry in self._shelf.names() if ".tar" in entry]
-        identities = {entry: entry.lstrip(".").split(".tar")[0].rpartition(".")[0] for entry in images}
-        self._shelf.drop([entry for entry, identity in identities.items() if identity not in keep])
+        self._shelf.drop([entry for entry in images if _identity(entry) not in keep])
 
     def names(self) -> list[str]:
         """All files that are there."""
@@ -151,3 +152,13 @@ class Store:
         keep = {file for name in names for file in (self._archive(name), self._description(name))}
         files = [file for file in self._shelf.names() if ".tar" not in file]
         self._shelf.drop([file for file in files if file not in keep])
+
+
+def _identity(entry: str) -> str:
+    """Of the image that a file is, or was to become."""
+    return entry.lstrip(".").split(".tar")[0].rpartition(".")[0]
+
+
+def _without_hash(identity: str) -> str:
+    """What the store calls the images of a role."""
+    return identity.partition("-")[2]

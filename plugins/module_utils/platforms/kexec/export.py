@@ -50,10 +50,8 @@ class Export:
         """Have the server hold the root file system of an image; whether it did not yet."""
         name = f"{image.identity}{_SUFFIX}"
         try:
-            there = self.shelf.names()
-            if name in there:  # only whole ones have that name
+            if name in self.shelf.names():  # only whole ones have that name
                 return False
-            self.shelf.drop([entry for entry in there if entry.startswith(f".{name}.")])
             self.shelf.put(name, image.path("root"))
         except OSError as error:
             raise ComposeError(f"nfs_dir: cannot copy {name} to {self.directory}: {error.strerror}") from None

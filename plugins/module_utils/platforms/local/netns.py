@@ -23,6 +23,8 @@ BRIDGE = "compose0"
 
 #: Seconds for a command of iproute2.
 _TIMEOUT = 20
+#: An entry that goes by itself while all are flushed makes iproute2 give up.
+_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,16 @@ class Namespace:
             if run(["ip", "-n", self.name, "link", "show", BRIDGE], timeout=_TIMEOUT, check=False).returncode != 0:
                 run(["ip", "-n", self.name, "link", "add", BRIDGE, "type", "bridge"], timeout=_TIMEOUT)
             settings = f"address replace {address} dev {BRIDGE}\nlink set lo up\nlink set {BRIDGE} up\n"
-            # An address may be another node's now; what the host remembers would lead to nobody for half a minute.
-            settings += f"neighbour flush dev {BRIDGE}\n"
             run(["ip", "-n", self.name, "-batch", "-"], stdin=settings, timeout=_TIMEOUT)
+            self._forget_neighbours()
+
+    def _forget_neighbours(self) -> None:
+        """An address may be another node's now; what the host remembers would lead to nobody for half a minute."""
+        flush = ["ip", "-n", self.name, "neighbour", "flush", "dev", BRIDGE]
+        for _try in range(_TRIES - 1):
+            if run(flush, timeout=_TIMEOUT, check=False).returncode == 0:
+                return
+        run(flush, timeout=_TIMEOUT)
 
     def attach(self, node: str) -> str:
         """Make a namespace for one node, with an interface ``host0`` on the bridge; its path."""
