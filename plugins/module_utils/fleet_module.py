@@ -10,6 +10,7 @@ place that the parcel names in its first line: the collection itself, or what wa
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -45,6 +46,9 @@ def run_step(step: str, extra: t.Mapping[str, t.Any] | None = None, **rules: t.A
     ended = importlib.import_module(f"{__package__}.deploy.step").take(
         step, parcel, module.params, check_mode=bool(module.check_mode)
     )
+    # All that the step has made ends with this process, now. With many nodes, looking for garbage in it, as Python does
+    # at its end, took a twentieth of the time of a step.
+    gc.freeze()
     for warning in ended.warnings:
         module.warn(warning)
     if ended.failed:

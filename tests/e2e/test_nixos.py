@@ -45,6 +45,20 @@ def test_stub_nixpkgs_is_built_with_once(lab: Lab, monkeypatch: pytest.MonkeyPat
     assert lab.play("build", "-e", '{"compose_formats": ["tar"]}').changed == 0
 
 
+def test_stub_nixpkgs_what_depends_on_processors_is_not_reproducible(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = tmp_path / "nixpkgs"
+    shutil.copytree(STUB, stub)
+    monkeypatch.setenv("NIX_CONFIG", "sandbox = false\nsubstituters =\ncores = 3")
+    lab.write(builder={"name": "nixos", "nixpkgs": str(stub)})
+    assert lab.play("check_reproducible").said("2 images, 2 reproducible")
+    path = stub / "nixos/lib/eval-config.nix"
+    path.write_text(path.read_text().replace('"$text\\" > $out/file', '"$text$NIX_BUILD_CORES\\" > $out/file'))
+    run = lab.play("check_reproducible", expect=2)
+    assert run.said("2 images, 0 reproducible") and run.said(".check': /file")
+
+
 def test_stub_nixpkgs_a_deploy_evaluates_once(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan hands on what it has evaluated; names and tags alone are read when the inventory is, and in the plan."""
     calls, shim = tmp_path / "calls", tmp_path / "nix-instantiate"

@@ -12,20 +12,20 @@ from lab import Lab
 from metal import Metal, metal_of
 
 
-@pytest.fixture
-def metal(tmp_path: Path) -> t.Iterator[Metal]:
-    (tmp_path / "site").mkdir()
-    with metal_of(tmp_path / "site", "sim-1", rights={"alice": ["sim-1"]}) as metal:
+@pytest.fixture(scope="module")
+def metal(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Metal]:
+    with metal_of(tmp_path_factory.mktemp("site"), "sim-1", rights={"alice": ["sim-1"]}) as metal:
         yield metal
 
 
-@pytest.fixture
-def line(tmp_path: Path) -> t.Iterator[Path]:
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Path]:
     """A directory with the ``config`` of ``ssh`` for a frontend, ``fe``; all that goes there is in ``sent``, too."""
-    with login_server(tmp_path, "root") as port:
-        way = f"  ProxyCommand sh -c 'tee -a {tmp_path}/sent | nc 127.0.0.1 {port}'\n"
-        (tmp_path / "config").write_text(host(tmp_path, "fe", port, "root") + way)
-        yield tmp_path
+    directory = tmp_path_factory.mktemp("line")
+    with login_server(directory, "root") as port:
+        way = f"  ProxyCommand sh -c 'tee -a {directory}/sent | nc 127.0.0.1 {port}'\n"
+        (directory / "config").write_text(host(directory, "fe", port, "root") + way)
+        yield directory
 
 
 def test_only_what_has_changed_is_sent(metal: Metal, line: Path, lab_of: t.Callable[..., Lab]) -> None:

@@ -64,6 +64,13 @@ def test_not_reproducible(tool: Guix, derive: Derive) -> None:
     assert "may not be deterministic" in tool.rebuild("again", derivation)
 
 
+def test_built_again_in_other_surroundings(tool: Guix, derive: Derive) -> None:
+    """What takes the number of processors from its surroundings differs, and is named by its path."""
+    derivation = derive("$B mkdir $out; echo same > $out/a; echo $NIX_BUILD_CORES > $out/b")
+    tool.realise("build it", [derivation], "--cores=3")
+    assert tool.rebuild("again", derivation).endswith("-check': /b")
+
+
 FAILURES: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "exit code": ("build", "exit 3", (), "failed with exit code 3"),
     "no output": ("build", "true", (), "failed to produce output path"),

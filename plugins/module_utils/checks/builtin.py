@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -73,20 +73,21 @@ def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress)
             connection = look.connect(name)
             with lock:
                 waiting[name] = connection
-            found = _check_node(name, nodes[name], connection, look)
+            return _check_node(name, nodes[name], connection, look)
         except Exception as error:  # its own failure, or nobody's result would be known
             message = error.message if isinstance(error, ComposeError) else f"{type(error).__name__}: {error}"
-            found = Looked([Check(REACHABLE, False, name, clean(message), time.monotonic() - start)])
-        with lock:
-            del missing[name]
-            waiting.pop(name, None)
-            done = len(nodes) - len(missing)
+            return Looked([Check(REACHABLE, False, name, clean(message), time.monotonic() - start)])
+        finally:
+            with lock:
+                del missing[name]
+                waiting.pop(name, None)
+
+    def tell(name: str, found: Looked, done: int) -> None:
         messages = [check.message for check in found.checks if check.message]
         progress.became(name, "verified" if found.ok else "failed", "" if found.ok else "; ".join(messages))
         told = ["ok", *messages] if found.ok else messages
         if messages or len(nodes) <= TOLD or done == len(nodes):
             progress.say(f"verify {name}: {'; '.join(told)} ({done} of {len(nodes)})")
-        return found
 
     def describe() -> str:
         with lock:
@@ -100,9 +101,13 @@ def check_nodes(nodes: t.Mapping[str, Expected], look: Look, progress: Progress)
             return dict(waiting)
 
     watch = watching(look.platform, waited_for, progress) if look.wait else nullcontext()
-    # A thread each: a node that does not come up must not take the place of one that does.
+    # A thread each: a node that does not come up must not take the place of one that does. None of them tells what it
+    # found: a thousand that write lines wait for each other, longer than all of their other work takes.
     with progress.waiting(describe), watch, ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-        return dict(zip(nodes, pool.map(check, nodes)))
+        names = {pool.submit(check, name): name for name in nodes}
+        for done, each in enumerate(as_completed(names), 1):
+            tell(names[each], each.result(), done)
+        return {name: each.result() for each, name in names.items()}
 
 
 def _check_node(name: str, expected: Expected, connection: Connection, look: Look) -> Looked:

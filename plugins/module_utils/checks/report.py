@@ -13,6 +13,7 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..files import write_text
 from ..model import codec
@@ -74,7 +75,7 @@ class Report:
         """Whether no check failed. (A script that was not started is not one.)"""
         return all(check.ok for check in self.checks)
 
-    @property
+    @cached_property
     def nodes(self) -> dict[str, NodeReport]:
         """The result of each node of the batch."""
         own: dict[str | None, list[Check]] = {}

@@ -15,7 +15,6 @@ import threading
 import time
 import typing as t
 from contextlib import suppress
-from dataclasses import replace
 
 from ..errors import InputError
 from ..files import Log
@@ -65,7 +64,7 @@ class Events:
 
     def add(self, kind: EventKind, node: str = "", state: NodeState = "", text: str = "") -> None:
         """Something has happened. :param text: masked already."""
-        self._write(Event(0.0, kind, self._step, node, state, text))
+        self._write(kind, node, state, text)
 
     def end(self, result: StepResult | StepFailure) -> None:
         """The step has ended, or has come to nothing."""
@@ -73,11 +72,13 @@ class Events:
             return
         told = self._mask.result(codec.encode(result), words=True)
         kind: EventKind = "failed" if isinstance(result, StepFailure) else "end"
-        self._write(Event(0.0, kind, self._step, result=told))
+        self._write(kind, result=told)
 
-    def _write(self, event: Event) -> None:
+    def _write(
+        self, kind: EventKind, node: str = "", state: NodeState = "", text: str = "", result: t.Any = None
+    ) -> None:
         with self._lock:
-            line = self._line(replace(event, time=time.time()))
+            line = self._line(Event(time.time(), kind, self._step, node, state, text, result))
             if self._waiting is not None:
                 self._waiting.append(line)
             else:

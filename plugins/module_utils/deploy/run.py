@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import getpass
-import multiprocessing
 import os
 import socket
 import time
@@ -36,6 +35,8 @@ class Run:
 
         Whoever is left of a run that was killed has another parent, which lives as long as its host.
         """
+        import multiprocessing  # slow, and there already where Ansible has forked
+
         parent = multiprocessing.parent_process()
         pid = parent.pid if parent else None
         return cls.of_process(pid if pid is not None else os.getpid())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import typing as t
 from dataclasses import dataclass, field
+from functools import cache
 
 from ..model.follow import Follows
 from ..model.image import IDENTITY_FILE, SYSTEM_LINK
@@ -59,7 +60,7 @@ if [ -x {follow} ]; then {follow} report; fi
 # The node itself waits until it is up. Guix has the Shepherd in place of systemd; that marks a service that failed to
 # start with "!". A thousand nodes may share a host: what is well starts no program but systemctl, once. All is well if
 # what it boots to is active, nothing has failed, and no job waits; else systemd itself is asked what state that is.
-_PROBE = r"""
+_WHETHER_UP = r"""
 units() {
   local IFS=$' \t\n' shown first short now failures= jobs=
   state= up= alive=0 again=()
@@ -106,8 +107,7 @@ one_by_one() {
 asked() { IFS= read -r -n 1000 state < <(systemctl is-system-running "$@" 2>&1); }
 if [ -x $herd ]; then state=running; else units; [ -n "$state" ] || asked; fi
 # What runs something else is not waited for, but told about.
-wait={wait} grace={grace} ports={ports}
-if [ "$identity" != {identity} ]; then wait=0 grace=0 ports=; fi
+if [ "$identity" != "$expected" ]; then wait=0 grace=0 ports=; fi
 case $state in
   initializing|starting) if [ $wait = 1 ]; then asked --wait; wake=$state; units; state=${state:-$wake}; fi ;;
 esac
@@ -134,7 +134,7 @@ listeners() {
 if [ "$state" != running ]; then grace=0; fi
 end=$((SECONDS + grace)) closed=
 for port in $ports; do
-  until (exec 3<>/dev/tcp/{address}/$port) 2>/dev/null; do
+  until (exec 3<>/dev/tcp/$address/$port) 2>/dev/null; do
     if [ "$SECONDS" -ge "$end" ]; then closed=1; echo "closed $port"; listeners; break; fi
     sleep 0.1
   done
@@ -157,9 +157,12 @@ echo "state $state"
 """
 
 # As it is now, and no more than who has changed it has to know: it takes a third of the time.
-_GLANCE = r"""
+_FAILED = r"""
 while read -r unit; do echo "failed $unit"; done < <(failing)
 """
+
+_PROBE = _IDENTITY + _WHETHER_UP + _DONE + _STATE
+_GLANCE = _IDENTITY + _FAILED + _DONE
 
 
 @dataclass(frozen=True)
@@ -181,38 +184,41 @@ def probe(expected: Expected, *, wait: bool) -> str:
 
     :param wait: until the node is up, and its ports are open.
     """
-    return _filled(
-        _IDENTITY + _PROBE + _DONE + _STATE,
-        {
-            "identity": shlex.quote(expected.identity),
-            "wait": "1" if wait else "0",
-            "grace": str(PORT_GRACE if wait else 0),
-            "explained": str(EXPLAINED),
-            "lines": str(LINES),
-            "ports": shlex.quote(" ".join(map(str, expected.ports))),
-            "address": expected.address or LOOPBACK,
-            "recent": str(RECENT),
-            "states": _STATES,
-            "properties": _PROPERTIES,
-        },
-    )
+    told = {
+        "expected": expected.identity,
+        "wait": "1" if wait else "0",
+        "grace": str(PORT_GRACE if wait else 0),
+        "ports": " ".join(map(str, expected.ports)),
+        "address": expected.address or LOOPBACK,
+    }
+    return "\n".join([*(f"{name}={shlex.quote(value)}" for name, value in told.items()), _filled(_PROBE, **_known())])
 
 
 def glance() -> str:
     """The command that asks a node what it runs, what has failed, and what was done to it since it booted."""
-    return _filled(_IDENTITY + _GLANCE + _DONE, {})
+    return _filled(_GLANCE, **_known())
 
 
-def _filled(script: str, values: t.Mapping[str, str]) -> str:
-    everywhere = {
+def _known() -> dict[str, str]:
+    """What is the same for all nodes. What is not is in variables of the shell."""
+    return {
         "identity_file": shlex.quote(IDENTITY_FILE),
         "system_link": SYSTEM_LINK,
         "unsealed": UNSEALED,
         "follow": FOLLOW,
+        "explained": str(EXPLAINED),
         "listed": str(LISTED),
+        "lines": str(LINES),
         "width": str(WIDTH),
+        "recent": str(RECENT),
+        "states": _STATES,
+        "properties": _PROPERTIES,
     }
-    for key, value in {**everywhere, **values}.items():
+
+
+@cache
+def _filled(script: str, **values: str) -> str:
+    for key, value in values.items():
         script = script.replace(f"{{{key}}}", value)
     return script
 

@@ -95,7 +95,7 @@ def test_one_of_several_compositions(project: Path, said: Path) -> None:
     oar = builder(said, composition="oar").evaluate(str(project), {})
     assert (oar.name, set(oar.roles)) == ("oar", {"server", "node"})
     assert set(builder(said, composition="k3s").evaluate(str(project), {}).roles) == {"master"}
-    with pytest.raises(InputError, match=r"has the compositions k3s, oar; say which one with .* option composition"):
+    with pytest.raises(InputError, match=r"has the compositions k3s, oar; choose one with .* option composition"):
         builder(said).evaluate(str(project), {})
     with pytest.raises(InputError, match=r"has no composition 'ore'; did you mean 'oar'"):
         builder(said, composition="ore").evaluate(str(project), {})
@@ -359,6 +359,7 @@ def test_images_are_built_twice_and_compared(project: Path, said: Path) -> None:
     (project / "flake.nix").write_text(flake.replace("echo initrd >", "date +%N >"))
     found = builder(said).check_reproducible(str(project), {}, ["server"], MACHINE)
     assert "-image" in found["server"] and "may not be deterministic" in found["server"]
+    assert found["server"].endswith("/initrd")
 
 
 def test_only_what_git_tracks_counts(project: Path, said: Path) -> None:

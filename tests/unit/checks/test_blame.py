@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 import typing as t
 from dataclasses import replace
@@ -60,6 +61,21 @@ def test_a_node_without_an_address_fails_alone(lab: Lab, error: Exception) -> No
     assert (report.script.ran, report.script.message) == (False, "not started, because of node1")
     lines = (lab.directory / "progress").read_text().splitlines()
     assert len([line for line in lines if not line.startswith(BECAME)]) == 2
+
+
+def test_what_became_of_nodes_is_told_by_one_thread(lab: Lab) -> None:
+    """A thousand that do it themselves take longer to wait for each other than for their nodes."""
+    tellers = {}
+
+    def record(kind: str, node: str = "", *_rest: str, **_more: str) -> None:
+        if kind == "node":
+            tellers[node] = threading.current_thread()
+
+    lab.progress.record = record
+    names = [f"node{number}" for number in range(3)]
+    lab.elsewhere.update(dict.fromkeys(names, ComposeError("has no address yet")))
+    lab.run(batch=names, nodes=names)
+    assert tellers == dict.fromkeys(names, threading.current_thread())
 
 
 def test_a_silent_node_fails_alone(lab: Lab) -> None:

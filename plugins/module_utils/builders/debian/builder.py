@@ -35,6 +35,7 @@ from ...model.lock import Lock
 from ...model.numbers import Numbers
 from ...process import need, run
 from ..base import Builder
+from ..differences import listed
 from ..nix.log import BuildLog
 from ..nix.nix import DOWNLOADS, NIX_OPTIONS, Nix, NixBuildError, settings_of
 from ..nix.own_store import OwnStore
@@ -52,7 +53,6 @@ from .lock import (
     number,
     read_lock,
 )
-from .offered import derivation_name, require_offered
 from .own import COMPOSITION
 
 #: Formats that this builder makes.
@@ -64,9 +64,6 @@ REQUIRED = {"sandbox": "false", "filter-syscalls": "false", "allow-import-from-d
 
 #: Space that a build takes for each byte of its packages: in the store, and in the directory for builds.
 STORE_FACTOR, BUILD_FACTOR = 3, 8
-
-#: Paths that are named of those in which two builds of an image differ.
-_LISTED = 20
 
 
 class Debian(Builder):
@@ -227,6 +224,8 @@ class Debian(Builder):
         packages = [path for path in missing if path.endswith(".deb.drv")]
         self._check_space(evaluated, len(packages), roles)
         if packages:
+            from .offered import derivation_name, require_offered  # with HTTP, which most runs do without
+
             names = {os.path.basename(path)[HASH : -len(".drv")] for path in packages}
             wanted = {
                 name: each
@@ -360,13 +359,8 @@ class Debian(Builder):
             except NixBuildError as error:
                 raise explain_failure(error, lock.packages, mirrors) from None
             with open(self._nix.file(os.path.join(compared, "differences")), encoding="utf-8") as stream:
-                found[role] = _listed(stream.read().splitlines())
+                found[role] = listed(stream.read().splitlines())
         return found
-
-
-def _listed(paths: t.Sequence[str]) -> str:
-    more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
-    return ", ".join(paths[:_LISTED]) + more
 
 
 def _own_store() -> OwnStore | None:

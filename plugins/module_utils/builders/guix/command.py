@@ -16,6 +16,7 @@ import typing as t
 from ...errors import CommandError, ComposeError, EvaluationError
 from ...process import Completed, need, run
 from ...progress import Progress
+from ..differences import told
 from ..failures import with_failure
 from .failures import guix_failure
 from .log import GuixLog
@@ -24,7 +25,7 @@ QUERY_TIMEOUT = 120  #: seconds
 BUILD_TIMEOUT = 6 * 3600  #: seconds; an evaluation may build, too: another Guix, what is to be grafted
 
 _REMEDIES = {
-    "daemon": "see that guix-daemon runs, and what daemon_socket says, and run again",
+    "daemon": "make sure that guix-daemon is running and that daemon_socket names it, and run again",
     "no-space": "make space there, for example with `guix gc`",
     "cache-unsigned": "authorize the key on the builder host: guix archive --authorize < KEY",
     "tool-too-old": "run `guix pull`, or pin newer channels",
@@ -66,13 +67,14 @@ class Guix:
         return done.stdout.split()[-1]
 
     def rebuild(self, what: str, derivation: str, *arguments: str) -> str:
-        """Build a derivation again and compare: what differs, in Guix's words; empty if nothing does."""
+        """Build a derivation again, on one processor, and compare: what differs, in Guix's words; empty if nothing
+        does."""
         try:
-            self._follow(["guix", "build", "--check", *arguments, derivation], what)
+            self._follow(["guix", "build", "--check", "--keep-failed", *arguments, "--cores=1", derivation], what)
         except CommandError as error:
             if error.failure is None or error.failure.kind != "not-reproducible":
                 raise
-            return error.failure.message
+            return told(error.failure.message)
         return ""
 
     def realise(self, what: str, derivations: t.Sequence[str], *arguments: str) -> None:

@@ -20,6 +20,7 @@ from ...model.answer import json_answer
 from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import Builder
+from ..differences import told
 from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
 from .log import ANSI, BuildLog
 from .own_store import OwnStore
@@ -58,7 +59,7 @@ NIX_OPTIONS: t.Mapping[str, Option] = {
 #: Why a store cannot be used → what to do.
 _CAUSES = dict(NIX_CAUSES)
 _STORE_FAULTS = {
-    _CAUSES["daemon"]: "see that the Nix daemon runs, and run again",
+    _CAUSES["daemon"]: "make sure that the Nix daemon is running, and run again",
     _CAUSES["no-space"]: "make space there, for example with `nix-collect-garbage`",
     re.compile(r"Permission denied|Operation not permitted"): "run as root",
 }
@@ -313,6 +314,32 @@ class Nix:
             failed = NixBuildError("nix-store --realise " + " ".join(options), error.returncode, output)
             raise with_failure(failed, nix_failure(output)) from None
         return done.stdout.split()
+
+    def rebuild(self, derivations: t.Sequence[str], log: BuildLog, describe: t.Callable[[], str]) -> str:
+        """Build again, on one processor, and compare: what differs, in Nix's words; empty if nothing does.
+
+        :raises NixBuildError: the build failed.
+        """
+        try:
+            # With a hook, even if none is set, what differs is kept beside the first output, and nothing else is.
+            self.realise(
+                derivations,
+                log,
+                describe,
+                "--check",
+                "--keep-going",
+                "--cores",
+                "1",
+                "--option",
+                "run-diff-hook",
+                "true",
+            )
+        except NixBuildError as error:
+            differences = told(error.output, self.file)
+            if not differences:
+                raise
+            return differences
+        return ""
 
     def push(self, paths: t.Sequence[str], cache: str, signing_key: str) -> None:
         """Copy paths with their closures to a binary cache; nothing if ``cache`` is empty.

@@ -30,7 +30,7 @@ from ...model.image import Image, PlannedImage
 from ...progress import Progress
 from ..base import Builder
 from ..nix.log import BuildLog
-from ..nix.nix import NIX_OPTIONS, Nix, NixBuildError, settings_of
+from ..nix.nix import NIX_OPTIONS, Nix, settings_of
 from ..revision import git_revision
 from .source import Evaluated, Source, find_source, of_composition
 
@@ -252,15 +252,7 @@ class Nixos(Builder):
             with _about(source.file):
                 parts = self._nix.instantiate(self._file, [f'parts."{role}"'], arguments, nixpkgs=True)
             log = BuildLog(self.progress, lambda derivation: f"again: {_label(derivation)}")
-            try:
-                self._nix.realise(parts, log, log.describe, "--check")
-                found[role] = ""
-            except NixBuildError as error:
-                found[role] = "; ".join(
-                    line for line in error.output.splitlines() if "may not be deterministic" in line
-                )
-                if not found[role]:
-                    raise
+            found[role] = self._nix.rebuild(parts, log, log.describe)
         return found
 
 

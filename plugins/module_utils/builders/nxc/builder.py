@@ -206,7 +206,7 @@ class Nxc(Builder):
             raise InputError(f"{project.file} has no composition {wanted!r}{nearest(wanted, found)}")
         if not wanted and len(found) != 1:
             raise InputError(
-                f"{project.file} has the compositions {', '.join(sorted(found))}; say which one with the builder's "
+                f"{project.file} has the compositions {', '.join(sorted(found))}; choose one with the builder's "
                 "option composition"
             )
         return wanted or next(iter(found))
@@ -381,14 +381,7 @@ class Nxc(Builder):
         for role in roles:
             files = [*info.roles[role].files.values(), info.roles[role].system]
             log = BuildLog(self.progress, lambda path: f"again: {_name(path)}")
-            try:
-                self._nix.realise(sorted(set(self._nix.derivers(files))), log, log.describe, "--check")
-                found[role] = ""
-            except NixBuildError as error:
-                if "may not be deterministic" not in error.output:
-                    raise
-                lines = [line for line in error.output.splitlines() if "may not be deterministic" in line]
-                found[role] = "; ".join(lines)
+            found[role] = self._nix.rebuild(sorted(set(self._nix.derivers(files))), log, log.describe)
         return found
 
 

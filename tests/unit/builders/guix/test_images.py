@@ -204,7 +204,7 @@ def test_keys_that_are_authorized(
 def test_reproducible(lab: str, progress: Path, guix: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     make = builder(progress)
     assert make.check_reproducible(lab, {}, ["client"], ["qcow2"]) == {"client": ""}
-    assert guix.commands()[-1][:2] == ["build", "--check"]
+    assert guix.commands()[-1][:3] == ["build", "--check", "--keep-failed"] and "--cores=1" in guix.commands()[-1]
 
 
 def test_lock_writes_the_channels_of_this_guix(
