@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 import yaml
-from lab import PATIENCE, Run
+from lab import PATIENCE, ROOT, Run
 from tiny import Tiny
 
 SCRIPT = """
@@ -84,7 +84,7 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
             {"changes": {"role": "$clients", "parameters": {"size": "$size"}}},
             "'role' is not a key of a deployment file; did you mean 'roles'",
         ),
-        ({"changes": {}}, "sweep.clients: nobody uses this parameter"),
+        ({"changes": {}}, "sweep.clients: nothing uses this parameter"),
         ({"script": "none.py"}, "none.py: cannot be read"),
     ):
         site.write(**t.cast("dict[str, t.Any]", changes))
@@ -98,6 +98,20 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         assert why in site.run(expect=2).output
     assert not site.results.exists()
     assert site.lab.nodes() == []
+
+
+def test_nothing_is_wrong_with_the_example(site: Site) -> None:
+    example = ROOT / "examples/experiment"
+    inventory, site.lab.inventory = site.lab.inventory, example / "inventory"
+    try:
+        run = site.lab.play(
+            "experiment",
+            *("--check", "-v", "-e", f"experiment_file={example}/fs.experiment.yml"),
+            *("-e", f"experiment_results={site.results}"),
+        )
+    finally:
+        site.lab.inventory = inventory
+    assert run.output.count("file_system=") == 36 and not site.results.exists()
 
 
 def test_a_sweep(site: Site) -> None:
@@ -200,6 +214,22 @@ def test_a_trial_has_its_time(site: Site) -> None:
     run = site.run(expect=2)
     assert "took longer than 5 s" in run.output
     assert run.seconds < 120
+
+
+def test_others_are_stopped_before_a_trial(site: Site) -> None:
+    site.lab.write_two(roles={"app": ["other"]})
+    site.write(
+        "machines[0].succeed('true')",
+        deployment="$which",
+        changes={},
+        sweep={"which": ["one", "two"]},
+        others="destroy",
+    )
+    site.run()
+    assert [trial["ok"] for trial in site.trials()] == [True, True]
+    assert site.lab.running() == {"other"}
+    site.lab.play("destroy", "-e", '{"compose_data": true}', "--limit", "deployment_two")
+    site.lab.write_two(roles={"app": 0})
 
 
 def test_two_runners_share_the_trials(site: Site) -> None:

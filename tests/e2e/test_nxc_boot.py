@@ -18,6 +18,7 @@ from lab import PATIENCE, Lab
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.document import node_document
 from ansible_collections.immutable.compose.plugins.module_utils.images.image import read_image
+from ansible_collections.immutable.compose.plugins.module_utils.images.layers import PACKAGES
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Target
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Access
@@ -44,10 +45,10 @@ def stub_image(lab_of: t.Callable[..., Lab], tmp_path_factory: pytest.TempPathFa
     directory = tmp_path_factory.mktemp("stub-image")
     tree = directory / "tree"
     unpack = ["unsquashfs", "-no-progress", "-quiet", "-dest", str(directory / "root"), bundle.path("root")]
-    subprocess.run([*unpack, "usr/lib/modules/*/modules.dep", "usr/lib/modules/*/kernel/drivers/virtio",
-                    "usr/lib/modules/*/kernel/drivers/net/*.ko", "usr/lib/modules/*/kernel/net/core"],
-                   check=True, capture_output=True)  # fmt: skip
-    (release,) = (directory / "root/usr/lib/modules").iterdir()
+    parts = ("modules.dep", "kernel/drivers/virtio", "kernel/drivers/net/*.ko", "kernel/net/core")
+    wanted = [f"{PACKAGES}/usr/lib/modules/*/{part}" for part in parts]
+    subprocess.run([*unpack, *wanted], check=True, capture_output=True)
+    (release,) = (directory / "root" / PACKAGES / "usr/lib/modules").iterdir()
     (tree / "modules").mkdir(parents=True)
     order = modules(release)
     for module in order:

@@ -83,7 +83,8 @@ class Runner:
         #: What was deployed last, and the release that came of it: nothing else may have been deployed since.
         self._need: Need | None = None
         self._release = 0
-        self._deployed: dict[str, Need] = {}
+        #: Deployments that may run: those that an earlier run has left, and what this one has deployed.
+        self._running = {trial.need.deployment: trial.need for trial in trials}
         self._written = time.monotonic()
 
     def run(self) -> Outcome:
@@ -179,16 +180,14 @@ class Runner:
         """Stop other deployments of the sweep, if the file says so."""
         if self._experiment.others != "destroy":
             return
-        others = {trial.need.deployment: trial.need for trial in self._trials.values()}
-        for name, other in {**others, **self._deployed}.items():
-            if name != need.deployment:
-                self._play("destroy", other, self._results.at("others", name), {})
-        self._deployed = {}
+        for name in [name for name in self._running if name != need.deployment]:
+            self._play("destroy", self._running[name], self._results.at("others", name), {})
+            del self._running[name]
 
     def _measured(self, planned: Planned) -> Measured:
         """Deploy what the trial needs, unless it runs, and run the script. :raises ComposeError: it came to nothing."""
         directory = self._results.at("trials", planned.id)
-        self._deployed[planned.need.deployment] = planned.need
+        self._running[planned.need.deployment] = planned.need
         variables = {
             "trial_directory": directory,
             "trial_script": self._results.at("script.py"),

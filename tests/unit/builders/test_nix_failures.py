@@ -106,7 +106,7 @@ def test_a_system_that_this_host_is_not(own_store: Path, tmp_path: Path) -> None
 
 def test_no_daemon(own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIX_REMOTE", f"unix://{tmp_path}/nosuch")
-    with pytest.raises(ComposeError, match="see that the Nix daemon runs") as error:
+    with pytest.raises(ComposeError, match="make sure that the Nix daemon is running") as error:
         nix().instantiate(write_build(tmp_path, "true"), ["a"], {})
     assert failure_of(error).kind == "daemon"
 

@@ -60,7 +60,7 @@ NIX_OPTIONS: t.Mapping[str, Option] = {
 #: Why a store cannot be used → what to do.
 _CAUSES = dict(NIX_CAUSES)
 _STORE_FAULTS = {
-    _CAUSES["daemon"]: "see that the Nix daemon runs, and run again",
+    _CAUSES["daemon"]: "make sure that the Nix daemon is running, and run again",
     _CAUSES["no-space"]: "make space there, for example with `nix-collect-garbage`",
     re.compile(r"Permission denied|Operation not permitted"): "run as root",
 }
