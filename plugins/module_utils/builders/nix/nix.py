@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import typing as t
 from dataclasses import dataclass
 
@@ -320,20 +321,10 @@ class Nix:
 
         :raises NixBuildError: the build failed.
         """
+        # Where there is a hook that looks at outputs that differ, they are kept beside the first ones; nothing else is.
+        hook = ["--option", "run-diff-hook", "true", "--option", "diff-hook", shutil.which("true") or ""]
         try:
-            # With a hook, even if none is set, what differs is kept beside the first output, and nothing else is.
-            self.realise(
-                derivations,
-                log,
-                describe,
-                "--check",
-                "--keep-going",
-                "--cores",
-                "1",
-                "--option",
-                "run-diff-hook",
-                "true",
-            )
+            self.realise(derivations, log, describe, "--check", "--keep-going", "--cores", "1", *hook)
         except NixBuildError as error:
             differences = told(error.output, self.file)
             if not differences:
