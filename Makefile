@@ -88,7 +88,7 @@ test-security: ## as root: the tests that docs/security.md names
 test-guests: ## as root: whole systems in virtual machines that really boot, of QEMU and of a simulated Proxmox VE; not part of `test`
 	@tests/tools/gate.sh guests
 
-test-clients: ## python-grid5000, execo and EnOSlib, as they are, on the stand-ins for Kadeploy and Grid'5000; not part of `test`
+test-clients: ## as root: python-grid5000, execo and EnOSlib, as they are, on the stand-ins for Kadeploy and Grid'5000, and on deployments; not part of `test`
 	@tests/tools/gate.sh clients
 
 test-machines: ## as root: machines of the stand-in for Kadeploy that boot what is deployed; not part of `test`

@@ -417,7 +417,7 @@ def _directory_of(options: t.Mapping[str, t.Any], path: str) -> str:
 
 def _without_composition(parsed: Parsed, release: int | None) -> str:
     deployment = parsed.deployment
-    nodes = f"of release {release} in {deployment.state}" if release else "that the deployment file counts"
+    nodes = f"of release {release} in {deployment.state}" if release else "that the deployment file lists"
     return (
         f"deployment {deployment.name!r} goes on without its composition, with the nodes {nodes}:"
         f" verify, rollback, audit, destroy and plays of your own work, all else is refused. {deployment.broken}"

@@ -49,23 +49,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-affected:
-  description: Whether anything is affected.
-  type: bool
-  returned: success
-findings:
-  description: Each affected version of a package, and where it is.
-  type: list
-  elements: dict
-  returned: success
-  sample:
-    - advisory: CVE-2023-41915
-      package: openpmix
-      version: 4.2.2
-      roles: [server]
-      images: [0c0fmz9y1ypxkgm4x9rl6dv0w3pgmrm7-pmix-server]
-      releases: [1, 2]
-      nodes: [server]
 nodes:
   description: By name of each node that exists, whether it is C(ok), its C(image), and a C(message) that says what
     affects it.
@@ -76,16 +59,43 @@ failed_nodes:
   type: list
   elements: str
   returned: success
-unknown:
-  description: What could not be looked at, and why.
-  type: list
-  elements: str
+deployments:
+  description: The result of each deployment, by its name.
+  type: dict
   returned: success
-table:
-  description: All of this for people, as lines.
-  type: list
-  elements: str
-  returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        affected:
+          description: Whether anything is affected.
+          type: bool
+          returned: success
+        findings:
+          description: Each affected version of a package, and where it is.
+          type: list
+          elements: dict
+          returned: success
+          sample:
+            - advisory: CVE-2023-41915
+              package: openpmix
+              version: 4.2.2
+              roles: [server]
+              images: [0c0fmz9y1ypxkgm4x9rl6dv0w3pgmrm7-pmix-server]
+              releases: [1, 2]
+              nodes: [server]
+        unknown:
+          description: What could not be looked at, and why.
+          type: list
+          elements: str
+          returned: success
+        table:
+          description: All of this for people, as lines.
+          type: list
+          elements: str
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

@@ -27,10 +27,20 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-composition:
-  description: The content of C(composition.json).
+deployments:
+  description: The result of each deployment, by its name.
   type: dict
   returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        composition:
+          description: The content of C(composition.json).
+          type: dict
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

@@ -29,10 +29,20 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-path:
-  description: The lock file.
-  type: str
+deployments:
+  description: The result of each deployment, by its name.
+  type: dict
   returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        path:
+          description: The lock file.
+          type: str
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

@@ -38,11 +38,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-page:
-  description: Path of the page, on the host that runs the deployment. With several deployments, below C(deployments).
-  type: str
+deployments:
+  description: The result of each deployment, by its name.
+  type: dict
   returned: success
-  sample: /var/lib/immutable-compose/demo/results/report.html
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        page:
+          description: Path of the page, on the host that runs the deployment.
+          type: str
+          returned: success
+          sample: /var/lib/immutable-compose/demo/results/report.html
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

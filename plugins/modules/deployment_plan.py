@@ -64,11 +64,6 @@ pending:
   description: Whether anything has to happen.
   type: bool
   returned: success
-settled:
-  description: Whether, besides, all nodes are marked as verified and there is nothing to clean up. The settlement then
-    leaves the platform alone.
-  type: bool
-  returned: success
 nodes:
   description:
     - What has to happen to each node, by name. Its C(action) is V(keep), V(refresh), V(create), V(replace) or
@@ -77,20 +72,35 @@ nodes:
   returned: success
   sample: {"node1": {"ok": true, "action": "replace", "role": "node", "image": "s3k1…-web-proxy",
                      "running": "9x2a…-web-proxy", "why": ["another image"]}}
-waves:
-  description: Nodes to be created or replaced, as they go down together; see C(at_most) of the deployment.
-  type: list
-  elements: list
-  returned: success
-  sample: [["web1", "database"], ["web2"]]
-images:
-  description: Image identity that is meant for each role.
+deployments:
+  description: The result of each deployment, by its name.
   type: dict
   returned: success
-packages:
-  description: Package differences (old and new version) of each role whose image changes.
-  type: dict
-  returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        settled:
+          description: Whether nothing has to happen, all nodes are marked as verified, and there is nothing to clean
+            up. The settlement then leaves the platform alone.
+          type: bool
+          returned: success
+        waves:
+          description: Nodes to be created or replaced, as they go down together; see C(at_most) of the deployment.
+          type: list
+          elements: list
+          returned: success
+          sample: [["web1", "database"], ["web2"]]
+        images:
+          description: Image identity that is meant for each role.
+          type: dict
+          returned: success
+        packages:
+          description: Package differences (old and new version) of each role whose image changes.
+          type: dict
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

@@ -62,24 +62,35 @@ nodes:
   type: dict
   returned: success
   sample: {"node1": {"ok": true, "changed": true}}
-release:
-  description: Number of the release that runs now, after going back that of before; null if what runs was not released.
-  type: int
+deployments:
+  description: The result of each deployment, by its name.
+  type: dict
   returned: success
-retired:
-  description: Nodes that were retired.
-  type: list
-  elements: str
-  returned: when something was released
-veto:
-  description: Why the run went back.
-  type: str
-  returned: when it did
-summary:
-  description: What runs now and how to log in, for people.
-  type: list
-  elements: str
-  returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        release:
+          description: Number of the release that runs now, after going back that of before; null if what runs was not
+            released.
+          type: int
+          returned: success
+        retired:
+          description: Nodes that were retired.
+          type: list
+          elements: str
+          returned: when something was released
+        veto:
+          description: Why the run went back.
+          type: str
+          returned: when it did
+        summary:
+          description: What runs now and how to log in, for people.
+          type: list
+          elements: str
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

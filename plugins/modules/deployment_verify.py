@@ -35,7 +35,7 @@ options:
     type: str
   values:
     description:
-      - Variables of C(script), besides those that each test script has. Plain data.
+      - Variables of O(script), besides those that each test script has. Plain data.
     type: dict
     default: {}
   checks:
@@ -45,7 +45,7 @@ options:
     type: bool
     default: true
   verify_timeout:
-    description: Seconds for checks and C(script) together, in place of what the deployment file says.
+    description: Seconds for checks and O(script) together, in place of what the deployment file says.
     type: int
   drift:
     description:
@@ -91,22 +91,44 @@ nodes:
   description: Result of each node, by name.
   type: dict
   returned: success
-checks:
-  description: How many checks passed and failed.
-  type: dict
-  returned: success
-  sample: {"passed": 12, "failed": 0}
-message:
-  description: Why the test script failed; empty if it did not. What failed at a node is in its C(message) in RV(nodes).
-  type: str
-  returned: success
 deployments:
-  description:
-    - By name of the deployment. With C(script), C(records) has what the script has recorded, each with C(name),
-      C(value) and C(unit); C(results) the directory of its results on the host that runs the step; C(files) those that
-      it copied from machines, relative to that directory; and C(provenance) what it ran on.
+  description: The result of each deployment, by its name.
   type: dict
   returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        checks:
+          description: How many checks passed and failed.
+          type: dict
+          returned: success
+          sample: {"passed": 12, "failed": 0}
+        message:
+          description: Why the test script failed; empty if it did not. What failed at a node is in its C(message) in
+            RV(nodes).
+          type: str
+          returned: success
+        records:
+          description: What the script has recorded, each with C(name), C(value) and C(unit).
+          type: list
+          elements: dict
+          returned: when O(script) is given
+        results:
+          description: Directory of the script's results, on the host that runs the step.
+          type: str
+          returned: when O(script) is given
+        files:
+          description: What the script copied from machines, relative to the directory of its results.
+          type: list
+          elements: str
+          returned: when O(script) is given
+        provenance:
+          description: What the script ran on.
+          type: dict
+          returned: when O(script) is given
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

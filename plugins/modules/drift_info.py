@@ -63,20 +63,30 @@ failed_nodes:
   type: list
   elements: str
   returned: success
-drifted:
-  description: Nodes that have drifted.
-  type: list
-  elements: str
+deployments:
+  description: The result of each deployment, by its name.
+  type: dict
   returned: success
-release:
-  description: Number of the release that they are held against.
-  type: int
-  returned: success
-unknown:
-  description: What could not be compared, and why.
-  type: list
-  elements: str
-  returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        drifted:
+          description: Nodes that have drifted.
+          type: list
+          elements: str
+          returned: success
+        release:
+          description: Number of the release that they are held against.
+          type: int
+          returned: success
+        unknown:
+          description: What could not be compared, and why.
+          type: list
+          elements: str
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

@@ -46,15 +46,25 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-built:
-  description: Roles whose images were really built.
-  type: list
-  elements: str
-  returned: success
-bundles:
-  description: Directory with the files of the image and its C(image.json), by role, of what is built now.
+deployments:
+  description: The result of each deployment, by its name.
   type: dict
   returned: success
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        built:
+          description: Roles whose images were really built.
+          type: list
+          elements: str
+          returned: success
+        bundles:
+          description: Directory with the files of the image and its C(image.json), by role, of what is built now.
+          type: dict
+          returned: success
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

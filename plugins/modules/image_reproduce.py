@@ -10,7 +10,7 @@ short_description: Build every image a second time and compare
 version_added: 0.1.0
 description:
   - Builds the image of every role of the composition in the formats that the platform needs, then again.
-  - A difference does not end the task; RV(images) says what differs.
+  - A difference does not end the task; RV(deployments.NAME.images) says what differs.
 author: immutable.compose contributors (@immutable-compose)
 extends_documentation_fragment:
   - immutable.compose.attributes.planned
@@ -27,11 +27,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-images:
-  description: What differs in each image, by composition and role; empty if it is bit-identical.
+deployments:
+  description: The result of each deployment, by its name.
   type: dict
   returned: success
-  sample: {"nfs/server": ""}
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        images:
+          description: What differs in each image, by composition and role; empty if it is bit-identical.
+          type: dict
+          returned: success
+          sample: {"nfs/server": ""}
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

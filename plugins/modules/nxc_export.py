@@ -41,22 +41,33 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-deployment_file:
-  description: Path of the deployment file.
-  type: str
+deployments:
+  description: The result of each deployment, by its name.
+  type: dict
   returned: success
-  sample: /srv/experiment/deploy/composition::vm.json
-distribution_file:
-  description: Path of the role distribution, with the roles whose nodes C(nxc) would name the same by their count.
-  type: str
-  returned: success
-  sample: /srv/experiment/nodes.json
-distribution_options:
-  description: Options for C(nxc start) with the roles whose nodes have other names, which a file cannot say.
-  type: list
-  elements: str
-  returned: success
-  sample: ["-r", "server=nfs"]
+  contains:
+    NAME:
+      description: That of one deployment.
+      type: dict
+      returned: success
+      contains:
+        deployment_file:
+          description: Path of the deployment file.
+          type: str
+          returned: success
+          sample: /srv/experiment/deploy/composition::vm.json
+        distribution_file:
+          description: Path of the role distribution, with the roles whose nodes C(nxc) would name the same by their
+            count.
+          type: str
+          returned: success
+          sample: /srv/experiment/nodes.json
+        distribution_options:
+          description: Options for C(nxc start) with the roles whose nodes have other names, which a file cannot say.
+          type: list
+          elements: str
+          returned: success
+          sample: ["-r", "server=nfs"]
 """
 
 from ansible_collections.immutable.compose.plugins.module_utils.fleet_module import run_step

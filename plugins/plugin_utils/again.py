@@ -40,8 +40,8 @@ def options() -> list[str]:
     for key, option in _ASKS.items():
         if given.get(key):
             raise InputError(
-                f"{option}: each trial is an ansible-playbook of its own, for which nobody types; expected the password"
-                f" in a file, such as --vault-password-file"
+                f"{option}: each trial is an ansible-playbook of its own, which cannot ask for a password; expected "
+                f"it in a file, such as --vault-password-file"
             )
     found = []
     for key, option in _OPTIONS.items():

@@ -35,7 +35,7 @@ class Substitute:
 
     composition: Composition
     parsed: Parsed
-    #: Number of the release that the nodes are from; 0: they are those that the deployment file counts.
+    #: Number of the release that the nodes are from; 0: they are those that the deployment file lists.
     release: int
 
 

@@ -1,8 +1,9 @@
-"""Kadeploy with two clusters of Grid'5000, and its API; both as programs."""
+"""Kadeploy with two clusters of Grid'5000, and its API, both as programs; and a deployment of containers."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import typing as t
@@ -10,9 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-SIMULATORS = Path(__file__).resolve().parents[1] / "simulators"
+ROOT = Path(__file__).resolve().parents[2]
+SIMULATORS = ROOT / "tests/simulators"
+#: Commands of the newest ansible-core that is here: not those of the client's own environment.
+ANSIBLE = max((ROOT / ".cache/venv").glob("3.*"), key=lambda path: int(path.name[2:])) / "bin"
 PACE = 0.02
+# EnOSlib needs Ansible's default, which the checkout's own configuration has not; it is read by the import.
+os.environ["ANSIBLE_INJECT_FACT_VARS"] = "true"
 NODES = ["dahu-[1-32].grenoble.grid5000.fr", "troll-[1-4].grenoble.grid5000.fr"]
 _IMAGE = {"file": "server:///srv/images/test.tgz", "kind": "tar", "compression": "gzip"}
 _ENVIRONMENT = {"name": "debian12-min", "alias": "debian12-x64-min", "version": 2026110100, "os": "linux"}
@@ -60,3 +67,44 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[Site]:
         for process in (api, kadeploy):
             process.terminate()
             process.wait(60)
+
+
+COMPOSITION = """
+{ ... }:
+{
+  roles.head.packages = [ "python3" ];
+  roles.worker.packages = [ "python3" ];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Path]:
+    """An inventory with the deployment ``lab``, of containers ``head``, ``worker1`` and ``worker2``."""
+    directory = tmp_path_factory.mktemp("lab")
+    composition = directory / "composition"
+    composition.mkdir()
+    (composition / "composition.nix").write_text(COMPOSITION)
+    lock = json.loads((ROOT / "compositions/web/compose.lock.json").read_text())
+    backend = lock["roles"]["backend"]
+    role = {"packages": backend["packages"], "requested": ["python3"]}
+    (composition / "compose.lock.json").write_text(json.dumps({**lock, "roles": {"head": role, "worker": role}}))
+    deployment = {
+        "plugin": "immutable.compose.composition",
+        "composition": "composition",
+        "platform": "nspawn",
+        "network": "10.89.0.0/16",
+        "roles": {"worker": 2},
+        "state_dir": str(directory / "state"),
+        "stable_for": 0,
+    }
+    path = directory / "lab.compose.yml"
+    path.write_text(yaml.safe_dump(deployment))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)  # EnOSlib writes its playbooks there
+        patch.setenv("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".cache/collections"))
+        patch.setenv("ANSIBLE_LOCALHOST_WARNING", "false")
+        patch.syspath_prepend(str(ROOT / "clients"))
+        yield path
+        command = [ANSIBLE / "ansible-playbook", "-i", path, "immutable.compose.destroy", "-e", "compose_data=true"]
+        subprocess.run(command, check=True, capture_output=True)

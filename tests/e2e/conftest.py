@@ -8,6 +8,7 @@ import typing as t
 import pytest
 from example import Example
 from lab import PATIENCE, Lab
+from story import bring_those_before
 from tiny import Tiny, tiny
 
 #: These files take longest: started last, one of them would leave the other processes of pytest without work.
@@ -17,6 +18,7 @@ LONGEST = ("test_proxmox.py", "test_demo.py", "test_web.py", "test_killed.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: index for index, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+    bring_those_before(items)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def tiny_of(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Callable[.
 
 @pytest.fixture(scope="module")
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Example]:
-    """The example that the file is named after, ``test_NAME.py``: each test goes on where the one before ended."""
+    """The example that the file is named after, ``test_NAME.py``."""
     name = request.path.stem.removeprefix("test_")
     example = Example(tmp_path_factory.mktemp(name), name)
     yield example

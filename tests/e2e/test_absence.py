@@ -8,6 +8,8 @@ import typing as t
 import pytest
 from tiny import Tiny
 
+pytestmark = pytest.mark.story
+
 PEERS = {"app1", "app2", "app3"}
 
 

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is inside: package changes between two builds, SBOM, and audits before and after a rebuild.
-
-Each test builds on those before it.
-"""
+"""What is inside: package changes between two builds, SBOM, and audits before and after a rebuild."""
 
 from __future__ import annotations
 
@@ -15,6 +12,8 @@ import pytest
 import yaml
 from lab import PATIENCE, Lab, Run
 from schemas import check_told
+
+pytestmark = pytest.mark.story
 
 #: Not in the composition's lock at first; affected from then on until it is taken out again.
 TREE = {"id": "TEST-1", "package": "tree", "versions": "< 9999"}

@@ -8,6 +8,8 @@ import typing as t
 import pytest
 from tiny import SCRIPT, Tiny
 
+pytestmark = pytest.mark.story
+
 ILL = "systemd-run --quiet --unit=nightly-backup false; sleep 0.5"
 #: A unit that fails at each boot of the node with this name; it lies on the volume, which outlives images.
 LASTING = "mkdir -p /srv/data/ill && hostname >/srv/data/ill/host"

@@ -17,6 +17,8 @@ from tiny import Tiny
 from ansible_collections.immutable.compose.plugins.module_utils.describe.addresses import gateway
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.netns import Namespace
 
+pytestmark = pytest.mark.story
+
 NETWORK = "10.89.0.0/16"
 COMPOSITION = """
 {

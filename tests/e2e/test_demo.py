@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import typing as t
-from pathlib import Path
 
 import ansible_runner
 import pytest
@@ -16,27 +15,40 @@ NODES = {"server", "node1", "node2"}
 
 
 @pytest.fixture(scope="module")
-def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+def fresh(lab_of: t.Callable[..., Lab]) -> Lab:
+    """Not deployed yet."""
     return lab_of("demo", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port_base": 23100}, roles={"node": 2})
 
 
-def test_the_demo_passes_through_ansible_runner(lab: Lab, tmp_path: Path) -> None:
-    private = tmp_path / "private"
+@pytest.fixture(scope="module")
+def first(fresh: Lab, tmp_path_factory: pytest.TempPathFactory) -> ansible_runner.Runner:
+    """The first deploy, by ansible-runner."""
+    private = tmp_path_factory.mktemp("private")
     (private / "project").mkdir(parents=True)
     (private / "project" / "deploy.yml").write_text("- import_playbook: immutable.compose.deploy\n")
     (private / "env").mkdir()
-    (private / "env" / "envvars").write_text(json.dumps(lab.environment()))
+    (private / "env" / "envvars").write_text(json.dumps(fresh.environment()))
     run = ansible_runner.run(
         private_data_dir=str(private),
         playbook="deploy.yml",
-        inventory=str(lab.inventory),
+        inventory=str(fresh.inventory),
         quiet=True,
         timeout=2 * PATIENCE,
     )
     assert (run.status, run.rc) == ("successful", 0), run.stdout.read()
+    return run
+
+
+@pytest.fixture(scope="module")
+def lab(fresh: Lab, first: ansible_runner.Runner) -> Lab:
+    assert first.rc == 0
+    return fresh
+
+
+def test_the_demo_passes_through_ansible_runner(first: ansible_runner.Runner) -> None:
     reports = {
         event["event_data"]["host"]: event["event_data"]["res"]
-        for event in run.events
+        for event in first.events
         if event["event"] == "runner_on_ok"
         and event["event_data"]["resolved_action"] == "immutable.compose.deployment_report"
     }
@@ -93,10 +105,11 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_touched(lab: Lab, la
 @pytest.mark.guests
 def test_a_changed_server_leaves_the_nodes_alone_and_keeps_the_shared_files(lab: Lab) -> None:
     boots = lab.boots()
+    assert lab.ssh("node1", "date > /data/before").returncode == 0
     lab.edit('packages = [ "nfs-kernel-server" ];', 'packages = [ "nfs-kernel-server" "tree" ];')
     lab.edit("size = 512;", "size = 1024;")
     lab.play("lock")
     lab.play("deploy")
     assert changed(boots, lab.boots()) == {"server"}
-    assert lab.ssh("server", "tree --version; test -s /srv/shared/now").returncode == 0
+    assert lab.ssh("server", "tree --version; test -s /srv/shared/before").returncode == 0
     assert int(lab.ssh("server", "df --output=size --block-size=1M /srv/shared | tail -n 1").stdout) > 900

@@ -83,20 +83,27 @@ def playbook(lab: Tiny) -> Playbook:
     return Playbook(lab)
 
 
-def test_a_run_that_ends_well(lab: Tiny, playbook: Playbook) -> None:
-    results = playbook.run({**RUN, **AROUND}, during="deployment_verify")
-    assert results["deployment_settle"]["deployments"]["one"]["release"] == 1
-    assert results["audit_info"]["deployments"]["two"]["affected"]
+@pytest.fixture(scope="module")
+def first(playbook: Playbook) -> dict[str, t.Any]:
+    """What the first run returns."""
+    return playbook.run({**RUN, **AROUND}, during="deployment_verify")
+
+
+def test_a_run_that_ends_well(lab: Tiny, first: dict[str, t.Any]) -> None:
+    assert first["deployment_settle"]["deployments"]["one"]["release"] == 1
+    assert first["audit_info"]["deployments"]["two"]["affected"]
     for name in ("one", "two"):
         assert check_state(lab.directory / "during" / name) >= {"journal", "lease", "report", "event"}
         assert check_state(lab.state.parent / name) >= {*FILES, "event", "findings"}
 
 
+@pytest.mark.usefixtures("first")
 def test_what_takes_long(playbook: Playbook) -> None:
     results = playbook.run(LONG, "db")
     assert results["composition_lock"]["diff"] and results["image_reproduce"]["deployments"]["two"]["images"]
 
 
+@pytest.mark.usefixtures("first")
 def test_a_run_that_goes_back(lab: Tiny, playbook: Playbook) -> None:
     """The test script of ``one`` fails at a node; ``two`` cannot be planned."""
     lab.script('with subtest("greeting"):\n      app1.succeed("grep v9 /etc/greeting")')
@@ -115,12 +122,14 @@ def test_a_run_that_goes_back(lab: Tiny, playbook: Playbook) -> None:
     assert report["checks"][-1]["details"]["returncode"] == 1 and not report["script"]["ok"]
 
 
+@pytest.mark.usefixtures("first")
 def test_the_end(lab: Tiny, playbook: Playbook) -> None:
     results = playbook.run({"deployment_verify": {"release": "current"}, "deployment_destroy": {"data": True}})
     assert results["deployment_destroy"]["failed_nodes"] == []
     assert check_state(lab.state) >= {"release", "state"}
 
 
+@pytest.mark.usefixtures("first")
 def test_a_stranger_is_noticed(lab: Tiny, tmp_path: Path) -> None:
     shutil.copytree(lab.state, tmp_path / "one", symlinks=True)
     (tmp_path / "one" / "results" / "notes.txt").write_text("what is this?")

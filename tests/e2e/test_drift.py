@@ -9,6 +9,8 @@ import typing as t
 import pytest
 from tiny import Tiny
 
+pytestmark = pytest.mark.story
+
 #: What people do to a node that they should not.
 BY_HAND = """
 useradd --create-home mallory; rm /usr/bin/who; echo more >>/etc/greeting; mkdir -p /opt/a/b; touch /opt/a/b/c

@@ -10,6 +10,8 @@ import pytest
 from builder import NAME, builder_of
 from lab import NEW, Lab
 
+pytestmark = pytest.mark.story
+
 ROLE = "database"
 
 

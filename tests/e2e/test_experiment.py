@@ -85,7 +85,7 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
             {"changes": {"role": "$clients", "parameters": {"size": "$size"}}},
             "'role' is not a key of a deployment file; did you mean 'roles'",
         ),
-        ({"changes": {}}, "sweep.clients: nobody uses this parameter"),
+        ({"changes": {}}, "sweep.clients: nothing uses this parameter"),
         ({"script": "none.py"}, "none.py: cannot be read"),
     ):
         site.write(**t.cast("dict[str, t.Any]", changes))

@@ -10,6 +10,8 @@ import pytest
 from schemas import check_state
 from tiny import Tiny
 
+pytestmark = pytest.mark.story
+
 NODES = ("app1", "app2")
 #: Notes what it did for whom, and the boot that the node had then. Waits, or fails, where a file says so.
 HOOK = """

@@ -11,6 +11,8 @@ import pytest
 from lab import Lab, changed
 from metal import Site, site_of
 
+pytestmark = pytest.mark.story
+
 NODES = {"backend1", "backend2", "backend3"}
 
 

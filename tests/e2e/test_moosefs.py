@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
 from example import Example
 from lab import NEW, changed
+
+pytestmark = pytest.mark.story
 
 SERVERS = {"chunkserver1", "chunkserver2", "chunkserver3"}
 

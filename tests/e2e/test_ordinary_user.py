@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from lab import BIN, PATIENCE, ROOT, Lab
 
+pytestmark = pytest.mark.story
+
 USER, NUMBER, LENT = "person", 54321, 600000
 #: Runs its arguments as the user. Files of this machine are hidden by others, for these processes only; and what lies
 #: in the home of root, as an interpreter may, can be read.

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages and tarballs of a composition's own: from the file in its directory to the node, the SBOM and the audit.
-
-Each test builds on those before it.
-"""
+"""Packages and tarballs of a composition's own: from the file in its directory to the node, the SBOM and the audit."""
 
 from __future__ import annotations
 
@@ -46,7 +43,8 @@ def sha256(file: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+def fresh(lab_of: t.Callable[..., Lab]) -> Lab:
+    """Nothing of it is locked."""
     lab = lab_of("own", "web", platform="nspawn", roles={"node": 1, "other": 0}, boot_timeout=300)
     (lab.composition / "composition.nix").write_text(COMPOSITION)
     depends = "tree, helper (>= 3)"
@@ -54,6 +52,14 @@ def lab(lab_of: t.Callable[..., Lab]) -> Lab:
     write_deb(lab.composition / "debs/helper.deb", package="helper", version="3")
     write_tool(lab.composition / "tool.tar.xz", "#!/bin/sh\necho tool\n")
     return lab
+
+
+@pytest.fixture(scope="module")
+def lab(fresh: Lab) -> Lab:
+    """Locked and deployed."""
+    fresh.play("lock")
+    fresh.play("deploy")
+    return fresh
 
 
 def owns(lab: Lab) -> dict[str, list[str]]:
@@ -65,21 +71,19 @@ def owns(lab: Lab) -> dict[str, list[str]]:
     }
 
 
-def test_what_is_not_locked_is_not_deployed(lab: Lab) -> None:
-    file = lab.composition / "compose.lock.json"
+def test_what_is_not_locked_is_not_deployed(fresh: Lab) -> None:
+    file = fresh.composition / "compose.lock.json"
     lock = json.loads(file.read_text())
     lock["roles"] = {"node": lock["roles"]["database"]}
     file.write_text(json.dumps(lock))
-    refused = lab.play("deploy", expect=2)
+    refused = fresh.play("deploy", expect=2)
     assert refused.said("roles.node.packages: './debs/our.deb' is not locked")
     assert refused.said("roles.node.archives.tool is not locked")
 
 
 def test_nodes_have_them(lab: Lab) -> None:
-    lab.play("lock")
     lock = json.loads((lab.composition / "compose.lock.json").read_text())
     assert {"our", "helper", "tree"} <= set(lock["roles"]["node"]["packages"])
-    lab.play("deploy")
     said = lab.ssh("node1", "our; helper; /opt/tools/tool-2.1/tool; tree --version; dpkg --audit; id -u our").stdout
     assert said.splitlines()[:3] == [f"1.2+{NEW}", "3", "tool"]
     assert said.splitlines()[-1] == str(lock["numbers"]["users"]["our"])

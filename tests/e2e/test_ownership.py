@@ -12,6 +12,8 @@ from lab import Lab, Run, changed
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
 
+pytestmark = pytest.mark.story
+
 #: Two roles of the same packages, each with a volume of the same name.
 COMPOSITION = """
 { ... }:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a deployment on podman. Each test builds on those before it."""
+"""The life of a deployment on podman."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typing as t
 
 import pytest
 from lab import NEW, PATIENCE, Lab, changed
+
+pytestmark = pytest.mark.story
 
 NODES = {"backend", "database", "proxy"}
 

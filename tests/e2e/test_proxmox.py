@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from lab import NEW, ROOT, Lab, changed
+from lab import NEW, ROOT, Lab, Run, changed
 
 pytestmark = pytest.mark.guests
 
@@ -73,7 +73,7 @@ class Cluster(Lab):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
     lab = Cluster(tmp_path_factory.mktemp("vms"))
     # Outside, where the Debian mirror is reached.
     lab.play("build", "-e", '{"compose_formats": ["qcow2"]}')
@@ -84,10 +84,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
     assert not os.path.exists(lab.directory / "pve")
 
 
-def test_machines_boot_and_are_verified(lab: Cluster) -> None:
-    run = lab.play("deploy")
-    assert set(run.recap) == {"backend", "database"}
-    assert run.said("verify") and run.said("release 1")
+@pytest.fixture(scope="module")
+def first(fresh: Cluster) -> Run:
+    """The first deploy."""
+    return fresh.play("deploy")
+
+
+@pytest.fixture(scope="module")
+def lab(fresh: Cluster, first: Run) -> Cluster:
+    assert first.returncode == 0
+    return fresh
+
+
+def test_machines_boot_and_are_verified(lab: Cluster, first: Run) -> None:
+    assert set(first.recap) == {"backend", "database"}
+    assert first.said("verify") and first.said("release 1")
     assert lab.ssh("backend", "hostname").stdout == "backend\n"
     assert lab.ssh("database", "findmnt --noheadings --output SOURCE /var/lib/redis").stdout.startswith("/dev/vd")
     assert lab.visits() > 0

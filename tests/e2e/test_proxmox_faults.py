@@ -24,6 +24,8 @@ sys.path.append(str(ROOT / "tests" / "benchmarks"))
 
 from proxmox_lab import Lab, Run
 
+pytestmark = pytest.mark.story
+
 Fault = dict[str, t.Any]
 DEPLOYMENT: dict[str, t.Any] = {
     "plugin": "immutable.compose.composition",

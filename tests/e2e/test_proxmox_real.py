@@ -17,6 +17,8 @@ sys.path.append(str(ROOT / "tests" / "benchmarks"))
 
 from proxmox_lab import Lab, Run
 
+pytestmark = pytest.mark.story
+
 VOLUMES = {"web": {"data": {"mount": "/data", "size": 16}}}
 MAILSERVER = 500
 

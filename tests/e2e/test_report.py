@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from lab import Run
 from terminals import Terminal
 from tiny import SCRIPT, Tiny
 
@@ -24,8 +25,21 @@ SECRET = "correct-horse-battery"
 
 
 @pytest.fixture(scope="module")
-def lab(tiny_of: t.Callable[..., Tiny]) -> Tiny:
+def fresh(tiny_of: t.Callable[..., Tiny]) -> Tiny:
+    """Not deployed yet."""
     return tiny_of({"count": 3, "secrets": {"token": SECRET}}, ["solo"])
+
+
+@pytest.fixture(scope="module")
+def first(fresh: Tiny) -> Run:
+    """The first deploy, with its pages."""
+    return fresh.play("deploy", "-e", "compose_page=pages")
+
+
+@pytest.fixture(scope="module")
+def lab(fresh: Tiny, first: Run) -> Tiny:
+    assert first.returncode == 0
+    return fresh
 
 
 def text_of(path: Path) -> str:
@@ -34,16 +48,15 @@ def text_of(path: Path) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", text.partition("<body>")[2]))
 
 
-def test_before_anything_there_is_nothing_to_report(lab: Tiny) -> None:
-    run = lab.play("report", expect=2)
+def test_before_anything_there_is_nothing_to_report(fresh: Tiny) -> None:
+    run = fresh.play("report", expect=2)
     assert run.said("there is nothing to report of the deployment 'one': deploy it first")
 
 
-def test_a_deploy_brings_its_pages_along(lab: Tiny) -> None:
-    run = lab.play("deploy", "-e", "compose_page=pages")
+def test_a_deploy_brings_its_pages_along(lab: Tiny, first: Run) -> None:
     pages = lab.directory / "pages"
     assert sorted(path.name for path in pages.iterdir()) == ["one.html", "two.html"]
-    assert run.said(f"{pages}/one.html")
+    assert first.said(f"{pages}/one.html")
     words = text_of(pages / "one.html")
     assert "one: verified Release 1 runs. 3 nodes on nspawn" in words
     assert re.search(r"app1: staged [\d.]+ s, down [\d.]+ s, booting [\d.]+ s, verified", words)
@@ -74,6 +87,7 @@ def test_a_deploy_that_is_refused_brings_no_page_of_another_run(lab: Tiny) -> No
 
 def test_a_run_that_was_killed_is_told_of_as_well(lab: Tiny) -> None:
     lab.script()
+    lab.write(setup={"v": 2})
     lab.kill_when("verify app")
     lab.play("report")
     assert "one: has not come to its end" in text_of(lab.state / "results" / "report.html")
@@ -81,6 +95,7 @@ def test_a_run_that_was_killed_is_told_of_as_well(lab: Tiny) -> None:
 
 
 def test_in_check_mode_nothing_is_written(lab: Tiny) -> None:
+    lab.play("report")
     page = lab.state / "results" / "report.html"
     page.unlink()
     lab.play("report", "--check", "-e", "compose_page=checked")

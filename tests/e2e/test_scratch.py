@@ -8,6 +8,8 @@ import typing as t
 import pytest
 from lab import Lab
 
+pytestmark = pytest.mark.story
+
 COMPOSITION = """
 { ... }:
 {

@@ -9,6 +9,8 @@ import typing as t
 import pytest
 from tiny import Tiny
 
+pytestmark = pytest.mark.story
+
 #: What it does is a parameter of the node: one image for all trials.
 UNIT = """
     ports = [ 7000 ];

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
 from example import Example
 from lab import NEW, changed
+
+pytestmark = pytest.mark.story
 
 
 def test_a_job_of_mpi_runs_on_all_nodes(site: Example) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a deployment on nspawn: deploy, change, break, scale, go back. Each test builds on those before it."""
+"""The life of a deployment on nspawn: deploy, change, break, scale, go back."""
 
 from __future__ import annotations
 
@@ -14,17 +14,57 @@ import yaml
 from lab import NEW, PATIENCE, Lab, Run, changed
 
 NODES = {"backend1", "backend2", "database", "proxy"}
-#: A change of the proxy that works, another, and one that breaks it.
-HEADER = f"location / {{\n        add_header X-Version 2-{NEW} always;"
-ANOTHER = HEADER.replace("Version 2", "Version 3")
-BROKEN = "no_such_directive on;"
+#: What the proxy has, a change of it that works, another, and one that breaks it.
+PROXY = "location / {"
+HEADER = f"{PROXY}\n        add_header X-Version 2-{NEW} always;"
+ANOTHER = f"{PROXY}\n        add_header X-Other 3-{NEW} always;"
+BROKEN = f"{PROXY}\n        no_such_directive on;"
 
 
 @pytest.fixture(scope="module")
-def lab(lab_of: t.Callable[..., Lab]) -> Lab:
+def fresh(lab_of: t.Callable[..., Lab]) -> Lab:
+    """Not deployed yet."""
     lab = lab_of("web", "web", platform="nspawn")
     lab.drop_kernels()
     return lab
+
+
+@pytest.fixture(scope="module")
+def first(fresh: Lab) -> Run:
+    """The first deploy."""
+    return fresh.play("deploy")
+
+
+@pytest.fixture(scope="module")
+def lab(fresh: Lab, first: Run) -> Lab:
+    assert first.returncode == 0
+    return fresh
+
+
+class Change(t.NamedTuple):
+    """A deploy of something else, which nodes booted, and how many visits the database had counted before."""
+
+    run: Run
+    booted: set[str]
+    visits: int
+
+
+@pytest.fixture(scope="module")
+def another_database(lab: Lab) -> Change:
+    lab.edit("appendonly yes", f"appendonly yes\n# {NEW}", "redis.conf")
+    return deploy(lab)
+
+
+@pytest.fixture(scope="module")
+def third_backend(lab: Lab) -> Change:
+    lab.write(roles={"backend": 3})
+    return deploy(lab)
+
+
+def deploy(lab: Lab) -> Change:
+    boots, before = lab.boots(), visits(lab)
+    run = lab.play("deploy")
+    return Change(run, changed(boots, lab.boots()), before)
 
 
 def visits(lab: Lab) -> int:
@@ -32,19 +72,18 @@ def visits(lab: Lab) -> int:
 
 
 @pytest.mark.smoke
-def test_check_mode_shows_the_plan_and_touches_nothing(lab: Lab) -> None:
-    run = lab.play("deploy", "--check", "--diff")
+def test_check_mode_shows_the_plan_and_touches_nothing(fresh: Lab) -> None:
+    run = fresh.play("deploy", "--check", "--diff")
     for node in NODES:
         assert run.said(f"+{node}: ") and "create" in run.said(f"+{node}: ")[0]
-    assert not lab.state.exists() or not (lab.state / "nodes").exists()
+    assert not (fresh.state / "nodes").exists()
 
 
 @pytest.mark.smoke
-def test_the_first_deploy_ends_with_verified_nodes(lab: Lab) -> None:
-    run = lab.play("deploy")
-    assert set(run.recap) == NODES
-    assert all(counts["failed"] == 0 for counts in run.recap.values())
-    assert run.said("log in:") and run.said("release 1")
+def test_the_first_deploy_ends_with_verified_nodes(lab: Lab, first: Run) -> None:
+    assert set(first.recap) == NODES
+    assert all(counts["failed"] == 0 for counts in first.recap.values())
+    assert first.said("log in:") and first.said("release 1")
     assert lab.ssh("proxy", "hostname").stdout.strip() == "proxy"
     refused = lab.ansible("proxy", "raw", "hostname other")
     assert refused.returncode == 2
@@ -109,7 +148,7 @@ def test_results_are_written_as_json_and_junit(lab: Lab) -> None:
 def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> None:
     """Ansible itself reaches the nodes before, and the new one right after."""
     boots, before = lab.boots(), visits(lab)
-    lab.edit("location / {", HEADER, "nginx.conf")
+    lab.edit(PROXY, HEADER, "nginx.conf")
     task = {"ansible.builtin.raw": 'test "$(cat /etc/hostname)" = {{ inventory_hostname }}', "changed_when": False}
     reach = {"hosts": "immutable", "gather_facts": False, "tasks": [task]}
     around = lab.directory / "around.yml"
@@ -122,12 +161,9 @@ def test_one_changed_role_is_built_and_replaced_and_data_survive(lab: Lab) -> No
     assert lab.ssh("backend1", f'python3 -c "{program}"').stdout.strip() == f"2-{NEW}"
 
 
-def test_replacing_the_database_keeps_its_data(lab: Lab) -> None:
-    boots, before = lab.boots(), visits(lab)
-    lab.edit("appendonly yes", f"appendonly yes\n# {NEW}", "redis.conf")
-    lab.play("deploy")
-    assert changed(boots, lab.boots()) == {"database"}
-    assert visits(lab) > before > 0
+def test_replacing_the_database_keeps_its_data(lab: Lab, another_database: Change) -> None:
+    assert another_database.booted == {"database"}
+    assert visits(lab) > another_database.visits > 0
 
 
 def test_a_changed_package_is_shown_with_its_version(lab: Lab) -> None:
@@ -145,7 +181,7 @@ def test_a_changed_package_is_shown_with_its_version(lab: Lab) -> None:
 @pytest.mark.smoke
 def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     boots, images = lab.boots(), lab.images()
-    lab.edit(HEADER, f"{HEADER}\n        {BROKEN}", "nginx.conf")
+    lab.edit(PROXY, BROKEN, "nginx.conf")
     run = lab.play("deploy", expect=2)
     assert run.recap["proxy"]["failed"] == 1
     assert run.said("nginx.service") and run.said("back on its last verified image")
@@ -156,22 +192,24 @@ def test_a_broken_image_is_rolled_back(lab: Lab) -> None:
     verified = lab.play("verify")
     assert verified.changed == 0
     assert verified.said("verify database: ok; changed by hand until it boots again: 'disk full' by ")
-    lab.edit(f"{HEADER}\n        {BROKEN}", HEADER, "nginx.conf")
+    lab.edit(BROKEN, PROXY, "nginx.conf")
 
 
 def test_a_failing_test_script_rolls_back_and_names_line_and_command(lab: Lab) -> None:
     images = lab.images()
     lab.edit("start_all()\n", 'start_all()\n    proxy.succeed("false | true")\n')
-    lab.edit(HEADER, ANOTHER, "nginx.conf")
+    lab.edit(PROXY, ANOTHER, "nginx.conf")
     run = lab.play("deploy", expect=2)
     assert run.said("false | true") and run.said("line 4")
     assert lab.images() == images
     lab.edit('    proxy.succeed("false | true")\n', "")
+    lab.edit(ANOTHER, PROXY, "nginx.conf")
 
 
 def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
-    """The image is that of the test before, which never ran for good."""
+    """The image is that of the test before, which saves a build."""
     images = lab.images()
+    lab.edit(PROXY, ANOTHER, "nginx.conf")
     results = lab.state / "results/verify/results.json"
     results.unlink()
     (results / "in the way").mkdir(parents=True)
@@ -179,10 +217,11 @@ def test_a_verification_that_cannot_be_done_rolls_back(lab: Lab) -> None:
     assert run.said("results.json") and run.said("back on its last verified image")
     assert lab.images() == images
     shutil.rmtree(results)
-    lab.edit(ANOTHER, HEADER, "nginx.conf")
+    lab.edit(ANOTHER, PROXY, "nginx.conf")
     assert lab.play("deploy").changed == 0
 
 
+@pytest.mark.usefixtures("another_database")
 def test_rollback_goes_to_a_kept_release_by_number_and_back(lab: Lab) -> None:
     images, newest = lab.images(), lab.release()
     wanted = json.loads((lab.state / f"releases/{newest - 1}.json").read_text())["images"]
@@ -193,18 +232,16 @@ def test_rollback_goes_to_a_kept_release_by_number_and_back(lab: Lab) -> None:
     assert lab.release() > newest
 
 
-def test_another_count_builds_nothing_and_boots_one(lab: Lab) -> None:
-    boots = lab.boots()
-    lab.write(roles={"backend": 3})
-    run = lab.play("deploy")
-    assert built(run) == set()
-    assert changed(boots, lab.boots()) == {"backend3"}
+def test_another_count_builds_nothing_and_boots_one(lab: Lab, third_backend: Change) -> None:
+    assert built(third_backend.run) == set()
+    assert third_backend.booted == {"backend3"}
     assert "backend3" in lab.ssh("proxy", "cat /etc/hosts").stdout
     # Who follows the document, as the proxy does, finds all applied that it says.
     applied, told = lab.ssh("proxy", "stat -c %.9Z /etc/hosts /run/compose/node.json").stdout.split()
     assert float(applied) <= float(told)
 
 
+@pytest.mark.usefixtures("third_backend")
 def test_a_node_that_is_gone_from_the_deployment_is_retired(lab: Lab) -> None:
     lab.write(roles={"backend": 2})
     lab.play("deploy", "--limit", "proxy")

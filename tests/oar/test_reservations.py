@@ -82,7 +82,7 @@ REFUSED: tuple[tuple[dict[str, t.Any], str, int | None], ...] = (
     ({"types": ["inner=4711"]}, "no container job", 254),
     (
         {"start": "{{ '%Y-%m-%d %H:%M:%S' | strftime(now().timestamp() - 3600) }}"},
-        "start is past by the site's clock",
+        "start is in the past by the site's clock",
         10,
     ),
     ({"start": "2020-01-01 10:00:00"}, "start is '2020-01-01 10:00:00', which is in the past", None),

@@ -101,7 +101,7 @@ static() {
     stage shellcheck shellcheck .ci/run tests/tools/*.sh nix/*/build/*.sh tests/benchmarks/*.sh nix/debian/{image,installed}/usr/lib/compose/*-* nix/debian/follow/follow plugins/module_utils/nodes/connect.sh
     stage changelog antsibull-changelog lint
     stage reuse reuse lint --lines
-    stage docs-lint antsibull-docs lint-collection-docs --plugin-docs --check-extra-docs-refs --validate-collection-refs self .
+    stage docs-lint tests/tools/docs_lint.sh
     tests stage docs-marks "$newest" tests/docs/test_marks.py
     rm -rf .cache/docs && mkdir .cache/docs
     stage docs-render antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --dest-dir .cache/docs \
@@ -228,7 +228,7 @@ guests() {
     e2e_tests guests tests/e2e/test_{demo,disk,numbers_nfs,proxmox}.py
 }
 
-# What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins: from an environment of its own.
+# What others wrote for Kadeploy and Grid'5000, as it is, on the stand-ins, and on deployments: from an environment of its own.
 clients() {
     local environment=.cache/clients
     stage clients-setup tests/tools/environment.sh "$environment" requirements-clients.txt 3.11 3.13

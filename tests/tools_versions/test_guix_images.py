@@ -233,7 +233,7 @@ def test_faults_of_a_file_are_told_with_their_place(
 
 
 def test_a_daemon_that_is_not_there_is_told(builder: MakeBuilder, composition: Path, tmp_path: Path) -> None:
-    with pytest.raises(ComposeError, match="see that guix-daemon runs") as error:
+    with pytest.raises(ComposeError, match="make sure that guix-daemon is running") as error:
         builder(daemon_socket=str(tmp_path / "nosuch")).identify(str(composition), {}, ["client"], ["qcow2"])
     assert error.value.failure is not None
     assert error.value.failure.kind == "daemon"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -185,6 +186,22 @@ def test_every_fleet_module_has_the_one_action() -> None:
     assert actions == {**dict.fromkeys(STEPS, "deployment_plan.py"), **alone}
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
     assert "plugin_routing" not in runtime, "ansible-lint would propose the redirect's target instead of the module"
+
+
+def test_what_fleet_modules_return_is_documented_where_it_is() -> None:
+    """Of all deployments together, or of each by its name, whose type the schema describes."""
+    from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
+
+    together = {"asked", "changed", "failed_nodes", "nodes", "pending"}
+    wrong = []
+    for module in STEPS:
+        documented = strings(ROOT / f"plugins/modules/{module}.py")["RETURN"] or {}
+        of_each = documented.pop("deployments")["contains"]["NAME"]["contains"] if "deployments" in documented else {}
+        schema = json.loads((ROOT / f"docs/schemas/{module}.json").read_text(encoding="utf-8"))
+        known = schema["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        wrong += [f"{module}: {name}" for name in documented if name not in together]
+        wrong += [f"{module}: {name}" for name in of_each if name in together or name not in known["properties"]]
+    assert wrong == []
 
 
 def test_execution_environments_get_the_requirements() -> None:

@@ -55,7 +55,7 @@ class _Repository:
         if refused is not None:
             found = self._of_another(refused[1])
         if found.returncode != 0:
-            raise InputError(f"{directory} is in no git repository: {_last(found)}")
+            raise InputError(f"{directory} is not in a git repository: {_last(found)}")
         self.top = found.stdout.strip()
 
     def _of_another(self, repository: str) -> Completed:

@@ -126,9 +126,9 @@ class _Run:
     def _record(self, name: str, value: float | str, unit: str = "") -> None:
         """Report a value that was measured. :raises TypeError: it is neither a number nor a text."""
         if not isinstance(name, str) or not isinstance(unit, str) or not isinstance(value, (bool, int, float, str)):
-            raise TypeError(f"record({name!r}, {value!r}, {unit!r}): expected a name, a number or a text, and a unit")
+            raise TypeError(f"record({name!r}, {value!r}, {unit!r}): expected a name, a number or a string, and a unit")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"record({name!r}, {value!r}): expected a number that is finite")
+            raise ValueError(f"record({name!r}, {value!r}): expected a finite number")
         self._wire.send({"kind": "record", **vars(Measurement(name, value, unit))})
 
     def _start_all(self) -> None:

@@ -109,7 +109,7 @@ def _restarts(line: str) -> str:
     count, _space, ago = line.partition(" ")
     if not count:
         return ""
-    when = "and waits to be again" if ago == "0" else f"last {clean(ago)} s ago"
+    when = "and is about to be again" if ago == "0" else f"last {clean(ago)} s ago"
     return f"restarted {'once' if count == '1' else f'{clean(count)} times'}, {when}"
 
 

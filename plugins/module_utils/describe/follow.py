@@ -59,7 +59,9 @@ def follow_errors(name: str, role: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     follow = role.get("follow", {})
     for path, settings in follow.items():
         where = f'roles.{name}.follow."{path}"'
-        refused = not_a_file(path) or (None if _PLAIN.fullmatch(path) else "has other than letters, digits, _, . and -")
+        refused = not_a_file(path) or (
+            None if _PLAIN.fullmatch(path) else "has characters other than letters, digits, _, . and -"
+        )
         if refused:
             yield f"{where}: {refused}"
         for key, why in (

@@ -27,7 +27,17 @@ MARK = "deployment.json"
 _HARMLESS = frozenset({"lock", "lease.json", "lease.lock", "shipped", "lost+found"})
 
 #: Directories in which files are written in one step; not those that are others', as volumes and roots of images are.
-_WRITTEN = ("", "hostkeys", "nodes/*", "nodes/*/in", "releases", "results/*", "volumes/*")
+_WRITTEN = (
+    "",
+    "clustershell",
+    "clustershell/*",
+    "hostkeys",
+    "nodes/*",
+    "nodes/*/in",
+    "releases",
+    "results/*",
+    "volumes/*",
+)
 
 
 @dataclass(frozen=True)

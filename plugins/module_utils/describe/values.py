@@ -137,7 +137,7 @@ def variables(value: object, where: str) -> dict[str, object]:
     for key in mapping(value, where):
         if not _VARIABLE.fullmatch(key):
             raise InputError(
-                f"{where}: {shown(key)} is not a name of a variable, expected letters, digits and underscores"
+                f"{where}: {shown(key)} is not a valid variable name, expected letters, digits and underscores"
             )
     return mapping(value, where)
 

@@ -97,7 +97,8 @@ class Results:
         except FileNotFoundError:
             if os.listdir(self.path):
                 raise InputError(
-                    f"{self.path}: has files, and no {MARK}: it is no results directory; expected an empty one, or none"
+                    f"{self.path}: has files, and no {MARK}: it is not a results directory; expected an empty "
+                    "directory, or a new one"
                 ) from None
             return
         if found.name != self._mark.name:

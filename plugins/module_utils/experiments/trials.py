@@ -186,7 +186,7 @@ class _Plan:
                 raise InputError(f"{at} is {shown(levels)}, expected a list of values")
             for level in levels:
                 if not isinstance(level, (bool, int, float, str)):
-                    raise InputError(f"{at} has the value {shown(level)}, expected numbers, texts, true or false")
+                    raise InputError(f"{at} has the value {shown(level)}, expected numbers, strings, true or false")
             if isinstance(levels, t.Mapping):
                 for level, below in levels.items():
                     if not isinstance(below, t.Mapping):
@@ -237,7 +237,7 @@ class _Plan:
         for name in dict.fromkeys(name for combination in combinations for name in combination):
             if name not in self._used:
                 raise InputError(
-                    f"{self._path}: sweep.{name}: nobody uses this parameter: the script has no variable {name}, and"
+                    f"{self._path}: sweep.{name}: nothing uses this parameter: the script has no variable {name}, and"
                     f" neither deployment nor changes nor runners have ${name}"
                 )
 

@@ -106,7 +106,7 @@ def declared(output: Output) -> Declared:
     store = next(iter(told.get("W", ())), "").strip("/")
     _stored(store, told.get("I", []), old, new)
     mounts = {place.strip("/") for place in told.get("P", ())}
-    unknown = [] if "S" in told else ["it does not say since when it is up"]
+    unknown = [] if "S" in told else ["it does not say how long it has been up"]
     unknown += [] if etc else [f"{SYSTEM_LINK}/etc is not there"]
     before = told.get("O")
     unknown += [] if before else ["its image does not keep what accounts there were when it booted"]

@@ -167,7 +167,7 @@ class Shell:
                 chunk = _receive(self._channel, deadline)
             except socket.timeout:
                 if timed_out:
-                    raise OSError("the command could not be killed, or answers without an end") from None
+                    raise OSError("the command could not be killed, or its output does not end") from None
                 timed_out = True
                 self._kill_running()
                 deadline = time.monotonic() + GRACE
@@ -226,4 +226,6 @@ def _receive(channel: paramiko.Channel, end: float | None, source: t.Callable[[i
 def _too_much(command: bytes, node: str) -> TooMuchOutput:
     line = " ".join(command.decode("utf-8", "replace").split())
     shown = line if len(line) <= 100 else f"{line[:99]}…"
-    return TooMuchOutput(f"a command wrote more than {ANSWER >> 20} MiB, let it write to a file: {shown}", node=node)
+    return TooMuchOutput(
+        f"a command wrote more than {ANSWER >> 20} MiB; write its output to a file: {shown}", node=node
+    )

@@ -45,7 +45,7 @@ class Access:
             if given and option not in (*needs, *takes):
                 raise InputError(f"{option} is given, which interface: {self.interface} does not use")
         if bool(self.username) != bool(self.password):
-            raise InputError("of username and password one is given; expected both, or neither")
+            raise InputError("only one of username and password is given; expected both, or neither")
         if self.ssh_config and not self.frontend:
             raise InputError("ssh_config is given without frontend")
 

@@ -127,7 +127,7 @@ class CommandLine(Reservations):
         except MissingProgramError as error:
             raise ComposeError(
                 f"the program {error.program!r} is not installed on this host, so it is not a frontend of OAR; "
-                "say frontend, or run the task on one (delegate_to)"
+                "set frontend, or run the task on one (delegate_to)"
             ) from None
         except CommandError as error:
             raise Unanswered(error.message) from None

@@ -147,7 +147,7 @@ class RestApi(Reservations):
                 step=step,
             )
         if not isinstance(told, dict) or "message" not in told:
-            words = f"HTTP {answer.status_code}, and no answer of OAR"
+            words = f"HTTP {answer.status_code}, which is not an answer of OAR"
             raise Unanswered(f"{what} at {self.where}: {words}; is url the address of OAR's API?", step=step)
         if missing and answer.status_code == 404:
             return {}

@@ -39,7 +39,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Only member of the group (\S+)", "the queue is for members of the group {1!r} only"),
         (r"unknown job type: (.*)", "it has no type of job {1!r}"),
         (r"invalid container id", "no container job with the id of inner=… runs or waits"),
-        (r"Reservation too old", "start is past by the site's clock"),
+        (r"Reservation too old", "start is in the past by the site's clock"),
         (r"reservation date s", "start is not a time as it expects one"),
         (r"'(\w+)' resource is not allowed with a (\w+) job", "jobs of type {2!r} have whole nodes, not {1!r}"),
         (r"root and oar users are not allowed", "root and oar may not submit jobs: log in as another user"),

@@ -28,6 +28,18 @@ def test_paths_that_differ(tmp_path: Path) -> None:
     assert told(f"first\n{says}\n{says}") == f"{says}: /etc/content, /gone, /kind, /link, /mode, /new"
 
 
+def test_paths_are_found_in_whatever_quotes(tmp_path: Path) -> None:
+    for name in ("out", "out.check", "out-check"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out/file").touch()
+    for says in (
+        "output '{}' differs from '{}.check'",
+        'output "{}" differs from "{}.check"',
+        "output `{}' differs from ‘{}-check’",
+    ):
+        assert told("may not be deterministic: " + says.format(*[tmp_path / "out"] * 2)).endswith(": /file")
+
+
 def test_one_file_has_no_paths(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("one")
     (tmp_path / "out-check").write_text("two")

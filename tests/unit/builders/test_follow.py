@@ -61,7 +61,7 @@ def test_who_looks_for_itself_has_git(debian: Debian, compose: Compose) -> None:
         (follow("/run/app"), '"/run/app": cannot be in an image'),
         (follow("/etc"), '"/etc": is a directory of the whole system'),
         (follow("etc/app"), '"etc/app": not a valid name here'),
-        (follow("/etc/a b"), '"/etc/a b": has other than letters'),
+        (follow("/etc/a b"), '"/etc/a b": has characters other than letters'),
         (follow() + follow("/etc/app/conf"), '"/etc/app": is over /etc/app/conf, which follows a repository, too'),
         (follow("/lib/app") + follow("/usr/lib/app/x"), '"/lib/app": is over /usr/lib/app/x'),
         (follow("/lib/app") + follow("/usr/lib/app"), '"/lib/app": is over /usr/lib/app'),

@@ -126,7 +126,8 @@ def test_a_daemon_that_does_not_run(
     path = compose(PROXY, lock="web")
     assert debian.evaluate(path, {}).roles["proxy"].identity
     with pytest.raises(
-        ComposeError, match="the Nix store cannot be used: .*cannot connect to socket.*; see that the Nix daemon runs"
+        ComposeError,
+        match="the Nix store cannot be used: .*cannot connect to socket.*; make sure that the Nix daemon is running",
     ):
         debian.build(path, {}, ["proxy"], ["root"], str(tmp_path / "roots"))
     assert not (tmp_path / "roots").exists()
@@ -185,7 +186,7 @@ def test_a_daemon_that_is_killed_in_the_middle(daemon: Daemon, tmp_path: Path) -
     assert "the Nix daemon was killed or does not run; start it and run again" in str(
         explain_failure(failed.value, {}, {})
     )
-    gone = "the Nix store cannot be used: .*; see that the Nix daemon runs, and run again"
+    gone = "the Nix store cannot be used: .*; make sure that the Nix daemon is running, and run again"
     for step in (
         lambda: nix.instantiate(file, ["a"], {}),
         lambda: nix.missing(derivations),

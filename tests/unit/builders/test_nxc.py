@@ -95,7 +95,7 @@ def test_one_of_several_compositions(project: Path, said: Path) -> None:
     oar = builder(said, composition="oar").evaluate(str(project), {})
     assert (oar.name, set(oar.roles)) == ("oar", {"server", "node"})
     assert set(builder(said, composition="k3s").evaluate(str(project), {}).roles) == {"master"}
-    with pytest.raises(InputError, match=r"has the compositions k3s, oar; say which one with .* option composition"):
+    with pytest.raises(InputError, match=r"has the compositions k3s, oar; choose one with .* option composition"):
         builder(said).evaluate(str(project), {})
     with pytest.raises(InputError, match=r"has no composition 'ore'; did you mean 'oar'"):
         builder(said, composition="ore").evaluate(str(project), {})

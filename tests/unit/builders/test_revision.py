@@ -77,7 +77,7 @@ def test_a_revision_that_is_not_there_is_refused_by_name(repository: Repository,
 
 def test_a_directory_outside_a_repository_has_no_revisions(tmp_path: Path) -> None:
     assert git_revision(str(tmp_path)) is None
-    with pytest.raises(InputError, match="compose_revision: .* is in no git repository: "):
+    with pytest.raises(InputError, match="compose_revision: .* is not in a git repository: "):
         source_at(str(tmp_path), "HEAD")
 
 

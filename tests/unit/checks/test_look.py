@@ -177,7 +177,7 @@ def test_what_is_changed_in_the_store(tmp_path: Path, builder: str) -> None:
 def test_what_a_node_cannot_say_is_unknown() -> None:
     found = declared.declared(Output(0, b"W/nix/store\0Ix\tgarbage\0Iy\0\0X\0", b""))
     assert found.unknown == [
-        "it does not say since when it is up",
+        "it does not say how long it has been up",
         "/run/current-system/etc is not there",
         "its image does not keep what accounts there were when it booted",
     ]

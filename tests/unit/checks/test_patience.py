@@ -183,7 +183,7 @@ def test_login_shell_that_never_gets_to_an_end(server: Server, monkeypatch: pyte
 def test_answer_without_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "ANSWER", 1 << 20)
     with opened(server, server.endpoint) as connection:
-        with pytest.raises(TooMuchOutput, match="wrote more than 1 MiB, let it write to a file: yes"):
+        with pytest.raises(TooMuchOutput, match="wrote more than 1 MiB; write its output to a file: yes"):
             connection.run("yes | head -c 3000000", 60)
         assert connection.run("echo usable", 60).stdout == b"usable\n"
         with pytest.raises(TooMuchOutput):

@@ -38,9 +38,9 @@ def test_values_go_in_and_records_come_out() -> None:
 @pytest.mark.parametrize(
     ("call", "why"),
     [
-        ('record("speed", [1])', "expected a name, a number or a text"),
-        ("record(1, 1)", "expected a name, a number or a text"),
-        ('record("speed", float("inf"))', "expected a number that is finite"),
+        ('record("speed", [1])', "expected a name, a number or a string"),
+        ("record(1, 1)", "expected a name, a number or a string"),
+        ('record("speed", float("inf"))', "expected a finite number"),
     ],
 )
 def test_what_no_table_can_have_fails_the_script(call: str, why: str) -> None:

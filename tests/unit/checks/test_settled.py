@@ -72,7 +72,7 @@ def test_a_unit_that_waits_for_its_next_start(quiet: Lab) -> None:
     quiet.units(block("loops.service", "activating", "auto-restart", ago(1), 3))
     assert failures(quiet.run()) == [
         f"{NODE}: units: units that end and are started again: "
-        "loops.service (restarted 3 times, and waits to be again; timeout: no such table)"
+        "loops.service (restarted 3 times, and is about to be again; timeout: no such table)"
     ]
 
 
@@ -125,7 +125,7 @@ def test_a_unit_that_fails_while_its_port_is_waited_for(quiet: Lab, monkeypatch:
     quiet.units(block("dies.service", "active", "running", ago(1), 0), file="units-1")
     quiet.units(block("dies.service", "activating", "auto-restart", ago(1), 1))
     told = failures(quiet.run(ports=[_free_port()]))
-    assert len(told) == 2 and "dies.service (restarted once, and waits to be again" in told[0]
+    assert len(told) == 2 and "dies.service (restarted once, and is about to be again" in told[0]
 
 
 @pytest.fixture

@@ -244,7 +244,7 @@ def test_the_same_address_twice_is_refused() -> None:
         ({"roles": {"node": {"names": 2}}}, "roles.node.names is 2, expected a list of host names"),
         ({"roles": {"node": {"options": {"cpu": 2}}}}, "roles.node.options: unknown option 'cpu'"),
         ({"roles": {"node": {"options": 3}}}, "roles.node.options is 3, expected a mapping"),
-        ({"roles": {"node": {"variables": {"a-b": 3}}}}, "'a-b' is not a name of a variable"),
+        ({"roles": {"node": {"variables": {"a-b": 3}}}}, "'a-b' is not a valid variable name"),
         ({"roles": {"node": {"secrets": {"pin": 1234}}}}, "secrets.pin is of type int, expected a string"),
         ({"nodes": {"node9": {}}}, "nodes: 'node9' is not a node of the deployment; did you mean 'node'?"),
         ({"nodes": {"node": {"adress": "x"}}}, "nodes.node: 'adress' is not a key of a node; did you mean 'address'?"),

@@ -49,6 +49,8 @@ def test_what_killed_runs_left_of_files_goes_and_what_is_being_written_stays(tmp
         state / f"{folder}.{name}.new"
         for folder, name in {
             "": "addresses.json",
+            "clustershell/": "clush.conf",
+            "clustershell/groups.d/": "compose.yaml",
             "hostkeys/": "a",
             "nodes/a/": "current.json",
             "nodes/a/in/": "node.json",

@@ -84,7 +84,7 @@ def test_what_is_no_results_directory_is_refused(tmp_path: Path, subject: Subjec
     (tmp_path / "open").chmod(0o777)
     for name, why in (
         ("file", "is a file, expected a directory"),
-        ("full", "has files, and no experiment.json: it is no results directory"),
+        ("full", "has files, and no experiment.json: it is not a results directory"),
         ("open", "others may write to it"),
     ):
         with pytest.raises(InputError, match=why):

@@ -78,7 +78,7 @@ def test_runners_have_deployments_of_their_own(write: Write) -> None:
         ({"sweep": {"clients": 3}}, "sweep.clients is 3, expected a list of values"),
         ({"sweep": {"clients": [[1]]}}, "sweep.clients has the value .1., expected numbers"),
         ({"sweep": {"clients": [1, 1]}}, "sweep.clients has a value twice"),
-        ({"sweep": {"clients": [1], "idle": [1]}}, "sweep.idle: nobody uses this parameter"),
+        ({"sweep": {"clients": [1], "idle": [1]}}, "sweep.idle: nothing uses this parameter"),
         ({"sweep": {"parallel": [1]}}, "'parallel' cannot be the name of a variable of the script"),
         ({"sweep": {"class": [1]}}, "'class' cannot be the name of a variable of the script"),
         ({"sweep": {"unit": [1]}}, "'unit' is a column of the table"),

@@ -184,7 +184,7 @@ def test_a_state_on_another_host(site: Site) -> None:
     (variables / "immutable.yml").write_text("compose_host: builder\n")
     listed = site.list(source)
     assert set(hosts(listed)) == {"node1", "node2", "files"}
-    assert "with the nodes that the deployment file counts" in listed.stderr
+    assert "with the nodes that the deployment file lists" in listed.stderr
     source.write_text(source.read_text().replace("server: [files]", "server: null"))
     assert "Nor do its nodes follow from" in site.list(source).message
 

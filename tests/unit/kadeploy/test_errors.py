@@ -87,7 +87,7 @@ def outcome(client: Backend, *nodes: str) -> Outcome:
             {"kind": "fail", "step": "check_kernel_files", "error": "file /x not found in tarball (/x)\n(again)\n"},
             "BroadcastEnvChain-check_kernel_files: file /x not found in tarball (/x)\n(again)",
         ),
-        ({"kind": "lost"}, "left out by Kadeploy, which says nothing of it: it was busy"),
+        ({"kind": "lost"}, "left out by Kadeploy, which does not say why: it was busy"),
     ],
 )
 def test_why_a_node_failed(ask: Ask, fault: dict[str, t.Any], reason: str) -> None:
@@ -192,7 +192,7 @@ def test_a_description_that_the_api_cannot_fetch(serve: Serve, tmp_path: Path) -
 
 
 def test_an_address_of_something_else(web: str) -> None:
-    with pytest.raises(ComposeError, match="HTTP 404, and no answer of Kadeploy; is url its address"):
+    with pytest.raises(ComposeError, match="HTTP 404, which is not an answer of Kadeploy; is url its address"):
         Rest(web, "alice").nodes()
 
 

@@ -51,7 +51,7 @@ def test_every_node_has_its_outcome(serve: Serve, version: str) -> None:
     step = "BroadcastEnvChain-sync" if version == "3.3.11" else "BroadcastEnvKascade-sync"
     assert outcome.failed == {"sim-1": Failure(step, "disk is full")}
     assert outcome.reasons()["sim-1"] == f"{step}: disk is full"
-    assert outcome.reasons()["sim-2"] == "left out by Kadeploy, which says nothing of it: it was busy"
+    assert outcome.reasons()["sim-2"] == "left out by Kadeploy, which does not say why: it was busy"
     client.forget(identifier)
     client.forget(identifier)
     with pytest.raises(KadeployError, match="the job of its nodes is over"):

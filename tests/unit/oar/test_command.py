@@ -101,7 +101,7 @@ def test_more_than_there_is(oar: CommandLine, programs: Programs, listed: str, t
 def test_a_reservation_that_is_refused_has_an_id_all_the_same(oar: CommandLine, programs: Programs) -> None:
     said = "OAR_JOB_ID=9\nReservation mode: waiting validation...\nReservation not valid --> KO (Reservation too old)\n"
     programs.add("oarsub", said, code=10)
-    with pytest.raises(OarError, match="start is past by the site's clock"):
+    with pytest.raises(OarError, match="start is in the past by the site's clock"):
         oar.submit(WEB)
 
 

@@ -83,7 +83,7 @@ def test_what_is_not_asked_for_is_not_said(api: RestApi, server: Server) -> None
     ("status", "code", "words", "plain"),
     [
         (400, 8, "There are not enough resources for your request\nOAR_JOB_ID=-5\n", "too few: asked for 2 nodes"),
-        (400, 10, "OAR_JOB_ID=5\nReservation not valid --> KO (Reservation too old)\n", "start is past"),
+        (400, 10, "OAR_JOB_ID=5\nReservation not valid --> KO (Reservation too old)\n", "start is in the past"),
         (500, 254, "[ADMISSION RULE] Error: unknown job type: weird\n\n", "no type of job 'weird'"),
         (500, 248, "ERROR : The queue nosuch does not exist\n", "no queue 'nosuch'"),
         (500, 255, "/!\\ Cannot recognize the resource description : {x\n", "does not understand the resources"),
@@ -176,7 +176,7 @@ def test_a_name_with_half_a_character(server: Server) -> None:
 
 
 def test_an_address_of_something_else(server: Server) -> None:
-    with pytest.raises(Unanswered, match="HTTP 404, and no answer of OAR; is url the address of OAR's API"):
+    with pytest.raises(Unanswered, match="HTTP 404, which is not an answer of OAR; is url the address of OAR's API"):
         RestApi(f"{server.url}/nowhere")
     with pytest.raises(InputError, match="url is 'oar.example.org', expected"):
         RestApi("oar.example.org")

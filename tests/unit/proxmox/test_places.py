@@ -131,7 +131,7 @@ def test_a_node_that_is_off_holds_up_only_what_is_there(cluster_of: Clusters) ->
     seen = world.observed(world.platform("web1", **options))
     assert seen["web1"] == Seen("running", "two", "d1", "two", (), leftovers=True)
     assert out_of_service(seen, ["web1"]) == {"web2"}
-    assert f"prune: all stays as long as {there} is off" in (world.directory / "progress").read_text()
+    assert f"prune: nothing is removed as long as {there} is off" in (world.directory / "progress").read_text()
     outcome = world.platform("web1", **options).remove(["web1"], data=True, tell=world.tell)["web1"]
     assert outcome.message == f"remove, web1: {there} is off: VMs there may use disks of others; nothing is destroyed"
     world.faults()

@@ -98,7 +98,7 @@ def locate(composition: str, source: str, where: str) -> str:
     path = os.path.normpath(os.path.join(composition, source))
     directory, real = os.path.realpath(composition), os.path.realpath(path)
     if not real.startswith(f"{directory}/"):
-        raise InputError(f"{where}: {path} is outside of the composition's directory {composition}: have it there")
+        raise InputError(f"{where}: {path} is outside of the composition's directory {composition}: put it there")
     if not os.path.isfile(real):
         raise InputError(f"{where}: there is no file {path}")
     filename = os.path.relpath(real, directory)

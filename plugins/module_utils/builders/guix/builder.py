@@ -90,7 +90,7 @@ class GuixBuilder(Builder):
             "The daemon of a dedicated build server, as E(GUIX_DAEMON_SOCKET) says it; its store is mounted here.",
         ),
         "timeout": Option(int, 0, "Seconds that one build may take; 0 is no limit."),
-        "max_silent_time": Option(int, 0, "Seconds that one build may say nothing; 0 is no limit."),
+        "max_silent_time": Option(int, 0, "Seconds that one build may be silent; 0 is no limit."),
     }
 
     def __init__(

@@ -25,7 +25,7 @@ QUERY_TIMEOUT = 120  #: seconds
 BUILD_TIMEOUT = 6 * 3600  #: seconds; an evaluation may build, too: another Guix, what is to be grafted
 
 _REMEDIES = {
-    "daemon": "see that guix-daemon runs, and what daemon_socket says, and run again",
+    "daemon": "make sure that guix-daemon is running and that daemon_socket names it, and run again",
     "no-space": "make space there, for example with `guix gc`",
     "cache-unsigned": "authorize the key on the builder host: guix archive --authorize < KEY",
     "tool-too-old": "run `guix pull`, or pin newer channels",

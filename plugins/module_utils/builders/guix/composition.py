@@ -149,7 +149,7 @@ def _read_yaml(file: str) -> t.Any:
         try:
             return yaml.safe_load(stream)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise InputError(f"{file}: no valid YAML: {error}") from None
+            raise InputError(f"{file}: not valid YAML: {error}") from None
 
 
 def _test_script(file: str, given: str | ScriptFile) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import typing as t
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ NIX_OPTIONS: t.Mapping[str, Option] = {
 #: Why a store cannot be used → what to do.
 _CAUSES = dict(NIX_CAUSES)
 _STORE_FAULTS = {
-    _CAUSES["daemon"]: "see that the Nix daemon runs, and run again",
+    _CAUSES["daemon"]: "make sure that the Nix daemon is running, and run again",
     _CAUSES["no-space"]: "make space there, for example with `nix-collect-garbage`",
     re.compile(r"Permission denied|Operation not permitted"): "run as root",
 }
@@ -320,20 +321,10 @@ class Nix:
 
         :raises NixBuildError: the build failed.
         """
+        # Where there is a hook that looks at outputs that differ, they are kept beside the first ones; nothing else is.
+        hook = ["--option", "run-diff-hook", "true", "--option", "diff-hook", shutil.which("true") or ""]
         try:
-            # With a hook, even if none is set, what differs is kept beside the first output, and nothing else is.
-            self.realise(
-                derivations,
-                log,
-                describe,
-                "--check",
-                "--keep-going",
-                "--cores",
-                "1",
-                "--option",
-                "run-diff-hook",
-                "true",
-            )
+            self.realise(derivations, log, describe, "--check", "--keep-going", "--cores", "1", *hook)
         except NixBuildError as error:
             differences = told(error.output, self.file)
             if not differences:

@@ -118,7 +118,7 @@ def of_composition(evaluated: Evaluated, file: str) -> dict[str, object]:
     """
     roles: dict[str, object] = dict(evaluated.roles)
     if not roles:
-        raise InputError(f"{file}: roles: is missing, or there are none")
+        raise InputError(f"{file}: roles is missing or empty")
     beside = evaluated.compose
     if not isinstance(beside, dict):
         raise InputError(f"{file}: compose: expected a set with ports, volumes and mayFail of roles")
@@ -142,7 +142,7 @@ def _read_yaml(path: str) -> dict[str, object]:
         try:
             content = yaml.safe_load(stream)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise InputError(f"{path}: no valid YAML: {error}") from None
+            raise InputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping with any of roles, rolesDistribution, testScript")
     return content

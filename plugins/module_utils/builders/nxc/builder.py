@@ -206,7 +206,7 @@ class Nxc(Builder):
             raise InputError(f"{project.file} has no composition {wanted!r}{nearest(wanted, found)}")
         if not wanted and len(found) != 1:
             raise InputError(
-                f"{project.file} has the compositions {', '.join(sorted(found))}; say which one with the builder's "
+                f"{project.file} has the compositions {', '.join(sorted(found))}; choose one with the builder's "
                 "option composition"
             )
         return wanted or next(iter(found))

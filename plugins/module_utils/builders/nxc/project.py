@@ -81,7 +81,7 @@ class Project:
         :raises InputError: there is none.
         """
         if declared and not os.path.exists(declared):
-            raise InputError(f"{self.flake} says that {declared} has the compositions, and it is not there")
+            raise InputError(f"{self.flake} says that {declared} has the compositions, but it is not there")
         if not (declared or self.file):
             files = ", ".join(os.path.join(self.directory, name) for name in _usual(self.named))
             config = os.path.join(self.directory, "nxc.json")

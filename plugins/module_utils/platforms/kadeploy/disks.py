@@ -105,7 +105,7 @@ def wrong(nodes: t.Sequence[Node], lent: bool | None) -> list[Problem]:
 def _require_free(node: Node, where: str, disk: str, lent: bool | None) -> None:
     number, partition = _SCRATCH.fullmatch(disk), _PARTITION.fullmatch(disk)
     if number and int(number[1]) == 0:
-        raise InputError(f"{where}: disk0 is the system disk; of that, there is the partition TMP")
+        raise InputError(f"{where}: disk0 is the system disk; only its partition TMP can be used")
     if number and lent is False:
         raise InputError(f"{where}: the reservation has no scratch disks; 'disks: true' in it reserves them, too")
     if partition and (partition["label"] != "TMP" or str(node.options.get("partition") or "").upper() == "TMP"):

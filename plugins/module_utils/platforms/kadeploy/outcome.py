@@ -129,5 +129,5 @@ class Outcome:
         """Node → why it is not deployed."""
         if self.error is not None:
             return dict.fromkeys(self.asked, self.error.text)
-        lost = dict.fromkeys(self.lost, "left out by Kadeploy, which says nothing of it: it was busy")
+        lost = dict.fromkeys(self.lost, "left out by Kadeploy, which does not say why: it was busy")
         return {**{node: str(failure) for node, failure in self.failed.items()}, **lost}

@@ -197,7 +197,9 @@ class Rest(PowerBackend):
                     return said
                 wrong = _refusal(what, said)
                 if said.status_code == 404 and path == _FIRST_CALL:
-                    raise ComposeError(f"{self.where}: HTTP 404, and no answer of Kadeploy; is url its address?")
+                    raise ComposeError(
+                        f"{self.where}: HTTP 404, which is not an answer of Kadeploy; is url its address?"
+                    )
                 if said.status_code not in _PASSING:
                     raise wrong
             if verb != "GET" or not again or time.monotonic() + pause > end:

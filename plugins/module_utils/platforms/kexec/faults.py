@@ -96,7 +96,7 @@ def refused(answer: Answer, why: str) -> str:
     """That the kernel of a machine does not load an image, in words."""
     locked = answer.lockdown not in ("", "none")
     more = (
-        f". Its kernel is locked down ({answer.lockdown}), as with Secure Boot: it takes kernels only whose signature "
-        "it knows"
+        f". Its kernel is locked down ({answer.lockdown}), as with Secure Boot: it only starts kernels whose "
+        "signature it knows"
     )
     return f"its machine does not take the image: {why}{more if locked else ''}"

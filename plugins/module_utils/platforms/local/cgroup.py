@@ -43,7 +43,7 @@ def own_cgroup(name: str, command: list[str]) -> list[str]:
 def drop_cgroup(name: str) -> None:
     """Remove what :func:`own_cgroup` made. What still runs in it is killed: it has lost the process that supervised it.
 
-    :raises ComposeError: a process does not even end when it is killed.
+    :raises ComposeError: a process does not end even when it is killed.
     """
     if _systemd():
         run(["systemctl", "kill", "--signal=KILL", f"{name}.scope"], timeout=_PATIENCE, check=False)

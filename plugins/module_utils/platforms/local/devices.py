@@ -17,8 +17,8 @@ from ...model.result import Problem
 DEVICES = Option(
     list,
     [],
-    "Devices of this host that the node may use, such as V(/dev/fuse). One with blocks, such as V(/dev/sdb), is for "
-    "one node of a deployment, and must not be mounted on this host; what is on it is left as it is.",
+    "Devices of this host that the node may use, such as V(/dev/fuse). A block device, such as V(/dev/sdb), is "
+    "for one node of a deployment, and must not be mounted on this host; what is on it is left as it is.",
     pattern=r"/dev/[^,:\s]+",
     expected="paths of devices below /dev",
 )

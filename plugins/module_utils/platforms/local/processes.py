@@ -96,4 +96,4 @@ class ProcessPlatform(LocalPlatform):
 
 def _kill(pid: int, handle: int) -> None:
     if not machine.kill(pid, handle, 10):
-        raise ComposeError(f"its process {pid} does not even end when it is killed")
+        raise ComposeError(f"its process {pid} does not end even when it is killed")

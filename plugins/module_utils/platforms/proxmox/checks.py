@@ -187,7 +187,7 @@ def _check_adoption(service: Service, node: Node, vm: Vm, config: Config) -> Non
         return
     state = "running" if vm.is_running() else "stopped"
     raise InputError(
-        f"adopts {described(vm, config, state)}: refused, its system would be replaced. If that is meant, say adopt: "
+        f"adopts {described(vm, config, state)}: refused, its system would be replaced. If that is meant, set adopt: "
         f"true among the options of node {node.name!r}, or give the VM the node's name; else correct vmid",
         node=node.name,
     )

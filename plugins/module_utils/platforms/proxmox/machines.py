@@ -72,7 +72,7 @@ class Machines:
             if vmid is not None and tagged.vmid != vmid:
                 raise InputError(
                     f"vmid of node {name!r} is {vmid}, but VM {tagged.vmid} is that node; take the tag "
-                    f"{node_tag(self.deployment, name)} off it if it no longer is to be"
+                    f"{node_tag(self.deployment, name)} off it if it is no longer to be"
                 )
             return self.at(tagged.vmid)
         tag = node_tag(self.deployment, name)

@@ -368,7 +368,7 @@ class Proxmox(Platform, SwitchesVms):
     def prune(self, keep: t.Collection[str]) -> None:
         off = self.service.cluster.off()
         if off:
-            self.progress.say(f"prune: all stays as long as {', '.join(off)} is off: VMs there may use it")
+            self.progress.say(f"prune: nothing is removed as long as {', '.join(off)} is off: VMs there may use it")
             return
         vms = self.service.machines.names()
         references = self._references()

@@ -111,7 +111,7 @@ def test_a_wrong_composition_is_refused(content: t.Any, message: str, tmp_path: 
 
 def test_yaml_that_is_none_is_refused_with_its_place(lab: str, progress: Path) -> None:
     Path(lab, "composition.yml").write_text("roles: {server: [}")
-    with pytest.raises(InputError, match=r"no valid YAML(.|\n)*line 1, column"):
+    with pytest.raises(InputError, match=r"not valid YAML(.|\n)*line 1, column"):
         builder(progress).evaluate(lab, {})
 
 

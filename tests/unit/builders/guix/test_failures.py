@@ -20,7 +20,7 @@ SAID: dict[str, tuple[str, str, str]] = {
     "no daemon": (
         "guix system: error: failed to connect to `/var/guix/daemon-socket/socket': No such file or directory",
         "daemon",
-        "see that guix-daemon runs",
+        "make sure that guix-daemon is running",
     ),
     "builder": (
         f"building {DRV}-image.qcow2.drv...\nbuilder for `{DRV}-image.qcow2.drv' failed with exit code 3\n"
