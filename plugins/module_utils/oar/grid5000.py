@@ -29,6 +29,8 @@ _TIMEOUT = 120.0
 _LIMIT = 500
 #: What the API says where something else did not answer it.
 _TRANSIENT = (500, 502, 503, 504)
+#: What the library ends with, besides its own errors and those of requests, where an answer is not as it should be.
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
 
 class Grid5000Api(Reservations):
@@ -131,15 +133,10 @@ class Grid5000Api(Reservations):
             return ask()
         except self._library.Grid5000AuthenticationError:
             raise NotAdmitted(f"{self.where} does not accept the user or the password (HTTP 401)", step=step) from None
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ) as error:  # all that the library says of another answer
-            raise Unanswered(f"wrong answer: {self.where}, {what}: {error}", step=step) from None
         except self._unanswered as error:
             raise Unanswered(f"{self.where} does not answer: {innermost(error)}", step=step) from None
+        except MALFORMED as error:
+            raise Unanswered(f"wrong answer: {self.where}, {what}: {error}", step=step) from None
         except self._library.Grid5000Error as error:
             text, status = as_text(error.error_message), error.response_code
         command, code, said = passed_on(text)

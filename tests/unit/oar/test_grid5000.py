@@ -202,6 +202,13 @@ def test_answers_that_are_none_may_be_asked_again(api: Grid5000Api, server: Serv
         api.job(4)
 
 
+@pytest.mark.parametrize("answer", ["{", "true", '{"items": [true]}', f'{{"items": [{"1" * 5000}]}}', "[" * 100_000])
+def test_lists_that_are_none(api: Grid5000Api, server: Server, answer: str) -> None:
+    server.add("GET", f"{JOBS}?limit=500&user=bob", 200, answer)
+    with pytest.raises(Unanswered, match="answer"):
+        api.jobs("bob")
+
+
 def test_a_password_that_is_wrong(server: Server) -> None:
     with pytest.raises(
         NotAdmitted, match=r"site grenoble \(alice\) does not accept the user or the password \(HTTP 401\)"

@@ -11,6 +11,7 @@ import typing as t
 from ...errors import ComposeError
 from ...libraries import missing_library
 from ...model.answer import WrongAnswer, answer
+from ...oar.grid5000 import MALFORMED
 from .answers import Deployment, Listed, NodesOfSite
 from .backend import Backend
 from .outcome import UNKNOWN, Description, Failure, KadeployError, Order, Outcome, UnderWay
@@ -164,15 +165,10 @@ class Grid5000Api(Backend):
             text = str(getattr(error, "error_message", "") or error)
             code = _number(text) or int(getattr(error, "response_code", 0) or 0)
             raise KadeployError(what, code, text) from None
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ) as error:  # all that the library says of another answer
-            raise WrongAnswer(f"{self.where} does not answer as it should {what}: {error}") from None
         except self._unanswered as error:
             raise ComposeError(f"{self.where} cannot be reached: {error}") from None
+        except MALFORMED as error:
+            raise WrongAnswer(f"{self.where} does not answer as it should {what}: {error}") from None
 
 
 def _number(text: str) -> int:
