@@ -101,7 +101,8 @@ class Site:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_"))}
         self.book = book
         return subprocess.Popen(
-            [str(BIN / "ansible-playbook"), str(book)],
+            # Whoever starts this in the background has signals ignored.
+            ["env", "--default-signal", str(BIN / "ansible-playbook"), str(book)],
             cwd=self.directory,
             env={
                 **environment,
