@@ -314,7 +314,7 @@ class Shell:
         self.site.calls.append(("check", self.name))
         identity = self.site.machines[self.name].target.image.identity
         failed = "failed web.service\n" if identity in self.site.ill or self.name in self.site.sick else ""
-        asked = re.findall(r"\d+", "".join(re.findall(r"^.* ports=('.*?'|\d*)$", command, re.MULTILINE)))
+        asked = re.findall(r"\d+", "".join(re.findall(r"^ports=('.*?'|\d*)$", command, re.MULTILINE)))
         closed = sorted(set(map(int, asked)) - self.site.listens.get(identity, set()))
         state = f"state {'degraded' if failed else 'running'}\n"
         said = f"identity {identity}\nup 3600 20\n{failed}" + "".join(f"closed {port}\n" for port in closed)
