@@ -90,7 +90,7 @@ def test_syntax_errors_name_file_and_line(compose: Compose) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{ }", "roles: is missing"),
+        ("{ }", "roles is missing or empty"),
         ("{ roles.a = { }; compose.b.ports = [ 1 ]; }", "compose.b: there is no such role"),
         ("{ roles.a = { }; compose.a.prots = [ 1 ]; }", "roles.a.prots: unknown attribute"),
         ("{ roles.a = { }; compose.a.ports = [ 70000 ]; }", "70000"),
