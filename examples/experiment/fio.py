@@ -1,3 +1,4 @@
+# pylint: disable=undefined-variable  # the machines and the parameters are there when it runs
 # All clients at once, each with a file of its own; `clients` is how many there are, `block` the size of a block.
 import json
 

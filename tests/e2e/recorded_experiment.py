@@ -17,7 +17,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.page.measurement
 SPEED = {"nfs": 41.0, "gluster": 23.5, "ceph": 30.25}
 
 
-def measured(name: str = "fs", unit: str = "MiB/s", systems: t.Iterable[str] = SPEED) -> Measurements:
+def measured(name: str = "fs", unit: str = "MiB/s", systems: t.Iterable[str] = tuple(SPEED)) -> Measurements:
     """As many trials as the demo has; the last one is left, the one before has failed.
 
     :param name: of the experiment.

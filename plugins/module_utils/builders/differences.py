@@ -14,7 +14,7 @@ import typing as t
 #: Paths that are named; of more, how many there are.
 MOST = 20
 #: A line of Nix or Guix, and the two outputs, if the second one was kept.
-_SAYS = re.compile(r"may not be deterministic(?:: output .(/[^'\"‘’`]+). differs from .(\1[.-]check))?")
+_SAYS = re.compile(r"may not be deterministic(?:: output .(/[^'\"\u2018\u2019`]+). differs from .(\1[.-]check))?")
 
 
 def listed(paths: t.Sequence[str]) -> str:

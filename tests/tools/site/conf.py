@@ -58,7 +58,7 @@ def menu(first: str) -> str:
     sections = ["Begin", *re.split(r"^## (.+)$", first, flags=re.MULTILINE)]
     blocks = []
     for caption, text in zip(sections[::2], sections[1::2], strict=True):
-        pages = dict.fromkeys(page.removesuffix(".md") for _, page in LINK.findall(text) if page.endswith(".md"))
+        pages = dict.fromkeys(page.removesuffix(".md") for _text, page in LINK.findall(text) if page.endswith(".md"))
         if caption == "Reference":
             pages["/collections/index"] = None
         blocks.append("\n".join(("", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", "")))

@@ -35,7 +35,7 @@ def test_paths_are_found_in_whatever_quotes(tmp_path: Path) -> None:
     for says in (
         "output '{}' differs from '{}.check'",
         'output "{}" differs from "{}.check"',
-        "output `{}' differs from ‘{}-check’",
+        "output `{}' differs from \u2018{}-check\u2019",
     ):
         assert told("may not be deterministic: " + says.format(*[tmp_path / "out"] * 2)).endswith(": /file")
 
@@ -43,7 +43,8 @@ def test_paths_are_found_in_whatever_quotes(tmp_path: Path) -> None:
 def test_one_file_has_no_paths(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("one")
     (tmp_path / "out-check").write_text("two")
-    says = f"derivation `/x.drv' may not be deterministic: output `{tmp_path}/out' differs from ‘{tmp_path}/out-check’"
+    outputs = f"output `{tmp_path}/out' differs from \u2018{tmp_path}/out-check\u2019"
+    says = f"derivation `/x.drv' may not be deterministic: {outputs}"
     assert told(says) == says
 
 
