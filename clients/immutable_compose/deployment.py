@@ -21,6 +21,8 @@ from dataclasses import dataclass
 _NOT_THE_WAY = ("ansible_connection", "ansible_host", "ansible_local")
 #: Last lines of a command's output that an error has.
 _LINES = 20
+#: Seconds for reading an inventory, in which compositions are evaluated.
+_READING = 600.0
 
 
 class DeploymentError(Exception):
@@ -58,10 +60,15 @@ class Deployment:
     def nodes(self) -> list[Node]:
         """Its nodes, by name.
 
-        :raises DeploymentError: the inventory is wrong, or has no such deployment.
+        :raises DeploymentError: the inventory is wrong, is not read in time, or has no such deployment.
         """
         command = [self._command("ansible-inventory"), "-i", self._inventory, "--list"]
-        done = subprocess.run(command, capture_output=True, text=True, env=self._environment(), check=False)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=self._environment(), check=False, timeout=_READING
+            )
+        except subprocess.TimeoutExpired:
+            raise DeploymentError(f"{shlex.join(command)}: no answer within {_READING:.0f} s") from None
         if done.returncode:
             raise _failed(command, done.returncode, done.stderr.splitlines()[-_LINES:])
         variables: dict[str, dict[str, t.Any]] = json.loads(done.stdout)["_meta"]["hostvars"]

@@ -25,6 +25,17 @@ def test_what_ansible_says_is_passed_on(inventory: Path, capfd: pytest.CaptureFi
     inventory.write_text(inventory.read_text().replace("nspwan", "nspawn"))
 
 
+def test_an_inventory_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from immutable_compose import deployment
+
+    monkeypatch.setattr(deployment, "_READING", 0.2)
+    slow = tmp_path / "ansible-inventory"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    with pytest.raises(deployment.DeploymentError, match=r"ansible-inventory -i x --list: no answer within"):
+        deployment.Deployment("x", ansible=str(tmp_path)).nodes()
+
+
 def test_an_engine_runs_on_what_is_deployed(inventory: Path) -> None:
     from immutable_compose.execo import ComposeEngine
 
