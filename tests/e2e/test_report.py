@@ -86,7 +86,7 @@ def test_a_deploy_that_is_refused_brings_no_page_of_another_run(lab: Tiny) -> No
 
 
 def test_a_run_that_was_killed_is_told_of_as_well(lab: Tiny) -> None:
-    lab.script()
+    lab.script('app1.succeed("sleep 30")')  # so that the step is killed in its midst
     lab.write(setup={"v": 2})
     lab.kill_when("verify app")
     lab.play("report")
