@@ -45,6 +45,7 @@ options:
     description:
       - Where the nodes run, for example V(kadeploy), V(kexec), V(nspawn), V(podman), V(proxmox) or V(qemu).
       - Or a mapping with the platform's C(name) and options that hold for all nodes.
+      - With O(fold), nodes of V(nspawn) are those of the platform V(folded), which no file names.
     type: raw
     required: true
   network:
@@ -127,6 +128,15 @@ options:
         C(frontend), C(ssh_config), C(url), C(site), C(ca_file) and C(timeout).
       - C(on_failure) says what becomes of the job when a run fails before any node was ever verified, V(keep) or
         V(release).
+    type: dict
+  fold:
+    description:
+      - Folds the nodes onto the machines of another deployment, as containers with one network between them, on
+        platforms that can (V(nspawn)). A mapping.
+      - C(onto) is the name of that deployment. Its file is read before this one; those of a directory are read in
+        alphabetical order.
+      - C(place) says which machines nodes get, V(spread) (the default) or V(pack); C(by) is a variable of the machines,
+        by whose value they are told apart first, such as C(rack). The option C(machine) of a role or node says one.
     type: dict
   silent:
     description:

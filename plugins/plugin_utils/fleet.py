@@ -141,7 +141,9 @@ class FleetAction(ActionBase):
             deployment = self._views[host].get("compose_deployment")
             if deployment is not None:
                 found.setdefault(str(deployment), []).append(host)
-        return found
+        # Those that are folded onto the machines of others come after these, and go before them.
+        first = self.name == "deployment_destroy"
+        return dict(sorted(found.items(), key=lambda item: ("compose_fold" in self._views[item[1][0]]) != first))
 
     def _for(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """The result for one deployment; what fails as a whole is the result of each of its hosts."""

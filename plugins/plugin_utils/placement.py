@@ -18,6 +18,7 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.deployment import Others
 from ansible_collections.immutable.compose.plugins.module_utils.describe.placement import Reached
+from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 
 #: What connection plugins read; the last one that is set wins.
 VARIABLES = ("ansible_host", "ansible_ssh_host")
@@ -31,7 +32,8 @@ def others_of(inventory: InventoryData, loader: DataLoader, path: str) -> Others
     groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
     groups["all"] = list(inventory.hosts)  # has no children before all sources are read
     hosts = {name: host.vars for name, host in inventory.hosts.items()}
-    return Others(hosts, groups, _Ways(inventory, loader, path))
+    ways = _Ways(inventory, loader, path)
+    return Others(hosts, groups, ways, ways.held)
 
 
 class _Ways:
@@ -44,17 +46,21 @@ class _Ways:
 
     def __call__(self, name: str) -> Reached:
         """How a host is reached, by what has the last word on it in Ansible's order."""
-        host = self._inventory.hosts[name]
-        groups = {group.name: group for group in (self._inventory.groups["all"], *host.get_groups())}
-        ordered = sort_groups(groups.values())
-        of_host = self._of_files([host])
-        held = {**get_group_vars(ordered), **self._of_files(ordered), **host.vars, **of_host}
+        of_host = self._of_files([self._inventory.hosts[name]])
+        held = self.held(name)
         variable = next((variable for variable in reversed(VARIABLES) if held.get(variable) is not None), None)
         by_ssh = held.get("ansible_connection") in (None, "ssh", "smart", "ansible.builtin.ssh", "ansible.legacy.ssh")
         if variable is None:
             return Reached(name, by_ssh=by_ssh)
         at = self._resolved(held[variable], {**held, "inventory_hostname": name})
         return Reached(at, variable, in_host_vars=of_host.get(variable) is not None, by_ssh=by_ssh)
+
+    def held(self, name: str) -> Unchecked:
+        """All variables of a host, the last word on each."""
+        host = self._inventory.hosts[name]
+        groups = {group.name: group for group in (self._inventory.groups["all"], *host.get_groups())}
+        ordered = sort_groups(groups.values())
+        return {**get_group_vars(ordered), **self._of_files(ordered), **host.vars, **self._of_files([host])}
 
     def _of_files(self, entities: t.Sequence[Host | Group]) -> dict[str, t.Any]:
         try:

@@ -79,6 +79,7 @@ def site_of(
             network=f"10.87.{len(sites)}.0/24",
             state=str(tmp_path / "state" / deployment),
             credentials=ground.credentials,
+            fold=ground.fold,
             boot_timeout=60,
         )
         sites[deployment] = site = Site(ground, empty, len(sites) + 1, data=data)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Fold, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import IDENTITY_FILE
 
 #: The image that cannot even be started.
@@ -42,6 +42,8 @@ class Ground(ABC):
     keeps_data: t.ClassVar[bool] = True
     #: Whether a machine that has ended can be told from one that does not answer.
     sees_ends: t.ClassVar[bool] = True
+    #: What nodes are folded onto.
+    fold: Fold | None = None
 
     def __init__(self, directory: Path, images: Path, patch: pytest.MonkeyPatch) -> None:
         self.directory = directory

@@ -100,6 +100,7 @@ FILES: t.Sequence[dict[str, t.Any]] = (
         "reservation": {"walltime": "2:00:00", "properties": "cluster='dahu'", "queue": "default"},
         "hooks": {"drain": "drain.yml", "end": "end.yml"},
     },
+    {"platform": {"name": "nspawn", "memory": 64}, "fold": {"onto": "cluster", "by": "rack", "place": "pack"}},
     {"platform": {"name": "podman", "runtime": ""}, "distribution": "nodes.yml", "trust": False},
     {"platform": {"name": "kexec", "user": "root"}, "roles": {"node": {"names": ["a"]}}},
 )

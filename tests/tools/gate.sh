@@ -114,7 +114,7 @@ damage=(tests/e2e/test_{absence,independence,interleaving,ownership,blame,damage
 # - what is built: by each builder, in each format, what it is made of, and what in it follows a repository
 images=(tests/e2e/test_{audit,build,config,disk,nixos,nxc,nxc_boot,ordinary_user,packages,numbers}.py tests/unit/builders/test_nxc.py)
 # - what one platform does that others do not
-platforms=(tests/e2e/test_{hands,scratch,devices,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
+platforms=(tests/e2e/test_{hands,scratch,devices,folding,podman,kadeploy,kadeploy_refusals,proxmox_faults,proxmox_real,reservations}.py tests/unit/proxmox/test_{real,faults_*}.py)
 # - what whole runs take over SSH to another host and bring back
 travel=(tests/unit/travel tests/e2e/test_{elsewhere,staging,way_in}.py)
 # - what trials of experiments do on real nodes, one after the other

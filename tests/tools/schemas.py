@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / ".cache/collections"))
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.describe.seats import Seats  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import Inspected  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec, shape  # noqa: E402
@@ -58,7 +59,7 @@ DOCUMENTS: dict[str, t.Any] = {
         shape.name_of(type_): type_
         for type_ in (
             *(Composition, Lock, Deployment, Image, NodeDocument, Boot, Release, Owner, Mark, AddressBook),
-            *(Run, Journal, OutOfService, ReportDocument, Findings, Tried, Lent, Claimed),
+            *(Run, Journal, OutOfService, ReportDocument, Findings, Tried, Lent, Claimed, Seats),
             *(ExperimentMark, Trial),
         )
     },

@@ -138,6 +138,7 @@ WRITTEN: set[str] = {
     "module_utils/describe/changes.py: with_changes()",
     "module_utils/describe/changes.py: with_changes(changes)",
     "module_utils/describe/changes.py: with_changes(content)",
+    "module_utils/describe/deployment.py: Others.held",
     "module_utils/describe/deployment.py: Others.hosts",
     "module_utils/describe/deployment.py: Parsed.variables",
     "module_utils/describe/deployment.py: name_of(data)",

@@ -25,6 +25,7 @@ from ..model.step import Built, Checked, Fared, NodePlan, Planned, Settled, Step
 from ..platforms.problems import noting, refuse
 from .desired import Meant
 from .engine import Engine, bundles
+from .guests import spare_guests
 from .healing import Healing
 from .journal import JournalFile
 from .numbers import moved, tell
@@ -96,6 +97,8 @@ class Transaction:
         if desired is None:
             desired = engine.desired.released(t.cast(Release, kept), roles)
         steps = self._steps(desired, observed, wish)
+        ending = [name for name, step in steps.items() if step.action in (*SWITCHED, "retire")]
+        spare_guests(engine.state, ending, observed)
         service = Service(engine.state, engine.deployment.hooks)
         waves = self._waves(steps, observed, service.out)
         if hold and self._retires(wish):

@@ -21,6 +21,7 @@ from ..model.shape import plain
 from . import values
 from .addresses import Addresses, parse_network
 from .entries import NODE_KEYS, RoleEntry, Settings, require_roles
+from .folding import folded_platforms, parse_fold, require_machines
 from .hooks import parse_hooks
 from .limits import parse_limits, parse_quorum
 from .names import is_host_name, is_node_name, label_of
@@ -49,6 +50,8 @@ class Others:
     groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     #: How Ansible reaches a host. Asked for those only that a role is placed on.
     reached: t.Callable[[str], Reached] = by_name
+    #: All variables of a host, also those of its groups.
+    held: t.Callable[[str], Unchecked] = lambda host: {}
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def parse(
     name = values.host_name(name_of(data, path), f"{path}: name")
     values.host_name(composition.name, f"{composition.path}: name of the composition")
     network = parse_network(data["network"], f"{path}: network")
-    platform, options = chosen(data["platform"], platforms, path, "platform")
+    fold = parse_fold(data.get("fold"), name, others.groups, others.held, f"{path}: fold")
+    kinds = folded_platforms(platforms, fold is not None, _named(data["platform"])[0], path)
+    platform, options = chosen(data["platform"], kinds, path, "platform")
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")
 
     wanted = _nodes(data, composition, platform, Settings({}, parameters, {}, options), path, others)
@@ -132,6 +137,8 @@ def parse(
         if want.reached and platform.makes_machine(node, want.known):
             where = f"{path}: roles.{node.role}.hosts"
             refuse_second_machine(node, want.reached, where, platform.name, takes_over=want.takes_over)
+    if fold is not None:
+        require_machines(fold, nodes, path)
     deployment = Deployment(
         name=name,
         composition=composition.path,
@@ -157,6 +164,7 @@ def parse(
         verify_timeout=values.at_least_one(data["verify_timeout"], f"{path}: verify_timeout"),
         stable_for=values.whole(data["stable_for"], f"{path}: stable_for"),
         at_most=parse_limits(data.get("at_most"), nodes, composition.roles, others.groups, f"{path}: at_most"),
+        fold=fold,
         composition_name=composition.name,
         adopt_data=parse_adopting(data.get("adopt_data"), nodes, f"{path}: adopt_data"),
     )

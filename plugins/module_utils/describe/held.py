@@ -75,6 +75,10 @@ class HeldAddresses:
         """Nodes that exist."""
         return list(self._nodes)
 
+    def verified(self) -> dict[str, str]:
+        """Those of them that were verified, with the address that they had then."""
+        return {name: held.verified for name, held in self._nodes.items() if held.verified is not None}
+
     # -- which address a node is to have -------------------------------------------------------------------------
 
     def settle(self, deployment: Deployment) -> Deployment:

@@ -72,6 +72,8 @@ def to_hostvars(deployment: Deployment) -> tuple[dict[str, object], dict[str, di
     }
     if deployment.reservation is not None:
         shared["compose_reservation"] = encode(deployment.reservation)
+    if deployment.fold is not None:
+        shared["compose_fold"] = encode(deployment.fold)
     if deployment.hooks != Hooks():
         shared["compose_hooks"] = encode(deployment.hooks)
     for key in _IF_ANY:
@@ -114,7 +116,7 @@ def from_hostvars(name: str, hostvars: t.Mapping[str, Unchecked]) -> Deployment:
         first,
         shared,
         {key: key for key in (*_SHARED, *_OF_PARTS)},
-        {key: key for key in (*_IF_ANY, "revision", "reservation", "hooks")},
+        {key: key for key in (*_IF_ANY, "revision", "reservation", "fold", "hooks")},
         name=name,
         nodes=[],
     )

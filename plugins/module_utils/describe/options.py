@@ -47,6 +47,8 @@ class PlatformFacts(HasOptions, t.Protocol):
     boots_kernel: t.ClassVar[bool]
     own_addresses: t.ClassVar[bool]
     borrows: t.ClassVar[bool]
+    folded: t.ClassVar[str]
+    is_fold: t.ClassVar[bool]
 
     @classmethod
     def makes_machine(cls, node: Node, known: t.Collection[str]) -> bool:

@@ -73,6 +73,22 @@ class Reservation:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """The machines of another deployment, on which the nodes of this one run."""
+
+    #: Name of that deployment.
+    onto: str
+    #: Its state directory.
+    state: str
+    #: Its nodes → what they are told apart by; empty where they are all alike.
+    machines: t.Mapping[str, str]
+    #: The variable that says so.
+    by: str = ""
+    #: How nodes that say no ``machine`` get one: ``spread`` or ``pack``.
+    place: str = "spread"
+
+
+@dataclass(frozen=True)
 class Deployment:
     """What the controller tells the modules."""
 
@@ -124,6 +140,8 @@ class Deployment:
     broken: str = ""
     #: Where the machines of the nodes come from, if they have to be reserved first.
     reservation: t.Optional[Reservation] = None
+    #: What the nodes are folded onto, if they are.
+    fold: t.Optional[Fold] = None
     #: Name of the composition: with that of the deployment, whose data and state it is.
     composition_name: str = ""
     #: Nodes that may take over data which was made for others.

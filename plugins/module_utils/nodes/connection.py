@@ -185,15 +185,20 @@ class Connection:
             except (OSError, EOFError, paramiko.SSHException) as error:
                 raise self._lost(error, command) from None
 
-    def feed(self, command: str, data: bytes, timeout: float) -> Output:
-        """Run a command with ``data`` as its standard input.
+    def feed(self, command: str, data: bytes | t.Iterable[bytes], timeout: float) -> Output:
+        """Run a command with ``data`` as its standard input, at once or in pieces.
 
-        :param timeout: seconds for the data, and then for the answer.
+        :param timeout: seconds for each piece, and then for the answer.
         """
         with self.session(command) as channel:
             channel.settimeout(timeout)
-            channel.sendall(data)
-            channel.shutdown_write()
+            try:
+                for piece in [data] if isinstance(data, bytes) else data:
+                    channel.sendall(piece)
+                channel.shutdown_write()
+            except OSError:
+                if not channel.status_event.wait(GRACE):  # a command that has ended reads no more, and says why
+                    raise
             return gather(channel, command.encode(), self.node, time.monotonic() + timeout)
 
     def close(self) -> None:

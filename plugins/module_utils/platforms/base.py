@@ -87,6 +87,10 @@ class Platform(ABC):
     own_addresses: t.ClassVar[bool] = False
     #: Whether machines may have to be reserved first, see :meth:`acquire`.
     borrows: t.ClassVar[bool] = False
+    #: The platform on which such nodes run if they are folded onto the machines of another deployment; empty: none.
+    folded: t.ClassVar[str] = ""
+    #: Whether it is that of folded nodes: chosen by ``fold`` in the deployment file, not by its name.
+    is_fold: t.ClassVar[bool] = False
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self.deployment = deployment

@@ -11,6 +11,7 @@ from ..registry import Registry
 from .base import Platform
 
 if t.TYPE_CHECKING:
+    from .folded.platform import Folded  # noqa: F401
     from .kadeploy.platform import Kadeploy  # noqa: F401
     from .kexec.platform import Kexec  # noqa: F401
     from .nspawn.platform import Nspawn  # noqa: F401
@@ -22,6 +23,7 @@ PLATFORMS: t.Mapping[str, type[Platform]] = Registry(
     __package__,
     "platform",
     {
+        "folded": "Folded",
         "kadeploy": "Kadeploy",
         "kexec": "Kexec",
         "nspawn": "Nspawn",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.run import Run
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import AddressBook, Held
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import Owner
+from ansible_collections.immutable.compose.plugins.module_utils.describe.seats import Seats
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.errors import Failure
 from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import Inspected
@@ -404,6 +405,7 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "service": OutOfService({"db1": "2026-01-31T12:00:00Z"}),
     "addresses": AddressBook({"db1": Held("10.1.0.1", "10.1.0.9"), "db2": Held("10.1.0.2")}),
     "machines": Claimed("rest http://127.0.0.1:25300", {"web1": "dahu-1.example.org"}),
+    "seats": Seats("/state/cluster", "spread by rack", {"web1": "machine1"}, ["machine1", "machine2"]),
     "reservation": Lent(2153572, ("dahu-1.example.org", "dahu-2.example.org")),
 }
 

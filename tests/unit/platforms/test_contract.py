@@ -14,7 +14,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.names i
 from ansible_collections.immutable.compose.plugins.module_utils.describe.options import validate_options
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
-from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Fold, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import FORMATS
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -32,7 +32,9 @@ every_local_platform = pytest.mark.parametrize("platform", LOCAL.values(), ids=L
 
 def deployed(platform: type[Platform], state: Path) -> Platform:
     nodes = (Node("server", "server", 1, "10.87.0.1"), Node("node1", "node", 1, "10.87.1.1"))
-    return platform(Deployment("lab", "/composition", "debian", platform.name, nodes, state=str(state)), Progress())
+    fold = Fold("racks", str(state.with_name("racks")), {"rack1": ""}) if platform.is_fold else None
+    lab = Deployment("lab", "/composition", "debian", platform.name, nodes, state=str(state), fold=fold)
+    return platform(lab, Progress())
 
 
 @every_platform

@@ -37,6 +37,7 @@ class Nspawn(ProcessPlatform, HasCable):
     name = "nspawn"
     formats = ("root",)
     boots_kernel = False
+    folded = "folded"
     options = {"devices": DEVICES}
     # A container is started by programs that each become the next one.
     programs = ("systemd-nspawn", "nsenter", "sh", "systemd-run")

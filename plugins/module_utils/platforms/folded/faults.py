@@ -1,0 +1,62 @@
+# Copyright: immutable.compose contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the machine of a node, before anything is touched. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...model.result import Problem
+from .machines import Answer, Machines
+from .scripts import PACKAGES
+
+
+def unfit(
+    node: str, machine: str, onto: str, machines: Machines, *, booting: bool, exists: bool
+) -> t.Iterator[Problem]:
+    """Why a machine cannot have a node.
+
+    :param onto: the deployment that has the machine.
+    :param booting: the same run is about to boot the machine.
+    :param exists: the node may run there already.
+    """
+    first = f"deploy {onto!r} first, in a run of its own"
+    if machine not in machines.addresses:
+        yield Problem(f"its machine {machine!r} is not up: it was never verified", node=node, remedy=first)
+    elif booting:
+        yield Problem(f"its machine {machine!r} is about to be booted by this run", node=node, remedy=first)
+    elif machine not in machines.answers:
+        if not exists:  # else it may run, and be silent: the engine knows what to do then
+            yield Problem(f"its machine {machine!r} does not answer: {machines.why[machine]}", node=node)
+    else:
+        for what in machines.answers[machine].lacks:
+            yield Problem(f"its machine {machine!r} lacks {_in_words(what)}", node=node)
+
+
+def _in_words(what: str) -> str:
+    kernel, _colon, ability = what.partition(":")
+    if ability:
+        return f"{ability}, which its kernel does not have, or may not load"
+    return f"{kernel!r} (Debian package {PACKAGES.get(kernel, kernel)!r})"
+
+
+def crowded(
+    memory: t.Mapping[str, int], seats: t.Mapping[str, str], answers: t.Mapping[str, Answer]
+) -> t.Iterator[Problem]:
+    """The nodes for which their machines have no room.
+
+    :param memory: MiB of each node that is to be started.
+    """
+    for machine, answer in sorted(answers.items()):
+        names = [name for name in memory if seats[name] == machine]
+        needed, available = sum(memory[name] for name in names), answer.available >> 10
+        if needed > available:
+            yield from (
+                Problem(
+                    f"no room on machine {machine!r}: {available} MiB of memory are available, its nodes to start need "
+                    f"{needed} (option 'memory')",
+                    node=name,
+                )
+                for name in names
+            )

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes of one deployment on the machines of another: where they are, that they know each other, and what ends them."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+import yaml
+from lab import NEW, Lab, Run, changed
+from schemas import check_state
+
+from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
+
+pytestmark = pytest.mark.story
+
+#: Each node reaches each by its name, wherever they are.
+SCRIPT = """\
+for one in machines:
+    for other in machines:
+        one.succeed(f"timeout 10 bash -c 'exec 3<>/dev/tcp/{other.name}/22; head -c 4 <&3 | grep -q SSH-'")
+"""
+COMPOSITION = """
+{ ... }:
+{
+  roles.db.files."/etc/greeting".text = "db 1 NEW\\n";
+  roles.web = {
+    packages = [ "netcat-openbsd" "squashfs-tools" "systemd-container" ];
+    files."/etc/greeting".text = "web 1 NEW\\n";
+    # BROKEN
+  };
+  testScript = ''
+SCRIPT
+  '';
+}
+"""
+BROKEN = """units."broken.service".text = ''
+      [Service]
+      Type=oneshot
+      ExecStart=/bin/false
+
+      [Install]
+      WantedBy=multi-user.target
+    '';"""
+#: What machines have of other deployments: files, networks, units, mounts.
+LEFT = (
+    "ls -A /run/immutable.compose /run/netns 2>/dev/null; ip -o link show type vxlan; "
+    "systemctl list-units --plain --no-legend 'compose-*'; grep immutable.compose /proc/mounts || true"
+)
+
+
+class Folded(Lab):
+    """``site``, whose nodes are folded onto the two machines of ``cluster``, in one inventory."""
+
+    cluster: Lab
+
+    def __init__(self, cluster: Lab) -> None:
+        self.cluster = cluster
+        self.directory, self.inventory = cluster.directory, cluster.inventory
+        self.name, self.state = "site", cluster.state.with_name("site")
+        self.composition = cluster.composition.with_name("site")
+        self.composition.mkdir()
+        lock = json.loads((cluster.composition / "compose.lock.json").read_text())
+        lock["roles"] = {"db": {"requested": [], "packages": []}, "web": lock["roles"]["machine"]}
+        (self.composition / "compose.lock.json").write_text(json.dumps(lock))
+        text = COMPOSITION.replace("SCRIPT", SCRIPT).replace("NEW", NEW)
+        (self.composition / "composition.nix").write_text(text)
+        self.deployment = {
+            **cluster.deployment,
+            "composition": "../compositions/site",
+            "name": "site",
+            "network": "10.90.0.0/16",
+            "nodes": {},
+            "fold": {"onto": "cluster"},
+            "roles": {"db": 2, "web": 2},
+        }
+        self.write()
+
+    def write(self, **changes: t.Any) -> None:
+        self.deployment.update(changes)
+        (self.inventory / "site.compose.yml").write_text(yaml.safe_dump(self.deployment))
+
+    def deploy(self, *args: str, expect: int = 0) -> Run:
+        return self.play("deploy", "--limit", "deployment_site", *args, expect=expect)
+
+    def places(self) -> dict[str, str]:
+        """Node → the machine whose systemd runs it, asked of the machines."""
+        found = {}
+        for machine in ("machine1", "machine2"):
+            units = self.cluster.ssh(machine, "systemctl list-units --plain --no-legend 'compose-site-*'").stdout
+            for line in units.splitlines():
+                found[line.split(".service")[0].rpartition("-")[2]] = machine
+        return found
+
+
+@pytest.fixture(scope="module")
+def site(lab_of: t.Callable[..., Lab]) -> Folded:
+    cluster = lab_of(
+        "cluster",
+        "cluster",
+        platform="nspawn",
+        network="10.89.0.0/16",
+        roles={"machine": 2},
+        nodes={"machine1": {"variables": {"rack": "north"}}, "machine2": {"variables": {"rack": "south"}}},
+    )
+    cluster.deployment["name"] = cluster.name = "cluster"
+    cluster.state = cluster.directory / "state" / "cluster"
+    cluster.edit('    kernel = "linux-image-cloud-amd64";\n', "")
+    path = cluster.composition / "compose.lock.json"
+    lock = json.loads(path.read_text())
+    machine = lock["roles"]["machine"]
+    del machine["kernel"], machine["requested_kernel"]
+    machine["requested"] = [name for name in machine["requested"] if name not in KERNEL_SUPPORT]
+    path.write_text(json.dumps(lock))
+    cluster.write()
+    return Folded(cluster)
+
+
+def test_nothing_is_folded_onto_what_is_not_there(site: Folded) -> None:
+    run = site.play("deploy", expect=2)
+    assert run.said("its machine 'machine1' is not up: it was never verified")
+    assert run.said("deploy 'cluster' first, in a run of its own")
+    assert set(site.cluster.nodes()) == {"machine1", "machine2"} and site.nodes() == []
+    assert not (site.state / "seats.json").exists()
+
+
+def test_nodes_are_spread_and_reach_each_other(site: Folded) -> None:
+    run = site.play("deploy")
+    assert run.recap["machine1"]["changed"] == 0
+    assert site.places() == {"db1": "machine1", "db2": "machine2", "web1": "machine1", "web2": "machine2"}
+    assert site.release() == 1
+    assert len(set(site.images().values())) == 2
+    assert site.ssh("web1", "getent hosts db2").stdout.split()[:2] == ["10.90.0.2", "db2"]
+    check_state(site.state)
+    # Packets of the usual length go through the tunnel, though the network of the machines takes no longer ones.
+    site.ssh("web2", "systemd-run --quiet --unit=hears sh -c 'nc -l 4000 >/run/heard'")
+    assert site.ssh("web1", "sleep 1; head -c 3000000 /dev/zero | timeout 30 nc -N web2 4000").returncode == 0
+    assert site.ssh("web2", "stat -c %s /run/heard").stdout == "3000000\n"
+
+
+def test_ansible_reaches_nodes_on_any_machine(site: Folded) -> None:
+    done = site.ansible("deployment_site", "ansible.builtin.raw", "hostname")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {name for name in ("db1", "db2", "web1", "web2") if f"\n{name}\n" in done.stdout} == set(site.places())
+
+
+def test_nothing_to_do_is_nothing_done(site: Folded) -> None:
+    boots = site.boots()
+    run = site.play("deploy")
+    assert run.changed == 0 and site.boots() == boots
+    assert site.play("verify").changed == 0
+
+
+def test_a_changed_role_replaces_its_nodes_only(site: Folded) -> None:
+    boots, places = site.boots(), site.places()
+    site.edit("web 1", "web 2")
+    site.deploy()
+    assert changed(boots, site.boots()) == {"web1", "web2"}
+    assert site.ssh("web1", "cat /etc/greeting").stdout == f"web 2 {NEW}\n"
+    assert site.places() == places and site.release() == 2
+
+
+def test_a_failed_check_goes_back(site: Folded) -> None:
+    boots, images = site.boots(), site.images()
+    site.edit("# BROKEN", BROKEN)
+    run = site.deploy(expect=2)
+    assert run.said("broken.service")
+    assert site.images() == images and changed(boots, site.boots()) == {"web1", "web2"}
+    assert site.release() == 2
+    site.edit(BROKEN, "# BROKEN")
+    assert site.deploy().changed == 0
+
+
+def test_a_node_that_ends_is_started_again(site: Folded) -> None:
+    boots = site.boots()
+    site.cluster.ssh("machine2", "systemctl kill --signal=KILL 'compose-site-*-web2.service'")
+    assert site.play("plan").said("web2")
+    site.deploy()
+    assert changed(boots, site.boots()) == {"web2"}
+
+
+def test_machines_are_not_replaced_under_nodes(site: Folded) -> None:
+    boots = site.boots()
+    site.cluster.edit("Carries nodes", 'Carries nodes"; files."/etc/changed".text = "')
+    run = site.play("deploy", "--limit", "deployment_cluster", expect=2)
+    assert run.said("'machine1' is the machine of db1, web1 of deployment 'site', folded onto it")
+    assert run.said("destroy that deployment first, and deploy it again afterwards")
+    run = site.play("destroy", "--limit", "machine2", expect=2)
+    assert run.said("'machine2' is the machine of db2, web2 of deployment 'site'")
+    assert site.boots() == boots
+    site.cluster.edit('Carries nodes"; files."/etc/changed".text = "', "Carries nodes")
+
+
+def test_a_node_goes_where_the_file_says(site: Folded) -> None:
+    boots = site.boots()
+    site.write(nodes={"web1": {"options": {"machine": "machine2"}}})
+    assert "machine machine1 → machine2" in site.play("plan").output
+    site.deploy()
+    assert site.places() == {"db1": "machine1", "db2": "machine2", "web1": "machine2", "web2": "machine2"}
+    assert changed(boots, site.boots()) == {"web1"}
+    # Without a word, it stays there.
+    site.write(nodes={})
+    assert site.deploy().changed == 0
+
+
+def test_new_nodes_are_placed_by_what_machines_are_told_apart_by(site: Folded) -> None:
+    site.write(roles={"db": 2, "web": 3}, fold={"onto": "cluster", "by": "rack"})
+    site.deploy()
+    places = site.places()
+    assert (
+        sorted(places.values()) == ["machine1"] * 3 + ["machine2"] * 2
+        or sorted(places.values()) == ["machine1"] * 2 + ["machine2"] * 3
+    )
+    site.write(roles={"db": 2, "web": 2})
+    site.deploy()
+    assert set(site.places()) == {"db1", "db2", "web1", "web2"}
+
+
+def test_nodes_are_packed(site: Folded) -> None:
+    site.write(fold={"onto": "cluster", "by": "rack", "place": "pack"})
+    site.deploy()
+    assert set(site.places().values()) == {"machine1"}
+    assert site.cluster.ssh("machine2", LEFT).stdout == ""
+
+
+def test_more_nodes_than_there_is_room_for_are_refused(site: Folded) -> None:
+    boots = site.boots()
+    site.write(platform={"name": "nspawn", "memory": 10_000_000})
+    run = site.deploy("-e", "compose_replace=web1", expect=2)
+    assert run.said("no room on machine 'machine1'") and site.boots() == boots
+    site.write(platform="nspawn")
+
+
+def test_destroy_leaves_nothing(site: Folded) -> None:
+    site.play("destroy", "--limit", "deployment_site")
+    for machine in ("machine1", "machine2"):
+        assert site.cluster.ssh(machine, LEFT).stdout == ""
+    assert site.nodes() == [] and not (site.cluster.state / "guests").exists()
+    site.deploy()
+    run = site.play("destroy")
+    assert run.returncode == 0 and site.cluster.nodes() == []
