@@ -65,8 +65,15 @@ class ActionModule(ActionBase):
 
 
 def _others(variables: t.Mapping[str, t.Any]) -> Others:
-    """What other inventory sources define: all hosts that are no nodes, as far as a placement asks for them."""
+    """What other inventory sources define: all hosts that are no nodes, as far as a placement asks for them, and nodes
+    as far as others are folded onto them."""
     groups, hosts = variables.get("groups", {}), variables.get("hostvars", {})
     nodes = set(groups.get("immutable", ()))
     found = {name: hosts.raw_get(name) for name in groups.get("all", ()) if name not in nodes}
-    return Others(found, {name: [each for each in group if each not in nodes] for name, group in groups.items()})
+    named = [group for name, group in groups.items() if name.startswith("deployment_") and group]
+    return Others(
+        found,
+        {name: [each for each in group if each not in nodes] for name, group in groups.items()},
+        deployments={str(hosts.raw_get(group[0]).get("compose_deployment")): group for group in named},
+        held=hosts.raw_get,
+    )

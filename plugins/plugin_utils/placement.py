@@ -32,8 +32,13 @@ def others_of(inventory: InventoryData, loader: DataLoader, path: str) -> Others
     groups = {name: [host.name for host in group.get_hosts()] for name, group in inventory.groups.items()}
     groups["all"] = list(inventory.hosts)  # has no children before all sources are read
     hosts = {name: host.vars for name, host in inventory.hosts.items()}
+    deployments = {
+        str(group.vars["compose_deployment"]): groups[name]
+        for name, group in inventory.groups.items()
+        if "compose_deployment" in group.vars
+    }
     ways = _Ways(inventory, loader, path)
-    return Others(hosts, groups, ways, ways.held)
+    return Others(hosts, groups, ways, deployments, ways.held)
 
 
 class _Ways:

@@ -50,7 +50,9 @@ class Others:
     groups: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     #: How Ansible reaches a host. Asked for those only that a role is placed on.
     reached: t.Callable[[str], Reached] = by_name
-    #: All variables of a host, also those of its groups.
+    #: Nodes by deployment.
+    deployments: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: All variables of a host or node, also those of its groups.
     held: t.Callable[[str], Unchecked] = lambda host: {}
 
 
@@ -125,7 +127,7 @@ def parse(
     name = values.host_name(name_of(data, path), f"{path}: name")
     values.host_name(composition.name, f"{composition.path}: name of the composition")
     network = parse_network(data["network"], f"{path}: network")
-    fold = parse_fold(data.get("fold"), name, others.groups, others.held, f"{path}: fold")
+    fold = parse_fold(data.get("fold"), name, others.deployments, others.held, f"{path}: fold")
     kinds = folded_platforms(platforms, fold is not None, _named(data["platform"])[0], path)
     platform, options = chosen(data["platform"], kinds, path, "platform")
     parameters = values.parameters(data.get("parameters"), f"{path}: parameters")

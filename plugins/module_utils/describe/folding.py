@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ..errors import InputError, nearest, shown
@@ -18,20 +17,19 @@ from .values import Unchecked
 
 KEYS = ("onto", "by", "place")
 PLACES = ("spread", "pack")
-_GROUP = "deployment_"
 
 
 def parse_fold(
     value: object,
     name: str,
-    groups: t.Mapping[str, t.Sequence[str]],
+    deployments: t.Mapping[str, t.Sequence[str]],
     held: t.Callable[[str], Unchecked],
     where: str,
 ) -> Fold | None:
     """What the nodes are folded onto, or ``None`` if the file says nothing of it.
 
     :param name: of the deployment.
-    :param groups: hosts of the sources read before, by group.
+    :param deployments: nodes of the others that are known, by deployment.
     :param held: all variables of one of them.
     :raises InputError: there is no such deployment, or its machines cannot be told apart so.
     """
@@ -42,12 +40,11 @@ def parse_fold(
     onto = values.host_name(entry.get("onto"), f"{where}.onto")
     if onto == name:
         raise InputError(f"{where}.onto is {shown(onto)}, the deployment itself: expected another one")
-    machines = groups.get(_group_of(onto), ())
+    machines = deployments.get(onto, ())
     if not machines:
-        known = [group[len(_GROUP) :].replace("_", "-") for group in groups if group.startswith(_GROUP)]
         raise InputError(
             f"{where}.onto is {shown(onto)}, expected a deployment with nodes, of the inventory sources read before "
-            f"this one{nearest(onto, known)}; those of a directory are read in alphabetical order"
+            f"this one{nearest(onto, deployments)}; those of a directory are read in alphabetical order"
         )
     variables = {machine: held(machine) for machine in machines}
     first = variables[machines[0]]
@@ -63,10 +60,6 @@ def parse_fold(
         by=by,
         place=values.one_of(entry.get("place", "spread"), PLACES, f"{where}.place"),
     )
-
-
-def _group_of(deployment: str) -> str:
-    return f"{_GROUP}{re.sub('[^A-Za-z0-9_]', '_', deployment)}"
 
 
 def _kind(machine: str, by: str, variables: Unchecked, where: str) -> str:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What the machines in folded.py have of systemd: units that are processes, by the name under which it is called.
+# shellcheck disable=SC2016,SC2046 # groups are words, and what another shell is told is not for this one
 units=/run/units
 mkdir -p $units
 

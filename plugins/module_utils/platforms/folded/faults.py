@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
+from ...model.deployment import Fold
 from ...model.result import Problem
+from ..base import Neighbour
 from .machines import Answer, Machines
 from .scripts import PACKAGES
+
+
+def about_to_boot(neighbours: t.Iterable[Neighbour], fold: Fold) -> set[str]:
+    """Machines that the same run boots. :param neighbours: deployments that it has planned before."""
+    state = os.path.realpath(fold.state)
+    theirs = (each.starts for each in neighbours if os.path.realpath(each.platform.deployment.state) == state)
+    return {name for starts in theirs for name in starts}
 
 
 def unfit(
@@ -60,3 +70,9 @@ def crowded(
                 )
                 for name in names
             )
+
+
+def volumeless(role: str, volumes: t.Iterable[str]) -> str:
+    """Why nodes of a role with data volumes cannot be folded."""
+    named = ", ".join(sorted(volumes))
+    return f"role {role!r} has data volumes ({named}), which folded nodes lack: their machines forget everything"

@@ -38,7 +38,7 @@ from ..hands import HasPower
 from ..ledger import Ledger
 from ..problems import missing
 from . import scripts
-from .faults import crowded, unfit
+from .faults import about_to_boot, crowded, unfit, volumeless
 from .machines import Machines
 from .seating import Seat, seated
 
@@ -117,12 +117,19 @@ class Folded(ForgetfulPlatform, HasPower):
         asked = self._asked(node, name)
         return self._seats.get(node.name) if name == "machine" and asked is None else asked
 
+    def _at(self, node: Node) -> str:
+        """The machine that a node is on, or is to be on if it is on none."""
+        return self._written.nodes.get(node.name) or str(self.option(node, "machine"))
+
+    def _told(self, name: str) -> set[str]:
+        """Machines on which the node was to run."""
+        ledger = Ledger(self.state, name)
+        return {str(boot.options.get("machine")) for boot in (*ledger.readable(), ledger.intended()) if boot}
+
     def _where(self, name: str) -> set[str]:
         """Machines that may have the node."""
-        ledger = Ledger(self.state, name)
-        told = [str(boot.options.get("machine")) for boot in (*ledger.readable(), ledger.intended()) if boot]
         meant = [each[name] for each in (self._seats, self._written.nodes) if name in each]
-        return {machine for machine in (*told, *meant) if machine in self._machines.addresses}
+        return {machine for machine in (*self._told(name), *meant) if machine in self._machines.addresses}
 
     def _keep(self, seats: t.Mapping[str, str], machines: t.Iterable[str] = ()) -> None:
         """Write down who is where. :param machines: on which there may be something from now on."""
@@ -149,12 +156,7 @@ class Folded(ForgetfulPlatform, HasPower):
         ]
         seats = {node.name: self._seats[node.name] for node in nodes}
         self._machines.ask(sorted(set(seats.values())), scripts.NEEDS)
-        booting = {
-            name
-            for neighbour in self.neighbours
-            if os.path.realpath(neighbour.platform.deployment.state) == os.path.realpath(fold.state)
-            for name in neighbour.starts
-        }
+        booting = about_to_boot(self.neighbours, fold)
         for name, machine in seats.items():
             exists = Ledger(self.state, name).exists()
             problems += unfit(name, machine, fold.onto, self._machines, booting=machine in booting, exists=exists)
@@ -168,11 +170,7 @@ class Folded(ForgetfulPlatform, HasPower):
 
     def check_volumes(self, nodes: t.Sequence[Node], volumes: t.Mapping[str, t.Collection[str]]) -> list[Problem]:
         return [
-            Problem(
-                f"role {node.role!r} has data volumes ({', '.join(sorted(volumes[node.role]))}), which folded nodes "
-                "lack: their machines forget everything",
-                node=node.name,
-            )
+            Problem(volumeless(node.role, volumes[node.role]), node=node.name)
             for node in nodes
             if volumes.get(node.role)
         ]
@@ -185,8 +183,7 @@ class Folded(ForgetfulPlatform, HasPower):
 
     def endpoint(self, node: Node) -> Endpoint:
         config, way = self._machines.ssh_config, f"{scripts.PLACE}/{self._own}/way"
-        machine = str(self.option(node, "machine"))
-        command = ["ssh", "-F", config, "-o", "BatchMode=yes", machine, "sh", way, self._own, node.name]
+        command = ["ssh", "-F", config, "-o", "BatchMode=yes", self._at(node), "sh", way, self._own, node.name]
         return Endpoint(str(node.address), proxy_command=shlex.join(command))
 
     # -- what runs -----------------------------------------------------------------------------------------------
@@ -217,7 +214,7 @@ class Folded(ForgetfulPlatform, HasPower):
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
         if time.monotonic() - self._looked < LOOK:
             return {}
-        seats = {node.name: str(self.option(node, "machine")) for node in nodes}
+        seats = {node.name: self._at(node) for node in nodes}
         self._machines.ask(set(seats.values()))
         self._looked = time.monotonic()
         return {
@@ -228,7 +225,7 @@ class Folded(ForgetfulPlatform, HasPower):
 
     def console(self, node: Node, lines: int = 50) -> str:
         with suppress(ComposeError):
-            machine = self._machines[str(self.option(node, "machine"))]
+            machine = self._machines[self._at(node)]
             return machine.do("reading a console", scripts.CONSOLE, node.name, str(lines))
         return ""
 
@@ -253,6 +250,8 @@ class Folded(ForgetfulPlatform, HasPower):
 
     def _has_to_travel(self, image: Image, machine: str) -> bool:
         """:raises ComposeError: it cannot run there, or has no room."""
+        if image.volumes:
+            raise ComposeError(volumeless(image.role, image.volumes))
         path, answer = image.path("root"), self._machines.answers.get(machine)
         if answer is None:
             raise ComposeError(f"machine {machine!r} does not answer: {self._machines.why.get(machine, 'it is gone')}")
@@ -304,7 +303,6 @@ class Folded(ForgetfulPlatform, HasPower):
     def boot(self, targets: t.Sequence[Target], tell: Tell) -> dict[str, NodeResult]:
         by_name = {target.node.name: target for target in targets}
         seats = {name: str(self.option(target.node, "machine")) for name, target in by_name.items()}
-        self._seats.update(seats)  # those that go back go where they were
         self._keep({**self._written.nodes, **seats})
         self._machines.ask({machine for name in by_name for machine in {seats[name], *self._where(name)}})
         self._connect(set(self._written.nodes.values()))
@@ -314,6 +312,8 @@ class Folded(ForgetfulPlatform, HasPower):
             if self._has_to_travel(target.image, seats[name]):
                 self._bring(target.image, seats[name])
             self._end(name, "soft", {seats[name], *self._where(name)})
+            if self._told(name) - {seats[name]}:
+                self._forget_place(name)
             self._start(name, seats[name], target.image.identity, target.document)
             return NodeResult(changed=True, message=f"boots {target.image.identity} on {seats[name]}")
 
@@ -331,10 +331,22 @@ class Folded(ForgetfulPlatform, HasPower):
 
         self._machines.each("network", connect, [name for name in addresses if name in self._machines.answers])
 
+    def _forget_place(self, name: str) -> None:
+        """Bridges and tunnels look for a node where it has sent something last, for minutes."""
+        for machine in set(self._written.nodes.values()) & set(self._machines.answers):
+            self._machines[machine].do("networking", scripts.FORGET, self._mac(name))
+
+    def _id(self, name: str) -> uuid.UUID:
+        return uuid.uuid5(uuid.NAMESPACE_URL, f"{self._own}/{name}")
+
+    def _mac(self, name: str) -> str:
+        """Of the node's network device: else it would be another on each machine, unknown to its peers."""
+        return ":".join(["02", *(f"{byte:02x}" for byte in self._id(name).bytes[:5])])
+
     def _start(self, name: str, machine: str, identity: str, document: NodeDocument) -> None:
-        own = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._own}/{name}"))
+        arguments = (name, identity, str(self._id(name)), self._mac(name), str(STOP))
         data = json.dumps(encode(document)).encode()
-        self._machines[machine].do("starting", scripts.START, name, identity, own, str(STOP), data=data)
+        self._machines[machine].do("starting", scripts.START, *arguments, data=data)
 
     def _end(self, name: str, how: str, machines: t.Iterable[str]) -> bool:
         """Have no machine run the node; whether one had anything of it."""
@@ -355,7 +367,7 @@ class Folded(ForgetfulPlatform, HasPower):
         return outcomes
 
     def refresh(self, node: Node, document: NodeDocument, document_digest: str) -> None:
-        machine = self._machines[str(self.option(node, "machine"))]
+        machine = self._machines[self._at(node)]
         machine.do("keeping a document", scripts.KEEP, node.name, data=json.dumps(encode(document)).encode())
         super().refresh(node, document, document_digest)
 
@@ -376,9 +388,8 @@ class Folded(ForgetfulPlatform, HasPower):
     # -- what test scripts ask for -------------------------------------------------------------------------------
 
     def is_on(self, node: Node) -> bool:
-        machine = str(self.option(node, "machine"))
-        self._machines.ask([machine])
-        return self._runs_on(node.name, machine)
+        self._machines.ask([self._at(node)])
+        return self._runs_on(node.name, self._at(node))
 
     def turn_on(self, node: Node) -> None:
         if self.is_on(node):
@@ -386,9 +397,8 @@ class Folded(ForgetfulPlatform, HasPower):
         boot = Ledger(self.state, node.name).current()
         if boot is None:
             raise ComposeError("nothing says what it ran", node=node.name)
-        machine = str(self.option(node, "machine"))
-        self._end(node.name, "hard", [machine])
-        self._start(node.name, machine, boot.image.identity, boot.document)
+        self._end(node.name, "hard", [self._at(node)])
+        self._start(node.name, self._at(node), boot.image.identity, boot.document)
 
     def turn_off(self, node: Node, *, hard: bool) -> None:
-        self._end(node.name, "hard" if hard else "soft", [str(self.option(node, "machine"))])
+        self._end(node.name, "hard" if hard else "soft", [self._at(node)])

@@ -33,11 +33,11 @@ export LC_ALL=C.UTF-8
 name=$1 place={PLACE}/$1
 shift
 umask 077
-# Process id of the init of a node: the child of its unit that is another program.
+# Process id of the init of a node: the child of its unit that is another program, and has not ended.
 init() {{
     pid=$(systemctl show --property=MainPID --value "$name-$1.service")
     for child in $(cat "/proc/${{pid:-0}}/task/${{pid:-0}}/children" 2>/dev/null); do
-        [ "$(readlink "/proc/$child/exe")" = "$(readlink "/proc/$pid/exe")" ] || echo "$child"
+        exe=$(readlink "/proc/$child/exe") && [ "$exe" != "$(readlink "/proc/$pid/exe")" ] && echo "$child"
     done
 }}
 """
@@ -120,6 +120,15 @@ done
 """
 )
 
+#: Where a network device is, is learned anew. Argument: its address.
+FORGET = (
+    _BEGIN
+    + f"""
+for table in master self; do bridge -n "$name" fdb delete "$1" dev {TUNNEL} $table 2>/dev/null; done
+exit 0
+"""
+)
+
 #: Standard input: the squashfs. Arguments: identity, length. Mounted, or unpacked where it cannot be mounted.
 STAGE = (
     _BEGIN
@@ -152,8 +161,8 @@ ln -s "$root" "$image/root"
 """
 )
 
-#: Standard input: the node document. Arguments: node, identity of its image, its UUID, seconds to stop in good order.
-#: Returns once its init runs.
+#: Standard input: the node document. Arguments: node, identity of its image, its UUID, address of its network device,
+#: seconds to stop in good order. Returns once its init runs.
 START = (
     _BEGIN
     + f"""
@@ -162,14 +171,15 @@ root=$(readlink -f "$place/images/$2/root") || exit
 mkdir -p "$place/nodes/$node/in" && cat >"$place/nodes/$node/in/node.json" || exit
 printf '%s\\n' "$identity" >"$place/nodes/$node/identity"
 systemd-run --quiet --collect --unit="$unit" --slice=machine.slice --property=Delegate=yes --property=KillMode=mixed \\
-    --property=TimeoutStopSec="$4" --property=RestartForceExitStatus=133 --property=SuccessExitStatus=133 -- \\
+    --property=TimeoutStopSec="$5" --property=RestartForceExitStatus=133 --property=SuccessExitStatus=133 -- \\
     nsenter --net="/run/netns/$name" systemd-nspawn --boot --quiet --keep-unit --register=no --settings=no \\
     --machine="$node" --uuid="$3" --directory="$root" --read-only --volatile=overlay --network-bridge={BRIDGE} \\
     --resolv-conf=off --timezone=off --link-journal=no --console=read-only \\
     --bind-ro="$place/nodes/$node/in:/run/compose/in" || exit
 tries=0
 while systemctl --quiet is-active "$unit" && [ $((tries += 1)) -lt 400 ]; do
-    [ -z "$(init "$node")" ] || exit 0
+    child=$(init "$node" | head -n 1)
+    if [ -n "$child" ]; then exec nsenter --net="/proc/$child/ns/net" ip link set dev host0 address "$4"; fi
     sleep 0.05
 done
 echo "it has not started:" >&2
