@@ -45,8 +45,8 @@ BROKEN = """units."broken.service".text = ''
     '';"""
 #: What machines have of other deployments: files, networks, units, mounts.
 LEFT = (
-    "ls -A /run/immutable.compose /run/netns 2>/dev/null; ip -o link show type vxlan; "
-    "systemctl list-units --plain --no-legend 'compose-*'; grep immutable.compose /proc/mounts || true"
+    "find /run/immutable.compose /run/netns -mindepth 1 2>/dev/null; ip -o link show type vxlan; "
+    "systemctl list-units --plain --no-legend 'compose-site-*'; grep immutable.compose /proc/mounts || true"
 )
 
 
@@ -227,10 +227,11 @@ def test_nodes_are_packed(site: Folded) -> None:
 
 def test_more_nodes_than_there_is_room_for_are_refused(site: Folded) -> None:
     boots = site.boots()
-    site.write(platform={"name": "nspawn", "memory": 10_000_000})
-    run = site.deploy("-e", "compose_replace=web1", expect=2)
-    assert run.said("no room on machine 'machine1'") and site.boots() == boots
-    site.write(platform="nspawn")
+    site.write(platform={"name": "nspawn", "memory": 10_000_000}, roles={"db": 2, "web": 3})
+    run = site.deploy(expect=2)
+    assert run.said("no room on machine 'machine") and run.said("its nodes to start need 10000000")
+    assert site.boots() == boots
+    site.write(platform="nspawn", roles={"db": 2, "web": 2})
 
 
 def test_destroy_leaves_nothing(site: Folded) -> None:
