@@ -20,6 +20,10 @@ from ..errors import InputError, shown
 from ..model import codec
 from ..model.deployment import Deployment, Node
 
+_REMEDY = (
+    "The file says which addresses nodes have: remove it, and nodes whose address is not in the deployment file are "
+    "given new ones"
+)
 #: As :mod:`ipaddress` has it, which takes ten times as long: there may be many nodes.
 _ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 
@@ -60,16 +64,13 @@ class HeldAddresses:
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
         try:
-            return cls(path, _checked(codec.read(AddressBook, path), path))
+            return cls(path, _checked(codec.read(AddressBook, path, remedy=_REMEDY), path))
         except FileNotFoundError:
             return cls(path, {})
-        except InputError as error:
+        except InputError:
             if damaged:
                 return cls(path, {}, damaged=True)
-            raise InputError(
-                f"{error.message}. The file says which addresses nodes have: remove it, and nodes whose address is not "
-                "in the deployment file are given new ones"
-            ) from None
+            raise
 
     def names(self) -> list[str]:
         """Nodes that exist."""
@@ -219,7 +220,9 @@ def _checked(book: AddressBook, path: str) -> t.Mapping[str, Held]:
     for name, held in book.nodes.items():
         for address in _addresses(held):
             if not _ADDRESS.fullmatch(address):
-                raise InputError(f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address")
+                raise InputError(
+                    f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address. {_REMEDY}"
+                )
     return book.nodes
 
 
