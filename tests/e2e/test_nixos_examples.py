@@ -82,11 +82,14 @@ def hosts(lab: Example) -> list[str]:
     return sorted(json.loads(listed.stdout)["_meta"]["hostvars"])
 
 
-def systems(lab: Example, *arguments: str) -> dict[str, t.Any]:
+def systems(lab: Example) -> dict[str, t.Any]:
     """Role → what its system is made of, as the stub writes it down."""
-    lab.play("build", *FORMATS, *arguments)
+    roots = lab.state / "roots"
+    for root in roots.iterdir() if roots.exists() else ():
+        root.unlink()  # of an earlier build
+    lab.play("build", *FORMATS)
     found = {}
-    for root in (lab.state / "roots").iterdir():
+    for root in roots.iterdir():
         image = json.loads((root / "image.json").read_text())
         _variant, _space, text = (Path("/nix/store") / image["identity"] / "file").read_text().partition(" ")
         found[image["role"]] = json.loads(text[text.index("{") :])

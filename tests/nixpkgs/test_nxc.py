@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
-from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.builder import FLAVOURS, Nxc
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.builder import Nxc
+from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.flavours import FLAVOURS
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nxc.info import read_compose_info
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
