@@ -20,10 +20,6 @@ from ..errors import InputError, shown
 from ..model import codec
 from ..model.deployment import Deployment, Node
 
-_REMEDY = (
-    "The file says which addresses nodes have: remove it, and nodes whose address is not in the deployment file are "
-    "given new ones"
-)
 #: As :mod:`ipaddress` has it, which takes ten times as long: there may be many nodes.
 _ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 
@@ -41,6 +37,12 @@ class Held:
 @dataclass(frozen=True)
 class AddressBook:
     """The file."""
+
+    #: What to do with a damaged one.
+    remedy: t.ClassVar[str] = (
+        "The file says which addresses nodes have: remove it, and nodes whose address is not in the deployment file "
+        "are given new ones"
+    )
 
     nodes: t.Mapping[str, Held]
     schema: t.Literal["immutable.compose/addresses/1"] = "immutable.compose/addresses/1"
@@ -64,7 +66,7 @@ class HeldAddresses:
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
         try:
-            return cls(path, _checked(codec.read(AddressBook, path, remedy=_REMEDY), path))
+            return cls(path, _checked(codec.read(AddressBook, path, remedy=AddressBook.remedy), path))
         except FileNotFoundError:
             return cls(path, {})
         except InputError:
@@ -221,7 +223,7 @@ def _checked(book: AddressBook, path: str) -> t.Mapping[str, Held]:
         for address in _addresses(held):
             if not _ADDRESS.fullmatch(address):
                 raise InputError(
-                    f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address. {_REMEDY}"
+                    f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address. {book.remedy}"
                 )
     return book.nodes
 

@@ -20,8 +20,6 @@ from .free import Json
 #: Characters of a value that a message shows.
 SHOWN = 60
 
-_NEWER = "a newer version of immutable.compose wrote it; install that version here"
-_OLDER = "an older version of immutable.compose wrote it; let this one make it anew"
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 
 
@@ -31,6 +29,9 @@ class Search:
     :param fault: what there is against data of a type; ``None`` if nothing.
     :param document: nobody but the collection writes such data: a key that is not known is one of a newer version.
     """
+
+    _NEWER = "a newer version of immutable.compose wrote it; install that version here"
+    _OLDER = "an older version of immutable.compose wrote it; let this one make it anew"
 
     def __init__(self, fault: t.Callable[[t.Any, t.Any], str | None], *, document: bool) -> None:
         self._fault = fault
@@ -78,7 +79,7 @@ class Search:
         if not shape.ignores_unknown(type_):
             for key in (key for key in data if key not in known):
                 self.newer = self._document
-                hint = f": {_NEWER}" if self._document else nearest(str(key), known)
+                hint = f": {self._NEWER}" if self._document else nearest(str(key), known)
                 yield f"{where} has the unknown key {_short(repr(key))}{hint}"
         for name, field in known.items():
             if name in data:
@@ -98,7 +99,7 @@ class Search:
         # Of any length, which int() does not take.
         newer, older = (each["version"].lstrip("0") for each in (theirs, ours))
         self.newer = (len(newer), newer) > (len(older), older)
-        return f"{message}: {_NEWER if self.newer else _OLDER}"
+        return f"{message}: {self._NEWER if self.newer else self._OLDER}"
 
 
 def _parts(data: t.Any, where: str) -> t.Iterator[tuple[str, t.Any]]:
