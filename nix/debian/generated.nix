@@ -25,6 +25,7 @@ in
   "/etc/ssl/certs/ssl-cert-snakeoil.pem".command = snakeoil;
   "/etc/ssl/private/ssl-cert-snakeoil.key".command = snakeoil;
   "/etc/mysql/debian.cnf".keep = true;  # root comes in without a password
+  "/etc/postgresql/*/*/pg_hba.conf".keep = true;  # who may log in by what means
   "/etc/xrdp/rsakeys.ini".command = ''xrdp-keygen xrdp "$1"'';
   "/var/lib/ldap/*.mdb".command = ":";  # with its configuration
   "/var/lib/mysql".command = ''mariadb-install-db --user=mysql --datadir="$1" --rpm --skip-test-db --disable-log-bin'';

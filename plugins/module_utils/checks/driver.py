@@ -65,7 +65,7 @@ class _Run:
         if script.results:  # as in a build of NixOS's driver
             os.makedirs(script.results, exist_ok=True)
             os.environ["out"] = script.results  # noqa: SIM112
-        offer(Machine)
+        offer(Machine, self._retry)
         os.register_at_fork(after_in_child=wire.drop)
         threading.Thread(target=self._listen, args=[threading.get_ident()], daemon=True).start()
 

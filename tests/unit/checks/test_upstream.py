@@ -175,6 +175,7 @@ TABLE = {
         log.debug("a"); log.info("a", 1, machine="b"); log.warning("b"); machine.log("d")
         serial_stdout_off(); serial_stdout_on()
     """,
+    "retry": "from test_driver.machine import QemuMachine, retry as again\nagain(lambda last: True, 1)",
     "types": "def f(m: Machine, n: BaseMachine) -> None: m.succeed('true')\nf(machine, machine)",
 }
 
