@@ -418,8 +418,34 @@ def test_builds_that_end_are_counted_whatever_they_are_called() -> None:
     assert log.finished == 1
 
 
-def test_a_fetch_that_fails_without_a_word() -> None:
-    text = f"builder for '/nix/store/{'a' * 32}-adduser_3.134_all.deb.drv' failed with exit code 1\nbuild of … failed"
+@pytest.mark.parametrize(
+    "says",
+    [
+        "builder for '/0.drv' failed with exit code 1;",
+        "Cannot build '/0.drv'.\n       Reason: builder failed with exit code 1.\n       Output paths:\n         /0",
+    ],
+)
+def test_the_lines_shown_are_those_of_the_builder_that_failed(says: str) -> None:
+    log = BuildLog(Progress(), str)
+    for build in range(5):  # the others were started later
+        log("@nix " + json.dumps({"action": "start", "id": build, "type": 105, "fields": [f"/{build}.drv"]}))
+        log("@nix " + json.dumps({"action": "result", "id": build, "type": 101, "fields": [f"line of {build}"]}))
+    log("@nix " + json.dumps({"action": "msg", "level": 0, "msg": says}))
+    follows = "Cannot build '/5.drv'.\n       Reason: 1 dependency failed.\n       Output paths:\n         /5"
+    for needless in ("", follows):
+        log("@nix " + json.dumps({"action": "msg", "level": 0, "msg": needless}))
+    assert log.explanation() == f"line of 0\n{says}"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "builder for '{}' failed with exit code 1\nbuild of … failed",  # up to Nix 2.26
+        "Cannot build '{}'.\n       Reason: builder failed with exit code 1.\n       Output paths:\n         /x",
+    ],
+)
+def test_a_fetch_that_fails_without_a_word(says: str) -> None:
+    text = says.format(f"/nix/store/{'a' * 32}-adduser_3.134_all.deb.drv")
     error = explain_failure(NixBuildError("nix-store", 1, text), {}, {"debian": "http://m"})
     assert (
         "cannot fetch adduser_3.134_all.deb, and Nix does not say why; run again (configured mirrors: http://m)"
