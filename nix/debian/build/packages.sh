@@ -14,6 +14,7 @@ if [ -n "$debs" ]; then
     cp "/build/${answersPath##*/}" "$answers"
     in_root debconf-set-selections "${answers#"$root"}"
     install $debs
+    perl "$asked" $root "$answers"
     leave_root
 fi
 
