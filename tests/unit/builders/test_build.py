@@ -391,6 +391,29 @@ def test_a_full_disk_during_a_build(tmp_path: Path, small_disk: Path) -> None:
     assert "no space left while building" in str(error)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error: builder for '/store/1-a.drv' failed with exit code 1;",
+        "error: Cannot build '/store/1-a.drv'.\nReason: builder failed with exit code 1.",
+    ],
+)
+def test_of_builds_at_the_same_time_the_one_that_failed_is_told(said: str) -> None:
+    log = BuildLog(Progress(), str)
+
+    def tell(**event: object) -> None:
+        log(f"@nix {json.dumps(event)}")
+
+    for number, name in enumerate("ab"):
+        tell(action="start", type=105, id=number, fields=[f"/store/{number + 1}-{name}.drv", "", 1, 1])
+    tell(action="result", type=101, id=0, fields=["what was wrong with a"])
+    for number in range(40):
+        tell(action="result", type=101, id=1, fields=[f"b goes on, {number}"])
+    assert "b goes on" in log.explanation()
+    tell(action="msg", level=0, msg=said)
+    assert log.explanation() == f"what was wrong with a\n{said}"
+
+
 @pytest.mark.usefixtures("own_store")
 def test_another_failure_keeps_the_last_lines(tmp_path: Path) -> None:
     error = failing(tmp_path, "echo first; echo what was wrong >&2; exit 3")

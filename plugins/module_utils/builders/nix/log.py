@@ -52,6 +52,14 @@ class _Event:
         return value if isinstance(value, int) else 0
 
 
+_BUILDER_FAILED = re.compile(r"builder for '(\S+\.drv)' failed|Cannot build '(\S+\.drv)'\.\s+Reason: builder failed")
+
+
+def failed_builders(text: str) -> list[str]:
+    """Derivations whose own builders failed, as Nix says it: up to 2.33, and since then."""
+    return list(dict.fromkeys(one or other for one, other in _BUILDER_FAILED.findall(text)))
+
+
 class BuildLog:
     """Follows the log of one command.
 
@@ -62,6 +70,7 @@ class BuildLog:
         self._progress = progress
         self._label = label
         self._builds: dict[int, str] = {}
+        self._derivations: dict[int, str] = {}
         self._phases: dict[int, str] = {}
         self._unpacked: dict[int, int] = {}
         self._tails: dict[int, list[str]] = {}
@@ -85,6 +94,7 @@ class BuildLog:
             self.messages.append(f"warning: {message}" if warns else message)
         elif action == "start" and kind == _BUILD:
             self._builds[identifier] = self._label(event.text())
+            self._derivations[identifier] = event.text()
             self._tails[identifier] = []
         elif action == "start" and kind == _BUILDS:
             self._all_builds.add(identifier)
@@ -133,6 +143,8 @@ class BuildLog:
         return "; ".join(parts or ["preparing"]) + (f" [{', '.join(counts)}]" if counts else "")
 
     def explanation(self) -> str:
-        """The last lines of the builders that have not ended, or ended last, and Nix's own messages."""
-        tails = [line for build in list(self._tails)[-3:] for line in self._tails[build]]
+        """The last lines of the builders that failed, or else of those that began last, and Nix's own messages."""
+        failed = failed_builders("\n".join(self.messages))
+        builds = [build for build in self._tails if self._derivations[build] in failed] or list(self._tails)
+        tails = [line for build in builds[-3:] for line in self._tails[build]]
         return "\n".join([*tails, *self.messages])

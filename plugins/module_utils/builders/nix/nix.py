@@ -23,7 +23,7 @@ from ...progress import Progress
 from ..base import Builder
 from ..differences import told
 from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
-from .log import ANSI, BuildLog
+from .log import ANSI, BuildLog, failed_builders
 from .own_store import OwnStore
 
 T = t.TypeVar("T")
@@ -83,7 +83,6 @@ def settings_of(builder: Builder) -> dict[str, str]:
 
 
 #: What Nix says of a builder that ended.
-_BUILDER_FAILED = re.compile(r"builder for '(\S+\.drv)' failed")
 
 
 class NixBuildError(CommandError):
@@ -310,7 +309,7 @@ class Nix:
                 done = self._run(command, timeout=BUILD_TIMEOUT, on_line=log)
         except CommandError as error:
             output = log.explanation() or error.output
-            for derivation in dict.fromkeys(_BUILDER_FAILED.findall(output)):
+            for derivation in failed_builders(output):
                 output += f"\nthe whole log: nix-store --read-log {derivation}"
             failed = NixBuildError("nix-store --realise " + " ".join(options), error.returncode, output)
             raise with_failure(failed, nix_failure(output)) from None
