@@ -19,7 +19,7 @@ let
       wants = [ "network-online.target" ];
       after = [ "network-online.target" ];
       path = [ pkgs.jq ];
-      preStart = "type=${type}\n" + builtins.readFile ./node.sh;
+      preStart = "set -- ${type}\n" + builtins.readFile ./node.sh;
       serviceConfig.ExecStart = "${pkgs.beegfs}/bin/beegfs-${type} cfgFile=/run/beegfs/${type}.conf";
     };
   };
@@ -49,7 +49,7 @@ in
         requires = [ "beegfs-helperd.service" ];
         after = [ "beegfs-helperd.service" "systemd-modules-load.service" ];
         path = [ pkgs.jq pkgs.util-linux ];
-        preStart = "type=client\n" + builtins.readFile ./node.sh;
+        preStart = "set -- client\n" + builtins.readFile ./node.sh;
         # Nodes boot in any order: it waits for the servers.
         script = ''
           mkdir -p /data

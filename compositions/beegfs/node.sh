@@ -1,4 +1,6 @@
-# What BeeGFS has to know on this node, of the node document: configuration and secret of the daemon `type`, and its numbers.
+# shellcheck shell=bash
+# What BeeGFS has to know on this node, of the node document: configuration and secret of the daemon $1, and its numbers.
+type=$1
 node=/run/compose/node.json
 store=/var/lib/beegfs/$type
 umask 077

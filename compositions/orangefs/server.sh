@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The same configuration on all servers, made of their names in the node document.
 servers=$(jq -er '[.peers[] | select(.role == "server").name] | join(",")' /run/compose/node.json)
 mkdir -p /run/orangefs /var/lib/orangefs

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import typing as t
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,15 @@ class Upgrade:
         (lab.inventory / "two.compose.yml").unlink()
         del lab.deployment["stable_for"]  # younger than some of them
         lab.write()
-        self.older("deploy")
+        with self.by_the_older():
+            lab.play("deploy")
 
-    def older(self, playbook: str, expect: int = 0) -> str:
-        """What the older version says."""
+    @contextmanager
+    def by_the_older(self) -> t.Iterator[Tiny]:
+        """The deployment, for a while in the hands of the older version."""
         self.lab.collections = self._older.collections
         try:
-            return " ".join(self.lab.play(playbook, expect=expect).output.split())
+            yield self.lab
         finally:
             self.lab.collections = self._newer.collections
 
@@ -67,17 +70,24 @@ class Upgrade:
         return {path.name: path.readlink() for path in (self.lab.state / "roots").iterdir()}
 
 
+@pytest.fixture(scope="module")
+def upgrade_of(
+    tiny_of: t.Callable[..., Tiny], tmp_path_factory: pytest.TempPathFactory, newer: Installed
+) -> t.Callable[[str], Upgrade]:
+    """Deploys by the last version that wrote such records."""
+
+    def make(record: str) -> Upgrade:
+        commit = last_without(RECORDS[RECORDS.index(record) + 1])
+        upgrade = Upgrade(tiny_of(2, 0), newer, install(tmp_path_factory.mktemp("older"), commit), commit)
+        assert upgrade.lab.read_release()["schema"] == record
+        return upgrade
+
+    return make
+
+
 @pytest.fixture(scope="module", params=RECORDS[:-1])
-def upgrade(
-    request: pytest.FixtureRequest,
-    tiny_of: t.Callable[..., Tiny],
-    tmp_path_factory: pytest.TempPathFactory,
-    newer: Installed,
-) -> Upgrade:
-    commit = last_without(RECORDS[RECORDS.index(request.param) + 1])
-    upgrade = Upgrade(tiny_of(2, 0), newer, install(tmp_path_factory.mktemp("older"), commit), commit)
-    assert upgrade.lab.read_release()["schema"] == request.param
-    return upgrade
+def upgrade(request: pytest.FixtureRequest, upgrade_of: t.Callable[[str], Upgrade]) -> Upgrade:
+    return upgrade_of(request.param)
 
 
 def test_what_an_older_version_deployed_is_taken_over(upgrade: Upgrade) -> None:
@@ -105,12 +115,28 @@ def test_the_older_version_refuses_it_and_says_what_to_do(upgrade: Upgrade) -> N
     boots, release = lab.boots(), lab.release()
     lab.write(roles={"app": 2})
     for playbook in ("plan", "deploy", "verify", "rollback"):
-        said = upgrade.older(playbook, expect=2)
+        with upgrade.by_the_older():
+            said = " ".join(lab.play(playbook, expect=2).output.split())
         assert f"{lab.state}/" in said and re.search("install that version here|Use that version", said), playbook
         assert (lab.boots(), lab.release()) == (boots, release)
     lab.write(roles={"app": 3})
     assert lab.play("deploy").changed == 0
     assert lab.boots() == boots
+
+
+@pytest.mark.parametrize("record", RECORDS[:-1])
+def test_a_run_of_an_older_version_that_was_killed_is_ended(
+    upgrade_of: t.Callable[[str], Upgrade], record: str
+) -> None:
+    upgrade = upgrade_of(record)
+    upgrade.lab.write(setup={"v": 2})
+    with upgrade.by_the_older() as lab:
+        lab.kill_when("compose | switch app1: started")
+    assert (lab.state / "journal.json").exists()
+    lab.play("deploy")
+    assert {lab.on(node, "cat /etc/greeting") for node in ("app1", "app2")} == {"v2\n"}
+    assert lab.release() == 2
+    assert lab.play("deploy").changed == 0
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ fi
 # Timers of packages would only find a file system that they cannot change for good.
 rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
 find $root/var/log -type f -delete  # not the directories: services expect them
+find $root/usr/share/man -type l -delete  # alternatives and diversions, of pages that are not there
 [ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
 clean_root
 take_generated

@@ -391,29 +391,6 @@ def test_a_full_disk_during_a_build(tmp_path: Path, small_disk: Path) -> None:
     assert "no space left while building" in str(error)
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "error: builder for '/store/1-a.drv' failed with exit code 1;",
-        "error: Cannot build '/store/1-a.drv'.\nReason: builder failed with exit code 1.",
-    ],
-)
-def test_of_builds_at_the_same_time_the_one_that_failed_is_told(said: str) -> None:
-    log = BuildLog(Progress(), str)
-
-    def tell(**event: object) -> None:
-        log(f"@nix {json.dumps(event)}")
-
-    for number, name in enumerate("ab"):
-        tell(action="start", type=105, id=number, fields=[f"/store/{number + 1}-{name}.drv", "", 1, 1])
-    tell(action="result", type=101, id=0, fields=["what was wrong with a"])
-    for number in range(40):
-        tell(action="result", type=101, id=1, fields=[f"b goes on, {number}"])
-    assert "b goes on" in log.explanation()
-    tell(action="msg", level=0, msg=said)
-    assert log.explanation() == f"what was wrong with a\n{said}"
-
-
 @pytest.mark.usefixtures("own_store")
 def test_another_failure_keeps_the_last_lines(tmp_path: Path) -> None:
     error = failing(tmp_path, "echo first; echo what was wrong >&2; exit 3")
@@ -429,22 +406,3 @@ def test_a_build_that_differs_is_told(tmp_path: Path) -> None:
     nix.realise(derivations, BuildLog(Progress(), str), str)
     with pytest.raises(NixBuildError, match="may not be deterministic"):
         nix.realise(derivations, BuildLog(Progress(), str), str, "--check")
-
-
-def test_builds_that_end_are_counted_whatever_they_are_called() -> None:
-    log = BuildLog(Progress(), lambda path: "")
-    for action in ({"action": "start", "id": 1, "type": 105, "fields": ["/x.drv"]}, {"action": "stop", "id": 1}):
-        assert log.finished == 0
-        log("@nix " + json.dumps(action))
-    assert log.finished == 1
-    log("@nix " + json.dumps({"action": "stop", "id": 2}))
-    assert log.finished == 1
-
-
-def test_a_fetch_that_fails_without_a_word() -> None:
-    text = f"builder for '/nix/store/{'a' * 32}-adduser_3.134_all.deb.drv' failed with exit code 1\nbuild of … failed"
-    error = explain_failure(NixBuildError("nix-store", 1, text), {}, {"debian": "http://m"})
-    assert (
-        "cannot fetch adduser_3.134_all.deb, and Nix does not say why; run again (configured mirrors: http://m)"
-        in str(error)
-    )

@@ -22,8 +22,8 @@ from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import Builder
 from ..differences import told
-from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
-from .log import ANSI, BuildLog, failed_builders
+from ..failures import NIX_CAUSES, failed_builders, nix_evaluation_failure, nix_failure, with_failure
+from .log import ANSI, BuildLog
 from .own_store import OwnStore
 
 T = t.TypeVar("T")
@@ -80,9 +80,6 @@ def settings_of(builder: Builder) -> dict[str, str]:
         "builders": " ; ".join(builder.option("remote_builders")),
     }
     return {key: value for key, value in lists.items() if value}
-
-
-#: What Nix says of a builder that ended.
 
 
 class NixBuildError(CommandError):

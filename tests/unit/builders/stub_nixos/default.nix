@@ -16,7 +16,7 @@ let
         ''mkdir "$out"; printf %s "$told" > "$out/told"'';
     in
     if (attributes.meta.license or "") == "unfree" && !(config.allowUnfreePredicate or (_: false)) attributes
-    then throw "Package ‘${name}’ has an unfree license (‘unfree’), refusing to evaluate."
+    then throw "Package '${name}' has an unfree license ('unfree'), refusing to evaluate."
     else made // { inherit (attributes) pname version; } // (if attributes ? src then { inherit (attributes) src; } else { })
       // (attributes.passthru or { });
 

@@ -6,6 +6,7 @@ let
 
   # null: whatever is below.
   options = {
+    _module.args = null;
     boot = { extraModulePackages = null; kernelModules = null; kernelPackages = null; kernelPatches = null; };
     environment.systemPackages = null;
     networking.firewall.enable = null;
