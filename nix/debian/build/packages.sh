@@ -45,7 +45,8 @@ if [ -n "${kernel:-}" ]; then
 fi
 # Timers of packages would only find a file system that they cannot change for good.
 rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
-find $root/var/log -type f -delete  # not the directories: services expect them
+rm -f $root/var/log/{alternatives,dpkg}.log
+find $root/var/log -type f -exec truncate --size=0 {} +  # services expect them: who is not root could not make them
 find $root/usr/share/man -type l -delete  # alternatives and diversions, of pages that are not there
 [ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
 clean_root

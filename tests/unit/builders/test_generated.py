@@ -88,6 +88,8 @@ def test_the_role_says_what_becomes_of_it_and_builds_look_the_same(
     assert content(image, "etc/mailname") == "the role's own\n"
     assert content(image, "etc/named").startswith("image.localdomain\n127.0.0.1 localhost\n")
     assert content(image, "etc/answered") == "0 true\n"
+    # What a package has made for its service to write to is there, and empty.
+    assert (content(image, "var/log/nginx/access.log"), content(image, "var/log/dpkg.log")) == ("", "MISSING")
     assert (content(image, "etc/hosts"), content(image, "etc/hostname")) == ("", "MISSING")
 
 
