@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL = bash
-.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-compositions test-drift test-report test-docs fuzz chaos clean
+.PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed demo-experiment lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-compositions test-drift test-report test-docs fuzz chaos clean
 
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
@@ -33,6 +33,9 @@ demo-kadeploy: setup-demo ## on Debian 12: reserve four machines with a real OAR
 demo-mixed: setup-demo ## three immutable nodes in an inventory of old: its playbooks, drift, hooks at a load balancer
 	@$(sudo) env PATH="$(CURDIR)/$(venv)/bin:$$PATH" PYTHONPATH=.cache/collections:tests/e2e \
 		$(venv)/bin/python tests/tools/demo_mixed.py
+
+demo-experiment: setup-demo ## NFS, GlusterFS and CephFS measured with fio: 36 trials, killed in the middle and gone on with, a page at the end
+	@$(sudo) tests/tools/demo_experiment.sh
 
 lock: setup-demo ## pin the examples' packages to what the configured Debian mirror has now
 	@$(playbook) -i inventories/web playbooks/lock.yml

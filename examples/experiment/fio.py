@@ -2,7 +2,7 @@
 # All clients at once, each with a file of its own; `clients` is how many there are, `block` the size of a block.
 import json
 
-SIZE = {"4k": "1M", "1M": "16M"}[block]
+SIZE = {"4k": "4M", "1M": "64M"}[block]
 FIO = f"fio --name=$(hostname) --directory=/data --bs={block} --size={SIZE} --end_fsync=1 --output-format=json"
 workers = [machine for machine in machines if machine.role == "client"]
 assert len(workers) == clients

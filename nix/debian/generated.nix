@@ -16,11 +16,17 @@ in
     dpkg-reconfigure --frontend=noninteractive slapd
     rm /usr/sbin/policy-rc.d
   '';
+  "/etc/dbconfig-common/config".keep = true;  # says nothing of any database
   "/etc/mailname".command = ''hostname --fqdn > "$1"'';
   "/etc/munge/munge.key".command = ''mungekey --create --keyfile "$1"'';
+  "/etc/nsd/nsd_*.key".command = "nsd-control-setup";
+  "/etc/nsd/nsd_*.pem".command = "nsd-control-setup";
+  "/etc/postsrsd.secret".command = ''head -c 24 /dev/urandom | base64 --wrap=0 > "$1"'';
   "/etc/ssl/certs/ssl-cert-snakeoil.pem".command = snakeoil;
   "/etc/ssl/private/ssl-cert-snakeoil.key".command = snakeoil;
   "/etc/mysql/debian.cnf".keep = true;  # root comes in without a password
+  "/etc/postgresql/*/*/pg_hba.conf".keep = true;  # who may log in by what means
+  "/etc/xrdp/rsakeys.ini".command = ''xrdp-keygen xrdp "$1"'';
   "/var/lib/ldap/*.mdb".command = ":";  # with its configuration
   "/var/lib/mysql".command = ''mariadb-install-db --user=mysql --datadir="$1" --rpm --skip-test-db --disable-log-bin'';
   "/var/lib/postgresql/*/*".command = ''

@@ -78,9 +78,10 @@ let
       debs = map deb packages;
       answers = concatStringsSep "" (map (answer: "${answer}\n") answers);
       config = toJSON { inherit generated; };
+      asked = ./build/answers.pl;
       generated = ./build/generated.sh;
       passAsFile = [ "answers" "config" ] ++ all.passAsFile;
-      needs = [ (base again) all.check ./build/generated.sh ] ++ all.debs ++ (if kernel == null then [ ] else [ ./build/init.sh ]);
+      needs = [ (base again) all.check ./build/answers.pl ./build/generated.sh ] ++ all.debs ++ (if kernel == null then [ ] else [ ./build/init.sh ]);
     } // (if kernel == null then { } else {
       kernel = deb kernel;
       init = ./build/init.sh;

@@ -1,6 +1,6 @@
 # Entry point of the nixos builder. Everything but `evaluation` needs Nixpkgs, or what the composition itself fetches.
 #   evaluation    what is known of a composition in the form of NixOS Compose without Nixpkgs
-#   isComposition whether the file has one, and not NixOS configurations
+#   formOf        form of a file whose name does not tell it: composition, hive or expression
 #   described     by name of the NixOS configurations of a flake, a hive or an expression: tags and machine, if it says any;
 #   describedWhole  with Nixpkgs where that is needed
 # and for the roles in `only`:
@@ -43,7 +43,7 @@ in
 {
   inherit (form) evaluation described;
   describedWhole = form.describedWhole or form.described;
-  inherit (forms.composition) isComposition;
+  formOf = forms.composition.form;
   images = builtins.mapAttrs
     (_: image: { inherit (image) identity; derivation = image.bundle.drvPath; output = image.bundle.outPath; })
     made;

@@ -45,6 +45,7 @@ let
     system = builtins.currentSystem;
     modulesPath = "/no-nixpkgs/nixos/modules";
     nur = { repos = { }; };
+    nodes = throw "what a composition says depends on 'nodes', which takes Nixpkgs";
     flavour = { name = flavour; description = flavour; image = kinds.${flavour} or { }; }
       // (if builtins.elem flavour [ "vm" "vm-ramdisk" ] then { vm = true; } else { });
     helpers = helpers // {
@@ -69,8 +70,12 @@ let
 
   # What the flake passes to nxc.lib.compose. Its inputs are stand-ins: that function gives back what it is passed.
   written = import (/. + flake);
-  standIn = { outPath = "/no-input"; lib = lib // { compose = arguments: { inherit arguments; }; }; };
-  inputs = builtins.mapAttrs (_: _: standIn) (written.inputs or { } // builtins.functionArgs written.outputs // { self = { }; });
+  standIn = { outPath = "/no-input"; lib = lib // { compose = arguments: { inherit arguments; }; inherit eachSystem eachDefaultSystem; }; };
+  # Of flake-utils.
+  eachSystem = systems: f: builtins.mapAttrs (_: value: { ${builtins.head systems} = value; }) (f (builtins.head systems));
+  eachDefaultSystem = eachSystem [ builtins.currentSystem ];
+  inputs = builtins.mapAttrs (_: _: standIn) (written.inputs or { } // builtins.functionArgs written.outputs)
+    // { self = standIn // { outPath = builtins.dirOf flake; inherit inputs; }; };
   calls = builtins.filter (value: value ? arguments)
     (builtins.attrValues ((written.outputs inputs).packages or { }));
   arguments = if calls == [ ] then { } else (builtins.head calls).arguments;

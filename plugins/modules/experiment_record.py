@@ -36,10 +36,18 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Measure
+  immutable.compose.deployment_verify:
+    release: current
+    script: record("nodes", len(machines))
+  register: measured
+  run_once: true
+  delegate_to: localhost
+
 - name: Keep what was measured
   immutable.compose.experiment_record:
-    result: "{{ trial_ran }}"
-    directory: "{{ trial_directory }}"
+    result: "{{ measured }}"
+    directory: "{{ playbook_dir }}"
   run_once: true
 """
 

@@ -91,7 +91,7 @@ class Ground(ABC):
         path = Path(deployment.state) / "nodes" / node.name / "current.json"
         path.parent.mkdir(parents=True)
         path.write_text('{"schema": "immutable.compose/machine/99"}')
-        return node, "another version has written it"
+        return node, "a newer version of immutable.compose wrote it"
 
     def volume(self, volume: DataVolume) -> Path:
         """A data volume's file, or a file in its directory."""

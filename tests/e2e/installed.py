@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection as users have it: built, and installed by ansible-galaxy into a directory of its own."""
+"""The collection as users have it, or had it: built, and installed by ansible-galaxy into a directory of its own."""
 
 from __future__ import annotations
 
@@ -50,10 +50,26 @@ class Installed:
         return self.run("ansible-playbook", *arguments, cwd=cwd, expect=expect)
 
 
-def install(directory: Path) -> Installed:
-    """Build the collection of the checkout as a release is, and install it."""
-    export = [str(ROOT / "tests/tools/export.sh"), str(directory / "source")]
-    subprocess.run(export, check=True, capture_output=True, timeout=PATIENCE)
+def last_without(schema: str) -> str:
+    """The newest commit whose code knew no such version of a document."""
+    assert _git("rev-parse", "--is-shallow-repository") == b"false\n", "git fetch --unshallow: older versions are built"
+    knew = _git("log", "--reverse", "--format=%H", f'-S"{schema}"', "--", "plugins/module_utils").decode().split()
+    assert knew, f"commit first: nothing that is committed knows {schema}"
+    return f"{knew[0]}^"
+
+
+def install(directory: Path, commit: str = "") -> Installed:
+    """Build the collection as a release is, and install it.
+
+    :param commit: what was committed then; by default what the checkout has.
+    """
+    if commit:
+        source = directory / "source/ansible_collections/immutable/compose"
+        source.mkdir(parents=True)
+        subprocess.run(["tar", "-x", "-C", source], input=_git("archive", commit), check=True)
+    else:
+        export = [str(ROOT / "tests/tools/export.sh"), str(directory / "source")]
+        subprocess.run(export, check=True, capture_output=True, timeout=PATIENCE)
     installed = Installed(directory / "collections")
     installed.run(
         "ansible-galaxy", "collection", "build", "source/ansible_collections/immutable/compose", cwd=directory
@@ -63,3 +79,7 @@ def install(directory: Path) -> Installed:
         "ansible-galaxy", "collection", "install", "--offline", "-p", "collections", tarball.name, cwd=directory
     )
     return installed
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, timeout=PATIENCE).stdout

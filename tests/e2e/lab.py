@@ -64,6 +64,9 @@ class Run:
 class Lab:
     """A working copy of a composition with its deployment file and state directory."""
 
+    #: Where Ansible finds the collection: that of the checkout, until a test installs another.
+    collections = COLLECTIONS
+
     def __init__(self, directory: Path, composition: str, deployment: dict[str, t.Any]) -> None:
         self.directory = directory
         self.composition = directory / "compositions" / composition
@@ -115,7 +118,7 @@ class Lab:
         return {
             **kept,
             "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_NOCOLOR": "1",

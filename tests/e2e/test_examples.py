@@ -18,7 +18,7 @@ from metal import served
 from tiny import Tiny
 
 #: Modules in an order in which their examples can run, with the hosts of their play. One is there twice: what it has
-#: two examples for comes before the first release and after it.
+#: two examples for comes before the first release and after it. That none is missing, tests/unit/test_docs.py finds.
 LIFE = [
     ("immutable", "composition_evaluate"),
     ("immutable", "composition_info"),
@@ -30,6 +30,9 @@ LIFE = [
     ("immutable", "deployment_settle"),
     ("immutable", "deployment_report"),
     ("immutable", "deployment_verify"),
+    ("immutable", "deployment_page"),
+    ("immutable", "experiment_record"),
+    ("localhost", "experiment_run"),
     ("localhost", "image_info"),
     ("localhost", "image_sbom"),
     ("localhost", "play_info"),
@@ -89,22 +92,13 @@ def indented(*texts: str) -> str:
     return "\n".join(f"    {line}" if line else "" for text in texts for line in text.strip("\n").splitlines())
 
 
-def test_nothing_is_without_examples() -> None:
-    modules = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
-    assert {*(name for _hosts, name in LIFE), *RESERVING} == modules
-    others = {
-        path.stem: path.parent.name for kind in PLUGINS.values() for path in (ROOT / "plugins" / kind).glob("*.py")
-    }
-    assert others == PLUGINS
-
-
 @pytest.fixture(scope="module")
 def lab(tiny_of: t.Callable[..., Tiny]) -> Tiny:
     return tiny_of(1, 0)
 
 
 def test_those_of_a_deployment_in_the_order_of_its_life(lab: Tiny) -> None:
-    """With what they leave to who reads them: an image, and where things are written."""
+    """With what they leave to who reads them: an image, an experiment, and where things are written."""
     verifying = iter(example("modules", "deployment_verify").split("\n\n"))
     text = ""
     for hosts, names in itertools.groupby(LIFE, lambda entry: entry[0]):
@@ -124,7 +118,12 @@ def test_those_of_a_deployment_in_the_order_of_its_life(lab: Tiny) -> None:
     play = lab.directory / "play.yml"
     play.write_text(text.replace("*given", json.dumps(given)))
     (lab.directory / "advisories.json").write_text("[]")
+    experiment = {"deployment": "one", "script": "fs.py", "sweep": {"block": ["4k", "1M"]}}
+    (lab.directory / "fs.experiment.yml").write_text(yaml.safe_dump(experiment))
+    (lab.directory / "fs.py").write_text('record("block", block)\n')
     lab.play(play)
+    assert json.loads((lab.directory / "measured.json").read_text())["records"][0]["value"] == 1
+    assert (lab.directory / "results/fs/results.csv").read_text().count("\n") == 3
     assert not (lab.state / "nodes/app1").exists()
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first five minutes: what `make demo` says of itself, and of a computer on which it cannot work.
+"""The first five minutes: what `make demo` says of itself, and of a computer on which it cannot work; what the first
+deploy says of one that has no room, or whose ports others have.
 
 Each computer is this one with some files hidden by others, for the processes of the test only.
 """
@@ -7,11 +8,13 @@ Each computer is this one with some files hidden by others, for the processes of
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import typing as t
 from pathlib import Path
 
 import pytest
-from lab import ROOT
+from lab import NEW, ROOT, Lab
 
 FEDORA = 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42"\n'
 UBUNTU = 'ID=ubuntu\nVERSION_ID=24.04\nPRETTY_NAME="Ubuntu 24.04 LTS"\n'
@@ -179,3 +182,26 @@ def test_all_that_is_wrong_is_told_at_once(computer: Computer) -> None:
     computer.runs(FEDORA)
     computer.has("df", "echo Avail; echo 120")
     assert len(computer.refused()) >= 2
+
+
+def test_a_port_that_is_taken(lab_of: t.Callable[..., Lab]) -> None:
+    lab = lab_of("port", "nfs", platform={"name": "qemu", "ssh_port_base": 23500}, roles={"node": 2})
+    with socket.create_server(("127.0.0.1", 23502)):
+        said = " ".join(lab.play("deploy", expect=2).output.split())
+    assert f"node2: port 23502 of 127.0.0.1 is taken by process {os.getpid()} (" in said
+    assert "; set ssh_port or ssh_port_base" in said
+    assert not lab.state.exists()
+
+
+def test_no_space_for_images(lab_of: t.Callable[..., Lab], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_of("space", "web", platform="nspawn")
+    lab.edit("server {", f"# {NEW}\nserver {{", "nginx.conf")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", tmp_path], check=True)
+    try:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        said = " ".join(lab.play("deploy", expect=2).output.split())
+    finally:
+        monkeypatch.delenv("TMPDIR")
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    assert f"no space for the images of proxy: {tmp_path} has " in said and "MiB are needed; make room there" in said
+    assert (lab.nodes(), lab.state.joinpath("releases").exists()) == ([], False)

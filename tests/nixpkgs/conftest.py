@@ -5,7 +5,9 @@ Nothing is built: it suffices that Nix can write every derivation.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,4 +51,15 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> str:
           roles = builtins.mapAttrs (_: role: {{ imports = [ role {INITRDS[request.param]} ]; }}) example.roles;
         }}
     """)
+    return str(directory)
+
+
+@pytest.fixture(params=["beegfs", "orangefs"])
+def file_system(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A file system that is an example. The source of what Nixpkgs does not have is a directory without files."""
+    directory, source = tmp_path / request.param, tmp_path / "source"
+    shutil.copytree(ROOT / "compositions" / request.param, directory)
+    source.mkdir()
+    pinned = {"root": {"inputs": {"beegfs": "beegfs"}}, "beegfs": {"locked": {"type": "path", "path": str(source)}}}
+    (directory / "flake.lock").write_text(json.dumps({"version": 7, "root": "root", "nodes": pinned}))
     return str(directory)

@@ -30,6 +30,26 @@ def test_every_format_evaluates_to_derivations(formats: str, example: str, nixpk
     assert builder.is_built(example, {}, ROLES, formats.split()) == dict.fromkeys(ROLES, False)
 
 
+@pytest.mark.parametrize("formats", ["root kernel initrd", "tar"])
+def test_file_systems_evaluate_to_derivations(formats: str, file_system: str, nixpkgs: str) -> None:
+    builder = Nixos(str(ROOT / "nix"), Progress(), {"nixpkgs": nixpkgs})
+    roles = list(builder.evaluate(file_system, {}).roles)
+    assert builder.is_built(file_system, {}, roles, formats.split()) == dict.fromkeys(roles, False)
+
+
+@pytest.mark.parametrize("kernel", ["6_6", "6_12"])
+def test_modules_of_file_systems_are_for_the_kernel_of_their_node(kernel: str, file_system: str, nixpkgs: str) -> None:
+    arguments = {"nixpkgs": nixpkgs, "composition": f"{file_system}/composition.nix", "kernel": kernel}
+    found: dict[str, t.Any] = Nix(Progress(), {"extra-experimental-features": "nix-command flakes"}).evaluate(
+        dict, str(Path(__file__).with_name("modules.nix")), "client", arguments, store=True
+    )
+    assert found["failed"] == []
+    # OrangeFS' module is one of the kernel itself.
+    assert all(f"KDIR={found['kernel']}/lib/modules/{found['version']}/build" in flags for flags in found["modules"])
+    assert len(found["modules"]) == (1 if "beegfs" in found["loaded"] else 0)
+    assert {"beegfs", "orangefs"} & set(found["loaded"])
+
+
 @pytest.mark.parametrize("formats", FORMATS)
 def test_a_configuration_of_another_machine_goes_into_every_format(formats: str, nixpkgs: str) -> None:
     builder = Nixos(str(ROOT / "nix"), Progress(), {"nixpkgs": nixpkgs})

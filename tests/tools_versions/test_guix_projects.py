@@ -108,6 +108,34 @@ def test_a_variable_of_a_module(builder: MakeBuilder, site: Site) -> None:
         make.identify(path, {}, ["other"], ["tar"])
 
 
+def test_several_systems_in_one_file(builder: MakeBuilder, site: Site) -> None:
+    """One of them is in an image, and another one has a network by a service of its own."""
+    roles = {name: {"file": "all.scm", "variable": name} for name in ("web", "db", "nosuch")}
+    path = site({"roles": roles})
+    Path(path, "all.scm").write_text(
+        """
+        (use-modules (gnu) (gnu image) (gnu services shepherd) (gnu system image) (guix gexp) (templates vm))
+        (define db (operating-system (inherit vm-system) (host-name "db")))
+        (define web
+          (image
+            (inherit efi-disk-image)
+            (operating-system
+              (operating-system
+                (inherit vm-system)
+                (services (cons (simple-service 'own shepherd-root-service-type
+                                  (list (shepherd-service (provision '(bridge networking)) (start #~(const #t)))
+                                        (shepherd-service (provision '(networking)) (start #~(const #t)))))
+                                (operating-system-user-services vm-system)))))))
+        """
+    )
+    make = builder()
+    found = make.identify(path, {}, ["web", "db"], ["tar"])
+    assert found["web"] != found["db"]
+    assert texts(derivation(builder, path, "web", "tar"), "-shepherd-bridge.scm-builder")
+    with pytest.raises(EvaluationError, match=r"all\.scm defines no variable 'nosuch'"):
+        make.identify(path, {}, ["nosuch"], ["tar"])
+
+
 def test_machines_of_guix_deploy(builder: MakeBuilder, site: Site) -> None:
     path = site({"machines": "deploy.scm", "roles": {"front": {"ports": [443], "tags": ["www"]}}})
     with pytest.raises(EvaluationError, match=r"deploy\.scm is a program, which reading the inventory would run"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_examples import LIFE, PLUGINS, RESERVING
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS, Builder
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS, Platform
@@ -229,6 +230,15 @@ def test_commands_of_make_exist() -> None:
     }
     assert named - targets == set()
     assert {"demo", "test"} <= named
+
+
+def test_examples_of_all_modules_and_plugins_are_run() -> None:
+    modules = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
+    assert {*(name for _hosts, name in LIFE), *RESERVING} == modules
+    others = {
+        path.stem: path.parent.name for kind in PLUGINS.values() for path in (ROOT / "plugins" / kind).glob("*.py")
+    }
+    assert others == PLUGINS
 
 
 # -- messages ------------------------------------------------------------------------------------------------------

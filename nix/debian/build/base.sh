@@ -10,7 +10,7 @@ begin_layer "" $essential $debs
         dpkg-deb --fsys-tarfile "$deb" | tar --extract --keep-directory-symlink \
             --exclude='./usr/share/doc' --exclude='./usr/share/man' --exclude='./usr/share/locale'
     done
-    mkdir -p var/lib/dpkg
+    mkdir -p var/lib/dpkg usr/share/man/man{1..8}  # packages put links there: that fails without
     : > var/lib/dpkg/status
     : > var/lib/dpkg/available
     : > etc/machine-id

@@ -59,14 +59,30 @@ package_of() {
     echo "no package"
 }
 
-# What nobody has written on purpose: path, why it cannot be in an image.
+# What nobody has written on purpose: path, why it cannot be in an image. Packages give a key to a group, too; scripts of the role
+# may have other reasons to keep others from reading, so that of them it is what only its owner may read.
 list_private() {
     local path why pattern
     sed -E 's,^/(s?bin|lib|lib32|lib64|libx32)/,/usr/\1/,' $root/var/lib/dpkg/info/*.list | sort -u > /build/packaged
-    find $root -xdev -type f -size +0 -printf '/%P\t%m\n' | sort | join -t $'\t' -v 1 - /build/packaged > /build/others
+    # Byte code has nothing but what is in a program.
+    find $root -xdev -type f -size +0 -printf '/%P\t%m\n' | sort | join -t $'\t' -v 1 - /build/packaged |
+        awk -F '\t' '
+            FILENAME == "/build/packaged" { packaged[$0]; next }
+            { program = $1; sub("/__pycache__/", "/", program); sub("\\.[^./]*\\.pyc$", ".py", program) }
+            program == $1 || !(program in packaged)
+        ' /build/packaged - > /build/others
     query '.generated | keys[]' | cat /build/files - > /build/ours
+    cut -c 1-32 $root/var/lib/dpkg/info/*.md5sums | sort -u > /build/contents
+    if [ -n "${layer:-}" ]; then tr '\0' '\n' < /build/below; else cut -f 1 /build/others; fi | sed 's,^.,/,' > /build/theirs
     {
-        awk -F '\t' -v OFS='\t' '$2 == 400 || $2 == 600 { print $1, "mode 0" $2 }' /build/others
+        awk -F '\t' -v OFS='\t' '
+            FILENAME == "/build/theirs" { theirs[$0]; next }
+            $1 == "/etc/shadow" || $1 == "/etc/gshadow" { next }
+            $2 == 400 || $2 == 600 || ($2 % 10 < 4 && $1 in theirs) { print $1, "mode 0" $2 }
+        ' /build/theirs /build/others | while IFS=$'\t' read -r path why; do
+            # What is a copy of a file that a package brings, is known to everybody.
+            grep -qxF "$(md5sum < "$root$path" | cut -c 1-32)" /build/contents || printf '%s\t%s\n' "$path" "$why"
+        done
         # With something of a key behind them: programs that read keys have these words, too.
         cut -f 1 /build/others | sed "s,^,$root," | tr '\n' '\0' |
             { xargs -0r grep --files-with-matches --text -Ee "$private_key" || true; } |

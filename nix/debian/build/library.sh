@@ -135,7 +135,7 @@ in_root() {
 install() {
     local round todo=("${@/#"$NIX_STORE"/\/mnt}")
     for round in 1 2 3 4 5 6; do
-        if run_dpkg --unpack --skip-same-version --abort-after=9999 "${without_documentation[@]}" "${todo[@]}"; then
+        if run_dpkg --unpack --skip-same-version "${without_documentation[@]}" "${todo[@]}"; then
             run_dpkg --configure --pending || break
             return
         fi
@@ -146,18 +146,18 @@ install() {
     return 1
 }
 
-# What it says is kept as that of the last run.
+# What it says is kept as that of the last run. It would stop at the fiftieth package whose dependencies are missing yet.
 run_dpkg() {
-    in_root dpkg --force-unsafe-io "$@" 2>&1 | tee /build/dpkg >&2
+    in_root dpkg --force-unsafe-io --abort-after=9999 "$@" 2>&1 | tee /build/dpkg >&2
 }
 
-# The lines of each package that failed: what others said after it, hides them.
+# The lines of each package that failed: what others said after it, hides them. Who only waited for another said nothing.
 explain_dpkg() {
-    local package
+    local package said
     sed -n 's/^dpkg: error processing \(package\|archive\) \([^ ]*\) .*/\2/p' /build/dpkg | sort -u | while read -r package; do
-        echo "what $package said:"
-        sed -n "/^\(Setting up\|Unpacking\) ${package//\//\\/} /,/^dpkg: error processing .* ${package//\//\\/} /p" /build/dpkg |
-            tail -n 12 | sed 's/^/  /'
+        said=$(sed -n "/^\(Setting up\|Unpacking\) ${package//\//\\/} /,/^dpkg: error processing .* ${package//\//\\/} /p" /build/dpkg |
+            tail -n 12 | sed 's/^/  /')
+        [ -z "$said" ] || printf 'what %s said:\n%s\n' "$package" "$said"
     done >&2
 }
 

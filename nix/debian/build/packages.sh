@@ -14,6 +14,7 @@ if [ -n "$debs" ]; then
     cp "/build/${answersPath##*/}" "$answers"
     in_root debconf-set-selections "${answers#"$root"}"
     install $debs
+    perl "$asked" $root "$answers"
     leave_root
 fi
 
@@ -44,7 +45,9 @@ if [ -n "${kernel:-}" ]; then
 fi
 # Timers of packages would only find a file system that they cannot change for good.
 rm -f "$root"/etc/systemd/system/timers.target.wants/*.timer
-find $root/var/log -type f -delete  # not the directories: services expect them
+rm -f $root/var/log/{alternatives,dpkg}.log
+find $root/var/log -type f -exec truncate --size=0 {} +  # services expect them: who is not root could not make them
+find $root/usr/share/man -type l -delete  # alternatives and diversions, of pages that are not there
 [ -L $root/etc/resolv.conf ] || : > $root/etc/resolv.conf
 clean_root
 take_generated

@@ -26,13 +26,17 @@ directory of the load path relative to it when it opens them; so until it begins
   (module-define! module 'current-reader reader)  ;the compiler looks there
   (set! %load-path (remove above? path)))
 
-(define (load-value file modules)
-  "The value of FILE, where it has the bindings of MODULES.  Guix tells what is wrong with it, and where."
+(define* (load-value file modules #:optional variable)
+  "The value of FILE, or of a VARIABLE that it defines, where it has the bindings of MODULES.  Guix tells what is wrong with it,
+and where."
   (let ((module (make-user-module modules)))
     (name-absolutely! file module)
-    (catch 'quit
-      (lambda () (load* file module))
-      (lambda _ (primitive-exit 1)))))
+    (let ((value (catch 'quit
+                   (lambda () (load* file module))
+                   (lambda _ (primitive-exit 1)))))
+      (cond ((not variable) value)
+            ((module-variable module variable) => variable-ref)
+            (else (give-up (G_ "~a defines no variable '~a'") file variable))))))
 
 (define (variable-of name variable)
   "The value of a VARIABLE that the module called NAME exports."

@@ -117,7 +117,7 @@
           (refuse-strangers mount find then now)
           (write-record record (append now (remove (lambda (entry) (any (lambda (other) (same? entry other)) now)) then))))
         (begin
-          (unless (memv (stat:uid status) (list 0 owner))
+          (unless (or (not keep?) (memv (stat:uid status) (list 0 owner)))
             (fail "~a belongs to ~a, and ~a is ~a: give it that number" mount (stat:uid status) user owner))
           (write-record record now)))
     (chown mount owner (number "group" group))

@@ -18,7 +18,7 @@
   #:use-module (guix packages)
   #:use-module (guix store)
   #:use-module (srfi srfi-1)
-  #:export (role))
+  #:export (role system-in))
 
 (define (with-special-files services)
   "One service for special files, which that of the node extends; of two that have the same file, the first has it."
@@ -56,15 +56,18 @@
   (string-prefix? "grub-efi"
                   (symbol->string (bootloader-name (bootloader-configuration-bootloader (operating-system-bootloader os))))))
 
+(define* (system-in file #:optional variable)
+  "What FILE returns, or the VARIABLE that it defines."
+  (load-value file '((gnu system) (gnu services) (gnu system shadow) (compose setup)) variable))
+
 (define* (role source volumes #:optional efi-type)
   "The operating system SOURCE, or that in the file SOURCE, for a node of a deployment.  VOLUMES is a list of (NAME MOUNT USER
 GROUP MODE KEEP?).  EFI-TYPE is what images are instead whose boot loader is one for UEFI."
-  (let ((os (if (string? source)
-                (load-value source '((gnu system) (gnu services) (gnu system shadow) (compose setup)))
-                source))
-        (volumes (map (lambda (fields) (apply volume fields)) volumes)))
+  (let* ((value (if (string? source) (system-in source) source))
+         (os (if (image? value) (image-operating-system value) value))
+         (volumes (map (lambda (fields) (apply volume fields)) volumes)))
     (unless (operating-system? os)
-      (give-up (G_ "'~a' does not return an operating system") source))
+      (give-up (G_ "'~a' does not return an operating system, or an image of one") source))
     (let ((node (with-numbers
                  (operating-system
                    (inherit os)

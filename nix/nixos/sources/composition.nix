@@ -24,8 +24,10 @@ let
     pkgs = { inherit lib; system = target; };
     modulesPath = "/no-nixpkgs/nixos/modules";
     nur = { repos = { }; };
+    nodes = throw "what a composition says depends on 'nodes', which takes Nixpkgs";
   };
   real = common // rec {
+    inherit nodes;
     pkgs = import pin.path { system = target; };
     inherit (pkgs) lib;
     modulesPath = "${toString pin.path}/nixos/modules";
@@ -40,19 +42,28 @@ let
     in
     if builtins.isFunction f then f (available // builtins.mapAttrs (name: _: missing name) lacking) else f;
 
+  # Of all roles, their configurations, for modules and for the function.
+  nodes = builtins.mapAttrs (_: configuration: configuration.config // { inherit (configuration) config; }) configurations;
+
   rolesOf = composition: composition.roles or composition.nodes or { };
   content = import (/. + file);
   described = apply standIns content;
   composition = apply real content;
+  configurations = builtins.mapAttrs
+    (_: module: import ../system.nix { inherit pin; system = target; modules = [ { _module.args.nodes = nodes; } module ]; })
+    (rolesOf composition);
 in
 {
-  isComposition = builtins.isAttrs described && (described ? roles || described ? nodes);
+  # Which form the file has, whatever it is called.
+  form =
+    if !builtins.isAttrs described then "expression"
+    else if described ? roles || described ? nodes then "composition"
+    else if described ? meta || described ? defaults then "hive"
+    else "expression";
   # Roles only by name: their bodies are not looked into.
   evaluation = removeAttrs described [ "nodes" "dockerPorts" "extraVolumes" "nspawnPorts" ] // {
     roles = builtins.mapAttrs (_: _: { }) (rolesOf described);
   };
   about = role: described.compose.${role} or { };
-  configurations = builtins.mapAttrs
-    (_: module: import ../system.nix { inherit pin; system = target; modules = [ module ]; })
-    (rolesOf composition);
+  inherit configurations;
 }

@@ -8,13 +8,24 @@ let
   listOf = value: if builtins.isList value then value else [ value ];
 
   # meta.nixpkgs is a set of packages, a path, or a function that gives one; it is the hive's own pin.
-  own = name: given (meta.nodeNixpkgs.${name} or meta.nixpkgs or null);
-  given = value: if builtins.isFunction value then given (value { }) else value;
+  own = name:
+    let
+      value = given (meta.nodeNixpkgs.${name} or meta.nixpkgs or null);
+      tried = builtins.tryEval value;
+    in
+    # What the option replaces need not be there, such as <nixpkgs>.
+    if nixpkgs == "" then value else if tried.success then tried.value else null;
+  given = value:
+    if builtins.isFunction value then given (value { })
+    # A directory that gives packages of a tree which lies elsewhere.
+    else if builtins.isPath value && !builtins.pathExists (value + "/nixos/lib/eval-config.nix") then given (import value)
+    else value;
   pinFor = name:
     let value = own name; in
     if nixpkgs != "" || value == null then pin
     else { path = if builtins.isAttrs value then value.path or value.outPath else value; revision = null; };
-  # Of a set of packages, what it was made with is meant, too.
+  # Of a set of packages, what it is for and was made with is meant, too.
+  systemOf = value: if builtins.isAttrs value && value ? path then value.system or "" else "";
   madeWith = name: { lib, ... }:
     let value = own name; in
     {
@@ -40,19 +51,17 @@ let
             targetHost = option (types.nullOr types.str) name;
             targetPort = option (types.nullOr types.ints.unsigned) null;
             targetUser = option (types.nullOr types.str) "root";
-            tags = option (types.listOf types.str) [ ];
+            allowLocalDeployment = option types.bool false;
+            buildOnTarget = option types.bool false;
             keys = option (types.lazyAttrsOf types.anything) { };
+            privilegeEscalationCommand = option (types.listOf types.str) [ "sudo" "-H" "--" ];
+            replaceUnknownProfiles = option types.bool true;
+            sshOptions = option (types.listOf types.str) [ ];
+            tags = option (types.listOf types.str) [ ];
           };
         };
       };
     };
-
-  # No secret is in an image, and none that is meant to be on a node is left out of it without a word.
-  withoutKeys = name: configuration:
-    let keys = builtins.attrNames (configuration.config.deployment.keys or { }); in
-    if keys == [ ] then configuration
-    else throw ("deployment.keys.${builtins.head keys} of ${name}: colmena's keys do not come with an image; take them out, "
-      + "and hand them to the node as secrets of the deployment file");
 
   modulesOf = module: listOf (described.defaults or { }) ++ listOf module;
   argumentsOf = name: { inherit name; } // (meta.specialArgs or { }) // (meta.nodeSpecialArgs.${name} or { });
@@ -60,30 +69,15 @@ let
   evaluated = builtins.mapAttrs
     (name: module: import ../system.nix {
       pin = pinFor name;
-      inherit system;
+      system = if system != "" then system else systemOf (own name);
       modules = modulesOf module ++ [ deployment (madeWith name) ];
       specialArgs = { nodes = evaluated; } // argumentsOf name;
     })
     nodes;
 in
-{
-  configurations = builtins.mapAttrs withoutKeys evaluated;
-  # Of each node, what `deployment` says that an inventory has use for.
+import ./nodes.nix evaluated // {
+  # Of each node, what `deployment` says that an inventory has use for; `describedWhole` is the same with Nixpkgs.
   described = builtins.mapAttrs
     (name: module: import ./deployment.nix { specialArgs = argumentsOf name; } (modulesOf module))
     nodes;
-  # The same with Nixpkgs, whatever it depends on.
-  describedWhole = builtins.mapAttrs
-    (name: configuration:
-      let inherit (configuration.config) deployment; in
-      {
-        inherit (deployment) tags;
-        machine = {
-          # Colmena's own default is the name of the node.
-          host = if deployment.targetHost == name then null else deployment.targetHost;
-          user = deployment.targetUser;
-          port = deployment.targetPort;
-        };
-      })
-    evaluated;
 }

@@ -81,6 +81,13 @@ NIX_CAUSES: Causes = tuple(
     )
 )
 
+#: What Nix says of a builder that ended, up to 2.26 and after it, and what became of that builder.
+_BUILDER_FAILED = re.compile(
+    r"builder for '(?P<before>\S+\.drv)' failed (?P<how_before>[^\n;]*)|"
+    r"Cannot build '(?P<after>\S+\.drv)'\.\s+Reason: builder failed (?P<how_after>[^\n]*?)\.?$",
+    re.MULTILINE,
+)
+
 _POSITION = re.compile(r"\bat (?:\x1b\[[0-9;]*m)*((?:/|«)[^\n:]+?):(\d+)(?::\d+)?")
 
 
@@ -90,6 +97,17 @@ def nix_failure(text: str, tool: str = "nix") -> Failure | None:
     # What Nix only warns of, a cache that it passed over, matters where nothing was left but that cache.
     kind = _kind(text) if kind in (None, "system") else kind
     return Failure(kind, tool, _last_error(text)) if kind else None
+
+
+def failed_builders(text: str) -> dict[str, str]:
+    """The derivations whose own builders failed, not what needed them, by Nix's words.
+
+    :returns: derivation → ``with exit code 1``, ``due to signal 9``.
+    """
+    return {
+        found["before"] or found["after"]: found["how_before"] or found["how_after"] or ""
+        for found in _BUILDER_FAILED.finditer(text)
+    }
 
 
 def _kind(text: str) -> str | None:

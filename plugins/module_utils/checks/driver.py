@@ -58,9 +58,14 @@ class _Run:
         self._text = script.text
         self._values = script.values
         self._deadline = Deadline(script.left, script.seconds)
-        self._machines = Machines(Machine(name, role, calls, self._say) for name, role in script.nodes.items())
+        self._machines = Machines(
+            Machine(name, role, calls, self._say, script.results) for name, role in script.nodes.items()
+        )
         self._conditions = Conditions(self._retry, self._say)
-        offer(Machine)
+        if script.results:  # as in a build of NixOS's driver
+            os.makedirs(script.results, exist_ok=True)
+            os.environ["out"] = script.results  # noqa: SIM112
+        offer(Machine, self._retry)
         os.register_at_fork(after_in_child=wire.drop)
         threading.Thread(target=self._listen, args=[threading.get_ident()], daemon=True).start()
 
@@ -228,8 +233,19 @@ class _Log:
     """``log.info(…)`` and its like."""
 
     def __init__(self, say: t.Callable[[str], None], subtest: t.Callable[[str], t.ContextManager[None]]) -> None:
-        self.log = self.info = self.warning = self.error = self.log_test_error = say
+        self._say = say
         self.subtest = subtest
+
+    def info(self, message: object, *_args: t.Any, **_attributes: t.Any) -> None:
+        """Tell the user a line. NixOS's driver passes over further arguments, too."""
+        self._say(str(message))
+
+    log = debug = warning = log_test_error = info
+
+    def error(self, message: object, *_args: t.Any, **_attributes: t.Any) -> t.NoReturn:
+        """Tell the user a line, and end the script, as NixOS's driver does."""
+        self._say(str(message))
+        raise SystemExit(str(message))
 
     @contextmanager
     def nested(self, message: str, attributes: t.Mapping[str, str] | None = None) -> t.Iterator[None]:

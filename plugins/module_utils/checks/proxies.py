@@ -11,6 +11,7 @@ import threading
 import typing as t
 import weakref
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from ..describe.names import label_of
 from .raised import exception
@@ -81,11 +82,15 @@ class Calls:
 
 
 class Machine:
-    """One node; its methods are those of :class:`.machine.Machine`."""
+    """One node; its methods are those of :class:`.machine.Machine`.
 
-    def __init__(self, name: str, role: str, calls: Calls, say: t.Callable[[str], None]) -> None:
+    :param out_dir: of the result files; by default the working directory, as in NixOS's driver.
+    """
+
+    def __init__(self, name: str, role: str, calls: Calls, say: t.Callable[[str], None], out_dir: str = "") -> None:
         self.name = name
         self.role = role
+        self.out_dir = Path(out_dir or os.getcwd())
         self._calls = calls
         self._say = say
 
@@ -101,6 +106,17 @@ class Machine:
 
         self.__dict__[name] = method
         return method
+
+    @property
+    def connected(self) -> bool:
+        """As :meth:`.machine.Machine.is_up`."""
+        return bool(self.is_up())
+
+    @connected.setter
+    def connected(self, value: bool) -> None:
+        """For NixOS's driver, which has to be told that a connection has ended."""
+
+    booted = connected
 
     def copy_from_host(self, source: str, target: str) -> None:
         """Copy a file or directory of this host; a relative path is the script's."""

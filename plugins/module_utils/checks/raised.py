@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import sys
 import types
+import typing as t
 
 from ..errors import ComposeError
 from .wire import ASKED, MACHINE, Fault
@@ -64,7 +65,7 @@ def exception(fault: Fault) -> Exception:
     return MachineError(f"{fault.kind}: {fault.message}", node=fault.node)
 
 
-def offer(machine: type) -> None:
+def offer(machine: type, retry: t.Callable[..., None]) -> None:
     """Let scripts import these as they would of NixOS's driver.
 
     :param machine: the class of machines.
@@ -74,6 +75,7 @@ def offer(machine: type) -> None:
     machines = types.ModuleType("test_driver.machine")
     for name in ("BaseMachine", "Machine", "NspawnMachine", "QemuMachine"):
         setattr(machines, name, machine)
+    setattr(machines, "retry", retry)  # noqa: B010
     errors = types.ModuleType("test_driver.errors")
     for kind in (TestScriptError, RequestedAssertionFailed, MachineError):
         setattr(errors, kind.__name__, kind)

@@ -43,7 +43,9 @@ SYMBOLS: t.Mapping[str, Ability | None] = {
 #: with it, takes longer than a check.
 METHODS: t.Mapping[str, Ability | None] = {
     "block": Ability.CABLE,
+    "booted": None,
     "connect": None,
+    "connected": None,
     "copy_from_host": None,
     "copy_from_host_via_shell": None,
     "copy_from_machine": None,
@@ -58,6 +60,7 @@ METHODS: t.Mapping[str, Ability | None] = {
     "log": None,
     "name": None,
     "nested": None,
+    "out_dir": None,
     "reboot": Ability.POWER,
     "require_unit_state": None,
     "role": None,
@@ -254,6 +257,10 @@ class _Judge:
             return self._about_name(item.id)
         if isinstance(item, ast.Attribute) and self._machines.is_one(item.value):
             return self._about_method(item.attr)
+        if isinstance(item, ast.Call) and isinstance(item.func, ast.Name) and item.func.id == "getattr":
+            named = item.args[1].value if len(item.args) > 1 and isinstance(item.args[1], ast.Constant) else None
+            if len(item.args) == 2 and isinstance(named, str) and self._machines.is_one(item.args[0]):
+                return self._about_method(named)
         if isinstance(item, ast.Subscript) and self._machines.are_all(item.value):
             key = item.slice.value if isinstance(item.slice, ast.Constant) else None
             if isinstance(key, str) and key not in self._nodes and label_of(key) not in self._nodes:
@@ -299,7 +306,9 @@ def _assigned(tree: ast.Module) -> set[str]:
             found.add((item.asname or item.name).split(".")[0])
         elif isinstance(item, ast.ExceptHandler) and item.name:
             found.add(item.name)
-        elif type(item).__name__ in ("MatchAs", "MatchStar") and getattr(item, "name", None):
+        elif type(item).__name__ in ("MatchAs", "MatchStar", "TypeVar", "ParamSpec", "TypeVarTuple") and getattr(
+            item, "name", None
+        ):
             found.add(getattr(item, "name"))  # noqa: B009 - these classes are missing in Python 3.9
         elif type(item).__name__ == "MatchMapping" and getattr(item, "rest", None):
             found.add(getattr(item, "rest"))  # noqa: B009

@@ -80,16 +80,18 @@ class ScriptProcess:
         machines: t.Iterable[Machine],
         deadline: Deadline,
         values: Parameters = MappingProxyType({}),
+        results: str = "",
     ) -> list[Check]:
         """Run the script to its end or the deadline: one result for each subtest, and one for the script.
 
         :param machines: all nodes of the deployment.
         :param values: variables of the script, besides those that each has; none by default.
+        :param results: directory of the result files, where the script may put some of its own.
         """
         by_name = {machine.name: machine for machine in sorted(machines, key=lambda machine: machine.name)}
         threading.Thread(target=_let_in, args=[self._door, by_name], daemon=True).start()
         run = _Run(dedent(text), by_name, deadline, self._wire, self._process, self._progress)
-        checks = run.run(values)
+        checks = run.run(values, results)
         self.records = list(run.records)
         return checks
 
@@ -132,12 +134,12 @@ class _Run:
         self._lines: list[int] = []
         self._located = threading.Event()
 
-    def run(self, values: Parameters) -> list[Check]:
+    def run(self, values: Parameters, results: str) -> list[Check]:
         start = time.monotonic()
         left = self._left()
         nodes = {machine.name: machine.role for machine in self._machines.values()}
         with suppress(OSError):  # it has ended already, as is seen below
-            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds, dict(values))))
+            self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds, dict(values), results)))
         threading.Thread(target=self._listen, daemon=True).start()
         with self._progress.waiting(lambda: f"test script: {self._doing()}"):
             on_time = self._over.wait(left + PATIENCE)

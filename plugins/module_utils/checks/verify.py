@@ -257,7 +257,7 @@ def _run_script(
         )
         for node in what.deployment.nodes
     ]
-    checks = process.run(what.test_script, machines, deadline, what.values)
+    checks = process.run(what.test_script, machines, deadline, what.values, what.results)
     who = f"{checks[-1].node}: " if checks[-1].node else ""
     progress.say(f"{SCRIPT}: {'ok' if checks[-1].ok else who + checks[-1].message}")
     return checks

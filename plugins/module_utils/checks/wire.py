@@ -47,6 +47,8 @@ class Script:
     seconds: float
     #: Variable → value, besides those that every script has.
     values: t.Mapping[str, t.Any] = field(default_factory=dict)
+    #: Directory of the result files; empty: there is none.
+    results: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,11 @@ class Wire:
         os.close(self.socket.detach())
 
     def send(self, message: t.Mapping[str, t.Any]) -> None:
-        """:raises OSError: nobody is at the other end. :raises TypeError: something in it is not for JSON."""
-        line = json.dumps(message).encode() + b"\n"
+        """What JSON does not know, such as a path, is sent as it is printed.
+
+        :raises OSError: nobody is at the other end.
+        """
+        line = json.dumps(message, default=str).encode() + b"\n"
         with self._writing:
             self.socket.sendall(line)
 

@@ -52,11 +52,8 @@ class ReleaseStore:
         if not os.path.exists(path):
             kept = ", ".join(str(kept) for kept in self.numbers()) or "none"
             raise InputError(f"there is no release {number} (kept: {kept})")
-        try:
-            return codec.read(Release, path)
-        except InputError as error:
-            remedy = "Put back a copy of it, or remove it: this release cannot be gone back to then"
-            raise type(error)(f"{error.message}. {remedy}") from None
+        remedy = "Put back a copy of it, or remove it: this release cannot be gone back to then"
+        return codec.read(Release, path, remedy=remedy)
 
     def current(self) -> Release | None:
         """The release that the deployment runs, as far as it was verified; ``None`` before the first.

@@ -38,6 +38,12 @@ class Held:
 class AddressBook:
     """The file."""
 
+    #: What to do with a damaged one.
+    remedy: t.ClassVar[str] = (
+        "The file says which addresses nodes have: remove it, and nodes whose address is not in the deployment file "
+        "are given new ones"
+    )
+
     nodes: t.Mapping[str, Held]
     schema: t.Literal["immutable.compose/addresses/1"] = "immutable.compose/addresses/1"
 
@@ -60,16 +66,13 @@ class HeldAddresses:
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
         try:
-            return cls(path, _checked(codec.read(AddressBook, path), path))
+            return cls(path, _checked(codec.read(AddressBook, path, remedy=AddressBook.remedy), path))
         except FileNotFoundError:
             return cls(path, {})
-        except InputError as error:
+        except InputError:
             if damaged:
                 return cls(path, {}, damaged=True)
-            raise InputError(
-                f"{error.message}. The file says which addresses nodes have: remove it, and nodes whose address is not "
-                "in the deployment file are given new ones"
-            ) from None
+            raise
 
     def names(self) -> list[str]:
         """Nodes that exist."""
@@ -223,7 +226,9 @@ def _checked(book: AddressBook, path: str) -> t.Mapping[str, Held]:
     for name, held in book.nodes.items():
         for address in _addresses(held):
             if not _ADDRESS.fullmatch(address):
-                raise InputError(f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address")
+                raise InputError(
+                    f"{path}: nodes.{shown(name)} has {shown(address)}, expected an IPv4 address. {book.remedy}"
+                )
     return book.nodes
 
 

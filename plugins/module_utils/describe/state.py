@@ -59,15 +59,14 @@ class Mark:
         :raises InputError: it is damaged; says what to do.
         """
         path = os.path.join(state, MARK)
+        remedy = (
+            f"The file says whose {state} is: if that is the state directory of this deployment, remove the file, and "
+            "it is written again"
+        )
         try:
-            return codec.read(cls, path)
+            return codec.read(cls, path, remedy=remedy)
         except FileNotFoundError:
             return None
-        except InputError as error:
-            raise InputError(
-                f"{error.message}. The file says whose {state} is: if that is the state directory of this deployment, "
-                "remove the file, and it is written again"
-            ) from None
 
     def is_of(self, deployment: Deployment) -> bool:
         """Whether the directory is of this very deployment, wherever its state is meant to be now."""

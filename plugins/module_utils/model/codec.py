@@ -41,12 +41,17 @@ class DamagedError(InputError):
     """A file is no document at all: it was cut short, for example."""
 
 
+class NewerError(InputError):
+    """A newer version of the collection wrote it. The message says that this version is to be installed."""
+
+
 def decode(type_: type[T], data: t.Any, where: str, *, lenient: bool = False) -> T:
     """Data as an object of the type: no coercion, no unknown key.
 
     :param data: what a JSON parser returns, or Ansible's own kinds of it.
     :param where: the word that error messages begin the path with, such as ``deployment``.
     :param lenient: numbers and truth may be written as text, and truth as 0 and 1, as programs in Perl have it.
+    :raises NewerError: it is a document of a newer version.
     :raises InputError: ``deployment.nodes[3].index is "x", expected a number``.
     """
     try:
@@ -56,9 +61,10 @@ def decode(type_: type[T], data: t.Any, where: str, *, lenient: bool = False) ->
             except (_invalid(), UnicodeError):
                 pass  # why is asked below, where it may take time
         current = shape.upgraded(type_, shape.plain(data))
-        problem = Search(partial(_fault, lenient=lenient)).problem(type_, current, where)
+        search = Search(partial(_fault, lenient=lenient), document=bool(shape.schema_of(type_)))
+        problem = search.problem(type_, current, where)
         if problem:
-            raise InputError(problem)
+            raise (NewerError if search.newer else InputError)(problem)
         return t.cast(T, _convert(current, type_, lenient))
     except RecursionError:
         raise InputError(f"{where} is nested too deeply") from None
@@ -81,15 +87,18 @@ def encode(value: t.Any, *, secrets: bool = True) -> t.Any:
     return shorten(data) if shorten else data
 
 
-def read(type_: type[T], path: str, where: str = "") -> T:
+def read(type_: type[T], path: str, where: str = "", *, remedy: str = "") -> T:
     """A document from a file.
 
     :param where: as for :func:`decode`; by default the document's own name.
+    :param remedy: sentences on what to do with a file that cannot be read. What a newer version wrote stays as it is.
     :raises FileNotFoundError: there is none.
     :raises OSError: this user cannot get at it.
     :raises DamagedError: it is no JSON.
+    :raises NewerError: a newer version wrote it.
     :raises InputError: names the file, and what in it is wrong.
     """
+    then = f". {remedy}" if remedy else ""
     try:
         data = read_json(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing is wrong with the document
@@ -97,11 +106,13 @@ def read(type_: type[T], path: str, where: str = "") -> T:
     except (OSError, RecursionError, ValueError) as error:
         schema = shape.schema_of(type_)
         what = f"a JSON object of schema {schema!r}" if schema else "JSON"
-        raise DamagedError(f"{path}: expected {what}, found no JSON ({_why(error, path)})") from None
+        raise DamagedError(f"{path}: expected {what}, found no JSON ({_why(error, path)}){then}") from None
     try:
         return decode(type_, data, where or shape.name_of(type_))
+    except NewerError as error:
+        raise NewerError(f"{path}: {error.message}") from None
     except InputError as error:
-        raise InputError(f"{path}: {error.message}") from None
+        raise InputError(f"{path}: {error.message}{then}") from None
 
 
 def write(path: str, value: t.Any, mode: int = 0o600) -> None:

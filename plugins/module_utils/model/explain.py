@@ -27,10 +27,17 @@ class Search:
     """For the first fault.
 
     :param fault: what there is against data of a type; ``None`` if nothing.
+    :param document: nobody but the collection writes such data: a key that is not known is one of a newer version.
     """
 
-    def __init__(self, fault: t.Callable[[t.Any, t.Any], str | None]) -> None:
+    _NEWER = "a newer version of immutable.compose wrote it; install that version here"
+    _OLDER = "an older version of immutable.compose wrote it; let this one make it anew"
+
+    def __init__(self, fault: t.Callable[[t.Any, t.Any], str | None], *, document: bool) -> None:
         self._fault = fault
+        self._document = document
+        #: Whether the fault that was found is that a newer version wrote the data.
+        self.newer = False
 
     def problem(self, hint: t.Any, data: t.Any, where: str, *, secret: bool = False) -> str | None:
         """A sentence; ``None`` if all fits.
@@ -68,10 +75,12 @@ class Search:
         known = shape.fields(type_)
         schema = shape.schema_of(type_)
         if schema and data.get("schema") != schema:
-            yield _other_version(data, schema, where)
+            yield self._other_version(data, schema, where)
         if not shape.ignores_unknown(type_):
             for key in (key for key in data if key not in known):
-                yield f"{where} has the unknown key {_short(repr(key))}{nearest(str(key), known)}"
+                self.newer = self._document
+                hint = f": {self._NEWER}" if self._document else nearest(str(key), known)
+                yield f"{where} has the unknown key {_short(repr(key))}{hint}"
         for name, field in known.items():
             if name in data:
                 found = self.problem(field.hint, data[name], _below(where, name), secret=secret or field.secret)
@@ -79,6 +88,18 @@ class Search:
                     yield found
             elif field.required:
                 yield f"{_below(where, name)} is missing, expected {expected(field.hint)}"
+
+    def _other_version(self, data: t.Mapping[str, t.Any], schema: str, where: str) -> str:
+        if "schema" not in data:
+            return f"{where}.schema is missing, expected {json.dumps(schema)}"
+        message = f"{where}.schema is {_shown(data['schema'])}, expected {json.dumps(schema)}"
+        ours, theirs = shape.SCHEMA.fullmatch(schema), shape.SCHEMA.fullmatch(str(data["schema"]))
+        if ours is None or theirs is None or ours["name"] != theirs["name"]:
+            return message
+        # Of any length, which int() does not take.
+        newer, older = (each["version"].lstrip("0") for each in (theirs, ours))
+        self.newer = (len(newer), newer) > (len(older), older)
+        return f"{message}: {self._NEWER if self.newer else self._OLDER}"
 
 
 def _parts(data: t.Any, where: str) -> t.Iterator[tuple[str, t.Any]]:
@@ -91,19 +112,6 @@ def _below(where: str, key: t.Any) -> str:
     return (
         f"{where}.{_short(str(key))}" if _PLAIN_KEY.fullmatch(str(key)) else f"{where}[{_short(json.dumps(str(key)))}]"
     )
-
-
-def _other_version(data: t.Mapping[str, t.Any], schema: str, where: str) -> str:
-    if "schema" not in data:
-        return f"{where}.schema is missing, expected {json.dumps(schema)}"
-    message = f"{where}.schema is {_shown(data['schema'])}, expected {json.dumps(schema)}"
-    ours, theirs = shape.SCHEMA.fullmatch(schema), shape.SCHEMA.fullmatch(str(data["schema"]))
-    if ours is None or theirs is None or ours["name"] != theirs["name"]:
-        return message
-    newer, older = (each["version"].lstrip("0") for each in (theirs, ours))  # of any length, which int() does not take
-    if (len(newer), newer) > (len(older), older):
-        return f"{message}: a newer version of immutable.compose wrote it; install that version here"
-    return f"{message}: an older version of immutable.compose wrote it; let this one make it anew"
 
 
 def _unexpected(hint: t.Any, data: t.Any, where: str, secret: bool) -> str:

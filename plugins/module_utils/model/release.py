@@ -22,9 +22,9 @@ class Located:
     address: t.Optional[str]
 
 
-def _second(data: Parameters) -> Parameters:
-    """The first version knew images by role only."""
-    return {**data, "schema": "immutable.compose/release/2"}
+def _current(data: Parameters) -> Parameters:
+    """The first version knew images by role only, the second no seals that were broken: what is new has a default."""
+    return {**data, "schema": "immutable.compose/release/3"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Release:
     """One state of a deployment that was verified."""
 
     migrations: t.ClassVar[t.Mapping[str, t.Callable[[Parameters], Parameters]]] = {
-        "immutable.compose/release/1": _second
+        "immutable.compose/release/1": _current,
+        "immutable.compose/release/2": _current,
     }
 
     #: 1, 2, …
@@ -69,7 +70,7 @@ class Release:
     #: Node → why it was changed though it is sealed, by whom and when, as far as the last deploy has found; until one
     #: finds that it has booted again.
     unsealed: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
-    schema: t.Literal["immutable.compose/release/2"] = "immutable.compose/release/2"
+    schema: t.Literal["immutable.compose/release/3"] = "immutable.compose/release/3"
 
     def image(self, node: str, role: str) -> t.Optional[str]:
         """Identity of the image of a node; ``None`` if nothing was released for it, nor for its role."""

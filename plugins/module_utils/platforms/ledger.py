@@ -122,14 +122,9 @@ class Ledger:
 
 def _read(path: str) -> Boot | None:
     try:
-        return codec.read(Boot, path)
+        return codec.read(Boot, path, remedy="Remove the file, and the node is replaced; its data stay")
     except (FileNotFoundError, DamagedError):
         return None
-    except InputError as error:
-        raise InputError(
-            f"{error.message}: another version has written it. Use that version, or remove the file: then the node "
-            "is replaced"
-        ) from None
 
 
 def foreign(state: str, platform: str) -> list[Problem]:

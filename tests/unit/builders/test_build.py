@@ -406,22 +406,3 @@ def test_a_build_that_differs_is_told(tmp_path: Path) -> None:
     nix.realise(derivations, BuildLog(Progress(), str), str)
     with pytest.raises(NixBuildError, match="may not be deterministic"):
         nix.realise(derivations, BuildLog(Progress(), str), str, "--check")
-
-
-def test_builds_that_end_are_counted_whatever_they_are_called() -> None:
-    log = BuildLog(Progress(), lambda path: "")
-    for action in ({"action": "start", "id": 1, "type": 105, "fields": ["/x.drv"]}, {"action": "stop", "id": 1}):
-        assert log.finished == 0
-        log("@nix " + json.dumps(action))
-    assert log.finished == 1
-    log("@nix " + json.dumps({"action": "stop", "id": 2}))
-    assert log.finished == 1
-
-
-def test_a_fetch_that_fails_without_a_word() -> None:
-    text = f"builder for '/nix/store/{'a' * 32}-adduser_3.134_all.deb.drv' failed with exit code 1\nbuild of … failed"
-    error = explain_failure(NixBuildError("nix-store", 1, text), {}, {"debian": "http://m"})
-    assert (
-        "cannot fetch adduser_3.134_all.deb, and Nix does not say why; run again (configured mirrors: http://m)"
-        in str(error)
-    )

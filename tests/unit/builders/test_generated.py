@@ -64,11 +64,11 @@ def test_the_role_says_what_becomes_of_it_and_builds_look_the_same(
     generated."/var/lib/app".keep = true;
     generated."/etc/shared/key".secret = "shared";
     files."/etc/mailname".text = "the role's own\\n";
-    debconf = [ "adduser adduser/homedir-permission boolean false" ];
+    debconf = [ "iproute2 iproute2/setcaps boolean true" ];
     """
     commands = (
         f"{MAKES} umask 077; echo kept > /var/lib/app/token; umask 022; hostname -f > /etc/named; "
-        "cat /etc/hosts >> /etc/named; echo get adduser/homedir-permission | debconf-communicate > /etc/answered"
+        "cat /etc/hosts >> /etc/named; echo get iproute2/setcaps | debconf-communicate > /etc/answered"
     )
     path = compose(role(f"{text} postInstall = ''{commands}'';"), lock="web")
     image = built(debian, path, tmp_path)
@@ -87,7 +87,9 @@ def test_the_role_says_what_becomes_of_it_and_builds_look_the_same(
     ]
     assert content(image, "etc/mailname") == "the role's own\n"
     assert content(image, "etc/named").startswith("image.localdomain\n127.0.0.1 localhost\n")
-    assert content(image, "etc/answered") == "0 false\n"
+    assert content(image, "etc/answered") == "0 true\n"
+    # What a package has made for its service to write to is there, and empty.
+    assert (content(image, "var/log/nginx/access.log"), content(image, "var/log/dpkg.log")) == ("", "MISSING")
     assert (content(image, "etc/hosts"), content(image, "etc/hostname")) == ("", "MISSING")
 
 

@@ -81,6 +81,7 @@ def test_who_has_the_packages_that_fail(site: Site) -> None:
     with pytest.raises(NixBuildError) as failed:
         site.build(a=role(), b=role("two"))
     assert "nginx-light" in failed.value.message
+    assert "\nthe whole log: nix-store --read-log /nix/store/" in failed.value.message
     assert failed.value.message.endswith("-debian-packages has the packages of roles.a, roles.b")
 
 

@@ -164,7 +164,11 @@ def test_a_lock_names_the_kernel_itself() -> None:
     ("text", "expected"),
     [
         ("{", "is not valid JSON"),
-        ('{"schema": "immutable.compose/lock/0"}', 'lock.schema is "immutable.compose/lock/0"'),
+        (
+            '{"schema": "immutable.compose/lock/0"}',
+            'lock.schema is "immutable.compose/lock/0".*; run `ansible-playbook',
+        ),
+        ('{"schema": "immutable.compose/lock/99"}', "a newer version .* wrote it; install that version here$"),
     ],
 )
 def test_refuses_what_is_no_lock(debian: Debian, compose: Compose, text: str, expected: str) -> None:

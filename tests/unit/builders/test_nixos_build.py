@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nix.nix import Nix
 from ansible_collections.immutable.compose.plugins.module_utils.builders.nixos.builder import Nixos
 from ansible_collections.immutable.compose.plugins.module_utils.errors import EvaluationError
+from ansible_collections.immutable.compose.plugins.module_utils.model.composition import RoleMachine
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import SYSTEM_LINK, Package
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
@@ -108,6 +109,17 @@ def test_stub_nixpkgs_is_found_by_the_lock(compose: Compose) -> None:
     assert found == nixos().identify(path, {}, ["a"], ["root"])
 
 
+def test_stub_nixpkgs_roles_know_each_other(compose: Compose) -> None:
+    path = compose(
+        '{ nodes, ... }: { roles.a = { }; roles.b.stubText = if nodes.a.boot.isContainer then "1" else "2"; }'
+    )
+    found = nixos().identify(path, {}, ["b"], ["root"])
+    assert found == nixos().identify(compose('{ roles.a = { }; roles.b.stubText = "2"; }'), {}, ["b"], ["root"])
+    path = compose("{ nodes, ... }: { roles.a = { }; testScript = nodes.a.networking.hostName; }")
+    with pytest.raises(EvaluationError, match="depends on 'nodes', which takes Nixpkgs"):
+        nixos().evaluate(path, {})
+
+
 def test_stub_nixpkgs_expression_of_configurations_and_modules(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
@@ -151,6 +163,42 @@ def test_stub_nixpkgs_hives_of_functions_and_lists(tmp_path: Path, hive: str) ->
     found = nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"])
     (site / "hive.nix").write_text(f'{{ meta.nixpkgs = {STUB}; web = [ {{ stubText = "ab"; }} ./more.nix ]; }}')
     assert nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"]) == found
+
+
+@pytest.mark.parametrize(
+    ("pin", "option"),
+    [("./pinned", ""), ("<nowhere>", STUB)],
+)
+def test_stub_nixpkgs_whatever_a_hive_calls_its_nixpkgs(tmp_path: Path, pin: str, option: str) -> None:
+    site = tmp_path / "site"
+    (site / "pinned").mkdir(parents=True)
+    (site / "pinned/default.nix").write_text(f"{{ ... }}: import {STUB} {{ system = 1; }} // {{ path = {STUB}; }}")
+    (site / "hive.nix").write_text(f'{{ meta.nixpkgs = {STUB}; web.stubText = "a"; }}')
+    plain = nixos(nixpkgs="").identify(str(site), {}, ["web"], ["root"])
+    (site / "hive.nix").write_text(f'{{ meta.nixpkgs = {pin}; web.stubText = "a"; }}')
+    assert nixos(nixpkgs=option).identify(str(site), {}, ["web"], ["root"]) == plain
+
+
+def test_a_hive_is_for_the_system_of_its_packages(tmp_path: Path) -> None:
+    packages = tmp_path / "nixpkgs"
+    (packages / "nixos/lib").mkdir(parents=True)
+    # Tells what modules say.
+    (packages / "nixos/lib/eval-config.nix").write_text(
+        """{ modules, specialArgs, ... }:
+        let said = map (module: if builtins.isFunction module then module arguments else module) modules;
+            arguments = { name = "web"; lib = builtins.mapAttrs (_: _: x: x) { mkDefault = 1; mkBefore = 1; }; };
+        in { config.said = builtins.foldl' (all: module: all // (module.nixpkgs or { })) { } said; }"""
+    )
+    hive = f'{{ meta.nixpkgs = {{ path = {packages}; system = "riscv64-linux"; overlays = [ 7 ]; }}; web = {{ }}; }}'
+
+    def said(system: str) -> dict[str, t.Any]:
+        given = f'{{ hive = {hive}; nixpkgs = ""; pin = 1; system = "{system}"; }}'
+        text = f"(import {REPOSITORY}/nix/nixos/sources/hive.nix {given}).configurations.web.config.said"
+        command = ["nix-instantiate", "--eval", "--strict", "--json", "--expr", text]
+        return t.cast("dict[str, t.Any]", json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+
+    assert said("") == {"hostPlatform": "riscv64-linux", "overlays": [7], "config": {}}
+    assert said("aarch64-linux")["hostPlatform"] == "aarch64-linux"
 
 
 def test_stub_nixpkgs_keys_of_a_hive_are_refused_by_name(tmp_path: Path) -> None:
@@ -219,6 +267,16 @@ def test_stub_nixpkgs_a_flake_with_both_outputs(tmp_path: Path) -> None:
     (site / "flake.nix").write_text("{ outputs = { self }: { }; }")
     with pytest.raises(EvaluationError, match="has no output 'colmena'"):
         roles(output="colmena")
+
+
+def test_stub_nixpkgs_a_hive_that_colmena_has_evaluated(tmp_path: Path) -> None:
+    node = f"import {STUB}/nixos/lib/eval-config.nix {{ modules = [ {{ deployment = MACHINE; }} ]; }}"
+    machine = '{ tags = [ "x" ]; targetHost = "db.example.org"; targetUser = null; targetPort = 7; keys = { }; }'
+    site = flake(tmp_path, f"colmenaHive.nodes.db = {node.replace('MACHINE', machine)};")
+    builder = Nixos(str(REPOSITORY / "nix"), Progress(), {"nixpkgs": STUB, "output": "colmena"}, trusted=True)
+    role = builder.evaluate(str(site), {}).roles["db"]
+    assert (role.tags, role.machine) == (("x",), RoleMachine("db.example.org", None, 7))
+    assert builder.identify(str(site), {}, ["db"], ["root"])
 
 
 def test_stub_nixpkgs_flake(tmp_path: Path) -> None:

@@ -152,6 +152,14 @@ def test_a_composition_may_have_any_name(compose: Compose, text: str, name: str)
     assert (found.test_script, set(found.roles)) == ("a.succeed()", {"a"})
 
 
+@pytest.mark.parametrize("text", ["{ meta.nixpkgs = 1; a = { }; }", "{ ... }: { defaults = { }; a = { }; }"])
+@pytest.mark.parametrize("name", ["lab.nix", "default.nix"])
+def test_a_hive_may_have_any_name(compose: Compose, text: str, name: str) -> None:
+    path = compose(text)
+    os.rename(f"{path}/composition.nix", f"{path}/{name}")
+    assert set(nixos(source=name).evaluate(path, {}).roles) == {"a"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

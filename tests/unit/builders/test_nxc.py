@@ -135,6 +135,8 @@ AS_A_SET = {"arguments": "inputs", "nxc": "inputs.nxc", "nixpkgs": "inherit (inp
         ("composition = ./site/web.nix;", "web.nix"),
         ("composition = ./site;", "site"),
         ("composition = import ./site/web.nix;", "flake.nix"),
+        ('composition = "${SELF}/site/web.nix";', "web.nix"),
+        ('composition = SELF + "/site/web.nix";', "web.nix"),
         ("compositions = { one = ./site/web.nix; };", "flake.nix"),
         ("composition = { roles.app = { }; rolesDistribution.app = 3; };", "flake.nix"),
     ],
@@ -142,6 +144,7 @@ AS_A_SET = {"arguments": "inputs", "nxc": "inputs.nxc", "nixpkgs": "inherit (inp
 def test_what_the_flake_says_counts_and_not_nxc_json(
     project: Path, said: str, file: str, inputs: dict[str, str], tmp_path: Path
 ) -> None:
+    said = said.replace("SELF", "inputs.self" if inputs is AS_A_SET else "self")
     (project / "flake.nix").write_text(FLAKE.format(said=said, **inputs))
     (project / "site").mkdir()
     composition = "{ lib, ... }: { roles.app = { }; rolesDistribution.app = 3; }"
@@ -159,6 +162,19 @@ def test_what_the_flake_says_counts_and_not_nxc_json(
     if "rolesDistribution" not in said:
         with pytest.raises(EvaluationError, match=f"(?s)^{project}/.*{file} does not evaluate.*syntax error"):
             builder(tmp_path / "said").evaluate(str(project), {})
+
+
+def test_a_flake_for_each_system(project: Path, tmp_path: Path) -> None:
+    (project / "flake.nix").write_text(
+        """{ outputs = { self, nixpkgs, nxc, flake-utils }: flake-utils.lib.eachDefaultSystem (system: {
+             packages = nxc.lib.compose { inherit nixpkgs system; composition = ./other.nix; };
+           }); }"""
+    )
+    (project / "other.nix").write_text("{ nodes, ... }: { roles.app = { x = nodes.app.config.x; }; }")
+    assert set(builder(tmp_path / "said").evaluate(str(project), {}).roles) == {"app"}
+    (project / "other.nix").write_text("{ nodes, ... }: { roles.app = { }; testScript = nodes.app.config.x; }")
+    with pytest.raises(EvaluationError, match="depends on 'nodes', which takes Nixpkgs"):
+        builder(tmp_path / "said").evaluate(str(project), {})
 
 
 def test_a_file_that_only_the_flake_knows_of_is_missing(project: Path, said: Path) -> None:

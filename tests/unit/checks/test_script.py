@@ -42,6 +42,7 @@ NODES = ["oar-server", "node1", "node2"]
         "parallel(*[lambda m=m: m.succeed('true') for m in machines]); retry(lambda last: True); t.assertTrue(1)",
         "from math import *\nprint(pi)",
         "node1 = {}\nnode1.anything()\nmachines = {}\nmachines['x'] = 1",
+        "machine = machines[0]\nmachine.connected = False\nprint(machine.booted, machine.out_dir / 'x')",
         "match [1, 2]:\n    case [x, *rest]:\n        print(x, rest)\n    case {'a': a, **b}:\n        print(a, b)",
     ],
 )
@@ -115,11 +116,32 @@ def test_machines_are_seen_in_whatever_variable() -> None:
         "servers = [m for m in machines if m.role]\nfor s in sorted(servers, key=str): s.crush()",
         "parallel(*[lambda m=m: m.crush() for m in machines])",
         "(m := node1).crush()",
+        "servers = [node1, node2]\nservers[0].crush()",
+        "a, b, c = machines\nb.crush()",
+        "first, *rest = machines\nfor m in rest: m.crush()",
+        "(node1 if 1 else node2).crush()",
+        "next(iter(machines)).crush()",
+        "import random\nrandom.choice([*machines, node1]).crush()",
+        "import itertools\nfor a, b in itertools.combinations(machines, 2): b.crush()",
+        "getattr(node1, 'crush')()",
+        "def f(m):\n    m.crush()\nf(node1)",
+        "def f(m, *, n=None):\n    m.crush()\nfor each in machines: f(m=each)",
+        "def f(*ms):\n    for m in ms: m.crush()\nf(*machines)\nf(node1, node2)",
+        "def f(m: Machine):\n    m.crush()\nprint(f)",
+        "def f(m):\n    g(m)\ndef g(n):\n    n.crush()\nlist(map(f, machines))",
+        "f = lambda m: m.crush()\nparallel(lambda: f(node1))",
+        "list(map(lambda m: m.crush(), machines))",
     ):
         with pytest.raises(InputError, match="machines have no 'crush' here; did you mean 'crash'"):
             check_script(text, NODES)
     for text in (
-        "def f(m):\n    m.crush()\nf(node1)",
+        "def f(m):\n    m.crush()\nf(node1)\nf(object())",
+        "def f(m):\n    m.crush()\nf(node1)\nparallel(f)",
+        "def f(m, *ms):\n    m.crush()\nf(*machines)\nf(*[object()])",
+        "def f(m):\n    m.crush()\nf(node1)\nf(**dict(m=1))",
+        "class C:\n    def f(self, m): m.crush()\nC().f(1)",
+        "a, b = node1.execute('true')\nb.strip()",
+        "first, *rest = [node1, 'x']\nrest[0].upper()",
         "for m in [node1, 'x']: m.crush",
         "for m in machines: pass\nm = 1\nm.bit_length()",
         "for machines in [1]: machines.bit_length()",
@@ -184,7 +206,8 @@ def test_the_docs_have_every_method_and_what_platforms_can_do() -> None:
 def test_every_method_that_is_accepted_exists(tmp_path: Path) -> None:
     nothing = t.cast(t.Any, None)
     machine = Machine("node", nothing, Deadline(10), console=nothing, hands=nothing, results=str(tmp_path), say=print)
-    assert {*METHODS, "doing"} - {"nested"} == {name for name in dir(machine) if not name.startswith("_")}
+    of_the_script = {"booted", "connected", "nested", "out_dir"}
+    assert {*METHODS, "doing"} - of_the_script == {name for name in dir(machine) if not name.startswith("_")}
 
 
 def test_every_symbol_that_is_accepted_is_defined() -> None:

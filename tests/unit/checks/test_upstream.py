@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
 from ansible_collections.immutable.compose.plugins.module_utils.checks.hands import Hands
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.connection import Connection
+from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from .conftest import Server
 from .scripts import Machines, Notes, make, run
@@ -145,12 +148,34 @@ TABLE = {
         with polling_condition(lambda: machine.succeed("true") == "", seconds_interval=0):
             machine.succeed("true")
     """,
+    # -- attributes --
+    "its connection": """
+        machine.connected = False
+        machine.succeed("true")
+        machine.booted = False
+        assert machine.is_up()
+    """,
+    "what is no text is printed": """
+        from pathlib import Path
+
+        machine.wait_for_file(Path("/tmp"), timeout=60)
+        machine.log(Path("/tmp"))
+        log.info(Path("/tmp"))
+    """,
     # -- words for people --
+    "log.error ends": """
+        try:
+            log.error("it is over")
+        except SystemExit as error:
+            assert str(error) == "it is over"
+    """,
     "nested": """
         with machine.nested("one"), log.nested("two"), subtest("three"):
             machine.succeed("true")
-        log.info("a"); log.warning("b"); log.error("c"); machine.log("d"); serial_stdout_off(); serial_stdout_on()
+        log.debug("a"); log.info("a", 1, machine="b"); log.warning("b"); machine.log("d")
+        serial_stdout_off(); serial_stdout_on()
     """,
+    "retry": "from test_driver.machine import QemuMachine, retry as again\nagain(lambda last: True, 1)",
     "types": "def f(m: Machine, n: BaseMachine) -> None: m.succeed('true')\nf(machine, machine)",
 }
 
@@ -167,6 +192,19 @@ def test_the_same(machine: Machine, lines: str) -> None:
     indent = first[: len(first) - len(first.lstrip())]
     text = "\n".join(line.removeprefix(indent) for line in first.splitlines())
     (*_subtests, check) = run(f"{BEGINNING}\n{text}", machine)
+    assert check.ok, check.message
+
+
+def test_files_of_the_script_lie_beside_those_of_nodes(machine: Machine, tmp_path: Path) -> None:
+    text = """
+import os
+machine.copy_from_machine("/etc/hostname")
+assert (machine.out_dir / "hostname").read_text() == machine.succeed("cat /etc/hostname")
+assert os.environ["out"] == str(machine.out_dir)
+"""
+    results = tmp_path / "results"
+    with ScriptProcess(Progress(None)) as process:
+        (check,) = process.run(text, [make(machine._connection, results, [])], Deadline(300), {}, str(results))
     assert check.ok, check.message
 
 

@@ -110,14 +110,16 @@ def test_images_of_nodes_that_wait_are_kept_with_the_release(store: ReleaseStore
     assert store.with_image("web", "w2") == store.find("current")
 
 
-def test_releases_of_the_first_version_are_read(store: ReleaseStore) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_releases_of_earlier_versions_are_read(store: ReleaseStore, version: int) -> None:
     store.record(FIRST, ["web1"])
     path = Path(store.directory, "1.json")
     data = json.loads(path.read_text())
-    del data["node_images"]
-    path.write_text(json.dumps({**data, "schema": "immutable.compose/release/1"}))
+    for later in ["unsealed", "node_images"][: 3 - version]:
+        del data[later]
+    path.write_text(json.dumps({**data, "schema": f"immutable.compose/release/{version}"}))
     release = store.find("current")
-    assert (release.schema, release.node_images) == ("immutable.compose/release/2", {})
+    assert (release.schema, release.node_images) == ("immutable.compose/release/3", {})
     assert release.image("web1", "web") == "w1" and release.image("db1", "db") is None
 
 

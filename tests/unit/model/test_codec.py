@@ -54,6 +54,9 @@ class Open:
 
 WHOLE = Whole((Part("a"), Part("b", 2, 0.5, False, "x", ["c"])), {"k": Part("d", which=3)}, Part("e"))
 
+#: What is wrong with what only a newer version can have written, and what to do.
+NEWER = "a newer version of immutable.compose wrote it; install that version here"
+
 
 def changed(path: list[t.Any], value: t.Any) -> t.Any:
     data = codec.encode(WHOLE)
@@ -88,7 +91,7 @@ def test_what_is_encoded_comes_back() -> None:
         (["parts", 0, "which"], ["x", 3], "whole.parts[0].which[1] is 3, expected a string"),
         (["parts", 0, "word"], "kept", 'whole.parts[0].word is "kept", expected "keep" or "replace"'),
         (["parts", 0, "free"], 3, "whole.parts[0].free is 3, expected an object"),
-        (["parts", 0, "indx"], 3, "whole.parts[0] has the unknown key 'indx'; did you mean 'index'?"),
+        (["parts", 0, "indx"], 3, f"whole.parts[0] has the unknown key 'indx': {NEWER}"),
         (["parts"], {"a": 1}, "whole.parts is an object, expected a list of objects"),
         (["parts", 0], "x", 'whole.parts[0] is "x", expected an object'),
         (["by_name", "k", "name"], [], "whole.by_name.k.name is a list, expected a string"),
@@ -96,11 +99,11 @@ def test_what_is_encoded_comes_back() -> None:
         (["by_name", "n.example"], {}, 'whole.by_name["n.example"].name is missing, expected a string'),
         (["best"], "x", 'whole.best is "x", expected an object or null'),
         (["best", "name"], 3, "whole.best.name is 3, expected a string"),
-        (["best", "colour"], 3, "whole.best has the unknown key 'colour'; valid: "),
+        (["best", "colour"], 3, f"whole.best has the unknown key 'colour': {NEWER}"),
         (["schema"], None, 'whole.schema is null, expected "immutable.compose/whole/3"'),
         (["schema"], "other/9", 'whole.schema is "other/9", expected "immutable.compose/whole/3"'),
-        (["schema"], "immutable.compose/whole/4", "a newer version of immutable.compose wrote it; install"),
-        (["schema"], f"immutable.compose/whole/{'9' * 5000}", "a newer version of immutable.compose wrote it; install"),
+        (["schema"], "immutable.compose/whole/4", NEWER),
+        (["schema"], f"immutable.compose/whole/{'9' * 5000}", NEWER),
         (["schema"], "immutable.compose/whole/1", "an older version of immutable.compose wrote it"),
     ],
 )
@@ -108,6 +111,13 @@ def test_what_does_not_fit_is_named(path: list[t.Any], value: t.Any, message: st
     with pytest.raises(InputError) as caught:
         codec.decode(Whole, changed(path, value), "whole")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "hint"), [("indx", "; did you mean 'index'?"), ("colour", "; valid: free, index, ")])
+def test_what_people_write_has_keys_that_are_misspelt(key: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        codec.decode(Part, {"name": "a", key: 3}, "part")
+    assert f"part has the unknown key {key!r}{hint}" in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [None, 3, "x", [], True])
@@ -239,6 +249,18 @@ def test_damaged_files_are_named(tmp_path: Path, content: bytes, why: str) -> No
         codec.read(Whole, str(path))
     assert str(caught.value).startswith(f"{path}")
     assert why in str(caught.value)
+
+
+def test_what_to_do_is_said_of_what_is_damaged_and_not_of_what_is_newer(tmp_path: Path) -> None:
+    path = tmp_path / "whole.json"
+    for content in ("", "{}", json.dumps({**codec.encode(WHOLE), "parts": 3})):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"\. Remove it$"):
+            codec.read(Whole, str(path), remedy="Remove it")
+    for newer in ({"schema": "immutable.compose/whole/4"}, {"later": 1}):
+        path.write_text(json.dumps({**codec.encode(WHOLE), **newer}))
+        with pytest.raises(codec.NewerError, match=f": {NEWER}$"):
+            codec.read(Whole, str(path), remedy="Remove it")
 
 
 def test_files(tmp_path: Path) -> None:

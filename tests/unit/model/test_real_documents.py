@@ -53,7 +53,7 @@ def test_machines(lab: Lab) -> None:
     [
         ("", "found no JSON (it is empty)"),
         ("[1]", "releases/1.json: release is a list, expected an object"),
-        ('{"schema": "immutable.compose/release/3"}', "a newer version of immutable.compose wrote it; install"),
+        ('{"schema": "immutable.compose/release/4"}', "a newer version of immutable.compose wrote it; install"),
         ('{"schema": "immutable.compose/release/1"}', "releases/1.json: release.number is missing, expected a number"),
     ],
 )

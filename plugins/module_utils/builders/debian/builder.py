@@ -278,7 +278,7 @@ class Debian(Builder):
             if free < needed:
                 raise ComposeError(
                     f"no space for the images of {', '.join(roles)}: {directory} has {free >> 20} MiB free, "
-                    f"about {needed >> 20} MiB are needed"
+                    f"about {needed >> 20} MiB are needed; make room there"
                 )
 
     def is_built(

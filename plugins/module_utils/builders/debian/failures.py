@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from ...errors import ComposeError, InputError
 from ...model.lock import LockedPackage
+from ..failures import failed_builders
 from ..nix.nix import NixBuildError
 from .lock import HOW_TO_LOCK
 
@@ -98,8 +99,14 @@ def failed_without_a_word(error: NixBuildError) -> str | None:
     """Derivation of a package whose download failed with no reason given; ``None`` if there is a reason."""
     if "unable to download" in error.output or "hash mismatch" in error.output:
         return None
-    silent = re.search(r"builder for '(\S+\.deb\.drv)' failed with exit code 1$", error.output, re.MULTILINE)
-    return silent[1] if silent else None
+    return next(
+        (
+            derivation
+            for derivation, how in failed_builders(error.output).items()
+            if derivation.endswith(".deb.drv") and how == "with exit code 1"
+        ),
+        None,
+    )
 
 
 def _tail(text: str) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import typing as t
 
+from ..failures import failed_builders
 from ..nix.nix import NixBuildError
 
 #: What the name of a second build ends in.
@@ -41,10 +42,11 @@ class Labels:
 
     def named(self, error: NixBuildError) -> NixBuildError:
         """The error, which also says of what roles the packages are where it is of a layer of packages."""
+        failed = set(map(os.path.basename, failed_builders(error.output)))
         whose = "".join(
             f"\n{layer[: -len('.drv')]} has the packages of roles.{', roles.'.join(roles)}"
             for layer, roles in self._roles.items()
-            if re.search(rf"builder for '\S*/{layer}' failed", error.output)
+            if layer in failed
         )
         named = NixBuildError(error.command, error.returncode, error.output + whose)
         named.failure = error.failure

@@ -97,6 +97,8 @@ def read_lock(composition: str) -> Locked | None:
         raise InputError(f"{path} is not valid JSON: {error}; {HOW_TO_LOCK}") from None
     try:
         lock = codec.decode(Lock, data, "lock")
+    except codec.NewerError as error:
+        raise InputError(f"{path}: {error.message}") from None
     except InputError as error:
         raise InputError(f"{path}: {error.message}; {HOW_TO_LOCK}") from None
     unknown = [

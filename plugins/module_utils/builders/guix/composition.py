@@ -43,7 +43,8 @@ class GuixComposition:
             return f"((@ (compose machines) system-of) {scheme(self.machines)} {scheme(role)})"
         if "module" in said:
             return f"((@ (compose load) variable-of) '{said['module']} '{said['variable']})"
-        return scheme(os.path.join(self.path, said["file"]))
+        file = scheme(os.path.join(self.path, said["file"]))
+        return f"((@ (compose role) system-in) {file} '{said['variable']})" if "variable" in said else file
 
     def where(self, role: str) -> str:
         """Where a role has its operating system, in words."""
@@ -52,7 +53,8 @@ class GuixComposition:
             return f"machine {role!r} in {self.machines}"
         if "module" in said:
             return f"{said['variable']} of module {said['module']}, role {role!r} in {self.path},"
-        return os.path.join(self.path, said["file"])
+        file = os.path.join(self.path, said["file"])
+        return f"{said['variable']} in {file}" if "variable" in said else file
 
     def directory(self, role: str) -> str:
         """The directory that files and modules of a role expect to be evaluated in: their own."""
@@ -95,10 +97,10 @@ def read_composition(directory: str, evaluate: t.Callable[[str, str], t.Any]) ->
 def _require_system(file: str, where: str, said: RoleAttributes) -> None:
     """:raises InputError: a role has not one operating system."""
     given = [key for key in ("file", "module", "variable") if key in said]
-    if given not in (["file"], ["module", "variable"]):
+    if given not in (["file"], ["file", "variable"], ["module", "variable"]):
         raise InputError(
-            f"{file}: {where}: has {' and '.join(given) or 'no file'}, expected either 'file', or 'module' and "
-            "'variable'"
+            f"{file}: {where}: has {' and '.join(given) or 'no file'}, expected 'file', with 'variable' if it defines "
+            "several systems, or 'module' and 'variable'"
         )
     if "file" in said:
         _below(file, f"{where}.file", said["file"])

@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 
 from ...model.answer import Word, WrongAnswer, json_answer
 from ...progress import Progress
+from ..failures import failed_builders
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+#: What newer ones say, in four lines, of each derivation that needed one that had failed: nothing that was not said.
+_FOLLOWS = re.compile(r"^Cannot build '\S+'\.\s+Reason: \d+ dependenc(?:y|ies) failed")
 
 # Types of activities and of results.
 _FILE_TRANSFER, _BUILDS, _BUILD = 101, 104, 105
@@ -61,10 +65,12 @@ class BuildLog:
     def __init__(self, progress: Progress, label: t.Callable[[str], str]) -> None:
         self._progress = progress
         self._label = label
+        #: Activity → derivation.
         self._builds: dict[int, str] = {}
         self._phases: dict[int, str] = {}
         self._unpacked: dict[int, int] = {}
-        self._tails: dict[int, list[str]] = {}
+        #: Derivation → what its builder said last.
+        self._tails: dict[str, list[str]] = {}
         self._all_builds: set[int] = set()
         self._transfers: dict[int, int] = {}
         self._expected = (0, 0)
@@ -81,11 +87,13 @@ class BuildLog:
         action, kind, identifier = event.action, event.type, event.id
         if action == "msg" and event.level <= 1:
             message = ANSI.sub("", event.raw_msg or event.msg or "")
+            if not message.strip() or _FOLLOWS.search(message):
+                return
             warns = event.level == 1 and not message.startswith("warning:")
             self.messages.append(f"warning: {message}" if warns else message)
         elif action == "start" and kind == _BUILD:
-            self._builds[identifier] = self._label(event.text())
-            self._tails[identifier] = []
+            self._builds[identifier] = event.text()
+            self._tails[event.text()] = []
         elif action == "start" and kind == _BUILDS:
             self._all_builds.add(identifier)
         elif action == "start" and kind == _FILE_TRANSFER:
@@ -106,10 +114,11 @@ class BuildLog:
         if event.type == _SET_PHASE:
             self._phases[build] = event.text()
             self._unpacked[build] = 0
-            self._progress.say(f"{self._builds[build]}: {event.text()}")
+            self._progress.say(f"{self._label(self._builds[build])}: {event.text()}")
         elif event.type == _LOG_LINE:
             line = ANSI.sub("", event.text())
-            self._tails[build] = [*self._tails[build][-24:], line]
+            derivation = self._builds[build]
+            self._tails[derivation] = [*self._tails[derivation][-24:], line]
             if line.startswith(("Unpacking ", "Setting up ")):
                 self._unpacked[build] = self._unpacked.get(build, 0) + 1
 
@@ -121,10 +130,10 @@ class BuildLog:
     def describe(self) -> str:
         """What is being built now, how much of it is done, and what was fetched."""
         parts = []
-        for build, label in list(self._builds.items()):
+        for build, derivation in list(self._builds.items()):
             steps = self._unpacked.get(build)
             done = f" ({steps} steps of packages done)" if steps else ""
-            parts.append(f"{label}: {self._phases.get(build, 'starting')}{done}")
+            parts.append(f"{self._label(derivation)}: {self._phases.get(build, 'starting')}{done}")
         builds, size = self._expected
         fetched = self.fetched
         counts = [f"{self.finished} of {builds} built"] if builds > 1 else []
@@ -133,6 +142,11 @@ class BuildLog:
         return "; ".join(parts or ["preparing"]) + (f" [{', '.join(counts)}]" if counts else "")
 
     def explanation(self) -> str:
-        """The last lines of the builders that have not ended, or ended last, and Nix's own messages."""
-        tails = [line for build in list(self._tails)[-3:] for line in self._tails[build]]
+        """The last lines of the builders that have failed, and Nix's own messages.
+
+        Where Nix names none that has failed, the lines are those of the builders that were started last.
+        """
+        failed = [build for build in failed_builders("\n".join(self.messages)) if build in self._tails]
+        spoke = [build for build, lines in self._tails.items() if lines]
+        tails = [line for build in (failed or spoke)[-3:] for line in self._tails[build]]
         return "\n".join([*tails, *self.messages])

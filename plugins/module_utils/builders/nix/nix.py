@@ -22,7 +22,7 @@ from ...process import Completed, need, run
 from ...progress import Progress
 from ..base import Builder
 from ..differences import told
-from ..failures import NIX_CAUSES, nix_evaluation_failure, nix_failure, with_failure
+from ..failures import NIX_CAUSES, failed_builders, nix_evaluation_failure, nix_failure, with_failure
 from .log import ANSI, BuildLog
 from .own_store import OwnStore
 
@@ -80,10 +80,6 @@ def settings_of(builder: Builder) -> dict[str, str]:
         "builders": " ; ".join(builder.option("remote_builders")),
     }
     return {key: value for key, value in lists.items() if value}
-
-
-#: What Nix says of a builder that ended.
-_BUILDER_FAILED = re.compile(r"builder for '(\S+\.drv)' failed")
 
 
 class NixBuildError(CommandError):
@@ -310,7 +306,7 @@ class Nix:
                 done = self._run(command, timeout=BUILD_TIMEOUT, on_line=log)
         except CommandError as error:
             output = log.explanation() or error.output
-            for derivation in dict.fromkeys(_BUILDER_FAILED.findall(output)):
+            for derivation in failed_builders(output):
                 output += f"\nthe whole log: nix-store --read-log {derivation}"
             failed = NixBuildError("nix-store --realise " + " ".join(options), error.returncode, output)
             raise with_failure(failed, nix_failure(output)) from None

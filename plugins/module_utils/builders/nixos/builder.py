@@ -101,13 +101,11 @@ class Nixos(Builder):
         if source.form != "expression" or source.beside():
             return source
         arguments = self._arguments(source, {})
-        try:  # a composition may have any name
-            is_one = self._nix.evaluate(
-                bool, self._file, "isComposition", arguments, within=self.within(source.directory)
-            )
+        try:  # compositions and hives may have any name
+            form = self._nix.evaluate(str, self._file, "formOf", arguments, within=self.within(source.directory))
         except EvaluationError:  # configurations may take what a composition cannot have
             return source
-        return replace(source, form="composition") if is_one else source
+        return replace(source, form=form)
 
     def _arguments(
         self,

@@ -87,16 +87,14 @@ class NodeState(Ledger):
             codec.write(os.path.join(self.volumes, _OWNER), owner)
 
     def _owner(self) -> Owner | None:
-        path = os.path.join(self.volumes, _OWNER)
+        remedy = (
+            f"The file says whose the data in {self.volumes} are: if they are those of node {self.name!r}, remove the "
+            "file, and it is written again"
+        )
         try:
-            return codec.read(Owner, path)
+            return codec.read(Owner, os.path.join(self.volumes, _OWNER), remedy=remedy)
         except FileNotFoundError:
             return None
-        except InputError as error:
-            raise InputError(
-                f"{error.message}. The file says whose the data in {self.volumes} are: if they are those of node "
-                f"{self.name!r}, remove the file, and it is written again"
-            ) from None
 
     def _readable_owner(self) -> Owner | None:
         try:

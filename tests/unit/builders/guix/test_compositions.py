@@ -72,10 +72,10 @@ def test_channels_are_the_lock(lab: str, progress: Path) -> None:
 REFUSED: dict[str, tuple[t.Any, str]] = {
     "no mapping": ([1], "expected a mapping with the key 'roles'"),
     "no roles": ({"testScript": ""}, "roles: is missing"),
-    "no file": ({"roles": {"server": {}}}, r"roles\.server: has no file, expected either 'file', or 'module' and"),
+    "no file": ({"roles": {"server": {}}}, r"roles\.server: has no file, expected 'file', with 'variable' if"),
     "file and module": (
         {"roles": {"server": {"file": "a.scm", "module": "(lab web)", "variable": "web"}}},
-        r"roles\.server: has file and module and variable, expected either",
+        r"roles\.server: has file and module and variable, expected 'file'",
     ),
     "module without variable": ({"roles": {"server": {"module": "(lab web)"}}}, r"roles\.server: has module, expected"),
     "name of a module": (

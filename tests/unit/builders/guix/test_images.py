@@ -50,13 +50,16 @@ def test_command_line_of_an_evaluation(lab: str, progress: Path, guix: StandIn, 
 
 def test_systems_are_evaluated_where_their_files_are(write: Write, progress: Path, guix: StandIn) -> None:
     module = {"module": "(lab web)", "variable": "web-system"}
-    path = write({"roles": {"a": {"file": "below/a.scm"}, "b": module}})
+    one_of_several = {"file": "below/a.scm", "variable": "db-system"}
+    path = write({"roles": {"a": {"file": "below/a.scm"}, "b": module, "c": one_of_several}})
     Path(path, "below").mkdir()
     Path(path, "below/a.scm").touch()
-    builder(progress).identify(path, {}, ["a", "b"], ["tar"])
+    builder(progress).identify(path, {}, ["a", "b", "c"], ["tar"])
+    of_several = f'((@ (compose role) system-in) "{path}/below/a.scm" \'db-system)'
     asked = {call["arguments"][-1]: call["cwd"] for call in guix.calls() if "image" in call["arguments"]}
     assert asked == {
         f'((@ (compose role) role) "{path}/below/a.scm" \'())': f"{path}/below",
+        f"((@ (compose role) role) {of_several} '())": f"{path}/below",
         "((@ (compose role) role) ((@ (compose load) variable-of) '(lab web) 'web-system) '())": path,
     }
 
