@@ -292,7 +292,7 @@ def test_record_of_another_version_is_refused(lab: Lab) -> None:
     path = Path(platform.node_state("node1").directory, "current.json")
     path.write_text(path.read_text().replace("machine/1", "machine/9"))
     with pytest.raises(
-        ComposeError, match='current.json: machine.schema is "immutable.compose/machine/9", expected .* remove'
+        ComposeError, match='current.json: machine.schema is "immutable.compose/machine/9", expected .* a newer version'
     ):
         refuse(platform.check(platform.deployment.nodes))
     assert platform.remove(["node1"], data=False, tell=lab.tell)["node1"].ok
