@@ -120,7 +120,7 @@ travel=(tests/unit/travel tests/e2e/test_{elsewhere,staging,way_in}.py)
 # - what trials of experiments do on real nodes, one after the other
 experiments=(tests/e2e/test_experiment.py)
 # - file systems and batch systems, and what becomes of them when a machine dies; those for NixOS are only evaluated
-compositions=(tests/e2e/test_{ceph,gluster,moosefs,nixos_examples,oar,slurm}.py)
+compositions=(tests/e2e/test_{ceph,gluster,moosefs,nfs,nixos_examples,oar,slurm}.py)
 # - what is released, and what users meet first
 release=(tests/e2e/test_{init,examples,first_contact,release,upgrade}.py)
 apart=("${experiments[@]}" "${damage[@]}" "${images[@]}" "${platforms[@]}" "${travel[@]}" "${compositions[@]}" "${release[@]}")
