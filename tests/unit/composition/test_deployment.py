@@ -336,7 +336,7 @@ def test_domain() -> None:
 
 def test_roles_without_a_kernel_need_containers() -> None:
     roles = {"node": Role("node", bootable=False)}
-    assert "the role has no kernel" in refused({}, roles=roles)
+    assert "the role has no kernel, but platform 'machines' boots one: give the role a 'kernel'" in refused({}, roles=roles)
     assert names({"roles": {"node": 0}}, roles=roles) == {}
 
 
