@@ -21,7 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import SWITCHED
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.task import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.artifacts import artifacts, has_last_word
