@@ -13,13 +13,13 @@ from importlib import metadata
 
 from ansible.release import __version__ as core
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script, variables
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.replay import Source, write_replay
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.results import Results
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.runner import Launch, Outcome, Runner
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
-from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import Planned, Subject, read
+from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import Need, Planned, Subject, read
 from ansible_collections.immutable.compose.plugins.module_utils.page import plots
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.hands import abilities
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -54,16 +54,18 @@ class Prepared:
     @property
     def left(self) -> list[str]:
         """Trials that did not end well up to now."""
-        done = {trial.id for trial in self.results.trials([trial.id for trial in self.trials]) if trial.ok}
+        done = self.results.done()
         return [trial.id for trial in self.trials if trial.id not in done]
 
     def run(self, launch: Launch, show: t.Callable[[str], None]) -> Outcome:
         """Run what is left of it."""
         progress = _Shown(show)
         self.results.claim()
-        sharing = Sharing(self.results.at("sharing"), self.runner, [trial.id for trial in self.trials])
+        ids = [trial.id for trial in self.trials]
+        sharing = Sharing(self.results.at("sharing"), self.runner, ids, self.results.done)
         try:
-            write_replay(self.results.path, self.subject, self.sources)
+            with sharing.alone():
+                write_replay(self.results.path, self.subject, self.sources)
             runner = Runner(
                 self.subject,
                 self.trials,
@@ -93,15 +95,22 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
     """
     subject = read(asked.file)
     trials = subject.trials(asked.runner)
-    checked: dict[str, t.Collection[str]] = {}
+    checked: set[Need] = set()
     for trial in trials:
-        key = f"{trial.need.key} {sorted(trial.combination)}"
-        if key not in checked:
-            checked[key] = trial.combination
+        if trial.need not in checked:
+            checked.add(trial.need)
             _check(subject, trial, variations)
     where = asked.results or os.path.join(os.path.dirname(asked.file), "results", subject.name)
     sources = [variations.source(name) for name in dict.fromkeys(trial.need.deployment for trial in trials)]
-    return Prepared(subject, trials, Results(where, subject), asked.runner, sources)
+    for source in sources:
+        inside = os.path.realpath(source.directory)
+        if os.path.commonpath((inside, os.path.realpath(where))) == inside:
+            raise InputError(
+                f"{where}: lies in the composition {inside}, which would be another one with each result; expected"
+                " another directory for the results (experiment_results)"
+            )
+    results = Results(where, subject, [trial.id for trial in trials])
+    return Prepared(subject, trials, results, asked.runner, sources)
 
 
 def _check(subject: Subject, trial: Planned, variations: Variations) -> None:
@@ -113,9 +122,16 @@ def _check(subject: Subject, trial: Planned, variations: Variations) -> None:
     nodes = [node.name for node in deployment.nodes]
     if not nodes:
         raise InputError(f"{subject.path}: {trial.words}: the deployment {trial.need.deployment!r} has no node")
+    machines = variables(nodes, subject.script)
+    for name in trial.values:
+        if name in machines:
+            raise InputError(
+                f"{subject.path}: sweep.{name}: {trial.words}: in the script, {name} is the node {machines[name]!r} of "
+                f"the deployment {trial.need.name!r}; expected another name"
+            )
     can = abilities(PLATFORMS[deployment.platform])
     try:
-        check_script(subject.script, nodes, deployment.platform, can, trial.combination)
+        check_script(subject.script, nodes, deployment.platform, can, trial.values)
     except InputError as error:
         raise InputError(f"{subject.path}: {trial.words}: {error}") from None
 

@@ -86,6 +86,10 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
             "'role' is not a key of a deployment file; did you mean 'roles'",
         ),
         ({"changes": {}}, "sweep.clients: nothing uses this parameter"),
+        (
+            {"sweep": {**EXPERIMENT["sweep"], "app1": [1]}},
+            "sweep.app1: clients=1 size=7 label=a app1=1: in the script, app1 is the node 'app1' of the deployment",
+        ),
         ({"script": "none.py"}, "none.py: cannot be read"),
     ):
         site.write(**t.cast("dict[str, t.Any]", changes))
@@ -97,7 +101,10 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
     ):
         site.write(script)
         assert why in site.run(expect=2).output
-    assert not site.results.exists()
+    site.write()
+    inside = site.lab.composition / "results"
+    assert "lies in the composition" in site.run("-e", f"experiment_results={inside}", expect=2).output
+    assert not site.results.exists() and not inside.exists()
     assert site.lab.nodes() == []
 
 
@@ -131,7 +138,7 @@ def test_a_sweep(site: Site) -> None:
     assert {row["images"] for row in site.rows()} == {f"app={image}"}
     stored = pyarrow.parquet.read_table(site.results / "results.parquet")
     assert [row["value"] for row in stored.to_pylist()] == [1.0, 7.0, 2.0, 7.0]
-    assert {(self_results / "raw" / "label").read_text() for self_results in site.results.glob("trials/*")} == {"a\n"}
+    assert {path.read_text() for path in site.results.glob("trials/*/files/raw/label")} == {"a\n"}
 
     assert "2 of 2 trials" in (site.results / "report.html").read_text()
 
@@ -198,6 +205,36 @@ def test_what_fails_is_told_and_tried_again(site: Site) -> None:
     assert len(site.run().said(" of 3: ")) == 1
     assert {trial["ok"] for trial in site.trials()} == {True}
     assert {row["ok"] for row in site.rows()} == {"true"}
+
+
+def test_nothing_a_script_does_stops_the_trials_after_it(site: Site) -> None:
+    script = """
+record("replicas", str(replicas))
+record("value", value)
+app1.succeed("echo its own >/tmp/output.txt")
+app1.copy_from_machine("/tmp/output.txt")
+if replicas == 2:  # the machine dies, and nobody is told
+    app1.execute("systemctl start --no-block power''off.target")
+    app1.sleep(3)
+    assert False, "died"
+"""
+    braces = "{{ 1 + 1 }}{% x"
+    site.write(
+        script,
+        changes={"parameters": {"replicas": "$replicas", "fs": "$fs"}},
+        sweep={"fs": {"nfs": {}, "ceph": {"replicas": [2, 3]}}, "value": [braces]},
+    )
+    site.run(expect=2)
+    told = {record["value"] for trial in site.trials() for record in trial["records"]}
+    assert told == {"None", "2", "3", braces}
+    assert [trial["ok"] for trial in site.trials()] == [True, False, True]
+    assert [trial["changes"]["parameters"] for trial in site.trials()][:2] == [
+        {"fs": "nfs"},
+        {"fs": "ceph", "replicas": 2},
+    ]
+    directories = [site.results / "trials" / trial["id"] for trial in site.trials()]
+    assert {(path / "files" / "output.txt").read_text() for path in directories} == {"its own\n"}
+    assert all("PLAY [Measure]" in (path / "output.txt").read_text() for path in directories)
 
 
 def test_it_stops_where_the_file_says_so(site: Site) -> None:

@@ -11,7 +11,8 @@ from lab import Lab
 
 @pytest.fixture(scope="module")
 def lab(lab_of: t.Callable[..., Lab]) -> Lab:
-    return lab_of("nfs", "nfs", platform={"name": "qemu", "memory": 512}, roles={"node": 2})
+    # The default ports are those of `make demo`, which may be running.
+    return lab_of("nfs", "nfs", platform={"name": "qemu", "memory": 512, "ssh_port_base": 24300}, roles={"node": 2})
 
 
 def test_a_server_that_loses_its_power_is_waited_for(lab: Lab) -> None:

@@ -23,7 +23,7 @@ import typing as t
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from ..errors import ComposeError
+from ..errors import ComposeError, shown
 from ..model.report import Check, CheckDetails, Measurement
 from ..progress import listed
 from .deadline import Deadline, TriedLongEnough
@@ -130,10 +130,15 @@ class _Run:
 
     def _record(self, name: str, value: float | str, unit: str = "") -> None:
         """Report a value that was measured. :raises TypeError: it is neither a number nor a text."""
-        if not isinstance(name, str) or not isinstance(unit, str) or not isinstance(value, (bool, int, float, str)):
+        if (
+            not isinstance(name, str)
+            or not name
+            or not isinstance(unit, str)
+            or not isinstance(value, (bool, int, float, str))
+        ):
             raise TypeError(f"record({name!r}, {value!r}, {unit!r}): expected a name, a number or a string, and a unit")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"record({name!r}, {value!r}): expected a finite number")
+        if not isinstance(value, str) and not _is_finite(value):
+            raise ValueError(f"record({name!r}, {shown(value)}): expected a finite number")
         self._wire.send({"kind": "record", **vars(Measurement(name, value, unit))})
 
     def _start_all(self) -> None:
@@ -185,6 +190,13 @@ class _Run:
                 message = f"{message}\n{tail}"
         node = error.node if isinstance(error, ComposeError) else None
         return Check(SCRIPT, False, node, message, seconds, details)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no floating-point number comes near
+        return False
 
 
 def located(text: str, lines: t.Sequence[int]) -> CheckDetails:

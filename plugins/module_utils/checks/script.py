@@ -161,6 +161,22 @@ def names_in(text: str) -> set[str]:
         return set()
 
 
+def names_read(text: str) -> set[str]:
+    """Names whose values a script looks at, other than those that it only sets; none if it is no script."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return set()
+    changed = {id(item.target) for item in ast.walk(tree) if isinstance(item, ast.AugAssign)}
+    return {
+        item.id
+        for item in ast.walk(tree)
+        if isinstance(item, ast.Name) and (isinstance(item.ctx, ast.Load) or id(item) in changed)
+    }
+
+
 #: Commands after which a node may be off.
 _SHUTS_DOWN = re.compile(r"\b(halt|init [06]|kexec|poweroff|reboot|shutdown)\b")
 

@@ -42,6 +42,11 @@ class Source:
     #: Directory that holds the state of its deployment.
     state: str
 
+    @property
+    def directory(self) -> str:
+        """Of the composition."""
+        return self.composition if os.path.isdir(self.composition) else os.path.dirname(self.composition)
+
 
 def write_replay(results: str, subject: Subject, sources: t.Iterable[Source]) -> None:
     """Write it into a results directory. What an earlier run of the experiment has written is replaced."""
@@ -51,7 +56,7 @@ def write_replay(results: str, subject: Subject, sources: t.Iterable[Source]) ->
     for source in sources:
         name = os.path.basename(source.path)
         place = os.path.join(below, "compositions", re.sub(r"\.compose\.ya?ml$", "", name))
-        copied = _copied(source.composition, place)
+        copied = _copied(source, place)
         with open(source.path, encoding="utf-8") as stream:
             text = stream.read()
         text = _with(text, "composition", os.path.relpath(copied, os.path.join(below, "inventory")))
@@ -68,12 +73,22 @@ def write_replay(results: str, subject: Subject, sources: t.Iterable[Source]) ->
     write_text(os.path.join(results, "replay.yml"), f"---\n{playbook}", mode=0o644)
 
 
-def _copied(composition: str, place: str) -> str:
-    """A copy, without hidden files, as other hosts get it."""
-    directory = composition if os.path.isdir(composition) else os.path.dirname(composition)
-    place = os.path.join(place, os.path.basename(directory))  # which is its name, where it says no other
-    shutil.copytree(directory, place, ignore=shutil.ignore_patterns(".*"))
-    return place if directory == composition else os.path.join(place, os.path.basename(composition))
+def _copied(source: Source, place: str) -> str:
+    """A copy of a composition, without hidden files and links to directories, as other hosts get it."""
+    place = os.path.join(place, os.path.basename(source.directory))  # which is its name, where it says no other
+    shutil.copytree(source.directory, place, ignore=_left_out)
+    same = source.directory == source.composition
+    return place if same else os.path.join(place, os.path.basename(source.composition))
+
+
+def _left_out(folder: str, names: t.Iterable[str]) -> set[str]:
+    """Links such as those that ``nix build`` makes would bring whole systems, or lead nowhere."""
+    paths = {name: os.path.join(folder, name) for name in names}
+    return {
+        name
+        for name, path in paths.items()
+        if name.startswith(".") or name == "__pycache__" or (os.path.islink(path) and not os.path.isfile(path))
+    }
 
 
 def _with(text: str, key: str, value: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import typing as t
+from contextlib import suppress
 
 from ..errors import InputError
 from ..files import write_text
@@ -30,13 +31,16 @@ _MAY_CHANGE = ("sweep", "repetitions", "order", "seed", "time_limit", "retries",
 class Results:
     """The results directory of an experiment, made when :meth:`claim` is called.
 
-    :raises InputError: it is not this experiment's; nothing was touched.
+    :param trials: ids of all that the experiment has.
+    :raises InputError: it is not this experiment's, or cannot be written to; nothing was touched.
     """
 
-    def __init__(self, path: str, subject: Subject) -> None:
+    def __init__(self, path: str, subject: Subject, trials: t.Sequence[str]) -> None:
         self.path = path
         self._mark = ExperimentMark(subject.name, subject.experiment, subject.script)
+        self._ids = list(trials)
         self._refuse_others()
+        self._refuse_lost()
         self._refuse_full()
 
     def at(self, *parts: str) -> str:
@@ -52,8 +56,30 @@ class Results:
         """Write down what came of a trial."""
         codec.write(self.at("trials", trial.id, "trial.json"), trial, mode=0o644)
 
-    def trials(self, ids: t.Iterable[str]) -> list[Trial]:
-        """Those that have ended, in the order given."""
+    def trials(self) -> list[Trial]:
+        """Those that have ended, in order."""
+        return self._read(self._ids)
+
+    def done(self) -> set[str]:
+        """Ids of those that have ended well."""
+        return {trial.id for trial in self.trials() if trial.ok}
+
+    def write_table(self, parameters: t.Sequence[str]) -> bool:
+        """Write the tables anew; whether there is a library for the one in Parquet.
+
+        :param parameters: in the order of their columns.
+        """
+        trials = self.trials()
+        write_csv(self.at("results.csv"), trials, parameters)
+        return write_parquet(self.at("results.parquet"), trials, parameters)
+
+    def write_page(self, parameters: t.Sequence[str]) -> str:
+        """Write what people look at; its path."""
+        measured = Measurements(self._mark.name, parameters, self.trials(), len(self._ids))
+        write_text(self.at(PAGE), experiment_page(measured), mode=0o644)
+        return self.at(PAGE)
+
+    def _read(self, ids: t.Iterable[str]) -> list[Trial]:
         found = []
         for name in ids:
             try:
@@ -61,21 +87,6 @@ class Results:
             except FileNotFoundError:
                 continue
         return found
-
-    def write_table(self, ids: t.Iterable[str], parameters: t.Sequence[str]) -> bool:
-        """Write the tables anew; whether there is a library for the one in Parquet.
-
-        :param parameters: in the order of their columns.
-        """
-        trials = self.trials(ids)
-        write_csv(self.at("results.csv"), trials, parameters)
-        return write_parquet(self.at("results.parquet"), trials, parameters)
-
-    def write_page(self, ids: t.Sequence[str], parameters: t.Sequence[str]) -> str:
-        """Write what people look at; its path."""
-        measured = Measurements(self._mark.name, parameters, self.trials(ids), len(ids))
-        write_text(self.at(PAGE), experiment_page(measured), mode=0o644)
-        return self.at(PAGE)
 
     def _refuse_others(self) -> None:
         try:
@@ -95,7 +106,7 @@ class Results:
         try:
             found = codec.read(ExperimentMark, self.at(MARK))
         except FileNotFoundError:
-            if os.listdir(self.path):
+            if set(os.listdir(self.path)) - {f".{MARK}.new"}:  # which a killed run may have left
                 raise InputError(
                     f"{self.path}: has files, and no {MARK}: it is not a results directory; expected an empty "
                     "directory, or a new one"
@@ -112,10 +123,24 @@ class Results:
                     f"{self.path}: has the results of another experiment: its {key} was {old!r}, now it is {new!r}"
                 )
 
+    def _refuse_lost(self) -> None:
+        """What was measured is in the table, or it is seen."""
+        with suppress(FileNotFoundError):
+            others = sorted(set(os.listdir(self.at("trials"))) - set(self._ids))
+            lost = [trial.id for trial in self._read(others) if trial.ok]
+            if lost:
+                raise InputError(
+                    f"{self.path}: has {len(lost)} measured trials that the experiment does not have any more, such as"
+                    f" {lost[0]}: its sweep or repetitions have become smaller; expected another directory"
+                    " (experiment_results)"
+                )
+
     def _refuse_full(self) -> None:
         above = self.path
         while not os.path.isdir(above):
             above = os.path.dirname(above)
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(f"{self.path}: nothing can be written to {above}, expected a place for the results")
         space = os.statvfs(above)
         free = space.f_bavail * space.f_frsize >> 20
         if free < ROOM:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import typing as t
 from dataclasses import dataclass, replace
@@ -24,8 +25,8 @@ from .trials import Need, Planned, Subject
 TABLES = 60.0
 #: Lines of the output of a run that failed, in what is told of it.
 LAST = 20
-#: In the directory of a trial: what its run is told, and what it printed.
-VARIABLES, OUTPUT = "variables.json", "output.txt"
+#: In the directory of a trial: what its run is told, what it printed, and what its script copied from machines.
+VARIABLES, OUTPUT, FILES = "variables.json", "output.txt", "files"
 
 
 class Launch(t.Protocol):
@@ -84,7 +85,7 @@ class Runner:
         self._need: Need | None = None
         self._release = 0
         #: Deployments that may run: those that an earlier run has left, and what this one has deployed.
-        self._running = {trial.need.deployment: trial.need for trial in trials}
+        self._running = {trial.need.name: trial.need for trial in trials}
         self._written = time.monotonic()
 
     def run(self) -> Outcome:
@@ -96,7 +97,7 @@ class Runner:
                 trial_id = self._sharing.next(self._runs_already)
                 if trial_id is None:
                     break
-                trial = self._tried(self._trials[trial_id])
+                trial = self._tried(self._trials[trial_id], len(failed))
                 self._results.keep(trial)
                 if trial.ok:
                     self._sharing.done(trial_id)
@@ -110,24 +111,26 @@ class Runner:
                     self._write_tables()
         finally:
             parquet = self._write_tables()
-        page = self._results.write_page(list(self._trials), self._parameters)
+        with self._sharing.alone():
+            page = self._results.write_page(self._parameters)
         return Outcome(done, failed, self._sharing.left, parquet, page)
 
     @property
     def _parameters(self) -> list[str]:
-        return list(dict.fromkeys(name for trial in self._trials.values() for name in trial.combination))
+        return list(dict.fromkeys(name for trial in self._trials.values() for name in trial.values))
 
     def _write_tables(self) -> bool:
         self._written = time.monotonic()
-        return self._results.write_table(self._trials, self._parameters)
+        with self._sharing.alone():
+            return self._results.write_table(self._parameters)
 
     def _runs_already(self, trial_id: str) -> bool:
         """What costs no deployment comes first, unless the order is one that was drawn."""
         return self._experiment.order == "deployments" and self._trials[trial_id].need == self._need
 
-    def _tried(self, planned: Planned) -> Trial:
+    def _tried(self, planned: Planned, failed: int) -> Trial:
         done = len(self._trials) - len(self._sharing.left)
-        self._progress.say(f"trial {done + 1} of {len(self._trials)}: {planned.words}")
+        self._progress.say(f"trial {done + failed + 1} of {len(self._trials)}: {planned.words}")
         trial = self._once(planned, 1)
         for attempt in range(2, self._experiment.retries + 2):
             if trial.ok:
@@ -157,8 +160,9 @@ class Runner:
                 if planned.need != self._need:
                     self._make_room(planned.need)
                 found, deployed = self._measured(planned), planned.need != self._need
-                if not deployed and found.provenance and found.provenance.release != self._release:
-                    self._need = None  # somebody else has deployed something in between
+                if not deployed and (not found.provenance or found.provenance.release != self._release):
+                    # Machines have died since, of which a deploy is the end; or somebody else has deployed something.
+                    self._need = None
                     found, deployed = self._measured(planned), True
             except ComposeError as error:
                 self._need = None
@@ -180,22 +184,24 @@ class Runner:
         """Stop other deployments of the sweep, if the file says so."""
         if self._experiment.others != "destroy":
             return
-        for name in [name for name in self._running if name != need.deployment]:
+        for name in [name for name in self._running if name != need.name]:
             self._play("destroy", self._running[name], self._results.at("others", name), {})
             del self._running[name]
 
     def _measured(self, planned: Planned) -> Measured:
         """Deploy what the trial needs, unless it runs, and run the script. :raises ComposeError: it came to nothing."""
         directory = self._results.at("trials", planned.id)
-        self._running[planned.need.deployment] = planned.need
+        self._running[planned.need.name] = planned.need
         variables = {
             "trial_directory": directory,
+            "trial_files": os.path.join(directory, FILES),
             "trial_script": self._results.at("script.py"),
             "trial_deploy": planned.need != self._need,
             "trial_timeout": self._experiment.time_limit,
-            "trial_values": planned.combination,
+            "trial_values": planned.values,
         }
         measured.forget(directory)
+        shutil.rmtree(os.path.join(directory, FILES), ignore_errors=True)
         self._play("trial", planned.need, directory, variables)
         return measured.read(directory)
 
@@ -203,8 +209,8 @@ class Runner:
         os.makedirs(directory, mode=0o755, exist_ok=True)
         changes = {need.deployment: need.changes} if need.changes else {}
         path = os.path.join(directory, VARIABLES)
-        write_json(path, {**variables, "compose_changes": changes})
-        done = self._launch(playbook, path, str(need.changes.get("name", need.deployment)))
+        write_json(path, _as_it_is({**variables, "compose_changes": changes}))
+        done = self._launch(playbook, path, need.name)
         output = os.path.join(directory, OUTPUT)
         write_text(output, done.stdout + done.stderr)
         if done.returncode:
@@ -213,3 +219,12 @@ class Runner:
             raise ComposeError(
                 f"{playbook}: ansible-playbook ended with exit code {done.returncode}, see {output}\n{last}"
             )
+
+
+def _as_it_is(value: t.Any) -> t.Any:
+    """Variables for Ansible in which braces are no templates: they are values that are measured with."""
+    if isinstance(value, t.Mapping):
+        return {key: _as_it_is(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_it_is(item) for item in value]
+    return {"__ansible_unsafe": value} if isinstance(value, str) and "{" in value else value

@@ -23,9 +23,12 @@ class Sharing:
     :param directory: for the state; shared by all runners.
     :param runner: name of this one; empty for the only one.
     :param trials: their ids.
+    :param done: tells which of them have results; whatever else is remembered of them, the others are to be run.
     """
 
-    def __init__(self, directory: str, runner: str, trials: t.Sequence[str]) -> None:
+    def __init__(
+        self, directory: str, runner: str, trials: t.Sequence[str], done: t.Callable[[], t.Collection[str]]
+    ) -> None:
         try:
             from execo_engine.sweep import ParamSweeper
         except ImportError:
@@ -35,7 +38,7 @@ class Sharing:
         self._order = {trial: number for number, trial in enumerate(trials)}
         os.makedirs(self._path("runners"), mode=0o700, exist_ok=True)
         self._own = open(self._path("runners", self._runner), "a+", encoding="utf-8")  # noqa: SIM115 - until it is closed
-        with self._alone():
+        with self.alone():
             try:
                 fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -45,11 +48,12 @@ class Sharing:
                     f"{os.path.dirname(directory)}: {who} is at work on this experiment; runs that share it are named"
                     " in 'runners' of its file, each with deployments of its own"
                 ) from None
-        self._sweeper = ParamSweeper(self._path("sweeper"), list(trials), name="experiment")
+            self._sweeper = ParamSweeper(self._path("sweeper"), list(trials), name="experiment")
+            self._believe(set(done()))
 
     def close(self) -> None:
         """Give back what was not done, and let another run have this runner's name."""
-        with self._alone():
+        with self.alone():
             self._claim("")
         self._own.close()
 
@@ -58,7 +62,7 @@ class Sharing:
 
         :param preferred: those that come before all others.
         """
-        with self._alone():
+        with self.alone():
             self._sweeper.full_update()
             alive = self._taken()
             for trial in self._sweeper.get_inprogress() - alive:
@@ -71,13 +75,13 @@ class Sharing:
 
     def done(self, trial: str) -> None:
         """It is never to be run again."""
-        with self._alone():
+        with self.alone():
             self._sweeper.done(trial)
             self._claim("")
 
     def skip(self, trial: str) -> None:
         """This run does not want it any more; the next one does."""
-        with self._alone():
+        with self.alone():
             self._sweeper.skip(trial)
             self._claim("")
 
@@ -90,8 +94,16 @@ class Sharing:
     def _path(self, *parts: str) -> str:
         return os.path.join(self._directory, *parts)
 
+    def _believe(self, done: set[str]) -> None:
+        """Results may have been removed, to be measured again, or the last ones been written before a kill."""
+        if self._sweeper.get_done() - done:
+            os.unlink(self._path("sweeper", "done"))
+            self._sweeper.full_update()
+        self._sweeper.done_batch(done - self._sweeper.get_done())
+
     @contextmanager
-    def _alone(self) -> t.Iterator[None]:
+    def alone(self) -> t.Iterator[None]:
+        """While nobody else who shares the experiment writes what all of them do."""
         with open(self._path("lock"), "a", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield

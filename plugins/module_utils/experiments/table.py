@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import typing as t
+from contextlib import suppress
 
 from ..files import write_text
 from ..model.experiment import Trial
@@ -114,7 +115,7 @@ def write_csv(path: str, trials: t.Sequence[Trial], parameters: t.Sequence[str])
 
 
 def _shown(row: Row) -> dict[str, Cell]:
-    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in row.items()}
+    return {key: _text(value) if isinstance(value, bool) else value for key, value in row.items()}
 
 
 def write_parquet(path: str, trials: t.Sequence[Trial], parameters: t.Sequence[str]) -> bool:
@@ -127,22 +128,39 @@ def write_parquet(path: str, trials: t.Sequence[Trial], parameters: t.Sequence[s
     rows = [row for trial in trials for row in rows_of(trial)]
     fields = []
     for name in _columns(parameters):
-        found = {type(row.get(name)) for row in rows} - {type(None)}
+        found = {_kind(row.get(name)) for row in rows} - {type(None)}
         fields.append((name, _type(pyarrow, name, found)))
-    as_text = {name for name, kind in fields if kind == pyarrow.string()}
-    data = [
-        {name: _text(row.get(name)) if name in as_text else row.get(name) for name, _kind in fields} for row in rows
-    ]
+    forms = {pyarrow.string(): _text, pyarrow.float64(): _number}
+    data = [{name: forms.get(kind, _same)(row.get(name)) for name, kind in fields} for row in rows]
     table = pyarrow.Table.from_pylist(data, schema=pyarrow.schema(fields))
     temporary = f"{path}.new"
-    pyarrow.parquet.write_table(table, temporary)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    try:
+        pyarrow.parquet.write_table(table, temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
     return True
 
 
-def _text(value: Cell) -> str | None:
-    return None if value is None else str(value)
+def _text(value: Cell) -> Cell:
+    """As the other table has it."""
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(value: Cell) -> Cell:
+    return None if value is None else float(value)
+
+
+def _same(value: Cell) -> Cell:
+    return value
+
+
+def _kind(value: Cell) -> type:
+    """What a cell is; a whole number that no column of numbers has room for is a text."""
+    return str if isinstance(value, int) and value.bit_length() > 63 else type(value)
 
 
 def _type(library: t.Any, name: str, found: set[type]) -> t.Any:

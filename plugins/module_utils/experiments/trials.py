@@ -7,44 +7,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-import keyword
 import os
 import random
 import re
+import stat
 import string
 import typing as t
 from dataclasses import dataclass
 
-from ..checks.script import SYMBOLS, compiled, dedent, names_in
+from ..checks.script import compiled, dedent, names_read
 from ..describe import values
 from ..describe.names import label_of
 from ..errors import InputError, nearest, shown
-from ..libraries import missing_library
 from ..model import codec
 from ..model.experiment import Experiment
 from ..model.free import Json, Parameters
-from .table import COLUMNS
+from . import strict_yaml
+from .sweep import MOST, checked, combinations
 
 #: A text that is nothing but a parameter has its value, whatever that is.
 _ALONE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 #: What the name of a directory can have.
 _PLAIN = re.compile(r"[^A-Za-z0-9._=,-]+")
-#: How many trials an experiment may have; a year of trials of a minute each is half of it.
-MOST = 1_000_000
+#: Number of the file → the least and the most that it may be. Seconds: a week.
+_LIMITS = {"repetitions": (1, MOST), "retries": (0, 1000), "time_limit": (1, 7 * 24 * 3600)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Need:
     """The deployment that a trial needs."""
 
+    #: As its file has it.
     deployment: str
     #: Keys of its file.
     changes: Parameters
 
     @property
+    def name(self) -> str:
+        """What the deployment is called with the changes."""
+        return str(self.changes.get("name", self.deployment))
+
+    @property
     def key(self) -> str:
-        """The same for two trials that need the same."""
+        """The same for two trials that need the same: 1 is not true, as it would be for Python."""
         return json.dumps([self.deployment, self.changes], sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Need) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,8 @@ class Planned:
     #: 1, 2, …
     repetition: int
     need: Need
+    #: What the script is told: all parameters of the sweep, ``None`` where the combination has none.
+    values: Parameters
 
     @property
     def words(self) -> str:
@@ -84,26 +98,15 @@ class Subject:
 
 def read(path: str) -> Subject:
     """Read an experiment file, and its script. :raises InputError: with file, key and value."""
-    try:
-        import yaml
-    except ImportError:
-        raise missing_library("yaml", what="reading an experiment file") from None
-    try:
-        with open(path, encoding="utf-8") as stream:
-            data = yaml.safe_load(stream)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    data = strict_yaml.load(path, literal="sweep")
     try:
         experiment = codec.decode(Experiment, data, "experiment")
     except InputError as error:
         raise InputError(f"{path}: {error.message}") from None
-    for key, value, least in (
-        ("repetitions", experiment.repetitions, 1),
-        ("retries", experiment.retries, 0),
-        ("time_limit", experiment.time_limit, 1),
-    ):
-        if value is not None and value < least:
-            raise InputError(f"{path}: {key} is {value}, expected a whole number from {least} on")
+    for key, (least, most) in _LIMITS.items():
+        value = getattr(experiment, key)
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{path}: {key} is {shown(value)}, expected a whole number from {least} to {most}")
     for runner in experiment.runners:
         values.host_name(runner, f"{path}: runners")
     name = label_of(re.sub(r"(\.experiment)?\.ya?ml$", "", os.path.basename(path)))
@@ -111,7 +114,9 @@ def read(path: str) -> Subject:
         raise InputError(f"{path}: the name of the file gives no name for the experiment")
     where = os.path.join(os.path.dirname(path), os.path.expanduser(experiment.script))
     try:
-        with open(where, encoding="utf-8") as stream:
+        if os.path.exists(where) and not stat.S_ISREG(os.stat(where).st_mode):
+            raise InputError(f"{path}: script: {where}: is no file")
+        with open(where, encoding="utf-8-sig") as stream:  # editors of Windows mark it
             script = stream.read()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: script: {where}: cannot be read: {error}") from None
@@ -130,7 +135,7 @@ class _Plan:
     def __init__(self, subject: Subject, runner: str) -> None:
         self._path = subject.path
         self._experiment = subject.experiment
-        self._used = names_in(dedent(subject.script))
+        self._used = names_read(dedent(subject.script))
         runners = subject.experiment.runners
         if runner and runner not in runners:
             raise InputError(f"{subject.path}: runners: there is no {runner!r}{nearest(runner, runners)}")
@@ -140,78 +145,56 @@ class _Plan:
                 " 'experiment_runner' with one of them"
             )
         self._runner = runner
+        self._parameters = checked(subject.experiment.sweep, f"{subject.path}: sweep")
 
     def trials(self) -> list[Planned]:
         experiment = self._experiment
-        combinations = self._combinations()
-        if len(combinations) * experiment.repetitions > MOST:
-            raise InputError(f"{self._path}: means {len(combinations) * experiment.repetitions} trials; at most {MOST}")
-        needs = [self._need(combination) for combination in combinations]
-        for runner in experiment.runners:  # those of others count, too
-            for combination in combinations:
-                self._filled(experiment.runners[runner], combination, f"runners.{runner}")
-        self._refuse_unused(combinations)
-        found = [
-            Planned(_id(combination, repetition), combination, repetition, need)
+        found = combinations(experiment.sweep)
+        if len(found) * experiment.repetitions > MOST:
+            raise InputError(f"{self._path}: means {len(found) * experiment.repetitions} trials; at most {MOST}")
+        needs = [self._need(combination, self._runner) for combination in found]
+        self._refuse_shared(found)
+        self._refuse_unused()
+        trials = [
+            Planned(
+                _id(combination, repetition),
+                combination,
+                repetition,
+                need,
+                {name: combination.get(name) for name in self._parameters},
+            )
             for repetition in range(1, experiment.repetitions + 1)
-            for combination, need in zip(combinations, needs)
+            for combination, need in zip(found, needs)
         ]
         if experiment.order == "random":
-            random.Random(experiment.seed).shuffle(found)
-            return found
+            random.Random(experiment.seed).shuffle(trials)
+            return trials
         first: dict[str, int] = {}
-        for trial in found:
+        for trial in trials:
             first.setdefault(trial.need.key, len(first))
-        return sorted(found, key=lambda trial: first[trial.need.key])
+        return sorted(trials, key=lambda trial: first[trial.need.key])
 
-    def _combinations(self) -> list[Parameters]:
-        self._check_sweep(self._experiment.sweep, "sweep")
-        try:
-            from execo_engine.sweep import sweep
-        except ImportError:
-            raise missing_library("execo_engine", what="an experiment") from None
-        return [dict(combination) for combination in sweep(self._experiment.sweep)]
-
-    def _check_sweep(self, sweep: Parameters, where: str) -> None:
-        if not sweep and where == "sweep":
-            raise InputError(f"{self._path}: sweep is empty, expected parameters, each with its values")
-        for name, levels in sweep.items():
-            at = f"{self._path}: {where}.{name}"
-            if not name.isidentifier() or keyword.iskeyword(name) or name in SYMBOLS or name in COLUMNS:
-                why = (
-                    "is a column of the table" if name in COLUMNS else "cannot be the name of a variable of the script"
-                )
-                raise InputError(f"{at}: {name!r} {why}; expected another name")
-            if not isinstance(levels, (list, tuple, t.Mapping)) or not levels:
-                raise InputError(f"{at} is {shown(levels)}, expected a list of values")
-            for level in levels:
-                if not isinstance(level, (bool, int, float, str)):
-                    raise InputError(f"{at} has the value {shown(level)}, expected numbers, strings, true or false")
-            if isinstance(levels, t.Mapping):
-                for level, below in levels.items():
-                    if not isinstance(below, t.Mapping):
-                        raise InputError(f"{at}.{level} is {shown(below)}, expected parameters that only {level} has")
-                    self._check_sweep(below, f"{where}.{name}.{level}")
-            elif len(set(map(repr, levels))) < len(levels):
-                raise InputError(f"{at} has a value twice")
-
-    def _need(self, combination: Parameters) -> Need:
+    def _need(self, combination: Parameters, runner: str) -> Need:
         experiment = self._experiment
         deployment = self._filled(experiment.deployment, combination, "deployment")
         if not isinstance(deployment, str):
             raise InputError(f"{self._path}: deployment is {shown(deployment)}, expected the name of a deployment")
         changes = _over(
             self._filled(experiment.changes, combination, "changes"),
-            self._filled(experiment.runners.get(self._runner, {}), combination, f"runners.{self._runner}"),
+            self._filled(experiment.runners.get(runner, {}), combination, f"runners.{runner}"),
         )
         return Need(deployment, t.cast(Parameters, changes))
 
     def _filled(self, value: Json, combination: Parameters, where: str) -> Json:
         """A value with the combination's in place of ``$NAME``."""
         if isinstance(value, t.Mapping):
-            return {key: self._filled(item, combination, f"{where}.{key}") for key, item in value.items()}
+            return {
+                key: self._filled(item, combination, f"{where}.{key}")
+                for key, item in value.items()
+                if not self._lacks(combination, item)
+            }
         if isinstance(value, (list, tuple)):
-            return [self._filled(item, combination, where) for item in value]
+            return [self._filled(item, combination, where) for item in value if not self._lacks(combination, item)]
         if not isinstance(value, str) or "$" not in value:
             return value
         alone = _ALONE.fullmatch(value)
@@ -228,17 +211,36 @@ class _Plan:
         except ValueError:
             raise InputError(f"{self._path}: {where} is {shown(value)}: write $$ for a dollar sign") from None
 
+    def _lacks(self, combination: Parameters, value: Json) -> bool:
+        """Whether a value is a parameter that only other combinations have."""
+        alone = _ALONE.fullmatch(value) if isinstance(value, str) else None
+        name = (alone[1] or alone[2]) if alone else ""
+        return name in self._parameters and name not in combination
+
     def _value(self, name: str, combination: Parameters) -> Json:
         value = combination[name]
         self._used.add(name)
         return value
 
-    def _refuse_unused(self, combinations: t.Iterable[Parameters]) -> None:
-        for name in dict.fromkeys(name for combination in combinations for name in combination):
+    def _refuse_shared(self, found: t.Sequence[Parameters]) -> None:
+        """Runners change deployments at the same time."""
+        whose: dict[str, str] = {}
+        for runner in self._experiment.runners:
+            for combination in found:
+                name = self._need(combination, runner).name
+                other = whose.setdefault(name, runner)
+                if other != runner:
+                    raise InputError(
+                        f"{self._path}: runners: {other} and {runner} would have the same deployment {name!r}; expected"
+                        " another name and network for each"
+                    )
+
+    def _refuse_unused(self) -> None:
+        for name in self._parameters:
             if name not in self._used:
                 raise InputError(
-                    f"{self._path}: sweep.{name}: nothing uses this parameter: the script has no variable {name}, and"
-                    f" neither deployment nor changes nor runners have ${name}"
+                    f"{self._path}: sweep.{name}: nothing uses this parameter: the script does not read a variable"
+                    f" {name}, and neither deployment nor changes nor runners have ${name}"
                 )
 
 

@@ -54,7 +54,7 @@ class Measured:
     #: Why not.
     message: str = ""
     records: t.Sequence[Measurement] = ()
-    #: Files that the script copied from machines, below the directory of the trial.
+    #: Files that the script copied from machines, below `files` in the directory of the trial.
     files: t.Sequence[str] = ()
     #: Null where the script was never started.
     provenance: t.Optional[Provenance] = None
@@ -85,7 +85,7 @@ class Trial:
     deployed: bool = False
     seconds: float = 0.0
     records: t.Sequence[Measurement] = ()
-    #: Files that the script copied from machines, below the directory of the trial.
+    #: Files that the script copied from machines, below `files` in the directory of the trial.
     files: t.Sequence[str] = ()
     #: Null where the script was never started.
     provenance: t.Optional[Provenance] = None

@@ -19,6 +19,8 @@ from .measurements import Group, Level, Quantity
 WIDTH, HEIGHT = 300, 260
 #: How many plots of one quantity there are at most: a page is to be looked at.
 MOST = 24
+#: From how many times the smallest value on the largest is drawn on a logarithmic scale.
+MAGNITUDES = 1000
 #: Each can be told from white and from black (a contrast of 3), and from the others also by its shape.
 COLOURS = ("#2f7ed8", "#c8590a", "#2a9158", "#a259c4", "#b0802a", "#d0447a", "#1591a3", "#7d7f86")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
@@ -33,6 +35,8 @@ class Plot:
     #: What its values have in common, besides what all have.
     title: str
     svg: str
+    #: Whether its scale is logarithmic; others begin at zero.
+    logarithmic: bool
 
 
 def available() -> bool:
@@ -56,10 +60,13 @@ def plots(quantity: Quantity, parameters: t.Sequence[str]) -> list[Plot]:
     parts: dict[str, list[Group]] = {}
     for group in quantity.groups:
         parts.setdefault(", ".join(f"{name} {shown(group.levels[name])}" for name in rest), []).append(group)
-    return [
-        Plot(title, vl_convert.vegalite_to_svg(_drawing(quantity, groups, axis, colour)))
-        for title, groups in list(parts.items())[:MOST]
-    ]
+    found = []
+    for title, groups in list(parts.items())[:MOST]:
+        low, high = min(group.low for group in groups), max(group.high for group in groups)
+        logarithmic = low > 0 and high / MAGNITUDES >= low
+        drawing = _drawing(quantity, groups, axis, colour, _scale(low, high, logarithmic))
+        found.append(Plot(title, vl_convert.vegalite_to_svg(drawing), logarithmic))
+    return found
 
 
 def shown(level: Level) -> str:
@@ -72,10 +79,16 @@ def _is_number(level: Level) -> bool:
     return isinstance(level, (int, float)) and not isinstance(level, bool)
 
 
-def _drawing(quantity: Quantity, groups: t.Sequence[Group], axis: str, colour: str) -> dict[str, t.Any]:
+def _scale(low: float, high: float, logarithmic: bool) -> dict[str, t.Any]:
+    if logarithmic:
+        return {"type": "log", "domain": [low, high], "nice": True}
+    return {"domain": [min(0.0, low), max(0.0, high)], "nice": True}
+
+
+def _drawing(
+    quantity: Quantity, groups: t.Sequence[Group], axis: str, colour: str, scale: dict[str, t.Any]
+) -> dict[str, t.Any]:
     """What Vega-Lite is told. Names of users are titles in it and never fields, which have a syntax."""
-    every = [value for group in groups for value in group.values]
-    scale = {"domain": [min(0.0, *every), max(0.0, *every)], "nice": True}
     title = _UNFIT.sub("\ufffd", quantity.title)
     columns: dict[str, t.Any] = {
         "x": {
@@ -90,13 +103,15 @@ def _drawing(quantity: Quantity, groups: t.Sequence[Group], axis: str, colour: s
     look: dict[str, t.Any] = {"color": {"value": COLOURS[0]}}
     if colour:
         domain = [shown(level) for level in quantity.levels(colour)]
-        repeated = -(-len(domain) // len(COLOURS))
+        # The ninth value has the first colour again, but another shape, and so on: 64 values look different.
+        colours = [COLOURS[place % len(COLOURS)] for place in range(len(domain))]
+        shapes = [SHAPES[(place + place // len(COLOURS)) % len(SHAPES)] for place in range(len(domain))]
         legend = {"orient": "top", "columns": 3, "labelLimit": 90}
         field = {"field": "colour", "type": "nominal", "title": shown(colour), "legend": legend}
         columns["xOffset"] = {"field": "colour", "sort": None, "scale": {"domain": domain}}
         look = {
-            "color": {**field, "scale": {"domain": domain, "range": (COLOURS * repeated)[: len(domain)]}},
-            "shape": {**field, "scale": {"domain": domain, "range": (SHAPES * repeated)[: len(domain)]}},
+            "color": {**field, "scale": {"domain": domain, "range": colours}},
+            "shape": {**field, "scale": {"domain": domain, "range": shapes}},
         }
     place = [
         {"x": shown(group.levels[axis]), "colour": shown(group.levels[colour]) if colour else ""} for group in groups

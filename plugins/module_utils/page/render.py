@@ -44,6 +44,7 @@ def experiment_page(measured: Measurements) -> str:
     found = quantities(measured)
     return _rendered(
         "experiment.html.j2",
+        _choices(len(measured.parameters) + 3),
         measured=measured,
         quantities=found,
         plots=[plots(quantity, measured.parameters) if draws else [] for quantity in found],
@@ -53,7 +54,15 @@ def experiment_page(measured: Measurements) -> str:
     )
 
 
-def _rendered(template: str, **what: t.Any) -> str:
+def _choices(number: int) -> str:
+    """The style by which one of the orders of a table is shown, the one that is chosen."""
+    chosen = [
+        f".sorted:has(label:nth-of-type({each}) :checked) > div:nth-of-type({each})" for each in range(1, number + 1)
+    ]
+    return ",\n".join(chosen) + " { display: block; }\n"
+
+
+def _rendered(template: str, style: str = "", **what: t.Any) -> str:
     try:
         import jinja2
     except ImportError:
@@ -68,9 +77,9 @@ def _rendered(template: str, **what: t.Any) -> str:
     )
     environment.filters.update(utc=utc, seconds=seconds, shown=shown, number=number)
     with open(os.path.join(_HERE, "page.css"), encoding="utf-8") as stream:
-        style = stream.read().removesuffix("\n")  # as the template includes it
+        style = stream.read() + style
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template(template).render(**what, made=time.time(), digest=digest)
+    return environment.get_template(template).render(**what, made=time.time(), style=style, digest=digest)
 
 
 def fit(value: t.Any) -> t.Any:

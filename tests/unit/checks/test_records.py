@@ -41,6 +41,8 @@ def test_values_go_in_and_records_come_out() -> None:
         ('record("speed", [1])', "expected a name, a number or a string"),
         ("record(1, 1)", "expected a name, a number or a string"),
         ('record("speed", float("inf"))', "expected a finite number"),
+        ('record("", 1)', "expected a name"),
+        ('record("speed", 10**400)', "expected a finite number"),
     ],
 )
 def test_what_no_table_can_have_fails_the_script(call: str, why: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     ComposeError,
     EvaluationError,

@@ -16,6 +16,8 @@ def test_it_has_all_that_was_there(write: t.Callable[..., str], tmp_path: Path) 
     composition = tmp_path / "web"
     (composition / ".git").mkdir(parents=True)
     (composition / "composition.nix").write_text("{ }")
+    (composition / "result").symlink_to("/usr")  # as `nix build` leaves it
+    (composition / "result-old").symlink_to("/nowhere")
     file = tmp_path / "lab.compose.yml"
     file.write_text(
         "plugin: x\ncomposition: web  # here\nroles:\n  web:\n    secrets:\n      a: !vault |\n        $ANSIBLE\n"

@@ -27,6 +27,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.report imp
 
 Write = t.Callable[..., str]
 
+IDS = ["x-1", "a-1", "b-1"]
+
 SOURCE = Provenance(
     "web", "d1", "c0ffee", 3, "debian", "nspawn", "here", {"app": "abc-app"}, {"app1": "app"},
     {"app1": MachineProfile("6.1.0", "Some CPU", 2, 512)},
@@ -49,7 +51,7 @@ def decoded(trial: Trial) -> Trial:
 
 
 def claimed(path: Path, subject: Subject) -> Results:
-    results = Results(str(path), subject)
+    results = Results(str(path), subject, IDS)
     results.claim()
     return results
 
@@ -59,7 +61,7 @@ def test_it_goes_on_with_its_own(tmp_path: Path, subject: Subject) -> None:
     results.keep(FAST)
     more = replace(subject, experiment=replace(subject.experiment, sweep={"clients": [1, 2, 3]}, repetitions=2))
     again = claimed(tmp_path / "results", more)
-    assert again.trials(["x-1", "a-1"]) == [decoded(FAST)]
+    assert again.trials() == [decoded(FAST)]
 
 
 def test_that_of_another_experiment_is_refused(tmp_path: Path, subject: Subject) -> None:
@@ -73,7 +75,7 @@ def test_that_of_another_experiment_is_refused(tmp_path: Path, subject: Subject)
         ),
     ):
         with pytest.raises(InputError, match=why):
-            Results(str(tmp_path / "results"), other)
+            Results(str(tmp_path / "results"), other, IDS)
 
 
 def test_what_is_no_results_directory_is_refused(tmp_path: Path, subject: Subject) -> None:
@@ -88,7 +90,7 @@ def test_what_is_no_results_directory_is_refused(tmp_path: Path, subject: Subjec
         ("open", "others may write to it"),
     ):
         with pytest.raises(InputError, match=why):
-            Results(str(tmp_path / name), subject)
+            Results(str(tmp_path / name), subject, IDS)
     assert os.listdir(tmp_path / "full") == ["mine.txt"]
 
 
@@ -99,7 +101,7 @@ def test_no_space_is_refused(tmp_path: Path, subject: Subject) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(full)], check=True)
     try:
         with pytest.raises(InputError, match="1 MiB are free there, expected at least 16"):
-            Results(str(full / "deep" / "results"), subject)
+            Results(str(full / "deep" / "results"), subject, IDS)
         assert os.listdir(full) == []
     finally:
         subprocess.run(["umount", str(full)], check=True)
@@ -109,7 +111,7 @@ def test_the_table_has_a_row_for_each_value(tmp_path: Path, subject: Subject) ->
     results = claimed(tmp_path / "results", subject)
     results.keep(FAST)
     results.keep(FAILED)
-    assert results.write_table(["a-1", "b-1"], ["clients", "block"])
+    assert results.write_table(["clients", "block"])
     with open(results.at("results.csv"), newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["trial"], row["name"], row["value"], row["text"], row["unit"]) for row in rows] == [
@@ -138,3 +140,45 @@ def test_every_column_is_named(subject: Subject) -> None:
     for trial in (FAST, FAILED):
         for row in table.rows_of(trial):
             assert set(row) <= {*table.COLUMNS, *trial.combination}
+
+
+def test_what_was_measured_does_not_get_lost(tmp_path: Path, subject: Subject) -> None:
+    results = claimed(tmp_path / "results", subject)
+    results.keep(FAST)
+    results.keep(FAILED)
+    assert results.done() == {"a-1"}
+    Results(results.path, subject, ["a-1", "c-1"])  # what has failed may be left out
+    with pytest.raises(InputError, match="has 1 measured trials that the experiment does not have any more, such as a"):
+        Results(results.path, subject, ["b-1", "c-1"])
+
+
+def test_a_directory_that_a_kill_left_without_its_mark_is_gone_on_with(tmp_path: Path, subject: Subject) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / ".experiment.json.new").write_text("{")
+    assert claimed(tmp_path / "results", subject).trials() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_what_cannot_be_written_to_is_refused(tmp_path: Path, subject: Subject) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=755", "tmpfs", str(tmp_path)], check=True)
+    try:
+        with pytest.raises(InputError, match="nothing can be written to"):
+            Results(str(tmp_path / "deep" / "results"), subject, IDS)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_both_tables_say_the_same(tmp_path: Path, subject: Subject) -> None:
+    results = claimed(tmp_path / "results", subject)
+    levels = {"x-1": (True, 10**30, 1), "a-1": ("auto", 1, 0.5), "b-1": (False, 2, 2**60)}
+    for name, (cache, big, mixed) in levels.items():
+        records = [Measurement("n", 2**60)]
+        results.keep(replace(FAST, id=name, combination={"cache": cache, "big": big, "mixed": mixed}, records=records))
+    assert results.write_table(["cache", "big", "mixed"])
+    with open(results.at("results.csv"), newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    stored = pyarrow.parquet.read_table(results.at("results.parquet")).to_pylist()
+    assert [row["cache"] for row in rows] == [row["cache"] for row in stored] == ["true", "auto", "false"]
+    assert [row["big"] for row in rows] == [row["big"] for row in stored] == [str(10**30), "1", "2"]
+    assert [float(row["mixed"]) for row in rows] == [row["mixed"] for row in stored] == [1, 0.5, 2.0**60]
+    assert [float(row["value"]) for row in rows] == [row["value"] for row in stored]

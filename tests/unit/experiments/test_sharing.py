@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,21 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import In
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
 
 TRIALS = ["a", "b", "c"]
+
+
+class Shared(Sharing):
+    """With results for what was done."""
+
+    def __init__(self, directory: Path, runner: str, trials: list[str], kept: t.Collection[str] | None = None) -> None:
+        self.kept = set(kept) if kept is not None else _KEPT.setdefault(str(directory), set())
+        super().__init__(str(directory), runner, trials, lambda: self.kept)
+
+    def done(self, trial: str) -> None:
+        self.kept.add(trial)
+        super().done(trial)
+
+
+_KEPT: dict[str, set[str]] = {}
 
 
 def any_(_trial: str) -> bool:
@@ -29,34 +45,34 @@ def all_of(sharing: Sharing) -> list[str]:
 
 
 def test_each_trial_is_given_once_and_in_order(tmp_path: Path) -> None:
-    sharing = Sharing(str(tmp_path), "", TRIALS)
+    sharing = Shared(tmp_path, "", TRIALS)
     assert all_of(sharing) == TRIALS
     assert sharing.left == []
     sharing.close()
-    more = Sharing(str(tmp_path), "", [*TRIALS, "d"])
+    more = Shared(tmp_path, "", [*TRIALS, "d"])
     assert (more.left, all_of(more)) == (["d"], ["d"])
     more.close()
 
 
 def test_what_is_preferred_comes_first(tmp_path: Path) -> None:
-    sharing = Sharing(str(tmp_path), "", TRIALS)
+    sharing = Shared(tmp_path, "", TRIALS)
     assert sharing.next("c".__eq__) == "c"
     sharing.close()
 
 
 def test_what_failed_is_for_the_next_run(tmp_path: Path) -> None:
-    sharing = Sharing(str(tmp_path), "", TRIALS)
+    sharing = Shared(tmp_path, "", TRIALS)
     assert sharing.next(any_) == "a"
     sharing.skip("a")
     assert (all_of(sharing), sharing.left) == (["b", "c"], ["a"])
     sharing.close()
-    again = Sharing(str(tmp_path), "", TRIALS)
+    again = Shared(tmp_path, "", TRIALS)
     assert all_of(again) == ["a"]
     again.close()
 
 
 def test_two_runners_share(tmp_path: Path) -> None:
-    left, right = Sharing(str(tmp_path), "left", TRIALS), Sharing(str(tmp_path), "right", TRIALS)
+    left, right = Shared(tmp_path, "left", TRIALS), Shared(tmp_path, "right", TRIALS)
     assert [left.next(any_), right.next(any_)] == ["a", "b"]
     left.done("a")
     assert left.next(any_) == "c"
@@ -68,9 +84,9 @@ def test_two_runners_share(tmp_path: Path) -> None:
 
 
 def test_a_name_is_one_runner_only(tmp_path: Path) -> None:
-    sharing = Sharing(str(tmp_path / "sharing"), "", TRIALS)
+    sharing = Shared(tmp_path / "sharing", "", TRIALS)
     with pytest.raises(InputError, match="another run is at work on this experiment; runs that share it are named in"):
-        Sharing(str(tmp_path / "sharing"), "", TRIALS)
+        Shared(tmp_path / "sharing", "", TRIALS)
     sharing.close()
 
 
@@ -78,7 +94,7 @@ TAKE_AND_DIE = f"""
 import os, signal, sys
 sys.path[:] = {sys.path!r}
 from {Sharing.__module__} import Sharing
-print(Sharing(sys.argv[1], "left", {TRIALS}).next(lambda trial: False), flush=True)
+print(Sharing(sys.argv[1], "left", {TRIALS}, set).next(lambda trial: False), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -88,6 +104,18 @@ def test_what_a_killed_runner_had_is_given_again(tmp_path: Path, name: str) -> N
     command = [sys.executable, "-c", TAKE_AND_DIE, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("a\n", -signal.SIGKILL), done.stderr
-    sharing = Sharing(str(tmp_path), name, TRIALS)
+    sharing = Shared(tmp_path, name, TRIALS)
     assert all_of(sharing) == TRIALS
     sharing.close()
+
+
+def test_the_results_say_what_is_done(tmp_path: Path) -> None:
+    sharing = Shared(tmp_path, "", TRIALS)
+    assert all_of(sharing) == TRIALS
+    sharing.close()
+    removed = Shared(tmp_path, "", TRIALS, kept=["a", "c"])  # to be measured again
+    assert (removed.left, all_of(removed)) == (["b"], ["b"])
+    removed.close()
+    killed = Shared(tmp_path, "", [*TRIALS, "d"], kept=["a", "b", "c", "d"])  # between its result and its end
+    assert killed.left == []
+    killed.close()

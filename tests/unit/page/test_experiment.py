@@ -89,6 +89,39 @@ def test_one_parameter_is_enough_for_a_plot() -> None:
     assert drawn.title == "" and "role-legend" not in drawn.svg
 
 
+def swept(parameters: t.Sequence[str], values: t.Iterable[tuple[dict[str, t.Any], float]]) -> Measurements:
+    """Trials with one value each."""
+    one = measured().trials[0]
+    trials = [replace(one, combination=at, records=[Measurement("w", value)]) for at, value in values]
+    return Measurements("x", parameters, trials, len(trials))
+
+
+def test_values_of_many_magnitudes_have_a_logarithmic_scale() -> None:
+    for low, logarithmic in ((0.001, True), (0.5, False), (0.0, False), (-1.0, False)):
+        few = swept(["a"], [({"a": 1}, low), ({"a": 2}, 3.0)])
+        (drawn,) = plots(quantities(few)[0], ["a"])
+        assert drawn.logarithmic is logarithmic
+        assert ("or a logarithmic one" in experiment_page(few)) is logarithmic
+    assert "for a log scale" in plots(quantities(swept(["a"], [({"a": 1}, 1e-9), ({"a": 2}, 1e9)]))[0], ["a"])[0].svg
+
+
+def test_what_has_the_same_colour_has_another_shape() -> None:
+    many = swept(["a", "b"], [({"a": number, "b": f"b{each}"}, 1.0) for number in (1, 2) for each in range(20)])
+    (drawn,) = plots(quantities(many)[0], ["a", "b"])
+    root = ElementTree.fromstring(drawn.svg)
+    (marks,) = [group for group in root.iter() if "mark-symbol role-mark" in group.get("class", "")]
+    looks = {(mark.get("stroke"), re.sub(r"[0-9.-]+", "0", mark.get("d", ""))[:40]) for mark in marks}
+    shapes = {(mark.get("stroke"), mark.get("d")) for mark in marks}
+    assert len(shapes) == 20 and len(looks) > len(COLOURS)
+
+
+def test_any_number_of_columns_can_be_sorted_by() -> None:
+    names = [f"p{number}" for number in range(15)]
+    page = experiment_page(swept(names, [(dict.fromkeys(names, 1), 1.0)]))
+    assert page.count('type="radio"') == 18
+    assert ".sorted:has(label:nth-of-type(18) :checked) > div:nth-of-type(18) { display: block; }" in page
+
+
 def _luminance(colour: str) -> float:
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
