@@ -52,7 +52,7 @@ first_python() {
 
 # cannot PURPOSE PROBLEM: says why nothing is done, and fails
 cannot() {
-    printf 'make %s cannot go on:\n%s\n' "$1" "$(sed 's/^/- /' <<<"$2")" >&2
+    printf 'make %s cannot go on:\n- %s\n' "$1" "${2//$'\n'/$'\n- '}" >&2
     return 1
 }
 

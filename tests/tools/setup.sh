@@ -25,7 +25,7 @@ install_packages() {
     local policy=/usr/sbin/policy-rc.d
     [ -e $policy ] && policy=''
     if [ -n "$policy" ]; then
-        trap "as_root rm -f $policy" EXIT  # also of a script that is interrupted
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT  # also of a script that is interrupted
         printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
     fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
