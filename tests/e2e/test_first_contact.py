@@ -69,7 +69,7 @@ class Computer:
     def demo(self) -> subprocess.CompletedProcess[str]:
         """What ``make demo`` calls."""
         script = "\n".join(["set -e", *self.mounts, 'exec "$@"'])
-        environment = ["env", "-i", "PATH=/opt", "HOME=/nowhere"]
+        environment = ["env", "-i", "PATH=/opt", "HOME=/nowhere", "PIP_RETRIES=0"]
         return subprocess.run(
             [
                 "unshare",
@@ -144,6 +144,26 @@ def test_sudo_that_lets_nobody_in(computer: Computer) -> None:
         "make demo cannot go on:",
         "- packages are missing, and sudo refuses to install them (above: why); as root: apt-get install "
         "qemu-utils runc",
+    ]
+
+
+def test_a_mirror_that_does_not_answer(computer: Computer) -> None:
+    computer.packages("runc")
+    assert computer.demo().stderr.splitlines() == [
+        "make demo cannot go on:",
+        "- apt-get failed (above: why): its mirror must answer, and no other apt-get be at work",
+    ]
+
+
+def test_a_package_index_that_does_not_answer(computer: Computer) -> None:
+    computer.mounts.append(f"mount -t tmpfs tmpfs {ROOT}/.cache")
+    computer.as_user = ["unshare", "--net"]
+    for name in ("ln", "mkdir", "readlink", "sha256sum"):
+        computer.has(name)
+    assert computer.demo().stderr.splitlines()[-2:] == [
+        "make demo cannot go on:",
+        "- pip failed (above: why): the package index of Python must answer, or the one that 'pip config set "
+        "global.index-url URL' names instead",
     ]
 
 
