@@ -91,6 +91,8 @@ class Planned(StepResult):
     release: t.Optional[int]
     #: Hook → nodes for which it is going to run, if all goes well.
     hooks: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: Deployment → those of its nodes that end with their machines, which are of this one, and start again afterwards.
+    ends: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     diff: t.Sequence[Diff] = ()
 
 
@@ -383,6 +385,8 @@ class TaskResult:
     deployments: t.Mapping[str, Part]
     #: Host → hook that has to run before the task, repeated, goes on.
     asked: t.Mapping[str, HookCall] = field(default_factory=dict)
+    #: Deployments that are planned once what runs under them is settled.
+    put_off: t.Sequence[str] = ()
     diff: t.Sequence[Diff] = ()
     #: The step came to nothing for all of them, and no plan goes on.
     failed: bool = False
