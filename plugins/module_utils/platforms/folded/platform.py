@@ -92,6 +92,10 @@ class Folded(ForgetfulPlatform, HasPower):
         return Machines(self._fold.state, self._own, self.progress)
 
     @cached_property
+    def _booting(self) -> set[str]:
+        return about_to_boot(self.neighbours, self._fold)
+
+    @cached_property
     def _written(self) -> Seats:
         rule = rule_of(self._fold)
         return Seats.read(self.state) or Seats(os.path.realpath(self._fold.state), rule)
@@ -156,13 +160,17 @@ class Folded(ForgetfulPlatform, HasPower):
         ]
         seats = {node.name: self._seats[node.name] for node in nodes}
         self._machines.ask(sorted(set(seats.values())), scripts.NEEDS)
-        booting = about_to_boot(self.neighbours, fold)
         for name, machine in seats.items():
-            exists = Ledger(self.state, name).exists()
-            problems += unfit(name, machine, fold.onto, self._machines, booting=machine in booting, exists=exists)
-        starting = [node for node in nodes if not self._runs_on(node.name, seats[node.name])]
-        memory = {node.name: t.cast(int, self.option(node, "memory")) for node in starting}
-        return [*problems, *crowded(memory, seats, self._machines.answers)]
+            # What the run is about to boot may be another system: it plans again, once that is there.
+            if machine not in self._booting:
+                exists = Ledger(self.state, name).exists()
+                problems += unfit(name, machine, fold.onto, self._machines, exists=exists)
+        memory = {
+            node.name: t.cast(int, self.option(node, "memory"))
+            for node in nodes
+            if seats[node.name] in self._booting or not self._runs_on(node.name, seats[node.name])
+        }
+        return [*problems, *crowded(memory, seats, self._machines.answers, self._booting)]
 
     def _runs_on(self, name: str, machine: str) -> bool:
         answer = self._machines.answers.get(machine)
@@ -209,6 +217,8 @@ class Folded(ForgetfulPlatform, HasPower):
             was, meant = told.options.get("machine") if told else None, self.option(node, "machine")
             if was not in (None, meant):
                 seen[node.name] = replace(seen[node.name], differs=(f"machine {was} → {meant}",))
+            elif meant in self._booting and seen[node.name].state == "running":
+                seen[node.name] = replace(seen[node.name], differs=(f"its machine {meant} is booted",))
         return seen
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
