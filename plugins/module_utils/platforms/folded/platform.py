@@ -358,12 +358,19 @@ class Folded(ForgetfulPlatform, HasPower):
         data = json.dumps(encode(document)).encode()
         self._machines[machine].do("starting", scripts.START, *arguments, data=data)
 
-    def _end(self, name: str, how: str, machines: t.Iterable[str]) -> bool:
-        """Have no machine run the node; whether one had anything of it."""
+    def _end(self, name: str, how: str, machines: t.Collection[str]) -> bool:
+        """Have no machine run the node; whether one had anything of it.
+
+        :raises ComposeError: a machine does not answer.
+        """
+        for machine in machines:
+            if machine in self._machines.why:
+                raise ComposeError(f"its machine {machine!r} does not answer: {self._machines.why[machine]}")
         said = [self._machines[machine].do("stopping", scripts.STOP, name, how) for machine in sorted(machines)]
         return any(said)
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
+        self._machines.ask({machine for name in names for machine in self._where(name)})
         outcomes = per_node(
             sorted(names),
             lambda name: NodeResult(changed=self._end(name, "soft", self._where(name))),
