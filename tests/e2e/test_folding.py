@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 
 import pytest
 import yaml
-from lab import NEW, PATIENCE, Lab, Run, changed
+from lab import NEW, Lab, Run, changed
 from schemas import check_state
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
@@ -230,55 +229,6 @@ def test_machines_are_replaced_and_their_nodes_start_again(site: Folded) -> None
     assert changed(boots, site.boots()) == set(places) and site.places() == places
     assert site.cluster.release() == 2
     assert site.play("deploy").changed == 0
-
-
-def test_machines_that_go_back_have_their_nodes_again(site: Folded) -> None:
-    images, places = site.cluster.images(), site.places()
-    site.cluster.edit("    packages = [", f"    {BROKEN}\n    packages = [")
-    run = site.play("deploy", expect=2)
-    assert run.said("broken.service")
-    assert site.cluster.images() == images and site.places() == places
-    assert {name for name, counts in run.recap.items() if counts["failed"]} == set(images)
-    site.cluster.edit(f"    {BROKEN}\n", "")
-    assert site.play("deploy").changed == 0
-
-
-def test_a_machine_that_has_ended_and_booted_gets_its_nodes_again(site: Folded) -> None:
-    boots, machines = site.boots(), site.cluster.boots()
-    site.cluster.ssh("machine2", "systemctl poweroff")
-    end = time.monotonic() + PATIENCE
-    while site.cluster.boots()["machine2"]:
-        assert time.monotonic() < end
-        time.sleep(0.5)
-    # Nothing is lost: its nodes have ended with it.
-    site.play("deploy", "--limit", "deployment_cluster")
-    assert changed(machines, site.cluster.boots()) == {"machine2"}
-    assert {name for name, boot in site.boots().items() if not boot} == {"db2", "web2"}
-    assert site.play("verify", expect=2).recap["db2"]["failed"] == 1
-    site.deploy()
-    assert changed(boots, site.boots()) == {"db2", "web2"}
-
-
-def test_a_machine_that_is_healed_gets_its_nodes_again(site: Folded) -> None:
-    boots, machines = site.boots(), site.cluster.boots()
-    site.cluster.ssh("machine1", "systemd-run --unit=ill.service false")
-    run = site.play("deploy")
-    assert run.said("cluster: verify: booting again")
-    assert changed(machines, site.cluster.boots()) == {"machine1"}
-    assert changed(boots, site.boots()) == {"db1", "web1"}
-
-
-def test_a_machine_may_go_and_come_under_nodes(site: Folded) -> None:
-    site.cluster.write(roles={"machine": 1}, nodes={"machine1": MACHINES["machine1"]})
-    site.play("deploy")
-    assert site.cluster.nodes() == ["machine1"] and site.places() == dict.fromkeys(NODES, "machine1")
-    site.cluster.write(roles={"machine": 2}, nodes=MACHINES)
-    site.write(fold={"onto": "cluster", "by": "rack"})
-    site.play("deploy")
-    assert sorted(site.places().values()) == ["machine1", "machine1", "machine2", "machine2"]
-    site.write(fold={"onto": "cluster"})
-    site.play("deploy")
-    assert site.places() == {"db1": "machine1", "db2": "machine2", "web1": "machine1", "web2": "machine2"}
 
 
 def test_a_node_goes_where_the_file_says(site: Folded) -> None:
