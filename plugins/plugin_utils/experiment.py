@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass
 from importlib import metadata
 
+import yaml
 from ansible.release import __version__ as core
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script, variables
@@ -20,6 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.experiments.resu
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.runner import Launch, Outcome, Runner
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import Need, Planned, Subject, read
+from ansible_collections.immutable.compose.plugins.module_utils.files import read_json
 from ansible_collections.immutable.compose.plugins.module_utils.page import plots
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.hands import abilities
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -138,13 +140,23 @@ def _check(subject: Subject, trial: Planned, variations: Variations) -> None:
 
 def _tools() -> dict[str, str]:
     """Program → version, of what runs an experiment on this host."""
-    found = {"ansible-core": core, "python": platform.python_version()}
+    found = {"immutable.compose": _own_version(), "ansible-core": core, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _own_version() -> str:
+    """As the collection was installed, or as its checkout has it."""
+    top = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    installed = os.path.join(top, "MANIFEST.json")
+    if os.path.exists(installed):
+        return str(read_json(installed)["collection_info"]["version"])
+    with open(os.path.join(top, "galaxy.yml"), encoding="utf-8") as stream:
+        return str(yaml.safe_load(stream)["version"])
 
 
 class _Shown(Progress):
