@@ -19,6 +19,8 @@ from .measurements import Group, Level, Quantity
 WIDTH, HEIGHT = 300, 260
 #: How many plots of one quantity there are at most: a page is to be looked at.
 MOST = 24
+#: Marks of one combination at most: more are a line anyway, and a page that does not open.
+MARKS = 200
 #: From how many times the smallest value on the largest is drawn on a logarithmic scale.
 MAGNITUDES = 1000
 #: Each can be told from white and from black (a contrast of 3), and from the others also by its shape.
@@ -116,7 +118,7 @@ def _drawing(
     place = [
         {"x": shown(group.levels[axis]), "colour": shown(group.levels[colour]) if colour else ""} for group in groups
     ]
-    values = [{**at, "y": value} for at, group in zip(place, groups) for value in group.values]
+    values = [{**at, "y": value} for at, group in zip(place, groups) for value in _some(group.values)]
     reached = [
         {**at, "low": group.low, "high": group.high, "median": group.median, "said": _said(quantity, group)}
         for at, group in zip(place, groups)
@@ -155,6 +157,14 @@ def _drawing(
             "view": {"stroke": None},
         },
     }
+
+
+def _some(values: t.Sequence[float]) -> t.Sequence[float]:
+    """All values; of very many those that stand for as many others each, with the smallest and the largest."""
+    if len(values) <= MARKS:
+        return values
+    ordered, last = sorted(values), len(values) - 1
+    return [ordered[round(last * place / (MARKS - 1))] for place in range(MARKS)]
 
 
 def _said(quantity: Quantity, group: Group) -> str:
