@@ -102,6 +102,7 @@ def test_values_of_many_magnitudes_have_a_logarithmic_scale() -> None:
         (drawn,) = plots(quantities(few)[0], ["a"])
         assert drawn.logarithmic is logarithmic
         assert ("or a logarithmic one" in experiment_page(few)) is logarithmic
+    assert plots(quantities(swept(["a"], [({"a": 1}, 5e-324), ({"a": 2}, 1.7e308)]))[0], ["a"])[0].logarithmic
     assert "for a log scale" in plots(quantities(swept(["a"], [({"a": 1}, 1e-9), ({"a": 2}, 1e9)]))[0], ["a"])[0].svg
 
 
