@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import sys
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
 import yaml
 from ansible.release import __version__ as core
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script, variables
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
+    check_script,
+    dedent,
+    modules_needed,
+    variables,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.replay import Source, write_replay
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.results import Results
@@ -40,6 +48,8 @@ class Asked:
     #: By default ``results/NAME`` beside the file.
     results: str | None
     runner: str
+    #: Whether this interpreter is the one that runs scripts.
+    runs_scripts: bool
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,8 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
     """
     subject = read(asked.file)
     trials = subject.trials(asked.runner)
+    if asked.runs_scripts:
+        _check_modules(subject)
     checked: set[Need] = set()
     for trial in trials:
         if trial.need not in checked:
@@ -113,6 +125,18 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
             )
     results = Results(where, subject, [trial.id for trial in trials])
     return Prepared(subject, trials, results, asked.runner, sources)
+
+
+def _check_modules(subject: Subject) -> None:
+    """:raises InputError: a module that the script imports is not there."""
+    for name, line in modules_needed(dedent(subject.script)).items():
+        with suppress(ImportError, ValueError):
+            if importlib.util.find_spec(name) is not None:
+                continue
+        raise InputError(
+            f"{subject.path}: script: line {line}: there is no module {name!r} for {sys.executable}, which runs the"
+            " script; install it there"
+        )
 
 
 def _check(subject: Subject, trial: Planned, variations: Variations) -> None:

@@ -96,6 +96,7 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         assert why in site.run(expect=2).output
     for script, why in (
         ("record(", "measure.py, line 1: '(' was never closed"),
+        (f"import pandas_of_nobody\n{SCRIPT}", "script: line 1: there is no module 'pandas_of_nobody' for "),
         (f"{SCRIPT}\nap1.succeed('true')", "'ap1' is neither a node of the deployment nor defined"),
         (f"{SCRIPT}\napp2.succeed('true')", "clients=1 size=7 label=a: testScript, line 9: 'app2' is neither"),
     ):
