@@ -104,7 +104,7 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         assert why in site.run(expect=2).output
     site.write()
     assert "run it without --limit" in site.run("--limit", "deployment_one", expect=4).output
-    assert site.run("--limit", "localhost", "--check").returncode == 0
+    assert site.run("--limit", "localhost,deployment_one", "--check").returncode == 0
     inside = site.lab.composition / "results"
     assert "lies in the composition" in site.run("-e", f"experiment_results={inside}", expect=2).output
     assert not site.results.exists() and not inside.exists()
