@@ -28,6 +28,22 @@ in
         [Install]
         WantedBy=multi-user.target
       '';
+      files."/usr/local/lib/gluster-healed".source = ./gluster-healed;
+      units."gluster-healed.service".text = ''
+        [Unit]
+        Description=Wait until no copy lacks anything
+        Requires=glusterd.service
+        After=glusterd.service gluster-volume.service
+
+        [Service]
+        Type=oneshot
+        RemainAfterExit=yes
+        ExecStart=/usr/local/lib/gluster-healed
+        TimeoutStartSec=infinity
+
+        [Install]
+        WantedBy=multi-user.target
+      '';
       units."gluster-volume.path".text = ''
         [Unit]
         Description=Follow the node document

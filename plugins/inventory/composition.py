@@ -323,6 +323,8 @@ class InventoryModule(BaseInventoryPlugin):
             sources.refused(path, str(error))
             raise AnsibleParserError(str(error)) from error
         add(inventory, group, parsed, composition, self._sanitize_group_name)
+        if not parsed.deployment.nodes:
+            sources.has_no_nodes(path, parsed.deployment.name)
         if parsed.deployment.broken:
             inventory.set_variable(group, "compose_from_release", release)
             self.display.warning(_without_composition(parsed, release))

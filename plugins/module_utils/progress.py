@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import threading
 import time
@@ -23,8 +22,6 @@ REMINDER = 60.0
 END = "\x04"
 #: Begins a line that says what became of a node: its name, a space, its state. For who draws, not for who reads.
 BECAME = "\x05"
-#: Seconds after which nobody writes to a progress file any more.
-ABANDONED = 24 * 3600
 
 #: Nodes and tools may say what would change the terminal of whoever reads it.
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
@@ -151,11 +148,3 @@ class Progress:
         finally:
             stop.set()
             thread.join()
-
-
-def remove_left_over(directory: str) -> None:
-    """Remove progress files of runs that were killed long ago."""
-    for path in glob.glob(os.path.join(glob.escape(directory), "compose-progress-*")):
-        with suppress(OSError):  # another run may remove it first, or it is somebody else's
-            if time.time() - os.stat(path).st_mtime > ABANDONED:
-                os.unlink(path)

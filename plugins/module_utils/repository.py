@@ -11,10 +11,10 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-import tempfile
 
 from .errors import ComposeError
 from .process import Completed, run
+from .temporary import TemporaryDirectory
 
 #: Seconds for a repository to answer, and to give what it has.
 ANSWER, TRANSFER = 60, 600
@@ -36,7 +36,7 @@ class Repository:
 
     def __init__(self, url: str, secret: str = "") -> None:
         self.url = url
-        self._keep = tempfile.TemporaryDirectory(prefix="compose-follow-")
+        self._keep = TemporaryDirectory("follow")
         self._git = os.path.join(self._keep.name, "git")
         self._env = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS}
         if secret:

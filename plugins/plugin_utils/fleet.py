@@ -21,7 +21,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model import cod
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
 from ansible_collections.immutable.compose.plugins.module_utils.model.plan import SWITCHED
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import NodeResult
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.task import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.base import Platform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.artifacts import artifacts, has_last_word
@@ -29,6 +29,7 @@ from ansible_collections.immutable.compose.plugins.plugin_utils.connections impo
 from ansible_collections.immutable.compose.plugins.plugin_utils.hooks import answers, asked, remember, told_again
 from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Known, Memory
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
+from ansible_collections.immutable.compose.plugins.plugin_utils.sources import without_nodes
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Transport
 from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
 
@@ -101,6 +102,11 @@ class FleetAction(ActionBase):
             self._plan = None if given is None else codec.decode(TaskResult, given, "plan")
         except InputError as error:
             return {**result, "failed": True, "msg": f"{error}: it is what deployment_plan returned, registered"}
+        if self._plan is None and task_vars["ansible_play_batch"][0] == task_vars["ansible_play_hosts_all"][0]:
+            for name in without_nodes():
+                display.display(
+                    f"  compose | deployment {name!r} has no nodes: nothing is done for it or its composition"
+                )
         deployments: dict[str, dict[str, t.Any]] = {}
         found = self._deployments(task_vars)
         self.several = len(found) > 1

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask, Hooks
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import HookCall
+from ansible_collections.immutable.compose.plugins.module_utils.model.task import HookCall
 from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Memory
 from ansible_collections.immutable.compose.plugins.plugin_utils.views import Views
 

@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which deployment files this process could not read, and why. PRIVATE to the collection.
+"""Which deployment files of this process no play acts on, and why. PRIVATE to the collection.
 
 Ansible tries its other inventory plugins on a file that one refused, and shows their complaints after ours. So ours is
 said once more at the end, whatever happened in between.
@@ -23,12 +23,25 @@ PLUGIN = "immutable.compose.composition"
 
 #: Path → why it was refused.
 _REFUSED: dict[str, str] = {}
+#: Path → name of the deployment, of which no role has a node.
+_WITHOUT_NODES: dict[str, str] = {}
 _owner = 0
 
 
 def reading(path: str) -> None:
     """A deployment file is read, maybe again."""
     _REFUSED.pop(path, None)
+    _WITHOUT_NODES.pop(path, None)
+
+
+def has_no_nodes(path: str, name: str) -> None:
+    """A deployment file was read, and its deployment has no host that a play could act on."""
+    _WITHOUT_NODES[path] = name
+
+
+def without_nodes() -> list[str]:
+    """Names of the deployments that no play acts on."""
+    return sorted(_WITHOUT_NODES.values())
 
 
 def refused(path: str, why: str) -> None:

@@ -13,7 +13,6 @@ import binascii
 import copy
 import os
 import shlex
-import tempfile
 import threading
 import typing as t
 import uuid
@@ -31,8 +30,9 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.run impor
 from ansible_collections.immutable.compose.plugins.module_utils.describe.values import Unchecked
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Beside, Deployment
-from ansible_collections.immutable.compose.plugins.module_utils.progress import BECAME, END, SEEN, remove_left_over
+from ansible_collections.immutable.compose.plugins.module_utils.progress import BECAME, END, SEEN
 from ansible_collections.immutable.compose.plugins.module_utils.shipped import PACKED, Packed, Place, pack
+from ansible_collections.immutable.compose.plugins.module_utils.temporary import TemporaryDirectory
 from ansible_collections.immutable.compose.plugins.plugin_utils.terminal import Screen, screen
 
 display = Display()
@@ -105,31 +105,37 @@ class Transport:
         :param args: arguments that the task gives to the module.
         :raises ComposeError: what the module needs cannot be brought to its host.
         """
-        progress = self._progress_file()
-        parcel = Parcel(
-            deployment,
-            tuple(batch),
-            Place(str(NIX)),
-            self._run,
-            tuple(absent),
-            tuple(beside),
-            problem,
-            hooked or {},
-            progress_file=progress,
-        )
         acted_on = [node for node in deployment.nodes if node.name in batch]
-        with self._delivered(parcel) as path:
-            return self._result({**args, "parcel": path}, progress, screen(self._run.pid, acted_on))
+        with self._progress_file() as progress:
+            parcel = Parcel(
+                deployment,
+                tuple(batch),
+                Place(str(NIX)),
+                self._run,
+                tuple(absent),
+                tuple(beside),
+                problem,
+                hooked or {},
+                progress_file=progress,
+            )
+            with self._delivered(parcel) as path:
+                return self._result({**args, "parcel": path}, progress, screen(self._run.pid, acted_on))
 
     def follow(self, args: Unchecked) -> dict[str, object]:
         """The result of a module that needs no parcel, only its run and somebody who shows its progress."""
-        progress = self._progress_file()
-        return self._result({**args, "progress_file": progress, "run": asdict(self._run)}, progress, Screen())
+        with self._progress_file() as progress:
+            told = {"progress_file": progress, "run": asdict(self._run)}
+            return self._result({**args, **told}, progress, Screen())
 
-    def _progress_file(self) -> str:
-        remove_left_over(tempfile.gettempdir())
-        directory = tempfile.gettempdir() if self._near else _PROGRESS
-        return os.path.join(directory, f"compose-progress-{uuid.uuid4().hex}")
+    @contextmanager
+    def _progress_file(self) -> t.Iterator[str]:
+        """Where the module tells how it fares."""
+        name = f"compose-progress-{uuid.uuid4().hex}"
+        if self._near:
+            with TemporaryDirectory("progress") as directory:
+                yield os.path.join(directory, name)
+        else:
+            yield os.path.join(_PROGRESS, name)
 
     def _result(self, args: Unchecked, progress: str, on: Screen) -> dict[str, object]:
         result = self._follow(args, progress, on)

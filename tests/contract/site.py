@@ -12,8 +12,9 @@ from pathlib import Path
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import DeadlineError
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.describe.ownership import DataVolume
 from ansible_collections.immutable.compose.plugins.module_utils.images.bundle import write_bundle

@@ -6,19 +6,22 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
-from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, EventKind, Findings, NodeState
+from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, EventKind, NodeState
+from ansible_collections.immutable.compose.plugins.module_utils.model.findings import (
+    Audited,
+    Changes,
+    Drifted,
+    Findings,
+    NodeAudit,
+    NodeDrift,
+    Occurrence,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check, CheckDetails, ReportDocument
 from ansible_collections.immutable.compose.plugins.module_utils.model.result import Evidence, NodeResult
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import (
-    Audited,
     Built,
-    Changes,
-    Drifted,
-    NodeAudit,
-    NodeDrift,
     NodePlan,
-    Occurrence,
     Planned,
     Settled,
     StepResult,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import typing as t
 
 import pytest
@@ -131,6 +132,16 @@ def test_a_number_that_is_asked_for_moves_the_data(lab: Lab) -> None:
     refused = lab.play("plan", expect=2)
     assert refused.said("roles.home.users.carol.uid is 2345, the lock keeps ")
     lab.play("lock")
+    key = lab.state / "volumes/home/home/carol.key"
+    subprocess.run(["chattr", "+i", key], check=True)
+    try:
+        failed = lab.play("deploy", expect=2)
+    finally:
+        subprocess.run(["chattr", "-i", key], check=True)
+    assert failed.said(
+        "/home/carol.key cannot be given its owner's new number: run chattr -ia on it in the image before"
+    )
+    require_owners(lab)
     lab.play("deploy")
     assert lab.ssh("home", "id -u carol").stdout == "2345\n"
     require_owners(lab)

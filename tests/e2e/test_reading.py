@@ -8,6 +8,7 @@ import subprocess
 import typing as t
 
 from lab import Lab
+from tiny import Tiny
 
 SECRET = "a secret of this host"
 
@@ -44,3 +45,15 @@ def test_nothing_of_the_host_is_read_unless_the_deployment_trusts_its_compositio
     composition.write_text("""{ ... }: { roles.${"r" + builtins.getEnv "TOKEN"}.files."/etc/found".text = ""; }""")
     lab.write(trust=False, roles={})
     assert json.loads(read(lab, TOKEN="x").stdout)["role_r"]["hosts"] == ["r"]
+
+
+def test_that_a_deployment_has_no_nodes_is_told_by_each_playbook(tiny_of: t.Callable[..., Tiny]) -> None:
+    lab = tiny_of(1, 0)
+    told = "compose | deployment 'two' has no nodes: nothing is done for it or its composition"
+    for playbook in ("plan", "evaluate"):
+        assert len(lab.play(playbook).said(told)) == 1
+    lab.write_two(roles={"app": ["other"]})
+    assert not lab.play("plan").said(told)
+    lab.write_two(roles={"app": 0})
+    lab.write(roles={"app": 0})
+    assert lab.play("lock", expect=None).said("no role has a node")

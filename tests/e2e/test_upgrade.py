@@ -139,7 +139,7 @@ def test_a_run_of_an_older_version_that_was_killed_is_ended(
     assert lab.play("deploy").changed == 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def current(tiny_of: t.Callable[..., Tiny]) -> Tiny:
     lab = tiny_of(2, 0)
     (lab.inventory / "two.compose.yml").unlink()
@@ -147,16 +147,16 @@ def current(tiny_of: t.Callable[..., Tiny]) -> Tiny:
     return lab
 
 
-def test_each_document_of_a_newer_version_is_refused(current: Tiny) -> None:
-    boots = current.boots()
-    for name, file in READ.items():
-        path = current.state / file
-        right = path.read_text()
-        another = re.sub(rf'("immutable\.compose/{name}/)\d+"', r'\g<1>99"', right)
-        for newer in (another, right.replace("{", '{"later": 1, ', 1)):
-            path.write_text(newer)
-            said = " ".join(current.play("deploy", expect=2).output.split())
-            assert f"{path}: {name}" in said and REMEDY in said and "remove" not in said, name
-        path.write_text(right)
-    assert current.boots() == boots
+@pytest.mark.parametrize("name", READ)
+def test_each_document_of_a_newer_version_is_refused(current: Tiny, name: str) -> None:
+    path, boots = current.state / READ[name], current.boots()
+    right = path.read_text()
+    another = re.sub(rf'("immutable\.compose/{name}/)\d+"', r'\g<1>99"', right)
+    for newer in (another, right.replace("{", '{"later": 1, ', 1)):
+        path.write_text(newer)
+        for playbook in ("deploy", "rollback", "destroy"):
+            said = " ".join(current.play(playbook, "-e", "compose_data=true", expect=2).output.split())
+            assert f"{path}: {name}" in said and REMEDY in said and "remove the" not in said, playbook
+            assert current.boots() == boots
+    path.write_text(right)
     assert current.play("deploy").changed == 0

@@ -22,7 +22,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.images.image imp
 from ansible_collections.immutable.compose.plugins.module_utils.images.sbom import cyclonedx
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Hooks
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import TaskResult
+from ansible_collections.immutable.compose.plugins.module_utils.model.task import TaskResult
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys, endpoints
 from ansible_collections.immutable.compose.plugins.module_utils.page.recorded import Recorded
 from ansible_collections.immutable.compose.plugins.module_utils.page.render import page

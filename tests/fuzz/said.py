@@ -31,7 +31,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.script_pr
 from ansible_collections.immutable.compose.plugins.module_utils.checks.wire import Call, Wire
 from ansible_collections.immutable.compose.plugins.module_utils.images import listing
 from ansible_collections.immutable.compose.plugins.module_utils.images.packages import from_store_paths
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import Changes
+from ansible_collections.immutable.compose.plugins.module_utils.model.findings import Changes
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.look import sight_of
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.probe import Expected, facts_of

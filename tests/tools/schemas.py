@@ -31,13 +31,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.boot impor
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import NodeDocument  # noqa: E402
-from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, Findings  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.experiment import (  # noqa: E402
     Experiment,
     ExperimentMark,
     Measured,
     Trial,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.findings import Audited, Drifted, Findings  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.free import Json  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import OutOfService  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image  # noqa: E402
@@ -45,12 +46,46 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.journal im
 from ansible_collections.immutable.compose.plugins.module_utils.model.lock import Lock  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.release import Release  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import ReportDocument  # noqa: E402
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import RESULTS, StepFailure, TaskResult  # noqa: E402
+from ansible_collections.immutable.compose.plugins.module_utils.model.step import (  # noqa: E402
+    Built,
+    Checked,
+    Evaluated,
+    Exported,
+    Fared,
+    Locked,
+    Paged,
+    Planned,
+    Reproduced,
+    Settled,
+    StepFailure,
+    StepResult,
+)
+from ansible_collections.immutable.compose.plugins.module_utils.model.task import TaskResult  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.oar.results import Listed, Reserved  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.claims import Claimed  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.kadeploy.lender import Lent  # noqa: E402
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.qemu.kvm import Tried  # noqa: E402
 
+#: Module → what it returns of one deployment.
+RESULTS: dict[str, type[StepResult]] = {
+    "audit_info": Audited,
+    "composition_evaluate": Evaluated,
+    "composition_info": Evaluated,
+    "composition_lock": Locked,
+    "config_push": Fared,
+    "deployment_destroy": Fared,
+    "deployment_page": Paged,
+    "deployment_plan": Planned,
+    "deployment_settle": Settled,
+    "deployment_switch": Fared,
+    "deployment_verify": Checked,
+    "drift_info": Drifted,
+    "image_build": Built,
+    "image_reproduce": Reproduced,
+    "image_stage": StepResult,
+    "keys_rotate": Fared,
+    "nxc_export": Exported,
+}
 #: Module without deployments → what it returns.
 TOLD: dict[str, t.Any] = {"image_info": Inspected, "oar_job": Reserved, "oar_job_info": Listed}
 #: Whatever lies on a disk or is handed to another process, by the name of its schema.

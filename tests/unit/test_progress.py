@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils import progress
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.masking import Mask
-from ansible_collections.immutable.compose.plugins.module_utils.progress import END, Progress, remove_left_over
+from ansible_collections.immutable.compose.plugins.module_utils.progress import END, Progress
 from ansible_collections.immutable.compose.plugins.plugin_utils import transport
 from ansible_collections.immutable.compose.plugins.plugin_utils.transport import Follower
 
@@ -105,16 +105,6 @@ def test_secrets_are_hidden_with_each_of_their_lines() -> None:
         "ab": "ab",
     }
     assert Mask(["", "\n"]).text("as it is") == "as it is"
-
-
-def test_only_what_was_left_long_ago_is_removed(tmp_path: Path) -> None:
-    old, new, other = (tmp_path / name for name in ("compose-progress-1", "compose-progress-2", "other"))
-    for file in (old, new, other):
-        file.touch()
-    for file in (old, other):
-        os.utime(file, (time.time() - 2 * 24 * 3600,) * 2)
-    remove_left_over(str(tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["compose-progress-2", "other"]
 
 
 class Action:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import tempfile
 import typing as t
 from dataclasses import dataclass, field
 
 from ..errors import ComposeError, InputError, nearest
 from ..process import Completed, run
+from ..temporary import TemporaryDirectory
 
 #: How git says that a repository belongs to somebody else, and which one.
 _NOT_OURS = re.compile(r"dubious ownership in repository at '(.*)'")
@@ -29,7 +29,7 @@ class Source:
     path: str
     #: Commit that it was taken from; ``None`` for the directory as it is.
     revision: str | None = None
-    _keep: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+    _keep: TemporaryDirectory | None = field(default=None, repr=False)
 
 
 class _NotOurs(InputError):
@@ -120,7 +120,7 @@ def source_at(directory: str, revision: str) -> Source:
         sha = repository.commit(revision)
     except InputError as error:
         raise InputError(f"compose_revision: {error}") from None
-    keep = tempfile.TemporaryDirectory(prefix="compose-revision-")
+    keep = TemporaryDirectory("revision")
     repository.extract(sha, keep.name)
     below = os.path.relpath(os.path.realpath(directory), os.path.realpath(repository.top))
     path = os.path.join(keep.name, sha, below)

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from ..images.listing import Entry, Listing
-from ..model.step import Changes, UnitChanges
+from ..model.findings import Changes, UnitChanges
 from ..nodes.look import Sight
 
 #: What every node writes, and why that is no drift. Patterns for paths.

@@ -16,8 +16,8 @@ from ..errors import ComposeError
 from ..images.advisories import Advisories, Finding
 from ..images.image import find_image
 from ..model.composition import Role
+from ..model.findings import Audited, NodeAudit, Occurrence
 from ..model.image import Package
-from ..model.step import Audited, NodeAudit, Occurrence
 from .engine import Engine
 
 #: Names that a cell of the table or a message has at most, and lines that the table has on what is not known.

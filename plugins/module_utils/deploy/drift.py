@@ -16,9 +16,10 @@ from ..describe.units import matches
 from ..errors import ComposeError, InputError
 from ..images.listing import Listing, can_list, declares, list_image
 from ..model.deployment import Node
+from ..model.findings import Changes, Drifted, NodeDrift, UnitChanges
 from ..model.release import Release
 from ..model.result import NodeResult
-from ..model.step import Changes, Checked, Drifted, NodeDrift, UnitChanges
+from ..model.step import Checked
 from ..nodes.declared import LOOK, Declared, declared
 from ..nodes.look import look, sight_of
 from ..nodes.probe import facts_of, glance

@@ -12,6 +12,7 @@ import os
 import typing as t
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from ..builders.base import Builder
 from ..builders.failures import with_failure
@@ -312,7 +313,7 @@ class Engine:
         """Checks waves by the built-in checks only: the test script is about the whole."""
 
         def check(images: t.Mapping[str, str], name: str) -> dict[str, NodeResult]:
-            verified = self.check(images, meaning, "", name, settled=False)
+            verified = self.check(images, meaning, "", self._unused(name), settled=False)
             return {node: result for node, result in verified.nodes.items() if not result.ok}
 
         def follow(images: t.Mapping[str, str]) -> dict[str, str]:
@@ -323,6 +324,11 @@ class Engine:
             return self._give({name: each for name, each in directories.items() if each})
 
         return Rollout(self.deployment, self.platform, self.progress, check, follow, service)
+
+    def _unused(self, name: str) -> str:
+        """A name for results beside those of the waves and rounds before."""
+        names = (f"{name}-{number}" if number > 1 else name for number in count(1))
+        return next(each for each in names if not os.path.exists(os.path.join(self.state, "results", each)))
 
     def _give(self, follows: t.Mapping[str, Follows]) -> dict[str, str]:
         """Push to nodes that boot what they follow: those for which that failed, and why."""

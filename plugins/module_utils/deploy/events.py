@@ -9,8 +9,10 @@ masked in all of it.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import shutil
 import threading
 import time
 import typing as t
@@ -24,6 +26,8 @@ from ..model.step import StepFailure, StepResult
 from .masking import Mask
 from .run import Run
 
+#: What the results of waves and rounds are called, but for their numbers.
+WAVES = ("switch", "revert")
 #: No clock says more.
 END_OF_TIME = 1e11
 
@@ -36,6 +40,7 @@ class Events:
     """
 
     def __init__(self, state: str, step: str, mask: Mask) -> None:
+        self._state = state
         self._path = path_of(state)
         self._log = Log(self._path)
         self._step = step
@@ -53,6 +58,9 @@ class Events:
         if first is None or (first.text, first.result) != (run.who, run.started):
             with suppress(FileNotFoundError):
                 os.unlink(self._path)
+            for results in WAVES:
+                for path in glob.glob(os.path.join(glob.escape(self._state), "results", f"{results}*")):
+                    shutil.rmtree(path, ignore_errors=True)
             self._append([self._line(Event(self._since, "run", text=run.who, result=run.started))])
         self.go_on()
 

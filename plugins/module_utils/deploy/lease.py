@@ -19,7 +19,7 @@ import time
 import typing as t
 from contextlib import contextmanager, suppress
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError
 from ..lock import deployment_lock
 from ..model import codec
 from ..progress import PATIENCE, Progress
@@ -123,12 +123,9 @@ class Lease:
                 self.end()
 
     def _held(self) -> Run | None:
-        try:
+        with suppress(FileNotFoundError), codec.forgiving():  # what is damaged is nobody's: it is written in one step
             return codec.read(Run, self._path)
-        except FileNotFoundError:
-            return None
-        except InputError:
-            return None  # nobody's: a lease is written in one step
+        return None
 
     def _is_silent(self) -> bool:
         return time.time() - self._heard() > PATIENCE

@@ -13,9 +13,10 @@ from contextlib import suppress
 from ..errors import InputError
 from ..files import write_text
 from ..model import codec
-from ..model.event import Event, Findings
+from ..model.event import Event
+from ..model.findings import Audited, Drifted, Findings
 from ..model.report import ReportDocument
-from ..model.step import Audited, Drifted, Paged
+from ..model.step import Paged
 from ..page.recorded import Looked, Recorded
 from ..page.render import page
 from .engine import Engine

@@ -103,7 +103,7 @@ class ReleaseStore:
     def with_image(self, role: str, identity: str) -> Release | None:
         """The newest kept release that meant this image for a role."""
         for number in reversed(self.numbers()):
-            with suppress(InputError):  # one that is damaged is told where it is needed
+            with codec.forgiving():  # one that is damaged is told where it is needed
                 release = self.read(number)
                 if release.images.get(role) == identity:
                     return release

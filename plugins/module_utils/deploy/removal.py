@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ..model import codec
 from ..model.result import NodeResult
 from ..model.step import Fared
 from .engine import Engine
@@ -22,6 +23,8 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Fared:
     :param data: remove the data volumes of the batch, too.
     :param pretend: only say what would go.
     """
+    with codec.forgiving():  # what a newer version has released may have more to it than is removed here
+        engine.releases.current()
     batch = [node.name for node in engine.nodes]
     members = {node.name for node in engine.deployment.nodes}
     observed = engine.platform.observe(engine.nodes)

@@ -26,7 +26,7 @@ Follow = t.Callable[[t.Mapping[str, str]], t.Mapping[str, str]]
 class Rollout:
     """One batch of a deployment, on its platform.
 
-    :param check: takes node → identity, and a name for the results.
+    :param check: takes node → identity, and what the results are called.
     :param follow: takes node → identity of nodes that boot, and brings their directories to what is pushed to them.
     :param service: which nodes are out of service. Where one of its hooks has to run first, what is called here ends
         with :class:`.service.Paused`, and goes on when it is called with the outcomes up to then.
@@ -177,7 +177,7 @@ class Rollout:
             for name in wave:
                 self.progress.became(name, "down")
             outcomes.update(self.platform.revert([self.deployment.node(name) for name in (*wave, *kept)], tell))
-            self._see(wave, observed, outcomes, "revert" if number == 1 else f"revert-{number}")
+            self._see(wave, observed, outcomes)
             for name in wave:
                 if not outcomes[name].ok:
                     self.progress.became(name, "failed", outcomes[name].message)
@@ -192,12 +192,10 @@ class Rollout:
         wave: t.Sequence[str],
         observed: t.Mapping[str, Seen],
         outcomes: dict[str, NodeResult],
-        results: str,
     ) -> None:
         """That nodes which were reverted are well.
 
         :param observed: what was seen of them before.
-        :param results: a name for what the checks find.
         """
         booted = {
             name: t.cast(str, observed[name].verified)
@@ -207,7 +205,7 @@ class Rollout:
         wrong = dict(self.follow(booted))
         whole = {name: identity for name, identity in booted.items() if name not in wrong}
         if whole:
-            wrong |= {name: result.message for name, result in self.check(whole, results).items()}
+            wrong |= {name: result.message for name, result in self.check(whole, "revert").items()}
         wrong |= self.platform.confirm([self.deployment.node(name) for name in booted if name not in wrong])
         for name, identity in booted.items():
             outcomes[name] = replace(outcomes[name], back_on=identity)

@@ -10,9 +10,11 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ..model.step import Audited, Drifted, StepResult
+from ..model.findings import Audited, Drifted
+from ..model.step import StepResult
 from .engine import Engine, Given
-from .transaction import Transaction, Wish
+from .planning import Wish
+from .transaction import Transaction
 
 
 class Claim(enum.Enum):

@@ -62,17 +62,17 @@ class HeldAddresses:
         """The ledger in a state directory; empty before the first switch.
 
         :param damaged: a damaged one will do, and is as good as empty.
-        :raises InputError: it is damaged; says what to do.
+        :raises InputError: it is damaged, or a newer version wrote it; says what to do.
         """
         path = os.path.join(os.path.realpath(state), "addresses.json")
         try:
             return cls(path, _checked(codec.read(AddressBook, path, remedy=AddressBook.remedy), path))
         except FileNotFoundError:
             return cls(path, {})
-        except InputError:
-            if damaged:
-                return cls(path, {}, damaged=True)
-            raise
+        except InputError as error:
+            if not damaged or isinstance(error, codec.NewerError):
+                raise
+            return cls(path, {}, damaged=True)
 
     def names(self) -> list[str]:
         """Nodes that exist."""

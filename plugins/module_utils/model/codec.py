@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 import threading
 import typing as t
+from contextlib import contextmanager
 from functools import cache, partial
 
 from ..errors import InputError
@@ -113,6 +114,20 @@ def read(type_: type[T], path: str, where: str = "", *, remedy: str = "") -> T:
         raise NewerError(f"{path}: {error.message}") from None
     except InputError as error:
         raise InputError(f"{path}: {error.message}{then}") from None
+
+
+@contextmanager
+def forgiving() -> t.Iterator[None]:
+    """What is damaged ends the body, and no more; what a newer version wrote is refused all the same.
+
+    :raises NewerError: it may say what this version cannot know of.
+    """
+    try:
+        yield
+    except NewerError:
+        raise
+    except InputError:
+        pass
 
 
 def write(path: str, value: t.Any, mode: int = 0o600) -> None:

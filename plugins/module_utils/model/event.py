@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens in a run, as it happens; and what was found between runs. PRIVATE to the collection."""
+"""What happens in a run, as it happens. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typing as t
 from dataclasses import dataclass
 
 from .free import Json
-from .step import Audited, Drifted
 
 #: ``run``: a run begins. ``begin`` and ``end``: a step does; ``failed``: it has come to nothing. ``wave``, ``round``:
 #: nodes are switched or taken back together. ``node``: something became of a node. ``line``: any other of progress.
@@ -38,16 +37,3 @@ class Event:
     text: str = ""
     #: What the step's module returned, of ``end`` and ``failed``; when its process was started, of ``run``.
     result: t.Optional[Json] = None
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What one of the readers found the last time that it looked."""
-
-    #: UTC, ``2026-01-31T12:00:00Z``.
-    time: str
-    #: Of `drift_info`.
-    drift: t.Optional[Drifted] = None
-    #: Of `audit_info`.
-    audit: t.Optional[Audited] = None
-    schema: t.Literal["immutable.compose/findings/1"] = "immutable.compose/findings/1"

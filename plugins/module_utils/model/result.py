@@ -82,8 +82,6 @@ class NodeResult:
     back_on: t.Optional[str] = None
     #: It was not touched, because another failed before its turn. Then it is not ``ok``.
     left: bool = False
-    #: It was not touched, because it is well already.
-    spared: bool = False
     #: Where ``message`` comes from, as far as that is known.
     problem: t.Optional[Problem] = None
     #: Directories that follow a git repository → commit that they are at.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..model.event import Event, Findings
+from ..model.event import Event
+from ..model.findings import Findings
 from ..model.release import Release
 from ..model.report import Check, ReportDocument
 

@@ -20,7 +20,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import replace
 
-from ..errors import ComposeError, InputError
+from ..errors import ComposeError
 from ..model import codec
 from ..model.boot import Boot
 from ..model.codec import DamagedError
@@ -67,19 +67,21 @@ class Ledger:
 
     def intended(self) -> Boot | None:
         """What somebody else was asked for, as far as that can be read; ``None`` if the outcome of it is known."""
-        with suppress(InputError):
+        with codec.forgiving():
             return _read(self._intended)
         return None
 
     def readable(self) -> tuple[Boot | None, Boot | None]:
-        """What the node was last told, and what of it was verified, as far as that can be read."""
-        found: list[Boot | None] = []
-        for read in (self.current, self.verified):
-            try:
-                found.append(read())
-            except InputError:  # the plan refuses it
-                found.append(None)
-        return found[0], found[1]
+        """What the node was last told, and what of it was verified, as far as that can be read: the plan refuses more.
+
+        :raises NewerError: a newer version has written it.
+        """
+        current = verified = None
+        with codec.forgiving():
+            current = self.current()
+        with codec.forgiving():
+            verified = self.verified()
+        return current, verified
 
     def told(self, boot: Boot) -> None:
         """The node is told to boot this: written while it does not run, or once it runs it."""

@@ -111,6 +111,26 @@ def test_a_number_that_is_nobodys_is_not_handed_over(volume: Volume) -> None:
     assert volume.owners() == {"of-a-client": (1001, 1001)}
 
 
+@pytest.mark.parametrize("flag", ["i", "a"])
+def test_what_nobody_may_change_is_named_before_anything_is_touched(volume: Volume, flag: str) -> None:
+    volume.boot({"bob": 1000, "carol": 1001})
+    files = [volume.add(name, 1000) for name in ("bob/free", "bob/held", "bob/kept")]
+    other = volume.add("carol/held", 1001)
+    before, record = volume.owners(), (volume.top / RECORD).read_text()
+    held = [*files[1:], other]
+    subprocess.run(["chattr", f"+{flag}", *held], check=True)
+    try:
+        refused = f"{files[1]} cannot be given its owner's new number: run chattr -ia on it in the image before"
+        volume.boot({"bob": 1002, "carol": 1001}, refused=refused)
+        volume.boot({"bob": 1002, "carol": 1001}, refused=f"{files[2]} cannot")
+        assert (volume.owners(), (volume.top / RECORD).read_text()) == (before, record)
+        assert not (volume.top / MOVING).exists()
+    finally:
+        subprocess.run(["chattr", f"-{flag}", *files, other], check=True)
+    volume.boot({"bob": 1002, "carol": 1001})
+    assert volume.owners()["bob/held"] == (1002, 1002)
+
+
 def test_what_somebody_else_could_have_written_says_nothing(volume: Volume) -> None:
     record = volume.add(RECORD, 1000)
     record.write_text("user mallory 1001\ngroup mallory 1001\n")

@@ -14,8 +14,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.deploy.drift imp
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.images.listing import Entry, Listing, list_image
+from ansible_collections.immutable.compose.plugins.module_utils.model.findings import Changes, UnitChanges
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import Changes, UnitChanges
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.look import Sight, sight_of
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 

@@ -16,8 +16,8 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.drift import files_and_units, user_changes
 from ansible_collections.immutable.compose.plugins.module_utils.images.listing import list_image
+from ansible_collections.immutable.compose.plugins.module_utils.model.findings import Changes, UnitChanges
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image, ImageFile
-from ansible_collections.immutable.compose.plugins.module_utils.model.step import Changes, UnitChanges
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import declared, look
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.output import Output
 

@@ -15,8 +15,9 @@ import pytest
 from ansible_collections.immutable.compose.plugins.module_utils.builders.base import Builder
 from ansible_collections.immutable.compose.plugins.module_utils.builders.registry import BUILDERS
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.service import Service
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.model import codec
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen, Target

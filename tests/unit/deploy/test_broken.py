@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 
 from .conftest import Site

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.describe.held import HeldAddresses
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.nodes.keys import Keys
@@ -134,6 +134,15 @@ def test_destroy_comes_to_its_end(rack: Site, state: Path, damage: t.Callable[[P
             HeldAddresses.read(str(state))
     destroy(rack.engine(addresses=HeldAddresses.read(str(state), damaged=True)), data=False)
     assert rack.machines == {} and HeldAddresses.read(str(state)).names() == []
+
+
+@pytest.mark.parametrize("file", ["addresses.json", "releases/2.json"])
+def test_what_a_newer_version_has_deployed_is_not_destroyed(rack: Site, state: Path, file: str) -> None:
+    path = state / file
+    path.write_text(path.read_text().replace("{", '{"later": 1, ', 1))
+    with pytest.raises(ComposeError, match=f"{path}: .* install that version here$"):
+        destroy(rack.engine(addresses=HeldAddresses.read(str(state), damaged=True)), data=False)
+    assert set(rack.machines) == {"web1", "web2", "web3"}
 
 
 def test_a_key_that_others_may_read_is_closed(rack: Site, state: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils import progress
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.looking import verify
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Node
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import refresh

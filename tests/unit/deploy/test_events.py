@@ -107,6 +107,25 @@ def test_waves_and_rounds_are_seen(rack: Site) -> None:
     assert "switch: round 2 of 2: booting again: web1" in page(rack)
 
 
+def results(rack: Site) -> set[str]:
+    """What nodes were looked at for."""
+    return {path.parent.name for path in Path(rack.deployment.state).glob("results/*/results.json")}
+
+
+def test_each_wave_and_each_round_has_its_own_results_until_the_next_run(rack: Site) -> None:
+    deploy(rack)
+    rack.set(at_most={"web": Limit(("web1", "web2", "web3"), 1)}, retries=1)
+    rack.means["web"] = "v2"
+    deploy(rack, OTHER)
+    assert results(rack) == {"switch", "switch-2", "switch-3", "verify"}
+    assert all(f"<h3>{name}, " in page(rack) for name in results(rack))
+    rack.means["web"] = "v3"
+    rack.ill.add("v3")
+    deploy(rack, replace(RUN, who="eve@desk"))
+    assert results(rack) == {"switch", "switch-2", "verify", "revert"}
+    assert all(f"<h3>{name}, " in page(rack) for name in results(rack))
+
+
 def test_another_run_begins_anew_and_another_batch_goes_on(rack: Site) -> None:
     deploy(rack)
     deploy(rack)

@@ -114,6 +114,15 @@ def test_a_damaged_lease_is_nobodys(tmp_path: Path, text: str) -> None:
     assert lease(tmp_path, MINE).take()
 
 
+def test_a_lease_of_a_newer_version_is_its(tmp_path: Path) -> None:
+    with lease(tmp_path, elsewhere()).begun():
+        pass
+    path = tmp_path / "lease.json"
+    path.write_text(path.read_text().replace("{", '{"later": 1, ', 1))
+    with pytest.raises(ComposeError, match="install that version here"):
+        lease(tmp_path, MINE).take()
+
+
 STEP = """
 import sys
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.lease import Lease

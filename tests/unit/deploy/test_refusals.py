@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.engine import Engine
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction, Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Transaction
 from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     ComposeError,
     EvaluationError,
@@ -155,7 +156,9 @@ def test_a_port_that_is_taken(site: Site) -> None:
         message = site.refused()
     assert message.startswith(f"node1: port {port} of 127.0.0.1 is taken by process ")
     assert "python" in message
-    assert message.endswith("; set ssh_port or ssh_port_base")
+    assert message.endswith(
+        "; give the platform another ssh_port_base in the deployment file, or the node another ssh_port"
+    )
 
 
 def test_a_missing_program(site: Site, host_without: HostWithout) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.removal import destroy
 from ansible_collections.immutable.compose.plugins.module_utils.deploy.rotation import rotate
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError
 from ansible_collections.immutable.compose.plugins.module_utils.model.step import NodePlan
 from ansible_collections.immutable.compose.plugins.module_utils.nodes import connection

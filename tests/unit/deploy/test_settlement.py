@@ -252,7 +252,7 @@ def test_a_problem_of_the_whole_is_told_by_each_and_goes_back(running: Site) -> 
     for step in ("plan", "build", "stage", "switch"):
         transaction = running.transaction()
         if step == "plan":
-            from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
+            from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 
             transaction.plan(Wish(), hold=True)
         else:
@@ -265,7 +265,7 @@ def test_a_problem_of_the_whole_is_told_by_each_and_goes_back(running: Site) -> 
 
 
 def test_a_problem_before_the_switch_touches_nothing(running: Site) -> None:
-    from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
+    from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 
     running.means["web"] = "v2"
     running.calls.clear()
@@ -281,7 +281,7 @@ def test_a_problem_before_the_switch_touches_nothing(running: Site) -> None:
 @pytest.mark.parametrize("shared", [["job 7"], []])
 def test_a_run_that_gives_back_what_it_had_has_changed_something(rack: Site, shared: list[str]) -> None:
     """No node was touched by it, but its machines are not reserved any more."""
-    from ansible_collections.immutable.compose.plugins.module_utils.deploy.transaction import Wish
+    from ansible_collections.immutable.compose.plugins.module_utils.deploy.planning import Wish
 
     rack.transaction().plan(Wish(), hold=True)
     rack.transaction().give_up("build: no network")

@@ -13,7 +13,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.describe.seats i
 from ansible_collections.immutable.compose.plugins.module_utils.describe.state import Mark
 from ansible_collections.immutable.compose.plugins.module_utils.errors import Failure
 from ansible_collections.immutable.compose.plugins.module_utils.images.inspect import Inspected
-from ansible_collections.immutable.compose.plugins.module_utils.model import step
+from ansible_collections.immutable.compose.plugins.module_utils.model import findings, step, task
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Boot
 from ansible_collections.immutable.compose.plugins.module_utils.model.composition import Composition, Role, Volume
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Limit, Node
@@ -25,13 +25,14 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.document i
     NodeDocument,
     Peer,
 )
-from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event, Findings
+from ansible_collections.immutable.compose.plugins.module_utils.model.event import Event
 from ansible_collections.immutable.compose.plugins.module_utils.model.experiment import (
     Experiment,
     ExperimentMark,
     Measured,
     Trial,
 )
+from ansible_collections.immutable.compose.plugins.module_utils.model.findings import Findings
 from ansible_collections.immutable.compose.plugins.module_utils.model.follow import Follow
 from ansible_collections.immutable.compose.plugins.module_utils.model.hooks import Ask, HookLog, Hooks, OutOfService
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import (
@@ -168,7 +169,7 @@ RELEASE = Release(
 )
 PROBLEM = Problem("command failed", "/c/web/x.nix", "roles.db", "db1", "switch", "mount /x", 32, "no such device")
 UNSEALED = ["'disk full' by me@here"]
-RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, True, PROBLEM, {"/etc/db": "ab"}, UNSEALED)
+RESULT = NodeResult(False, True, "did not boot", True, "h-web-db", True, PROBLEM, {"/etc/db": "ab"}, UNSEALED)
 PLAN = Plan(
     batch=["db1", "db2"],
     steps={
@@ -227,26 +228,26 @@ DIFF = step.Diff("nodes", "nodes", "db1: old", "db1: new")
 NODES = {"db1": RESULT}
 EVALUATED = step.Evaluated(True, COMPOSITION)
 PACKAGES = {"db": {"bash": ["5.1", "5.2"], "tree": [None, "2.1"]}}
-AUDITED = step.Audited(
+AUDITED = findings.Audited(
     changed=False,
     affected=True,
-    findings=[step.Occurrence("CVE-1", "bash", "5.1", ["db"], ["h-web-db"], [1, 2], ["db1"])],
-    nodes={"db1": step.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db", {"/etc/db": "ab"})},
+    findings=[findings.Occurrence("CVE-1", "bash", "5.1", ["db"], ["h-web-db"], [1, 2], ["db1"])],
+    nodes={"db1": findings.NodeAudit(False, "CVE-1 (bash 5.1)", "h-web-db", {"/etc/db": "ab"})},
     failed_nodes=["db1"],
     unknown=["image x: it has no list of packages"],
     table=["deployment site:"],
 )
-DRIFTED = step.Drifted(
+DRIFTED = findings.Drifted(
     changed=False,
     nodes={
-        "db1": step.NodeDrift(
+        "db1": findings.NodeDrift(
             ok=False,
             message="files changed: /etc/x",
             drifted=True,
             running="h-other",
-            files=step.Changes(["/etc/x"], ["/opt"], ["/bin/y"]),
-            units=step.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
-            users=step.Changes([], ["bob"], []),
+            files=findings.Changes(["/etc/x"], ["/opt"], ["/bin/y"]),
+            units=findings.UnitChanges(["a"], ["b"], ["c"], ["d"], ["e"]),
+            users=findings.Changes([], ["bob"], []),
             unsealed=["'disk full' by me@here"],
             follow={"/etc/db": "ab"},
             edited={"/etc/db": ["a"]},
@@ -361,13 +362,13 @@ SAMPLES: t.Mapping[str, t.Any] = {
     "oar_job": Reserved(True, JOB, [DIFF]),
     "oar_job_info": Listed([JOB]),
     "failure": step.StepFailure("no", Failure("build", "nix", "no", "/c/web/x.nix", 3), "Traceback"),
-    "task": step.TaskResult(
+    "task": task.TaskResult(
         changed=True,
         pending=True,
-        nodes={"db1": step.NodeWord(False, "no")},
+        nodes={"db1": task.NodeWord(False, "no")},
         failed_nodes=["db1"],
-        deployments={"site": step.Part(["db1"], True, "no")},
-        asked={"db1": step.HookCall("drain", "/h/drain.yml", "0d9c")},
+        deployments={"site": task.Part(["db1"], True, "no")},
+        asked={"db1": task.HookCall("drain", "/h/drain.yml", "0d9c")},
         diff=[DIFF],
         failed=True,
         msg="no",

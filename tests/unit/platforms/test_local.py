@@ -267,6 +267,7 @@ def test_all_that_is_wrong_is_told_at_once(lab: Lab) -> None:
     assert lines[0] == "- node4: has no address on 10.87.0.0/16"
     assert lines[1].startswith("- node1: ") and "current.json" in lines[1]
     assert lines[2].startswith("- node2: ") and "owner.json" in lines[2]
+    Path(platform.node_state("node1").directory, "current.json").unlink()
 
 
 def test_check_refuses_too_little_space(small_disk: Path) -> None:
@@ -290,11 +291,15 @@ def test_record_of_another_version_is_refused(lab: Lab) -> None:
     platform = lab.platform("node1")
     lab.switch(platform, "image-1")
     path = Path(platform.node_state("node1").directory, "current.json")
-    path.write_text(path.read_text().replace("machine/1", "machine/9"))
-    with pytest.raises(
-        ComposeError, match='current.json: machine.schema is "immutable.compose/machine/9", expected .* a newer version'
-    ):
+    right = path.read_text()
+    path.write_text(right.replace("machine/1", "machine/9"))
+    newer = 'current.json: machine.schema is "immutable.compose/machine/9", expected .* a newer version'
+    with pytest.raises(ComposeError, match=newer):
         refuse(platform.check(platform.deployment.nodes))
+    with pytest.raises(ComposeError, match=newer):
+        platform.observe(platform.deployment.nodes)
+    assert not platform.remove(["node1"], data=False, tell=lab.tell)["node1"].ok
+    path.write_text(right)
     assert platform.remove(["node1"], data=False, tell=lab.tell)["node1"].ok
     assert observed(platform) == Seen("absent")
 

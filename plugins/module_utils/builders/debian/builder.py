@@ -34,6 +34,7 @@ from ...model.image import ARCHITECTURES, Image
 from ...model.lock import Lock
 from ...model.numbers import Numbers
 from ...process import need, run
+from ...temporary import TemporaryDirectory
 from ..base import Builder
 from ..differences import listed
 from ..nix.log import BuildLog
@@ -312,7 +313,7 @@ class Debian(Builder):
         lock = codec.decode(Lock, content, "lock")
         evaluated = replace(evaluated, locked=Locked(lock, ""))
         mirrors = self._check_host()
-        with tempfile.TemporaryDirectory(prefix="compose-lock-") as directory:
+        with TemporaryDirectory("lock") as directory:
             file = os.path.join(directory, "lock.json")
             write_text(file, lock_text(content))
             arguments = {**self._arguments(evaluated.path, parameters, (), mirrors), "lock": file}

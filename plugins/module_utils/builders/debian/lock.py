@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import typing as t
 from dataclasses import asdict, dataclass, field
 
@@ -22,6 +21,7 @@ from ...model import codec
 from ...model.lock import Layer, Lock, LockedArchive
 from ...model.numbers import Numbers
 from ...progress import Progress
+from ...temporary import TemporaryDirectory
 from .apt import PrivateApt, configured_mirrors
 from .numbers import Declared, allocate, moving
 from .own import COMPOSITION, OwnArchive, OwnFile, OwnPackage, Package, check_archive, read_packages
@@ -190,7 +190,7 @@ def make_lock(suite: str, architecture: str, roles: t.Mapping[str, Wanted], prog
     for role, wanted in roles.items():
         for name, archive in wanted.archives.items():
             check_archive(archive.file, f"roles.{role}.archives.{name}")
-    with tempfile.TemporaryDirectory(prefix="compose-lock-") as directory:
+    with TemporaryDirectory("lock") as directory:
         apt = PrivateApt(directory, suite, architecture, configured_mirrors(), progress)
         apt.update()
 

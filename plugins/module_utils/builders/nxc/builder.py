@@ -16,7 +16,6 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 import typing as t
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from ...model.answer import Word
 from ...model.composition import Composition, Distribution, Role
 from ...model.free import Json, Parameters
 from ...model.image import ARCHITECTURES, SYSTEM_LINK, Image, NixosCompose
+from ...temporary import TemporaryDirectory
 from ..base import Builder
 from ..failures import nix_failure, with_failure
 from ..nix.log import BuildLog
@@ -156,7 +156,7 @@ class Nxc(Builder):
         if not (variant or parameters or uses_nxc):
             yield project
             return
-        with tempfile.TemporaryDirectory(prefix="compose-nxc-") as directory:
+        with TemporaryDirectory("nxc") as directory:
             copy = project.copy_to(directory)
             if project.setup_file:
                 setup.write(os.path.join(copy.directory, "setup.toml"))

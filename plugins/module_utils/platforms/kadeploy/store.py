@@ -13,14 +13,15 @@ import hashlib
 import hmac
 import io
 import json
+import os
 import tarfile
-import tempfile
 import typing as t
 from urllib.parse import quote, unquote
 
 from ...model.boot import Target
 from ...model.codec import encode
 from ...model.image import Image
+from ...temporary import TemporaryDirectory
 from ..shelf import Shelf
 from .outcome import Description
 
@@ -138,10 +139,11 @@ class Store:
         return f"{name}.{self._key(name)}.json"
 
     def _put(self, name: str, content: bytes) -> None:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(content)
-            file.flush()
-            self._shelf.put(name, file.name)
+        with TemporaryDirectory("document") as directory:
+            file = os.path.join(directory, "document")
+            with open(file, "wb") as stream:
+                stream.write(content)
+            self._shelf.put(name, file)
 
     def drop_documents(self, name: str) -> None:
         """Nobody needs the archive any more, nor the description."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import typing as t
 from abc import abstractmethod
-from contextlib import suppress
 from dataclasses import replace
 
 from ...describe.ownership import DataVolume, Owner, foreign_data
 from ...describe.state import Mark
 from ...errors import ComposeError, InputError
+from ...model import codec
 from ...model.boot import Boot, Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import NodeDocument
@@ -209,7 +209,7 @@ class LocalPlatform(Platform, HasPower):
     def volumes(self, names: t.Iterable[str]) -> dict[str, list[DataVolume]]:
         found: dict[str, list[DataVolume]] = {}
         for name in names:
-            with suppress(InputError):  # the plan refuses it; what is to be removed is removed
+            with codec.forgiving():  # the plan refuses it; what is to be removed is removed
                 found[name] = self.node_state(name).data(self.deployment)
         return found
 

@@ -20,7 +20,6 @@ import shutil
 import typing as t
 
 from ...describe.ownership import DataVolume, Owner
-from ...errors import InputError
 from ...model import codec
 from ...model.boot import Boot
 from ...model.composition import Volume
@@ -97,10 +96,9 @@ class NodeState(Ledger):
             return None
 
     def _readable_owner(self) -> Owner | None:
-        try:
+        with codec.forgiving():
             return self._owner()
-        except InputError:
-            return None
+        return None
 
     def mounts(self, volumes: t.Mapping[str, Volume]) -> list[tuple[str, str]]:
         """Directories of data volumes that a container sees, and where; made if missing."""

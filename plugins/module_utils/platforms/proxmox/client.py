@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import tempfile
 import threading
 import time
 import typing as t
@@ -36,6 +35,7 @@ except ImportError:
 from ...errors import ComposeError, brief
 from ...libraries import missing_library
 from ...model.answer import answer
+from ...temporary import TemporaryDirectory
 from .access import Access
 
 Params = t.Mapping[str, t.Any]
@@ -235,7 +235,7 @@ class Client:
             digest = hashlib.sha256()
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
-        with tempfile.TemporaryDirectory(prefix="compose-upload-") as directory:
+        with TemporaryDirectory("upload") as directory:
             link = os.path.join(directory, name)  # the library sends the file's own name
             os.symlink(os.path.abspath(path), link)
             with open(link, "rb") as stream:

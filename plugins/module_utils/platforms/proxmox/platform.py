@@ -16,7 +16,7 @@ from dataclasses import replace
 from ...describe.ownership import DataVolume, Owner
 from ...errors import ComposeError, InputError
 from ...images.handover import is_nxc
-from ...model.boot import Seen, State, Target
+from ...model.boot import Seen, Target
 from ...model.deployment import Deployment, Node
 from ...model.document import Interface, Match, NodeDocument
 from ...model.image import Image
@@ -33,8 +33,9 @@ from .config import Config
 from .consoles import Consoles
 from .going_back import go_back
 from .hands import SwitchesVms
-from .machines import Making, data_volumes, described, is_leftover, is_shell
-from .networks import bridges, shown
+from .machines import Making, data_volumes
+from .networks import bridges
+from .observing import look
 from .options import OPTIONS
 from .pruning import References, drop_volumes
 from .record import DOCUMENT_SERIAL, Boot, Record
@@ -125,40 +126,7 @@ class Proxmox(Platform, SwitchesVms):
     def observe(self, nodes: t.Sequence[Node]) -> dict[str, Seen]:
         members = {node.name: node for node in nodes}
         names = sorted({*members, *self.service.machines.names()})
-        return dict(zip(names, self._each(lambda name: self._observe(name, members.get(name)), names)))
-
-    def _observe(self, name: str, node: Node | None) -> Seen:
-        vm = self.service.find(name)
-        if vm is None:
-            return Seen("absent")
-        if node is None and vm.node in self.service.cluster.off():
-            return Seen("silent", verified="unknown")  # nothing is to be done to it, but it is missed
-        config = self.service.looks.pop(vm.vmid, None) or vm.config()
-        record = self.service.machines.record(config, vm.vmid)
-        if record is not None and is_shell(record):
-            return Seen("absent", leftovers=is_leftover(config, record))
-        state: State = "running" if vm.is_running() else "stopped"
-        if record is None or record.current is None:
-            foreign = () if node is None else (f"adopts {described(vm, config, state)}",)
-            return Seen(state, differs=foreign)
-        drive = config.boot_drive
-        key = config.with_serial(DOCUMENT_SERIAL)
-        current = record.current
-        return Seen(
-            state,
-            current.image if drive and drive.volume == current.system else None,
-            current.document if key and config.drives[key].volume == current.drive else None,
-            record.verified.image if record.verified else None,
-            tuple(
-                f"{key} {shown(key, config.get(key))} → {shown(key, value)}"
-                for key, value in differences(self.service, node, config, record).items()
-            ),
-            leftovers=not record.tidy or self._misses_ha(node, vm) or bool(power(self.service, node, config, record)),
-        )
-
-    def _misses_ha(self, node: Node | None, vm: Vm) -> bool:
-        """It is to be managed for high availability, and is not."""
-        return node is not None and self.option(node, "ha") and not self.service.cluster.vms()[vm.vmid].managed
+        return dict(zip(names, self._each(lambda name: look(self.service, name, members.get(name)), names)))
 
     def _each(self, act: t.Callable[[str], T], names: t.Sequence[str]) -> list[T]:
         """Act on nodes at the same time; the first error is everybody's."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import typing as t
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from ...errors import ComposeError
 from ...model.image import Image
 from ...progress import Progress
+from ...temporary import TemporaryDirectory
 from .answers import Volume
 from .client import LostAnswer, Refusal
 from .cluster import Cluster
@@ -68,10 +68,11 @@ class Uploads:
     @contextmanager
     def document(self, node: str, name: str, content: bytes) -> t.Iterator[str]:
         """Have a small disk where a node can import it, as long as that takes; its volume."""
-        with tempfile.NamedTemporaryFile(prefix="compose-document-") as stream:
-            stream.write(content)
-            stream.flush()
-            volume = self._send(node, f"{prefix(self.deployment)}{name}.raw", stream.name)
+        with TemporaryDirectory("document") as directory:
+            file = os.path.join(directory, "document")
+            with open(file, "wb") as stream:
+                stream.write(content)
+            volume = self._send(node, f"{prefix(self.deployment)}{name}.raw", file)
         try:
             yield volume
         except BaseException:
