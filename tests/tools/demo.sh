@@ -21,7 +21,7 @@ guests_with_kvm() {
 
 missing=$(missing_packages demo)
 preflight demo "$missing"
-echo "An NFS server and two clients, as virtual machines on this computer. Measured on two idle cores, here are $(nproc):"
+echo "An NFS server and two clients, as virtual machines on this computer. The times are those of two idle cores; here are $(nproc):"
 if [ -n "$missing" ]; then
     part install '60 s' "$(wc -w <<<"$missing") packages of Debian: $missing"
 else
@@ -32,11 +32,11 @@ if has_environment; then
 else
     part Python '30 s' 'Ansible and the libraries of the collection, into .cache/venv'
 fi
-part build '50 s' 'two images, of packages with known hashes; 0 s for images that were built before'
+part build '50 s' 'two images, of packages with known hashes; 0 s for images that are built already'
 if guests_with_kvm; then
-    part boot '30 s' 'three virtual machines, with KVM; 0 s for those that run'
+    part boot '30 s' 'three virtual machines, with KVM; 0 s for those that run already'
 else
-    part boot '2 min' 'three virtual machines, emulated, because KVM does not work here; 0 s for those that run'
+    part boot '2 min' 'three virtual machines, emulated, because KVM cannot be used here; 0 s for those that run already'
 fi
 part verify '10 s' 'units, ports, and what one client writes and the other reads; and 15 s in which nodes must stay well'
 echo

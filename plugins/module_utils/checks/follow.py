@@ -52,7 +52,7 @@ def follow_checks(node: str, expected: Follows, facts: Facts) -> t.Iterator[Chec
 def what_is_wrong(follow: Follow, told: Followed | None) -> str:
     """Why a directory is not what it should be; empty if it is."""
     if told is None:
-        return "the node does not say what it is at"
+        return "the node does not say which revision it has"
     because = f": {told.problem}" if told.problem else ""
     if not told.revision:
         pushed = "" if follow.every or because else ": nothing was pushed, see the playbook config"

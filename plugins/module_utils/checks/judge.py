@@ -52,7 +52,7 @@ def judge(name: str, expected: Expected, facts: Facts, seconds: float) -> list[C
     ok = not message
     if ok and excused:
         told = ", ".join(_explained(unit, facts, _restarts(again.get(unit, ""))) for unit in excused)
-        message = f"failed, as they may: {told}"
+        message = f"failed, which may_fail allows: {told}"
     checks.append(Check("units", ok, name, message, seconds, seen=_units_seen(facts) if ok else ""))
     if facts.get("unsealed"):
         reasons = unsealed(facts["unsealed"])

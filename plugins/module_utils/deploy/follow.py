@@ -194,7 +194,7 @@ class Followers:
     ) -> str:
         """The commit that a directory is at then. :raises ComposeError: it is not what it should be, and why."""
         if old is None:
-            raise ComposeError("the node does not say what it is at")
+            raise ComposeError("the node does not say which revision it has")
         if fetched is None:
             done = None if pretend else connection.run(_PULL.format(path=shlex.quote(path)), TAKEN)
         elif fetched.problem:

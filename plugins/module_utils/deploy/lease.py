@@ -63,7 +63,7 @@ class Lease:
         """:raises ComposeError: the run does not hold the deployment: what it decided may not be true any more."""
         held = self._held()
         if held != self.run:
-            by = f"{held.who} is at work on it since {held.since}" if held else "its plan did not hold it until now"
+            by = f"{held.who} is at work on it since {held.since}" if held else "the lease that its plan took is gone"
             raise ComposeError(f"this run does not hold the deployment any more ({by}); nothing was changed: run again")
 
     def end(self) -> None:

@@ -27,7 +27,7 @@ def kept_release(engine: Engine, journal: JournalFile, wanted: str, observed: t.
     if wanted == "previous" and current is not None:
         begun = _begun(journal)
         if begun in releases.numbers():
-            progress.say(f"plan: going on with the way to release {begun}, which an earlier run has not ended")
+            progress.say(f"plan: continuing the rollback to release {begun}, which an earlier run has not finished")
             return releases.find(str(begun))
         strays = [
             node.name

@@ -124,7 +124,10 @@ def test_units_that_may_fail_are_told_and_fail_nothing(lab: Lab) -> None:
     lab.system("degraded", failed=excused)
     report = lab.run(may_fail={NODE: ["nightly"]})
     assert report.ok
-    assert report.checks[2].message == "failed, as they may: excused-7.service (timeout), nightly.service (timeout)"
+    assert (
+        report.checks[2].message
+        == "failed, which may_fail allows: excused-7.service (timeout), nightly.service (timeout)"
+    )
     lab.system("degraded", failed=f"{excused}c.service loaded failed failed C\n")
     assert failures(lab.run(may_fail={NODE: ["nightly"]})) == [f"{NODE}: units: failed units: c.service (timeout)"]
     lab.system("degraded")

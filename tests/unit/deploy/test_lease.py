@@ -59,7 +59,7 @@ def test_a_run_takes_what_it_has_and_gives_it_free(tmp_path: Path) -> None:
     mine = lease(tmp_path, MINE)
     assert mine.take() and not mine.take()
     mine.end()
-    with pytest.raises(ComposeError, match="its plan did not hold it until now"):
+    with pytest.raises(ComposeError, match="the lease that its plan took is gone"):
         mine.require()
 
 

@@ -168,7 +168,7 @@ class Machines:
             try:
                 self.answers[name] = self[name].ask(script)
             except (ComposeError, ValueError) as error:
-                self.why[name] = error.message if isinstance(error, ComposeError) else f"odd answer: {error}"
+                self.why[name] = error.message if isinstance(error, ComposeError) else f"unexpected answer: {error}"
 
         self.each("asking", ask, [name for name in names if name in self.addresses])
 

@@ -142,7 +142,7 @@ class Deployer:
             identifier = self._begin(group)
         else:
             identifier = before.identifier
-            self._progress.say(f"switch: {listed(group.machines)}: waiting for the deployment {identifier} of before")
+            self._progress.say(f"switch: {listed(group.machines)}: waiting for the earlier deployment {identifier}")
         try:
             outcome = self._wait(identifier, group)
         finally:

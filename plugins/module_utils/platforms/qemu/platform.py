@@ -202,7 +202,7 @@ class Qemu(ProcessPlatform, HasCable, HasKeyboard):
                     )
         fault = self._kvm_fault(images[0]) if images else ""
         if fault:
-            self.progress.say(f"nodes are emulated, which is slow, without KVM: {fault}")
+            self.progress.say(f"nodes are emulated, which is slow, because KVM cannot be used: {fault}")
         return False
 
     def _kvm_fault(self, image: Image) -> str:
