@@ -52,6 +52,10 @@ class Hands:
         """Whether the node's machine runs."""
         return self._power(name).is_on(self._node(name))
 
+    def is_known_off(self, name: str) -> bool:
+        """Whether the platform can tell that the node's machine does not run."""
+        return isinstance(self._platform, HasPower) and not self._platform.is_on(self._node(name))
+
     def turn_on(self, name: str) -> None:
         """Boot the node's machine, plugged in, unless it runs."""
         with self._touching(name):
