@@ -130,6 +130,15 @@ def test_nothing_is_folded_onto_what_is_not_there(site: Folded) -> None:
     assert not site.state.exists()
 
 
+def test_roles_with_data_are_refused(site: Folded) -> None:
+    volume = 'roles.db.volumes.data = { mount = "/srv"; size = 64; };'
+    site.edit("roles.db.files", f"{volume}\n  roles.db.files")
+    run = site.play("plan", expect=2)
+    assert run.said("role 'db' has data volumes (data), which folded nodes lack: their machines forget everything")
+    assert run.said("a deployment without 'fold' can have the role")
+    site.edit(f"{volume}\n  ", "")
+
+
 def test_the_plan_of_both_shows_both(site: Folded) -> None:
     run = site.play("plan")
     assert run.said("cluster: plan: 2 create") and run.said("site: plan: 4 create")
