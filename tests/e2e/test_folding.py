@@ -285,11 +285,13 @@ def test_a_machine_that_has_ended_and_booted_gets_its_nodes_again(site: Folded) 
     assert changed(boots, site.boots()) == {"db2", "web2"}
 
 
-def test_a_machine_that_is_healed_gets_its_nodes_again(site: Folded) -> None:
+def test_a_machine_that_is_healed_loses_its_nodes_until_the_next_deploy(site: Folded) -> None:
     boots, machines = site.boots(), site.cluster.boots()
     site.cluster.ssh("machine1", "systemd-run --unit=ill.service false")
-    run = site.play("deploy")
+    run = site.play("deploy", expect=2)
     assert run.said("cluster: verify: booting again")
+    assert {name for name, counts in run.recap.items() if counts["failed"]} == {"db1", "web1"}
+    site.play("deploy")
     assert changed(machines, site.cluster.boots()) == {"machine1"}
     assert changed(boots, site.boots()) == {"db1", "web1"}
 
@@ -392,6 +394,7 @@ def test_destroy_leaves_nothing(site: Folded) -> None:
     for machine in ("machine1", "machine2"):
         assert site.cluster.ssh(machine, LEFT).stdout == ""
     assert site.nodes() == [] and not (site.cluster.state / "guests").exists()
+    site.write(fold={"onto": "cluster"})
     site.deploy()
     site.end_machine2()
     run = site.play("destroy", expect=2)
