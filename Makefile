@@ -4,6 +4,9 @@
 SHELL = bash
 .PHONY: help demo destroy demo-proxmox destroy-proxmox demo-kadeploy demo-mixed demo-experiment lock check-reproducible schemas bench test test-static test-unit test-sanity test-contract test-backends test-e2e test-damage test-images test-platforms test-travel test-security test-guests test-clients test-machines test-sealed test-boot test-tools test-nixpkgs test-oar test-kexec test-awx test-compositions test-drift test-report test-docs fuzz chaos clean
 
+# Into a pipe or a file, Ansible would write nothing for minutes.
+export PYTHONUNBUFFERED = 1
+
 # The newest ansible-core that setup.sh could install.
 venv = $(shell printf '%s\n' .cache/venv/3.* | sort -rV | head -n 1)
 # Containers and network bridges need root.

@@ -3,8 +3,9 @@
 #   revision   git commit, or null where it is not known
 { nixpkgs, directory }:
 let
-  missing = throw ("no Nixpkgs is pinned: ${directory} has no flake.lock with an input 'nixpkgs' (`nix flake lock` "
-    + "writes one for a flake.nix), and the option 'nixpkgs' of the builder is not set");
+  missing = throw ("no Nixpkgs is pinned: ${directory} has no flake.lock with an input 'nixpkgs', and the option "
+    + "'nixpkgs' of the builder is not set. For a flake.nix, this writes one: "
+    + "nix --extra-experimental-features 'nix-command flakes' flake lock ${directory}");
 
   file = /. + "${directory}/flake.lock";
   lock = builtins.fromJSON (builtins.readFile file);

@@ -35,7 +35,8 @@ class ActionModule(ActionBase):
             }
         )
         file = os.path.abspath(arguments["file"])
-        asked = Asked(file, arguments["results"] and os.path.abspath(arguments["results"]), arguments["runner"])
+        results = arguments["results"] and os.path.abspath(arguments["results"])
+        asked = Asked(file, results, arguments["runner"], _runs_scripts(task_vars or {}))
         try:
             options()
             sources = context.CLIARGS.get("inventory") or ()
@@ -62,6 +63,13 @@ class ActionModule(ActionBase):
             "failures": failed,
             "left": list(outcome.left),
         }
+
+
+def _runs_scripts(variables: t.Mapping[str, t.Any]) -> bool:
+    """Whether all deployments are built on a localhost that nobody has defined: it has this interpreter."""
+    groups, hosts = variables.get("groups", {}), variables.get("hostvars", {})
+    builders = {hosts.raw_get(name).get("compose_host", "localhost") for name in groups.get("immutable", ())}
+    return builders <= {"localhost"} and "localhost" not in groups.get("all", ())
 
 
 def _others(variables: t.Mapping[str, t.Any]) -> Others:

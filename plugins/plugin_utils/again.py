@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import signal
 import sys
 import typing as t
@@ -29,20 +30,25 @@ _OPTIONS = {
     "remote_user": "--user",
     "become_password_file": "--become-password-file",
     "connection_password_file": "--connection-password-file",
+    "ssh_common_args": "--ssh-common-args",
+    "ssh_extra_args": "--ssh-extra-args",
 }
 #: Options for which somebody has to type.
 _ASKS = {"ask_vault_pass": "--ask-vault-pass", "become_ask_pass": "--ask-become-pass", "ask_pass": "--ask-pass"}
+#: Source of a vault password that asks: ``LABEL@prompt``.
+_PROMPT = re.compile(r"(.*@)?prompt(_ask_vault_pass)?")
 
 
 def options() -> list[str]:
     """The options of this run that concern any. :raises InputError: a password would have to be typed each time."""
     given: t.Mapping[str, t.Any] = context.CLIARGS
-    for key, option in _ASKS.items():
-        if given.get(key):
-            raise InputError(
-                f"{option}: each trial is an ansible-playbook of its own, which cannot ask for a password; expected "
-                f"it in a file, such as --vault-password-file"
-            )
+    asking = [option for key, option in _ASKS.items() if given.get(key)]
+    asking += [f"--vault-id {each}" for each in given.get("vault_ids") or () if _PROMPT.fullmatch(each)]
+    if asking:
+        raise InputError(
+            f"{asking[0]}: each trial is an ansible-playbook of its own, which cannot ask for a password; expected "
+            f"it in a file, such as --vault-password-file"
+        )
     found = []
     for key, option in _OPTIONS.items():
         values = given.get(key) or ()

@@ -5,21 +5,31 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import sys
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
+import yaml
 from ansible.release import __version__ as core
 
-from ansible_collections.immutable.compose.plugins.module_utils.checks.script import check_script, variables
+from ansible_collections.immutable.compose.plugins.module_utils.checks.script import (
+    check_script,
+    dedent,
+    modules_needed,
+    variables,
+)
 from ansible_collections.immutable.compose.plugins.module_utils.errors import ComposeError, InputError
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.replay import Source, write_replay
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.results import Results
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.runner import Launch, Outcome, Runner
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.sharing import Sharing
 from ansible_collections.immutable.compose.plugins.module_utils.experiments.trials import Need, Planned, Subject, read
+from ansible_collections.immutable.compose.plugins.module_utils.files import read_json
 from ansible_collections.immutable.compose.plugins.module_utils.page import plots
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.hands import abilities
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
@@ -38,6 +48,8 @@ class Asked:
     #: By default ``results/NAME`` beside the file.
     results: str | None
     runner: str
+    #: Whether this interpreter is the one that runs scripts.
+    runs_scripts: bool
 
 
 @dataclass(frozen=True)
@@ -95,13 +107,15 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
     """
     subject = read(asked.file)
     trials = subject.trials(asked.runner)
+    if asked.runs_scripts:
+        _check_modules(subject)
     checked: set[Need] = set()
     for trial in trials:
         if trial.need not in checked:
             checked.add(trial.need)
             _check(subject, trial, variations)
     where = asked.results or os.path.join(os.path.dirname(asked.file), "results", subject.name)
-    sources = [variations.source(name) for name in dict.fromkeys(trial.need.deployment for trial in trials)]
+    sources = variations.sources(trial.need.deployment for trial in trials)
     for source in sources:
         inside = os.path.realpath(source.directory)
         if os.path.commonpath((inside, os.path.realpath(where))) == inside:
@@ -111,6 +125,18 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
             )
     results = Results(where, subject, [trial.id for trial in trials])
     return Prepared(subject, trials, results, asked.runner, sources)
+
+
+def _check_modules(subject: Subject) -> None:
+    """:raises InputError: a module that the script imports is not there."""
+    for name, line in modules_needed(dedent(subject.script)).items():
+        with suppress(ImportError, ValueError):
+            if importlib.util.find_spec(name) is not None:
+                continue
+        raise InputError(
+            f"{subject.path}: script: line {line}: there is no module {name!r} for {sys.executable}, which runs the"
+            " script; install it there"
+        )
 
 
 def _check(subject: Subject, trial: Planned, variations: Variations) -> None:
@@ -138,13 +164,23 @@ def _check(subject: Subject, trial: Planned, variations: Variations) -> None:
 
 def _tools() -> dict[str, str]:
     """Program → version, of what runs an experiment on this host."""
-    found = {"ansible-core": core, "python": platform.python_version()}
+    found = {"immutable.compose": _own_version(), "ansible-core": core, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _own_version() -> str:
+    """As the collection was installed, or as its checkout has it."""
+    top = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    installed = os.path.join(top, "MANIFEST.json")
+    if os.path.exists(installed):
+        return str(read_json(installed)["collection_info"]["version"])
+    with open(os.path.join(top, "galaxy.yml"), encoding="utf-8") as stream:
+        return str(yaml.safe_load(stream)["version"])
 
 
 class _Shown(Progress):

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import typing as t
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 
 from ansible import constants as C
 from ansible.utils.display import Display
@@ -23,10 +25,12 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.deployment
 
 display = Display()
 
-#: Bars that are drawn at once, at most: what has left the screen cannot be taken back.
+#: Bars that are drawn at once, at most.
 ROLES = 12
 #: Columns of a terminal in which there is no place for them.
 NARROW = 40
+#: Colours, as a terminal is told them.
+_STYLE = re.compile(r"\x1b\[[\d;]*m")
 #: What the counts of a role say, in this order, and how.
 COLOURS: t.Mapping[str, str] = {
     "verified": "green",
@@ -56,17 +60,20 @@ class Bars(Screen):
     """Lines above bars.
 
     :param nodes: that the step acts on.
-    :param columns: of the terminal.
+    :param size: tells columns and lines of the terminal, which may change.
     :param write: prints a text and ends the line.
     """
 
-    def __init__(self, nodes: t.Iterable[Node], columns: int, write: t.Callable[[str], None]) -> None:
+    def __init__(
+        self, nodes: t.Iterable[Node], size: t.Callable[[], tuple[int, int]], write: t.Callable[[str], None]
+    ) -> None:
         self._roles = {node.name: node.role for node in nodes}
         self._total = Counter(self._roles.values())
         self._states: dict[str, str] = {}
-        self._columns = columns
+        self._size = size
         self._write = write
-        self._drawn = 0
+        #: Columns of each bar that is there.
+        self._drawn: list[int] = []
 
     def line(self, text: str) -> None:
         self._draw(text)
@@ -82,15 +89,19 @@ class Bars(Screen):
             self._draw()
 
     def _draw(self, *above: str) -> None:
-        bars = self._bars() if self._states else []
-        back = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
+        columns, height = self._size()
+        # What has left the screen cannot be taken back; what was drawn on a wider one has become more lines.
+        most = min(ROLES, height - 2) if columns >= NARROW else 0
+        bars = self._bars(columns, most) if self._states and most > 0 else []
+        rows = sum(-(-width // max(columns, 1)) for width in self._drawn)
+        back = f"\x1b[{rows}A\x1b[J" if rows else ""
         lines = [*above, *bars]
-        self._drawn = len(bars)
+        self._drawn = [len(_STYLE.sub("", bar)) for bar in bars]
         if back or lines:
             # Whoever prints it ends the last line: where none is left, the cursor would be one line too low.
             self._write(back + "\n".join(lines) if lines else f"{back}\x1b[A")
 
-    def _bars(self) -> list[str]:
+    def _bars(self, columns: int, most: int) -> list[str]:
         from rich.console import Console
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -101,16 +112,16 @@ class Bars(Screen):
             counts.setdefault(self._roles[name], Counter())[state] += 1
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, max_width=24)
-        table.add_column(width=max(self._columns // 3, 10))
+        table.add_column(width=max(columns // 3, 10))
         table.add_column(no_wrap=True)
-        for role in sorted(counts)[:ROLES]:
+        for role in sorted(counts)[:most]:
             count = counts[role]
             done = sum(count[state] for state in ("verified", "back", "failed"))
             told = [Text(f"{count[state]} {state}", how) for state, how in COLOURS.items() if count[state]]
             words = Text(f"{done}/{self._total[role]} ") + Text(", ").join(told)
             table.add_row(f"  {role}", ProgressBar(self._total[role], done), words)
         drawn = io.StringIO()
-        Console(file=drawn, force_terminal=True, width=self._columns - 1, legacy_windows=False).print(table)
+        Console(file=drawn, force_terminal=True, width=columns - 1, legacy_windows=False).print(table)
         return drawn.getvalue().rstrip("\n").split("\n")
 
 
@@ -121,22 +132,22 @@ def screen(pid: int, nodes: t.Iterable[Node]) -> Screen:
     :param nodes: that the step acts on.
     """
     can = os.environ.get("TERM", "dumb") != "dumb" and not C.config.get_config_value("ANSIBLE_NOCOLOR")
-    columns = _columns(pid) if can and display.verbosity < 3 else 0  # with -vvv, connections say something, too
-    if columns < NARROW:
+    if not can or display.verbosity >= 3 or _size(pid)[0] < NARROW:  # with -vvv, connections say something, too
         return Screen()
     try:
         import rich.console  # noqa: F401
     except ImportError:
         return Screen()
-    return Bars(nodes, columns, lambda text: display.display(text, screen_only=True))
+    return Bars(nodes, partial(_size, pid), lambda text: display.display(text, screen_only=True))
 
 
-def _columns(pid: int) -> int:
-    """Width of the terminal that a process writes to; 0 where there is none, or nobody can tell."""
+def _size(pid: int) -> tuple[int, int]:
+    """Columns and lines of the terminal that a process writes to; 0 where there is none, or nobody can tell."""
     with suppress(OSError):
         handle = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
         try:
-            return os.get_terminal_size(handle).columns
+            size = os.get_terminal_size(handle)
+            return size.columns, size.lines
         finally:
             os.close(handle)
-    return 0
+    return 0, 0

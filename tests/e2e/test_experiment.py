@@ -96,12 +96,15 @@ def test_what_cannot_work_is_refused_before_anything_is_touched(site: Site) -> N
         assert why in site.run(expect=2).output
     for script, why in (
         ("record(", "measure.py, line 1: '(' was never closed"),
+        (f"import pandas_of_nobody\n{SCRIPT}", "script: line 1: there is no module 'pandas_of_nobody' for "),
         (f"{SCRIPT}\nap1.succeed('true')", "'ap1' is neither a node of the deployment nor defined"),
         (f"{SCRIPT}\napp2.succeed('true')", "clients=1 size=7 label=a: testScript, line 9: 'app2' is neither"),
     ):
         site.write(script)
         assert why in site.run(expect=2).output
     site.write()
+    assert "run it without --limit" in site.run("--limit", "deployment_one", expect=4).output
+    assert site.run("--limit", "localhost,deployment_one", "--check").returncode == 0
     inside = site.lab.composition / "results"
     assert "lies in the composition" in site.run("-e", f"experiment_results={inside}", expect=2).output
     assert not site.results.exists() and not inside.exists()
@@ -134,6 +137,7 @@ def test_a_sweep(site: Site) -> None:
         ("2", "nodes", "2.0", ""),
         ("2", "size", "7.0", "MB"),
     ]
+    assert {"immutable.compose=" in row["tools"] for row in site.rows()} == {True}
     image = site.lab.read_release()["images"]["app"]
     assert {row["images"] for row in site.rows()} == {f"app={image}"}
     stored = pyarrow.parquet.read_table(site.results / "results.parquet")
@@ -209,20 +213,21 @@ def test_what_fails_is_told_and_tried_again(site: Site) -> None:
 
 def test_nothing_a_script_does_stops_the_trials_after_it(site: Site) -> None:
     script = """
+import time
 record("replicas", str(replicas))
-record("value", value)
+record("word", word)
 app1.succeed("echo its own >/tmp/output.txt")
 app1.copy_from_machine("/tmp/output.txt")
 if replicas == 2:  # the machine dies, and nobody is told
     app1.execute("systemctl start --no-block power''off.target")
-    app1.sleep(3)
+    time.sleep(10)
     assert False, "died"
 """
     braces = "{{ 1 + 1 }}{% x"
     site.write(
         script,
         changes={"parameters": {"replicas": "$replicas", "fs": "$fs"}},
-        sweep={"fs": {"nfs": {}, "ceph": {"replicas": [2, 3]}}, "value": [braces]},
+        sweep={"fs": {"nfs": {}, "ceph": {"replicas": [2, 3]}}, "word": [braces]},
     )
     site.run(expect=2)
     told = {record["value"] for trial in site.trials() for record in trial["records"]}

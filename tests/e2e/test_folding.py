@@ -43,6 +43,11 @@ BROKEN = """units."broken.service".text = ''
       [Install]
       WantedBy=multi-user.target
     '';"""
+NODES = ("db1", "db2", "web1", "web2")
+#: The machines.
+MACHINES = {"machine1": {"variables": {"rack": "north"}}, "machine2": {"variables": {"rack": "south"}}}
+#: In place of the description of machines: another image for them.
+CHANGED = 'Carries nodes"; files."/etc/changed".text = "'
 #: What machines have of other deployments: files, networks, units, mounts.
 LEFT = (
     "find /run/immutable.compose /run/netns -mindepth 1 2>/dev/null; ip -o link show type vxlan; "
@@ -87,7 +92,7 @@ class Folded(Lab):
     def places(self) -> dict[str, str]:
         """Node → the machine whose systemd runs it, asked of the machines."""
         found = {}
-        for machine in ("machine1", "machine2"):
+        for machine in self.cluster.nodes():
             units = self.cluster.ssh(machine, "systemctl list-units --plain --no-legend 'compose-site-*'").stdout
             for line in units.splitlines():
                 found[line.split(".service")[0].rpartition("-")[2]] = machine
@@ -102,7 +107,7 @@ def site(lab_of: t.Callable[..., Lab]) -> Folded:
         platform="nspawn",
         network="10.89.0.0/16",
         roles={"machine": 2},
-        nodes={"machine1": {"variables": {"rack": "north"}}, "machine2": {"variables": {"rack": "south"}}},
+        nodes=MACHINES,
     )
     cluster.deployment["name"] = cluster.name = "cluster"
     cluster.state = cluster.directory / "state" / "cluster"
@@ -118,17 +123,23 @@ def site(lab_of: t.Callable[..., Lab]) -> Folded:
 
 
 def test_nothing_is_folded_onto_what_is_not_there(site: Folded) -> None:
-    run = site.play("deploy", expect=2)
+    run = site.deploy(expect=2)
     assert run.said("its machine 'machine1' is not up: it was never verified")
-    assert run.said("deploy 'cluster' first, in a run of its own")
-    assert set(site.cluster.nodes()) == {"machine1", "machine2"} and site.nodes() == []
-    assert not (site.state / "seats.json").exists()
+    assert run.said("deploy 'cluster' first, or both at once")
+    assert site.cluster.nodes() == site.nodes() == []
+    assert not site.state.exists()
+
+
+def test_the_plan_of_both_shows_both(site: Folded) -> None:
+    run = site.play("plan")
+    assert run.said("cluster: plan: 2 create") and run.said("site: plan: 4 create")
+    assert site.cluster.nodes() == site.nodes() == []
 
 
 def test_nodes_are_spread_and_reach_each_other(site: Folded) -> None:
-    machines = site.cluster.boots()
-    site.play("deploy")
-    assert site.cluster.boots() == machines
+    run = site.play("deploy")
+    assert {name for name, counts in run.recap.items() if counts["changed"]} == {"machine1", "machine2", *NODES}
+    assert site.cluster.release() == 1
     assert site.places() == {"db1": "machine1", "db2": "machine2", "web1": "machine1", "web2": "machine2"}
     assert site.release() == 1
     assert len(set(site.images().values())) == 2
@@ -181,16 +192,43 @@ def test_a_node_that_ends_is_started_again(site: Folded) -> None:
     assert changed(boots, site.boots()) == {"web2"}
 
 
-def test_machines_are_not_replaced_under_nodes(site: Folded) -> None:
-    boots = site.boots()
-    site.cluster.edit("Carries nodes", 'Carries nodes"; files."/etc/changed".text = "')
+def test_machines_are_not_replaced_under_nodes_alone(site: Folded) -> None:
+    boots, machines = site.boots(), site.cluster.boots()
+    site.cluster.edit("Carries nodes", CHANGED)
     run = site.play("deploy", "--limit", "deployment_cluster", expect=2)
     assert run.said("'machine1' is the machine of db1, web1 of deployment 'site', folded onto it")
-    assert run.said("destroy that deployment first, and deploy it again afterwards")
+    assert run.said("destroy that deployment first, or deploy both in one run")
+    run = site.play("deploy", "--limit", "deployment_cluster,db1,db2,web1", expect=2)
+    assert not run.said("'machine1' is the machine")
+    assert run.said("'machine2' is the machine of web2 of deployment 'site', folded onto it")
     run = site.play("destroy", "--limit", "machine2", expect=2)
     assert run.said("'machine2' is the machine of db2, web2 of deployment 'site'")
-    assert site.boots() == boots
-    site.cluster.edit('Carries nodes"; files."/etc/changed".text = "', "Carries nodes")
+    assert site.boots() == boots and site.cluster.boots() == machines
+
+
+def test_machines_are_not_replaced_under_nodes_that_cannot_start_again(site: Folded) -> None:
+    boots, machines = site.boots(), site.cluster.boots()
+    site.write(platform={"name": "nspawn", "memory": 10_000_000})
+    run = site.play("deploy", expect=2)
+    assert run.said("deployment site, which would have to start again, is refused: plan: 2 problems")
+    assert run.said("no room on machine 'machine1'")
+    assert all(counts["failed"] for counts in run.recap.values()) and len(run.recap) == 6
+    assert site.boots() == boots and site.cluster.boots() == machines
+    assert site.cluster.release() == 1 and site.release() == 2
+    site.write(platform="nspawn")
+
+
+def test_machines_are_replaced_and_their_nodes_start_again(site: Folded) -> None:
+    boots, machines, places = site.boots(), site.cluster.boots(), site.places()
+    words = "plan: of deployment 'site' end with their machines, and start again: db1, db2, web1, web2"
+    run = site.play("plan")
+    assert run.said(words) and run.said("plan: replace db1: its machine machine1 is booted")
+    run = site.play("deploy")
+    assert run.said(words)
+    assert changed(machines, site.cluster.boots()) == {"machine1", "machine2"}
+    assert changed(boots, site.boots()) == set(places) and site.places() == places
+    assert site.cluster.release() == 2
+    assert site.play("deploy").changed == 0
 
 
 def test_a_node_goes_where_the_file_says(site: Folded) -> None:

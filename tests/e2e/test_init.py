@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import secrets
+import shlex
 import shutil
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -14,7 +18,8 @@ import yaml
 from installed import Installed, install
 from lab import ROOT
 
-TEMPLATES = sorted(yaml.safe_load((ROOT / "roles/init/vars/main.yml").read_text())["init_templates"])
+CHOSEN = yaml.safe_load((ROOT / "roles/init/vars/main.yml").read_text())["init_templates"]
+TEMPLATES = sorted(CHOSEN)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,31 @@ def test_every_composition_is_a_template(installed: Installed, tmp_path: Path, t
     theirs = {path.name: path.stat().st_mode for path in (ROOT / "compositions" / template).iterdir()}
     copied = tmp_path / "My Lab_2" / "compositions" / template
     assert {path.name: path.stat().st_mode for path in copied.iterdir()} == theirs
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_template_can_be_deployed_where_it_says(installed: Installed, tmp_path: Path, template: str) -> None:
+    """Its platform boots what its builder makes; what has to be pinned first is said, and how."""
+    init(installed, tmp_path, template=template, directory="lab")
+    pinned = "first" not in CHOSEN[template]
+    planned = installed.play("immutable.compose.plan", cwd=tmp_path / "lab", expect=0 if pinned else 2)
+    assert ("compose | plan: " if pinned else "error: no Nixpkgs is pinned: ") in planned
+
+
+def test_what_is_said_to_come_next_can_be_pasted(installed: Installed, tmp_path: Path) -> None:
+    """With a Nix that nobody has configured, and whatever the directory is called."""
+    said = init(installed, tmp_path, template="nfs-nixos", directory="my lab")
+    _title, enter, install, pin, _deploy = next(
+        lines for lines in re.findall(r'"msg": (\[.*?\n    \])', said, re.DOTALL) for lines in [json.loads(lines)]
+    )
+    assert shlex.split(install)[1:4] == ["-m", "pip", "install"]
+    source = tmp_path / "source"
+    source.mkdir()
+    flake = f'{{ inputs.nixpkgs = {{ url = "path:{source}"; flake = false; }}; outputs = _: {{ }}; }}'
+    (tmp_path / "my lab/compositions/nfs-nixos/flake.nix").write_text(flake)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run(["bash", "-euc", f"{enter}; {pin}"], cwd=tmp_path, env=environment, check=True, timeout=120)
+    assert "nixpkgs" in (tmp_path / "my lab/compositions/nfs-nixos/flake.lock").read_text()
 
 
 def test_check_mode_writes_nothing_and_shows_what_it_would(installed: Installed, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_all_that_is_wrong_is_told_in_one_refusal(lab_of: t.Callable[..., Lab]) 
         f"- {names}: memory is 0, expected 1 or more",
         "- db: cpus is 0, expected 1 or more",
         "- front: port 70000 is not a port number, expected 1 to 65535",
-        "  What to do: set ssh_port or ssh_port_base",
+        "  What to do: give the platform another ssh_port_base in the deployment file, or the node another ssh_port",
     ):
         assert run.said(words), run.output
     assert not lab.state.exists()

@@ -47,14 +47,14 @@ def trial(lab: Tiny, what: str) -> str:
 def test_nodes_that_work_are_settled_once(lab: Tiny) -> None:
     """With the default of ``stable_for``."""
     run = lab.play("deploy")
-    assert len(run.said("looked at again in")) == 1
+    assert len(run.said("looking again in")) == 1
     written = json.loads((lab.state / "results" / "verify" / "results.json").read_text())
     assert all(check["seen"] for check in written["checks"])
     assert {check["seen"] for check in written["checks"] if check["name"] == "port 7000"} == {
         "10.87.0.1:7000, asked by app2",
         "10.87.0.2:7000, asked by app1",
     }
-    assert not lab.play("verify").said("looked at again in"), "they are up for longer than that"
+    assert not lab.play("verify").said("looking again in"), "they are up for longer than that"
 
 
 def test_a_service_that_crashes_again_and_again(lab: Tiny) -> None:

@@ -88,3 +88,12 @@ def test_text_is_legible_in_light_and_dark(context: BrowserContext, tmp_path: Pa
 def test_what_scripts_record_does_nothing(context: BrowserContext, tmp_path: Path) -> None:
     page = opened(context, tmp_path, experiment_page(measured(HOSTILE, HOSTILE, [HOSTILE])))
     assert page.title() == f"Experiment {HOSTILE}" and page.locator("script, img").count() == 0
+
+
+def test_all_of_it_is_printed(context: BrowserContext, tmp_path: Path) -> None:
+    page = opened(context, tmp_path, experiment_page(measured()), width=600)
+    page.emulate_media(media="print")
+    folded = "[...document.querySelectorAll('details:not([open]) > *:not(summary)')]"
+    assert page.evaluate(f"{folded}.map(each => each.checkVisibility())") == [True]
+    shown = "[...document.querySelectorAll('.wide')].filter(each => each.checkVisibility())"
+    assert page.evaluate(f"{shown}.every(each => each.scrollWidth <= each.clientWidth)"), "nothing is cut off"

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests/unit"), str(ROOT / ".cache/collections")]
+sys.path[:0] = [str(ROOT / "tests/unit"), str(ROOT / "tests/e2e"), str(ROOT / ".cache/collections")]
 
 from test_docs import said  # noqa: E402
 

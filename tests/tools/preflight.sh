@@ -50,6 +50,12 @@ first_python() {
     return 1
 }
 
+# cannot PURPOSE PROBLEM: says why nothing is done, and fails
+cannot() {
+    printf 'make %s cannot go on:\n- %s\n' "$1" "${2//$'\n'/$'\n- '}" >&2
+    return 1
+}
+
 # preflight PURPOSE MISSING: says all that is wrong at once, and fails
 preflight() {
     local missing=$2 found=() problems name versions
@@ -71,6 +77,8 @@ preflight() {
     fi
     [ "$ID" = debian ] || grep -qrs debian /etc/apt/sources.list /etc/apt/sources.list.d ||
         found+=("this is $name, and apt has no archive of Debian here, of which images are built: write one into /etc/apt/sources.list.d, component main, or do this on Debian 12 or newer")
+    [ -d /nix/store ] || [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+        found+=("there is no /nix/store, where Nix builds, and no sudo here with which to make it; as root: install -d -m 755 /nix /nix/store")
     # What images need is looked at before they are built, for it follows from their packages.
     [ -z "$missing" ] || found+=("$(without_room 1500 /usr)")
     has_environment || found+=("$(without_room 500 "$PWD")")
@@ -78,8 +86,6 @@ preflight() {
     if ! first_python "${versions[@]}" >/dev/null && ! { [[ " $missing " = *' python3-venv '* ]] && command -v apt-get >/dev/null; }; then
         found+=("no Python ${versions[*]} here makes virtual environments: install one of them, with its module venv")
     fi
-    problems=$(printf '%s\n' "${found[@]}" | sed '/^$/d; s/^/- /')
-    [ -n "$problems" ] || return 0
-    printf 'make %s cannot go on:\n%s\n' "$1" "$problems" >&2
-    return 1
+    problems=$(printf '%s\n' "${found[@]}" | sed '/^$/d')
+    [ -z "$problems" ] || cannot "$1" "$problems"
 }

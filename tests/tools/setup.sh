@@ -17,22 +17,29 @@ as_root() {
 # install_packages PACKAGE...
 install_packages() {
     local failed
+    # Here sudo asks for a password, if it has to.
+    as_root true || cannot "$purpose" "packages are missing, and sudo refuses to install them (above: why); as root: apt-get install $*"
     echo "== installing Debian packages: $*"
-    as_root apt-get update -q
+    local why="apt-get failed (above: why): its mirror must answer, and no other apt-get be at work"
+    as_root apt-get update -q || cannot "$purpose" "$why"
     # A server that comes along (sshd, NFS, for the tests) must neither start now nor at the next boot.
     local policy=/usr/sbin/policy-rc.d
     [ -e $policy ] && policy=''
-    [ -z "$policy" ] || printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
+    if [ -n "$policy" ]; then
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT  # also of a script that is interrupted
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy
+    fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
         -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" || failed=$?
     [ -z "$policy" ] || as_root rm $policy
+    trap - EXIT
     local package units
     while read -r package units; do
         [[ " $* " = *" $package "* ]] || continue
         # shellcheck disable=SC2086
         ! command -v systemctl >/dev/null || as_root systemctl --quiet disable $units
     done <<<$'openssh-server ssh.service\nnfs-ganesha-vfs nfs-ganesha.service\nrpcbind rpcbind.service rpcbind.socket'
-    return "${failed:-0}"
+    [ -z "${failed:-}" ] || cannot "$purpose" "$why"
 }
 
 # A virtual environment with the given requirements, renewed when these change: environment DIRECTORY PYTHON REQUIREMENT...
@@ -43,7 +50,8 @@ environment() {
     [ "$digest" != "$(cat "$stamp" 2>/dev/null)" ] || return 0
     echo "== installing Python packages into $directory: $*"
     "$directory/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$directory"
-    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@" || cannot "$purpose" \
+        "pip failed (above: why): the package index of Python must answer, or the one that 'pip config set global.index-url URL' names instead"
     echo "$digest" >"$stamp"
 }
 
@@ -62,7 +70,7 @@ if [ -n "$missing" ]; then
     install_packages $missing
     preflight "$purpose" ''  # for what came with them
 fi
-[ -d /nix/store ] || as_root mkdir -p /nix/store  # where users who are not root mount their own
+[ -d /nix/store ] || as_root install -d -m 755 /nix /nix/store  # where users who are not root mount their own
 link_collection
 # The environments are made next to each other.
 read -ra versions <<<"$(pythons "$purpose")"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import typing as t
 from functools import cache
 from pathlib import Path
@@ -280,10 +282,10 @@ def said(path: Path) -> t.Iterator[tuple[int, str]]:
 def strings() -> list[str]:
     """All strings of the code but its documentation."""
     found = [text for path in (ROOT / "plugins").rglob("*.py") for _line, text in said(path)]
-    # What Nix says, whose texts are joined by `+`, and Guix.
-    programs = [
-        path.read_text(encoding="utf-8") for path in (ROOT / "nix").rglob("*.*") if path.suffix in (".nix", ".scm")
-    ]
+    # What Nix says, whose texts are joined by `+`, and Guix; what `make` looks at first.
+    files = [path for path in (ROOT / "nix").rglob("*.*") if path.suffix in (".nix", ".scm")]
+    files += [ROOT / "tests/tools" / name for name in ("preflight.sh", "setup.sh")]
+    programs = [path.read_text(encoding="utf-8") for path in files]
     return [*found, *(re.sub(r'"\s*\+ "', "", text) for text in programs)]
 
 
@@ -303,6 +305,12 @@ def messages() -> list[str]:
 def test_messages_are_what_the_program_says() -> None:
     """One test: ansible-test gives each a process of its own, and each would read all of the code."""
     assert [message for message in messages() if not is_said(message, strings())] == []
+
+
+def test_the_tool_that_lists_messages_runs() -> None:
+    command = [sys.executable, str(ROOT / "tests/tools/messages.py"), "is sealed:"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"plugins/connection/sealed_ssh\.py:\d+: … is sealed: [^\n]+\n", listed)
 
 
 def test_messages_that_nobody_says_are_found() -> None:

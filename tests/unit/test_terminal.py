@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import pty
 import re
@@ -31,7 +32,7 @@ def shown() -> Terminal:
 
 @pytest.fixture
 def bars(shown: Terminal) -> Bars:
-    return Bars(NODES, 80, shown.write)
+    return Bars(NODES, lambda: (80, 24), shown.write)
 
 
 def told(shown: Terminal) -> list[str]:
@@ -68,10 +69,38 @@ def test_what_does_not_change_is_not_drawn(bars: Bars, shown: Terminal) -> None:
     assert shown.sent == 2
 
 
-def test_no_bar_is_wider_than_the_terminal(shown: Terminal) -> None:
-    bars = Bars([Node("a1", "r" * 60, 1, None)], 60, shown.write)
-    bars.became("a1", "booting")
-    assert max(map(len, shown.lines)) < 60
+@pytest.mark.parametrize("columns", [40, 41, 60, 200])
+def test_no_bar_is_wider_than_the_terminal(shown: Terminal, columns: int) -> None:
+    nodes = [Node(f"a{index}", "r" * 60, index, None) for index in range(1, 200)]
+    bars = Bars(nodes, lambda: (columns, 24), shown.write)
+    for node, state in zip(nodes, itertools.cycle(("verified", "back", "booting", "down", "staged", "failed"))):
+        bars.became(node.name, state)
+    assert max(map(len, shown.lines)) < columns
+
+
+def test_no_more_bars_than_the_terminal_has_lines(shown: Terminal) -> None:
+    nodes = [Node(f"a{index}", f"role{index}", 1, None) for index in range(10)]
+    bars = Bars(nodes, lambda: (80, 6), shown.write)
+    for node in nodes:
+        bars.became(node.name, "booting")
+    assert [line.split()[0] for line in told(shown)[1:]] == ["role0", "role1", "role2", "role3"]
+
+
+def test_a_terminal_that_becomes_narrower_is_left_clean() -> None:
+    sizes = [(160, 24)]
+    sent: list[str] = []
+    bars = Bars(NODES, lambda: sizes[-1], sent.append)
+    bars.became("web1", "booting")
+    bars.became("db1", "booting")
+    widths = [len(re.sub(r"\x1b\[[\d;]*[mAJ]", "", line)) for line in sent[-1].split("\n")]
+    sizes.append((50, 24))
+    bars.became("web2", "booting")
+    rows = sum(-(-width // 50) for width in widths)  # as a terminal has them that wraps what it has shown
+    assert sent[-1].startswith(f"\x1b[{rows}A\x1b[J") and rows > len(widths)
+    sizes.append((30, 24))
+    bars.became("web3", "booting")
+    bars.line("a line")
+    assert sent[-1] == "a line", "nothing is left to be taken back, and there is no place for bars"
 
 
 @pytest.fixture

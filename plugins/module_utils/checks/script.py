@@ -177,6 +177,20 @@ def names_read(text: str) -> set[str]:
     }
 
 
+def modules_needed(text: str) -> dict[str, int]:
+    """Modules without which a script cannot even begin: the first part of their names → line."""
+    found: dict[str, int] = {}
+    for item in ast.parse(text).body:
+        names: list[str] = []
+        if isinstance(item, ast.Import):
+            names = [alias.name for alias in item.names]
+        elif isinstance(item, ast.ImportFrom) and item.module and not item.level:
+            names = [item.module]
+        for name in names:
+            found.setdefault(name.partition(".")[0], item.lineno)
+    return found
+
+
 #: Commands after which a node may be off.
 _SHUTS_DOWN = re.compile(r"\b(halt|init [06]|kexec|poweroff|reboot|shutdown)\b")
 

@@ -29,7 +29,7 @@ def look_again(
     if not young:
         return dict(found)
     pause = stable_for - min(found[name].up for name in young)
-    progress.say(f"verify: up, and looked at again in {pause:.0f} s (stable_for)")
+    progress.say(f"verify: all are up; looking again in {pause:.0f} s (stable_for)")
     time.sleep(pause)
     again = check_nodes(young, replace(look, wait=False), progress)
     return {**found, **again}

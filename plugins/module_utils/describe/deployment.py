@@ -235,7 +235,10 @@ def _nodes(
         placed = entry.hosts is not None
         names = _placed(entry, where, others) if placed else _names(role, entry, composition, where)
         if names and platform.boots_kernel and not composition.roles[role].bootable:
-            raise InputError(f"{where}: the role has no kernel, but platform {platform.name!r} boots one")
+            raise InputError(
+                f"{where}: the role has no kernel, but platform {platform.name!r} boots one: give the role a 'kernel' "
+                "in the composition, or choose a platform of containers"
+            )
         settings = Settings.read(entry.rest, platform, where)
         total = len(wanted) + len(names)
         if total > values.MOST:

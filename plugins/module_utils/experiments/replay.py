@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from ..files import write_text
 from ..model import codec
+from . import strict_yaml
 from .trials import Subject
 
 PLAYBOOK = """\
@@ -53,22 +54,24 @@ def write_replay(results: str, subject: Subject, sources: t.Iterable[Source]) ->
     below = os.path.join(results, "replay")
     for part in ("inventory", "compositions"):
         shutil.rmtree(os.path.join(below, part), ignore_errors=True)
-    for source in sources:
+    taken: set[str] = set()
+    for number, source in enumerate(sources):
         name = os.path.basename(source.path)
-        place = os.path.join(below, "compositions", re.sub(r"\.compose\.ya?ml$", "", name))
+        # Files of two directories may have the same name.
+        apart = [str(number)] if name in taken else []
+        taken.add(name)
+        place = os.path.join(below, "compositions", *apart, re.sub(r"\.compose\.ya?ml$", "", name))
+        inventory = os.path.join(below, "inventory", *apart)
         copied = _copied(source, place)
         with open(source.path, encoding="utf-8") as stream:
             text = stream.read()
-        text = _with(text, "composition", os.path.relpath(copied, os.path.join(below, "inventory")))
+        text = _with(text, "composition", os.path.relpath(copied, inventory))
         text = _with(text, "state_dir", os.path.dirname(source.state))
-        write_text(os.path.join(below, "inventory", name), text)
+        write_text(os.path.join(inventory, name), text)
     script = f"{subject.name}.py"
     experiment = codec.encode(replace(subject.experiment, script=script))
     write_text(os.path.join(below, script), subject.script, mode=0o644)
-    # JSON is YAML.
-    write_text(
-        os.path.join(below, f"{subject.name}.experiment.yml"), json.dumps(experiment, indent=2) + "\n", mode=0o644
-    )
+    write_text(os.path.join(below, f"{subject.name}.experiment.yml"), strict_yaml.dump(experiment), mode=0o644)
     playbook = PLAYBOOK.format(name=subject.name, directory=results)
     write_text(os.path.join(results, "replay.yml"), f"---\n{playbook}", mode=0o644)
 

@@ -1,7 +1,7 @@
 # Copyright: immutable.compose contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""YAML without its traps: what would silently be something else than is written. PRIVATE to the collection."""
+"""YAML without its traps: nothing is silently something else than is written. PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ def load(path: str, literal: str) -> object:
             return loader.construct_document(top)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def dump(content: object) -> str:
+    """What :func:`load` reads, from plain data: texts in quotes, numbers as they are."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """With representers of its own."""
+
+    Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(f"{_TAG}str", text, style='"'))
+    return yaml.dump(content, Dumper=Dumper, sort_keys=False, explicit_start=True)
 
 
 class _Walk:

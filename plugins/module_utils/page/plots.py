@@ -9,6 +9,7 @@ own, light or dark, and needs not allow styles that are not its own. Each plot i
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .measurements import Group, Level, Quantity
 WIDTH, HEIGHT = 300, 260
 #: How many plots of one quantity there are at most: a page is to be looked at.
 MOST = 24
+#: Marks of one combination at most: more are a line anyway, and a page that does not open.
+MARKS = 200
 #: From how many times the smallest value on the largest is drawn on a logarithmic scale.
 MAGNITUDES = 1000
 #: Each can be told from white and from black (a contrast of 3), and from the others also by its shape.
@@ -64,7 +67,7 @@ def plots(quantity: Quantity, parameters: t.Sequence[str]) -> list[Plot]:
     for title, groups in list(parts.items())[:MOST]:
         low, high = min(group.low for group in groups), max(group.high for group in groups)
         logarithmic = low > 0 and high / MAGNITUDES >= low
-        drawing = _drawing(quantity, groups, axis, colour, _scale(low, high, logarithmic))
+        drawing = _drawing(quantity, groups, axis, colour, _height(low, high, logarithmic))
         found.append(Plot(title, vl_convert.vegalite_to_svg(drawing), logarithmic))
     return found
 
@@ -79,14 +82,17 @@ def _is_number(level: Level) -> bool:
     return isinstance(level, (int, float)) and not isinstance(level, bool)
 
 
-def _scale(low: float, high: float, logarithmic: bool) -> dict[str, t.Any]:
-    if logarithmic:
-        return {"type": "log", "domain": [low, high], "nice": True}
-    return {"domain": [min(0.0, low), max(0.0, high)], "nice": True}
+def _height(low: float, high: float, logarithmic: bool) -> dict[str, t.Any]:
+    """Scale and axis for values from ``low`` to ``high``."""
+    if not logarithmic:
+        return {"scale": {"domain": [min(0.0, low), max(0.0, high)], "nice": True}}
+    first, last = max(math.floor(math.log10(low)), -307), min(math.ceil(math.log10(high)), 308)
+    ticks = [10.0**power for power in range(first, last + 1, -(-(last - first) // 8))]
+    return {"scale": {"type": "log", "domain": [low, high]}, "axis": {"values": ticks, "format": "~g"}}
 
 
 def _drawing(
-    quantity: Quantity, groups: t.Sequence[Group], axis: str, colour: str, scale: dict[str, t.Any]
+    quantity: Quantity, groups: t.Sequence[Group], axis: str, colour: str, height: dict[str, t.Any]
 ) -> dict[str, t.Any]:
     """What Vega-Lite is told. Names of users are titles in it and never fields, which have a syntax."""
     title = _UNFIT.sub("\ufffd", quantity.title)
@@ -116,13 +122,13 @@ def _drawing(
     place = [
         {"x": shown(group.levels[axis]), "colour": shown(group.levels[colour]) if colour else ""} for group in groups
     ]
-    values = [{**at, "y": value} for at, group in zip(place, groups) for value in group.values]
+    values = [{**at, "y": value} for at, group in zip(place, groups) for value in _some(group.values)]
     reached = [
         {**at, "low": group.low, "high": group.high, "median": group.median, "said": _said(quantity, group)}
         for at, group in zip(place, groups)
     ]
     only_colour = {"color": look["color"]}
-    y = {"type": "quantitative", "title": title, "scale": scale}
+    y = {"type": "quantitative", "title": title, **height}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": title,
@@ -155,6 +161,14 @@ def _drawing(
             "view": {"stroke": None},
         },
     }
+
+
+def _some(values: t.Sequence[float]) -> t.Sequence[float]:
+    """All values; of very many those that stand for as many others each, with the smallest and the largest."""
+    if len(values) <= MARKS:
+        return values
+    ordered, last = sorted(values), len(values) - 1
+    return [ordered[round(last * place / (MARKS - 1))] for place in range(MARKS)]
 
 
 def _said(quantity: Quantity, group: Group) -> str:

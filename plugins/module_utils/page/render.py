@@ -18,7 +18,7 @@ import typing as t
 
 from ..libraries import missing_library
 from .measurements import Measurements, origins, quantities
-from .plots import MOST, available, plots, shown
+from .plots import MARKS, MOST, available, plots, shown
 from .recorded import Recorded
 from .story import LENGTH, story
 
@@ -49,6 +49,7 @@ def experiment_page(measured: Measurements) -> str:
         quantities=found,
         plots=[plots(quantity, measured.parameters) if draws else [] for quantity in found],
         most=MOST,
+        marks=MARKS,
         draws=draws,
         origins=origins(measured.trials),
     )

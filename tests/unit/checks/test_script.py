@@ -17,6 +17,8 @@ from ansible_collections.immutable.compose.plugins.module_utils.checks.script im
     SYMBOLS,
     abilities_of,
     check_script,
+    modules_needed,
+    names_read,
     variables,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
@@ -217,3 +219,15 @@ def test_every_symbol_that_is_accepted_is_defined() -> None:
     with ScriptProcess(Progress()) as process:
         (check,) = process.run(text, [], Deadline(10))
     assert check.ok and check.name == SCRIPT, check.message
+
+
+def test_modules_without_which_it_cannot_begin() -> None:
+    script = (
+        "import a.b, c\nfrom d.e import f\nfrom . import g\ntry:\n    import h\nexcept ImportError:\n    import i\n"
+    )
+    assert modules_needed(script) == {"a": 1, "c": 1, "d": 2}
+
+
+def test_names_that_are_read() -> None:
+    assert names_read("a = b\nc += 1\nfor d in e: f.g = h\ndel i") == {"b", "c", "e", "f", "h"}
+    assert names_read("a = (") == set()

@@ -111,7 +111,7 @@ def test_a_unit_that_dies_after_the_first_look(quiet: Lab, monkeypatch: pytest.M
         f"{NODE}: units: failed units: dies.service (timeout: no such table)"
     ]
     assert len(waited) == 1 and 0 < waited[0] < 600
-    assert "verify: up, and looked at again in " in (quiet.directory / "progress").read_text()
+    assert "verify: all are up; looking again in " in (quiet.directory / "progress").read_text()
 
 
 def test_what_was_up_long_enough_is_not_waited_for(lab: Lab) -> None:

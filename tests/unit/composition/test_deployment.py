@@ -336,7 +336,8 @@ def test_domain() -> None:
 
 def test_roles_without_a_kernel_need_containers() -> None:
     roles = {"node": Role("node", bootable=False)}
-    assert "the role has no kernel" in refused({}, roles=roles)
+    said = refused({}, roles=roles)
+    assert "the role has no kernel, but platform 'machines' boots one: give the role a 'kernel'" in said
     assert names({"roles": {"node": 0}}, roles=roles) == {}
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -34,3 +35,30 @@ def test_it_has_all_that_was_there(write: t.Callable[..., str], tmp_path: Path) 
     assert [trial.id for trial in again.trials()] == [trial.id for trial in subject.trials()]
     (play,) = yaml.safe_load((results / "replay.yml").read_text())
     assert play["roles"][0]["vars"]["experiment_file"] == "{{ playbook_dir }}/replay/fs.experiment.yml"
+
+
+def test_values_are_the_same_again(write: t.Callable[..., str], tmp_path: Path) -> None:
+    levels = [0.00001, 1e16, 1.0, 1, True, "1e3", "on", "010", "a: b", "\u00fc\n", "$x"]
+    subject = read(write("print(block, other)", changes={}))
+    sweep = {"block": levels, "other": {"no": {}, "1": {}}}
+    subject = replace(subject, experiment=replace(subject.experiment, sweep=sweep))
+    write_replay(str(tmp_path / "results"), subject, [])
+    again = read(str(tmp_path / "results/replay/fs.experiment.yml"))
+    assert again.experiment.sweep == subject.experiment.sweep
+    assert [trial.id for trial in again.trials()] == [trial.id for trial in subject.trials()]
+
+
+def test_files_of_the_same_name(write: t.Callable[..., str], tmp_path: Path) -> None:
+    sources = []
+    for name in ("nfs", "ceph"):
+        (tmp_path / name / "web").mkdir(parents=True)
+        (tmp_path / name / "web/composition.nix").write_text(name)
+        file = tmp_path / name / "lab.compose.yml"
+        file.write_text(f"name: {name}\ncomposition: web\n")
+        sources.append(Source(str(file), str(file.parent / "web"), str(tmp_path / "state" / name)))
+    write_replay(str(tmp_path / "results"), read(write()), sources)
+    found = {}
+    for path in (tmp_path / "results/replay/inventory").rglob("*.compose.yml"):
+        content = yaml.safe_load(path.read_text())
+        found[content["name"]] = (path.parent / content["composition"] / "composition.nix").read_text()
+    assert found == {"nfs": "nfs", "ceph": "ceph"}

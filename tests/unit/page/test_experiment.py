@@ -102,7 +102,16 @@ def test_values_of_many_magnitudes_have_a_logarithmic_scale() -> None:
         (drawn,) = plots(quantities(few)[0], ["a"])
         assert drawn.logarithmic is logarithmic
         assert ("or a logarithmic one" in experiment_page(few)) is logarithmic
+    assert plots(quantities(swept(["a"], [({"a": 1}, 5e-324), ({"a": 2}, 1.7e308)]))[0], ["a"])[0].logarithmic
     assert "for a log scale" in plots(quantities(swept(["a"], [({"a": 1}, 1e-9), ({"a": 2}, 1e9)]))[0], ["a"])[0].svg
+
+
+def test_a_page_of_very_many_values_can_be_opened() -> None:
+    one = measured().trials[0]
+    records = [*(Measurement("w", float(value), "ms") for value in range(20000)), Measurement("said", "x" * 1_000_000)]
+    page = experiment_page(Measurements("x", ["a"], [replace(one, combination={"a": 1}, records=records)], 1))
+    assert len(page) < 100_000 and "from 0 to 2e+04" in page and "<td>20000</td>" in page
+    assert "and 19981 more, in the tables" in page and "of very many, some" in page
 
 
 def test_what_has_the_same_colour_has_another_shape() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import grp
 import os
 import socket
 import stat
@@ -216,6 +218,12 @@ def test_kvm_that_is_not_there_or_not_allowed(public: Path, as_nobody: AsNobody)
     with as_nobody():
         fault = kvm.kvm_fault("qemu", "vmlinuz", str(emulator.state), Progress(), str(emulator.device))
     assert fault == f"no permission to use {emulator.device}"
+    os.chown(emulator.device, 0, grp.getgrnam("daemon").gr_gid)
+    emulator.device.chmod(0o660)
+    with as_nobody():
+        fault = kvm.kvm_fault("qemu", "vmlinuz", str(emulator.state), Progress(), str(emulator.device))
+        user = getpass.getuser()
+    assert fault.endswith(f"; to get it, run 'adduser {user} daemon' as root, then log in again")
     emulator.device.unlink()
     assert emulator.fault("") == f"there is no {emulator.device}"
     assert not emulator.starts.exists()

@@ -75,7 +75,8 @@ class OwnStore:
         need("newuidmap", "newgidmap", "unshare")
         if not os.path.isdir(_store()):
             raise ComposeError(
-                f"{_store()} does not exist: a user's own store is mounted there. As root, once: mkdir -p {_store()}"
+                f"{_store()} does not exist: a user's own store is mounted there. As root, once: install -d -m 755 "
+                f"{os.path.dirname(_store())} {_store()}"
             )
         try:
             os.makedirs(os.path.join(self.directory, "store"), exist_ok=True)

@@ -9,6 +9,8 @@ only proof is a guest that runs. The result is kept until the next boot of the h
 
 from __future__ import annotations
 
+import getpass
+import grp
 import os
 import typing as t
 from dataclasses import dataclass
@@ -47,7 +49,7 @@ def kvm_fault(qemu: str, kernel: str, state: str, progress: Progress, device: st
     if not os.path.exists(device):
         return f"there is no {device}"
     if not os.access(device, os.R_OK | os.W_OK):
-        return f"no permission to use {device}"
+        return f"no permission to use {device}{_how_to_get_it(device)}"
     path = os.path.join(state, "kvm.json")
     known = _known(path)
     if known is not None:
@@ -56,6 +58,19 @@ def kvm_fault(qemu: str, kernel: str, state: str, progress: Progress, device: st
         fault = _try_guest(qemu, kernel)
     codec.write(path, _here(fault))
     return fault
+
+
+def _how_to_get_it(device: str) -> str:
+    """What gives the user the device, where its group may use it: with Debian, the group ``kvm``."""
+    status = os.stat(device)
+    group = status.st_gid
+    if not group or status.st_mode & 0o060 != 0o060 or group in os.getgroups():
+        return ""
+    try:
+        user, name = getpass.getuser(), grp.getgrgid(group).gr_name
+    except (KeyError, OSError):  # one of them has no name
+        return ""
+    return f"; to get it, run 'adduser {user} {name}' as root, then log in again"
 
 
 def is_emulated(state: str, device: str = "/dev/kvm") -> bool:

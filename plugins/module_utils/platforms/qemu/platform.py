@@ -158,7 +158,12 @@ class Qemu(ProcessPlatform, HasCable, HasKeyboard):
             port = ports[node.name]
             record, _verified = self.node_state(node.name).readable()
             has_it = node.name in running and record is not None and record.options["ssh_port"] == port
-            with noting(problems, node.name, key="ssh_port", remedy="set ssh_port or ssh_port_base"):
+            with noting(
+                problems,
+                node.name,
+                key="ssh_port",
+                remedy="give the platform another ssh_port_base in the deployment file, or the node another ssh_port",
+            ):
                 if len(users[port]) > 1:
                     names = " and ".join(map(repr, users[port]))
                     raise InputError(f"nodes {names} have the same ssh_port {port}")
