@@ -35,7 +35,7 @@ def test_new_images_of_the_osds_one_by_one_keep_who_they_are_and_what_they_have(
     deploy = site.start("deploy")
     said = until(deploy, "nodes: osd1 (")
     site.ssh("mon2", "systemctl stop writer")
-    # As long as osd1 lacks something, it is the only one that went down. The manager, which was on mon1, has to be told by all.
+    # The manager, which was on mon1, has to be told first. As long as osd1 lacks something, no other OSD goes down.
     degraded = "timeout 120 sh -c 'until ceph pg stat | grep degraded; do sleep 1; done'"
     assert site.ssh("mon2", degraded).returncode == 0
     assert "ceph-clean.service" in site.ssh("osd1", "systemctl list-jobs").stdout
