@@ -35,10 +35,17 @@ options:
       - Only in the last batch of a run that is not limited, and whose inventory has every host of the deployment.
     type: bool
     default: false
+  only:
+    description:
+      - Names of the deployments to plan, of those in the batch. By default all.
+      - The task does not fail then. What fails is the result of its hosts.
+    type: list
+    elements: str
   hold:
     description:
       - The steps that follow do what is planned. Until M(immutable.compose.deployment_settle) the deployment belongs to
         this run; another run that would change it is refused, and told who is at work.
+      - A deployment that is folded onto machines which are about to be booted, or to go, is put off. See RV(put_off).
       - Not in check mode.
     type: bool
     default: false
@@ -60,6 +67,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+put_off:
+  description:
+    - Deployments that are folded onto machines which the run is about to boot, or to retire.
+    - They are no part of this plan, and for O(only) of another one, once this one is settled.
+  type: list
+  elements: str
+  returned: if there are any
+  sample: [site]
 pending:
   description: Whether anything has to happen.
   type: bool
@@ -97,6 +112,12 @@ deployments:
           description: Image identity that is meant for each role.
           type: dict
           returned: success
+        ends:
+          description: Nodes of other deployments that end with their machines, which are of this one, by deployment.
+            The run starts them again afterwards.
+          type: dict
+          returned: if there are any
+          sample: {"site": ["db1", "web1"]}
         packages:
           description: Package differences (old and new version) of each role whose image changes.
           type: dict
@@ -114,6 +135,7 @@ def main() -> None:
             "release": {"type": "str"},
             "replace": {"type": "list", "elements": "str", "default": []},
             "retire": {"type": "bool", "default": False},
+            "only": {"type": "list", "elements": "str"},
             "hold": {"type": "bool", "default": False},
         },
     )

@@ -115,7 +115,7 @@ def prepare(asked: Asked, variations: Variations) -> Prepared:
             checked.add(trial.need)
             _check(subject, trial, variations)
     where = asked.results or os.path.join(os.path.dirname(asked.file), "results", subject.name)
-    sources = [variations.source(name) for name in dict.fromkeys(trial.need.deployment for trial in trials)]
+    sources = variations.sources(trial.need.deployment for trial in trials)
     for source in sources:
         inside = os.path.realpath(source.directory)
         if os.path.commonpath((inside, os.path.realpath(where))) == inside:

@@ -26,6 +26,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.platforms.base i
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.registry import PLATFORMS
 from ansible_collections.immutable.compose.plugins.plugin_utils.artifacts import artifacts, has_last_word
 from ansible_collections.immutable.compose.plugins.plugin_utils.connections import forget
+from ansible_collections.immutable.compose.plugins.plugin_utils.folds import Folds
 from ansible_collections.immutable.compose.plugins.plugin_utils.hooks import answers, asked, remember, told_again
 from ansible_collections.immutable.compose.plugins.plugin_utils.memory import Known, Memory
 from ansible_collections.immutable.compose.plugins.plugin_utils.secrets import read, with_secrets
@@ -111,15 +112,24 @@ class FleetAction(ActionBase):
         found = self._deployments(task_vars)
         self.several = len(found) > 1
         self._beside: list[Beside] = []
+        put_off: list[str] = []
         for name, batch in found.items():
-            deployments[name] = self._for(name, batch, task_vars)
+            under = self._folds.under(name, deployments) if self._holds else None
+            done = self._for(name, batch, task_vars, hold=under is None)
+            if under is None or done.get("failed"):
+                deployments[name] = done
+            else:
+                put_off.append(name)
+            if under is not None and done.get("failed") and name in deployments[under].get("ends", {}):
+                Memory(under).give_up(f"deployment {name}, which would have to start again, is refused: {done['msg']}")
         if not deployments:
             return {
                 **result,
                 "failed": True,
                 "msg": "no host of this batch belongs to a deployment of immutable.compose",
             }
-        summed = _summed(deployments, goes_on=self._plan is not None)
+        summed = _summed(deployments, goes_on=self._plan is not None or bool(self._task.args.get("only")))
+        summed.update({"put_off": put_off} if put_off else {})
         if "asked" not in summed and has_last_word(self.name, self._task.args, check_mode=self._task.check_mode):
             hosts = [host for batch in found.values() for host in batch]
             summed.update(artifacts(self.name, summed, (given or {}).get("nodes", {}), hosts))
@@ -147,12 +157,22 @@ class FleetAction(ActionBase):
             deployment = self._views[host].get("compose_deployment")
             if deployment is not None:
                 found.setdefault(str(deployment), []).append(host)
-        # Those that are folded onto the machines of others come after these, and go before them.
-        first = self.name == "deployment_destroy"
-        return dict(sorted(found.items(), key=lambda item: ("compose_fold" in self._views[item[1][0]]) != first))
+        only = self._task.args.get("only") or found
+        self._folds = Folds({name: hosts for name, hosts in found.items() if name in only}, self._views)
+        return self._folds.ordered(backwards=self.name == "deployment_destroy")
 
-    def _for(self, name: str, batch: list[str], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """The result for one deployment; what fails as a whole is the result of each of its hosts."""
+    @property
+    def _holds(self) -> bool:
+        """Whether what is planned is going to be done."""
+        return self.name == "deployment_plan" and not has_last_word(
+            self.name, self._task.args, check_mode=self._task.check_mode
+        )
+
+    def _for(self, name: str, batch: list[str], task_vars: dict[str, t.Any], *, hold: bool) -> dict[str, t.Any]:
+        """The result for one deployment; what fails as a whole is the result of each of its hosts.
+
+        :param hold: ``False``: it is only looked at.
+        """
         planned = self._plan.deployments[name] if self._plan else None
         if planned and planned.failed:
             return {**self._task.args["plan"]["deployments"][name], **_failed(batch, planned.msg)}
@@ -173,12 +193,14 @@ class FleetAction(ActionBase):
             here = set(known.hosts)
             absent = [member for member in members if member not in here]
             args = self._arguments(known.hosts, batch, members, absent, task_vars)
+            args.update({} if hold else {"hold": False})
             done = Transport(self, task_vars, f"{name}: " if self.several else "").run(
                 deployment,
                 batch,
                 args,
                 absent=absent,
                 beside=self._beside,
+                carried=self._folds.carried(name) if plans else {},
                 problem=memory.given_up,
                 hooked=answers(memory, self._views) if goes_on else {},
             )

@@ -92,6 +92,7 @@ class Transport:
         *,
         absent: t.Sequence[str] = (),
         beside: t.Sequence[Beside] = (),
+        carried: t.Mapping[str, tuple[str, ...]] | None = None,
         problem: str = "",
         hooked: t.Mapping[str, str] | None = None,
     ) -> dict[str, object]:
@@ -100,6 +101,7 @@ class Transport:
         :param deployment: with secrets and credentials as far as the step needs them.
         :param absent: members of the deployment whose hosts the inventory of the run lacks.
         :param beside: other deployments on the same host, which the run has planned before.
+        :param carried: other deployment → nodes on machines of this one, which the run starts again afterwards.
         :param problem: why the run has given up the deployment.
         :param hooked: what the hook came to that an earlier step has asked for.
         :param args: arguments that the task gives to the module.
@@ -114,6 +116,7 @@ class Transport:
                 self._run,
                 tuple(absent),
                 tuple(beside),
+                carried or {},
                 problem,
                 hooked or {},
                 progress_file=progress,
@@ -132,7 +135,11 @@ class Transport:
         """Where the module tells how it fares."""
         name = f"compose-progress-{uuid.uuid4().hex}"
         if self._near:
-            with TemporaryDirectory("progress") as directory:
+            try:
+                own = TemporaryDirectory("progress")
+            except OSError as error:
+                raise ComposeError(f"no temporary directory can be made: {error}") from None
+            with own as directory:
                 yield os.path.join(directory, name)
         else:
             yield os.path.join(_PROGRESS, name)

@@ -41,10 +41,15 @@ class Variations:
             if isinstance(content, t.Mapping) and content.get("plugin") == PLUGIN:
                 self.files.setdefault(name_of(content, path), path)
 
-    def source(self, name: str) -> Source:
-        """What a deployment is made of, as its file has it. :raises ComposeError: it means none."""
-        deployment = self.read(name, {})
-        return Source(self.files[name], deployment.composition, deployment.state)
+    def sources(self, names: t.Iterable[str]) -> list[Source]:
+        """What deployments are made of, as their files have it, and those whose machines they are folded onto.
+
+        :raises ComposeError: a file means none.
+        """
+        found = {name: self.read(name, {}) for name in dict.fromkeys(names)}
+        under = [each.fold.onto for each in found.values() if each.fold]
+        found = {**{name: self.read(name, {}) for name in under}, **found}
+        return [Source(self.files[name], each.composition, each.state) for name, each in found.items()]
 
     def read(self, name: str, changes: Parameters) -> Deployment:
         """The deployment that a file means with changes. :raises ComposeError: it means none."""

@@ -8,6 +8,7 @@ Each computer is this one with some files hidden by others, for the processes of
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import typing as t
@@ -68,7 +69,7 @@ class Computer:
     def demo(self) -> subprocess.CompletedProcess[str]:
         """What ``make demo`` calls."""
         script = "\n".join(["set -e", *self.mounts, 'exec "$@"'])
-        environment = ["env", "-i", "PATH=/opt", "HOME=/nowhere"]
+        environment = ["env", "-i", "PATH=/opt", "HOME=/nowhere", "PIP_RETRIES=0"]
         return subprocess.run(
             [
                 "unshare",
@@ -143,6 +144,26 @@ def test_sudo_that_lets_nobody_in(computer: Computer) -> None:
         "make demo cannot go on:",
         "- packages are missing, and sudo refuses to install them (above: why); as root: apt-get install "
         "qemu-utils runc",
+    ]
+
+
+def test_a_mirror_that_does_not_answer(computer: Computer) -> None:
+    computer.packages("runc")
+    assert computer.demo().stderr.splitlines() == [
+        "make demo cannot go on:",
+        "- apt-get failed (above: why): its mirror must answer, and no other apt-get be at work",
+    ]
+
+
+def test_a_package_index_that_does_not_answer(computer: Computer) -> None:
+    computer.mounts.append(f"mount -t tmpfs tmpfs {ROOT}/.cache")
+    computer.as_user = ["unshare", "--net"]
+    for name in ("ln", "mkdir", "readlink", "sha256sum"):
+        computer.has(name)
+    assert computer.demo().stderr.splitlines()[-2:] == [
+        "make demo cannot go on:",
+        "- pip failed (above: why): the package index of Python must answer, or the one that 'pip config set "
+        "global.index-url URL' names instead",
     ]
 
 
@@ -261,5 +282,9 @@ def test_no_space_for_images(lab_of: t.Callable[..., Lab], tmp_path: Path, monke
     finally:
         monkeypatch.delenv("TMPDIR")
         subprocess.run(["umount", "--lazy", tmp_path], check=True)
-    assert f"no space for the images of proxy: {tmp_path} has " in said and "MiB are needed; make room there" in said
+    # Of the others, too, where no test has built them before.
+    lacking = (
+        rf"no space for the images of (\w+, )*proxy: {tmp_path} has \d+ MiB free, about \d+ MiB are needed; make room"
+    )
+    assert re.search(lacking, said)
     assert (lab.nodes(), lab.state.joinpath("releases").exists()) == ([], False)

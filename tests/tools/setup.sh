@@ -20,7 +20,8 @@ install_packages() {
     # Here sudo asks for a password, if it has to.
     as_root true || cannot "$purpose" "packages are missing, and sudo refuses to install them (above: why); as root: apt-get install $*"
     echo "== installing Debian packages: $*"
-    as_root apt-get update -q
+    local why="apt-get failed (above: why): its mirror must answer, and no other apt-get be at work"
+    as_root apt-get update -q || cannot "$purpose" "$why"
     # A server that comes along (sshd, NFS, for the tests) must neither start now nor at the next boot.
     local policy=/usr/sbin/policy-rc.d
     [ -e $policy ] && policy=''
@@ -38,7 +39,7 @@ install_packages() {
         # shellcheck disable=SC2086
         ! command -v systemctl >/dev/null || as_root systemctl --quiet disable $units
     done <<<$'openssh-server ssh.service\nnfs-ganesha-vfs nfs-ganesha.service\nrpcbind rpcbind.service rpcbind.socket'
-    return "${failed:-0}"
+    [ -z "${failed:-}" ] || cannot "$purpose" "$why"
 }
 
 # A virtual environment with the given requirements, renewed when these change: environment DIRECTORY PYTHON REQUIREMENT...
@@ -49,7 +50,8 @@ environment() {
     [ "$digest" != "$(cat "$stamp" 2>/dev/null)" ] || return 0
     echo "== installing Python packages into $directory: $*"
     "$directory/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$directory"
-    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@" || cannot "$purpose" \
+        "pip failed (above: why): the package index of Python must answer, or the one that 'pip config set global.index-url URL' names instead"
     echo "$digest" >"$stamp"
 }
 

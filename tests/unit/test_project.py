@@ -193,7 +193,7 @@ def test_what_fleet_modules_return_is_documented_where_it_is() -> None:
     """Of all deployments together, or of each by its name, whose type the schema describes."""
     from ansible_collections.immutable.compose.plugins.plugin_utils.fleet import STEPS
 
-    together = {"asked", "changed", "failed_nodes", "nodes", "pending"}
+    together = {"asked", "changed", "failed_nodes", "nodes", "pending", "put_off"}
     wrong = []
     for module in STEPS:
         documented = strings(ROOT / f"plugins/modules/{module}.py")["RETURN"] or {}

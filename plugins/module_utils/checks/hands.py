@@ -14,7 +14,7 @@ from ..model.deployment import Node
 from ..nodes.endpoint import Endpoint
 from ..platforms.base import Platform
 from ..platforms.hands import Ability, HasCable, HasKeyboard, HasPower
-from .keeper import Keeper
+from .keeper import Keeper, put_back
 
 
 class Hands:
@@ -152,12 +152,3 @@ class Hands:
 
     def _node(self, name: str) -> Node:
         return self._platform.deployment.node(name)
-
-
-def put_back(platform: Platform, name: str) -> None:
-    """Switch a node on if it is off, and plug it in if it is not. :raises ComposeError: that does not work."""
-    node = platform.deployment.node(name)
-    if isinstance(platform, HasPower) and not platform.is_on(node):
-        platform.turn_on(node)
-    elif isinstance(platform, HasCable):
-        platform.plug(node, plugged=True)

@@ -80,6 +80,8 @@ class Engine:
     :param source: the composition, where it is not in the directory that the deployment names.
     :param absent: members of the deployment whose hosts the inventory of the run lacks.
     :param beside: other deployments on this host, which the run has planned before.
+    :param carried: other deployment → nodes that are folded onto machines of this one, and that the run starts again
+        once these are settled.
     :param addresses: that its nodes have; by default those in the state directory.
     """
 
@@ -93,6 +95,7 @@ class Engine:
         absent: t.Sequence[str] = (),
         beside: t.Sequence[Beside] = (),
         addresses: HeldAddresses | None = None,
+        carried: t.Mapping[str, t.Collection[str]] | None = None,
     ) -> None:
         self.releases = ReleaseStore(deployment.state)
         if deployment.broken:  # its inventory may not have known where the nodes are
@@ -111,6 +114,7 @@ class Engine:
         ]
         self.deployment = deployment
         self.absent = absent
+        self.carried = carried or {}
         #: Entered by a plan once nothing can be refused any more, or by what has to change something after all: the
         #: deployment is its run's then.
         self.claim: AbstractContextManager[t.Any] = nullcontext()

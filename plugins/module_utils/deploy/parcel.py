@@ -39,6 +39,8 @@ class Parcel:
     absent: tuple[str, ...] = ()
     #: Other deployments on the same host, which the run has planned before.
     beside: tuple[Beside, ...] = ()
+    #: Other deployment → nodes folded onto machines of this one, which the run starts again once these are settled.
+    carried: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Why an earlier step of the run came to nothing; empty if none did.
     problem: str = ""
     #: What the hook came to that an earlier step has asked for: node → why it failed; empty if it did not.
@@ -70,6 +72,7 @@ class Parcel:
                 "run": asdict(self.run),
                 "absent": list(self.absent),
                 "beside": [encode(other, secrets=False) for other in self.beside],
+                "carried": {name: list(nodes) for name, nodes in self.carried.items()},
                 "problem": self.problem,
                 "hooked": dict(self.hooked),
                 "support": asdict(self.support),
@@ -102,6 +105,7 @@ class Parcel:
             run=told.run,
             absent=told.absent,
             beside=told.beside,
+            carried=told.carried,
             problem=told.problem,
             hooked=told.hooked,
             composition=told.composition,
@@ -124,6 +128,7 @@ class _Told:
     run: Run
     absent: tuple[str, ...]
     beside: tuple[Beside, ...]
+    carried: dict[str, tuple[str, ...]]
     problem: str
     hooked: dict[str, str]
     support: Place

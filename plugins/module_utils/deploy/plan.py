@@ -105,10 +105,11 @@ def hooks_of(hooks: Hooks, plan: Plan, observed: t.Mapping[str, Seen], out: t.Co
     return {hook: names for hook, names in nodes.items() if getattr(hooks, hook) and names}
 
 
-def told(plan: Plan, hooks: t.Mapping[str, t.Sequence[str]]) -> list[str]:
+def told(plan: Plan, hooks: t.Mapping[str, t.Sequence[str]], ends: t.Mapping[str, t.Sequence[str]]) -> list[str]:
     """The plan as lines of progress: how many of each action, and each node that does not stay as it is.
 
     :param hooks: which of them run for which nodes.
+    :param ends: deployment → those of its nodes that end with their machines.
     """
     counts = [f"{len(plan.names(action))} {action}" for action in ACTIONS if plan.names(action)]
     lines = [f"plan: {', '.join(counts)}"]
@@ -117,4 +118,7 @@ def told(plan: Plan, hooks: t.Mapping[str, t.Sequence[str]]) -> list[str]:
         lines.append(f"plan: {step.action} {name}: {', '.join(step.why)}")
     if len(changing) > SHOWN:
         lines.append(f"plan: and {len(changing) - SHOWN} more")
-    return [*lines, *(f"plan: hook {hook}: {listed(names)}" for hook, names in hooks.items())]
+    lines += [f"plan: hook {hook}: {listed(names)}" for hook, names in hooks.items()]
+    for deployment, names in ends.items():
+        lines.append(f"plan: of deployment {deployment!r} end with their machines, and start again: {listed(names)}")
+    return lines

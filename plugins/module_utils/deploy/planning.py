@@ -18,7 +18,7 @@ from ..model.step import NodePlan, Planned
 from ..platforms.problems import noting, refuse
 from .desired import Meant
 from .engine import Engine
-from .guests import spare_guests
+from .guests import end_guests
 from .journal import JournalFile
 from .numbers import moved, tell
 from .plan import Step, hooks_of, plan_node, render, staying, told
@@ -88,7 +88,7 @@ class Planning:
             desired = engine.desired.released(t.cast(Release, kept), roles)
         steps = self._steps(desired, observed)
         ending = [name for name, step in steps.items() if step.action in (*SWITCHED, "retire")]
-        spare_guests(engine.state, ending, observed)
+        ends = end_guests(engine.state, ending, observed, engine.carried)
         service = Service(engine.state, engine.deployment.hooks)
         waves = self._waves(steps, observed, service.out)
         if self.hold and self._retires():
@@ -111,7 +111,7 @@ class Planning:
             names = ", ".join(sorted(engine.absent))
             self.progress.say(f"plan: not in the inventory of this run, and left as they are: {names}")
         hooks = hooks_of(engine.deployment.hooks, plan, observed, service.out)
-        for line in told(plan, hooks):
+        for line in told(plan, hooks, ends):
             self.progress.say(line)
         alike = [step for step in plan.steps.values() if step.image == plan.composition.images.get(step.role)]
         changes = engine.desired.package_changes(alike, plan.packages)
@@ -128,6 +128,7 @@ class Planning:
             packages=changes,
             release=plan.release,
             hooks=hooks,
+            ends=ends,
             diff=render(steps, changes),
         )
 

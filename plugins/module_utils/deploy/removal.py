@@ -9,7 +9,7 @@ from ..model import codec
 from ..model.result import NodeResult
 from ..model.step import Fared
 from .engine import Engine
-from .guests import spare_guests
+from .guests import end_guests
 from .results import any_changed, failed
 from .service import Service
 from .settlement import require
@@ -36,7 +36,7 @@ def destroy(engine: Engine, *, data: bool, pretend: bool = False) -> Fared:
     # What was only staged is no node yet, but is there.
     there = {name for name, seen in observed.items() if seen.state != "absent" or seen.leftovers}
     gone = [name for name in strangers if name in there]
-    spare_guests(engine.state, [name for name in (*batch, *gone) if name in there], observed)
+    end_guests(engine.state, [name for name in (*batch, *gone) if name in there], observed)
     # A node that is gone may have left its data.
     named = [name for name in batch if data or name in there]
     volumes = engine.platform.volumes([*named, *gone])

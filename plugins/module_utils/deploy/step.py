@@ -73,6 +73,7 @@ def take(name: str, told: str, params: t.Mapping[str, t.Any], *, check_mode: boo
                 parcel.absent,
                 parcel.beside,
                 addresses,
+                parcel.carried,
             )
             with _claimed(engine, needs, parcel, events):
                 result = step.act(engine, call)

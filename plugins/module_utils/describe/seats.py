@@ -82,21 +82,18 @@ def rule_of(fold: Fold) -> str:
     return f"{fold.place} by {fold.by}" if fold.by else fold.place
 
 
-def guests(state: str) -> dict[str, str]:
-    """Machine → the nodes of other deployments that are on it, in words.
+def guests(state: str) -> dict[str, dict[str, list[str]]]:
+    """Machine → deployment → those of its nodes that are on it.
 
     :param state: of the deployment that has the machines.
     """
-    directory, found = os.path.join(state, _GUESTS), dict[str, list[str]]()
+    directory, found = os.path.join(state, _GUESTS), dict[str, dict[str, list[str]]]()
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     for name in names:
         seats = Seats.read(os.path.realpath(os.path.join(directory, name)))
-        on: dict[str, list[str]] = {}
-        for node, machine in (seats.nodes if seats else {}).items():
-            on.setdefault(machine, []).append(node)
-        for machine, nodes in on.items():
-            found.setdefault(machine, []).append(f"{', '.join(sorted(nodes))} of deployment {name!r}")
-    return {machine: " and ".join(each) for machine, each in found.items()}
+        for node, machine in sorted(seats.nodes.items()) if seats else ():
+            found.setdefault(machine, {}).setdefault(name, []).append(node)
+    return found
 
 
 def _file(state: str) -> str:

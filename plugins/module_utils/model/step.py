@@ -91,6 +91,8 @@ class Planned(StepResult):
     release: t.Optional[int]
     #: Hook → nodes for which it is going to run, if all goes well.
     hooks: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
+    #: Deployment → those of its nodes that end with their machines, which are of this one, and start again afterwards.
+    ends: t.Mapping[str, t.Sequence[str]] = field(default_factory=dict)
     diff: t.Sequence[Diff] = ()
 
 

@@ -67,6 +67,8 @@ class TaskResult:
     deployments: t.Mapping[str, Part]
     #: Host → hook that has to run before the task, repeated, goes on.
     asked: t.Mapping[str, HookCall] = field(default_factory=dict)
+    #: Deployments that are planned once what runs under them is settled.
+    put_off: t.Sequence[str] = ()
     diff: t.Sequence[Diff] = ()
     #: The step came to nothing for all of them, and no plan goes on.
     failed: bool = False

@@ -19,6 +19,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.errors import (
     InputError,
 )
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.nspawn import platform as nspawn
 from ansible_collections.immutable.compose.plugins.module_utils.progress import Progress
 
 from ..conftest import AsNobody, HostWithout
@@ -191,4 +192,15 @@ def test_containers_need_root(site: Site, as_nobody: AsNobody) -> None:
     site.options()
     site.plan()
     with as_nobody():
-        assert "platform 'nspawn' needs root" in site.refused()
+        refused = site.refused()
+    assert "platform 'nspawn' needs root: run 'sudo env \"PATH=$PATH\" ansible-playbook …'" in refused
+
+
+def test_containers_need_the_machine_id(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.deployment = replace(site.deployment, platform="nspawn")
+    site.options()
+    for text in ("", "uninitialized\n", None):
+        file = tmp_path / "machine-id"
+        file.write_text(text) if text is not None else file.unlink()
+        monkeypatch.setattr(nspawn, "MACHINE_ID", str(file))
+        assert f"{file} is empty or missing, and systemd-nspawn needs it: run 'systemd-machine-id" in site.refused()

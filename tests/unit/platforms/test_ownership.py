@@ -17,6 +17,7 @@ from ansible_collections.immutable.compose.plugins.module_utils.model.compositio
 from ansible_collections.immutable.compose.plugins.module_utils.model.deployment import Deployment, Node
 from ansible_collections.immutable.compose.plugins.module_utils.model.document import Peer
 from ansible_collections.immutable.compose.plugins.module_utils.model.image import Image
+from ansible_collections.immutable.compose.plugins.module_utils.platforms.local import limits
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.platform import LocalPlatform
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.local.records import NodeState
 from ansible_collections.immutable.compose.plugins.module_utils.platforms.problems import refuse
@@ -30,6 +31,12 @@ LOCAL = {name: platform for name, platform in PLATFORMS.items() if issubclass(pl
 every_local_platform = pytest.mark.parametrize("platform", LOCAL.values(), ids=LOCAL)
 
 APP = Owner("lab", "web", "app", "x")
+
+
+@pytest.fixture(autouse=True)
+def _a_host_with_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs here: this is about whose data are in the way."""
+    monkeypatch.setattr(limits, "lacking", lambda needs, beside: [])
 
 
 def platform_of(kind: type[LocalPlatform], state: Path, role: str, **changes: t.Any) -> LocalPlatform:

@@ -220,7 +220,7 @@ def test_check_refuses_a_state_directory_that_cannot_be_mounted(tmp_path: Path, 
 
 def test_check_refuses_other_users_than_root(lab: Lab, engine: Engine, as_nobody: AsNobody) -> None:
     platform = lab.platform()
-    with as_nobody(), pytest.raises(ComposeError, match="needs root: run the playbook with become"):
+    with as_nobody(), pytest.raises(ComposeError, match="platform 'podman' needs root: run 'sudo env"):
         refuse(platform.check(platform.deployment.nodes))
     assert os.geteuid() == 0
 

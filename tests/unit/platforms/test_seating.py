@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.immutable.compose.plugins.module_utils.deploy.guests import spare_guests
+from ansible_collections.immutable.compose.plugins.module_utils.deploy.guests import end_guests
 from ansible_collections.immutable.compose.plugins.module_utils.describe.seats import Seats, guests
 from ansible_collections.immutable.compose.plugins.module_utils.errors import InputError
 from ansible_collections.immutable.compose.plugins.module_utils.model.boot import Seen
@@ -79,11 +79,11 @@ def test_the_other_deployment_knows_who_is_on_its_machines(tmp_path: Path) -> No
     two = folded(tmp_path, "two", app="m1")
     folded(tmp_path, "two", app="m1")
     assert guests(cluster) == {
-        "m1": "db, web1 of deployment 'one' and app of deployment 'two'",
-        "m2": "web2 of deployment 'one'",
+        "m1": {"one": ["db", "web1"], "two": ["app"]},
+        "m2": {"one": ["web2"]},
     }
     one.forget(str(tmp_path / "one"), "one")
-    assert guests(cluster) == {"m1": "app of deployment 'two'"}
+    assert guests(cluster) == {"m1": {"two": ["app"]}}
     two.forget(str(tmp_path / "two"), "two")
     assert guests(cluster) == {} and not (tmp_path / "cluster/guests").exists()
 
@@ -91,9 +91,19 @@ def test_the_other_deployment_knows_who_is_on_its_machines(tmp_path: Path) -> No
 def test_machines_with_nodes_do_not_end_but_those_that_have_ended_do(tmp_path: Path) -> None:
     folded(tmp_path, "one", web1="m1", web2="m2")
     seen = {"m1": Seen("running"), "m2": Seen("stopped"), "m3": Seen("running")}
-    spare_guests(str(tmp_path / "cluster"), ["m2", "m3"], seen)
+    assert end_guests(str(tmp_path / "cluster"), ["m2", "m3"], seen) == {}
     with pytest.raises(InputError, match="m1: 'm1' is the machine of web1 of deployment 'one', folded onto it, which"):
-        spare_guests(str(tmp_path / "cluster"), ["m1", "m2"], seen)
+        end_guests(str(tmp_path / "cluster"), ["m1", "m2"], seen)
+
+
+def test_machines_end_with_nodes_that_the_run_starts_again(tmp_path: Path) -> None:
+    folded(tmp_path, "one", web1="m1", web2="m1")
+    folded(tmp_path, "two", app="m1")
+    seen, state = {"m1": Seen("running")}, str(tmp_path / "cluster")
+    both = {"one": ("web1", "web2"), "two": ("app",)}
+    assert end_guests(state, ["m1"], seen, both) == {"one": ["web1", "web2"], "two": ["app"]}
+    with pytest.raises(InputError, match="machine of web2 of deployment 'one'.*or deploy both in one run"):
+        end_guests(state, ["m1"], seen, {**both, "one": ("web1",)})
 
 
 def test_a_deployment_that_was_moved_away_holds_nobody_up(tmp_path: Path) -> None:

@@ -22,20 +22,18 @@ def about_to_boot(neighbours: t.Iterable[Neighbour], fold: Fold) -> set[str]:
     return {name for starts in theirs for name in starts}
 
 
-def unfit(
-    node: str, machine: str, onto: str, machines: Machines, *, booting: bool, exists: bool
-) -> t.Iterator[Problem]:
+def unfit(node: str, machine: str, onto: str, machines: Machines, *, exists: bool) -> t.Iterator[Problem]:
     """Why a machine cannot have a node.
 
     :param onto: the deployment that has the machine.
-    :param booting: the same run is about to boot the machine.
     :param exists: the node may run there already.
     """
-    first = f"deploy {onto!r} first, in a run of its own"
     if machine not in machines.addresses:
-        yield Problem(f"its machine {machine!r} is not up: it was never verified", node=node, remedy=first)
-    elif booting:
-        yield Problem(f"its machine {machine!r} is about to be booted by this run", node=node, remedy=first)
+        yield Problem(
+            f"its machine {machine!r} is not up: it was never verified",
+            node=node,
+            remedy=f"deploy {onto!r} first, or both at once",
+        )
     elif machine not in machines.answers:
         if not exists:  # else it may run, and be silent: the engine knows what to do then
             yield Problem(f"its machine {machine!r} does not answer: {machines.why[machine]}", node=node)
@@ -52,15 +50,19 @@ def _in_words(what: str) -> str:
 
 
 def crowded(
-    memory: t.Mapping[str, int], seats: t.Mapping[str, str], answers: t.Mapping[str, Answer]
+    memory: t.Mapping[str, int], seats: t.Mapping[str, str], answers: t.Mapping[str, Answer], booting: t.Container[str]
 ) -> t.Iterator[Problem]:
     """The nodes for which their machines have no room.
 
     :param memory: MiB of each node that is to be started.
+    :param booting: machines that are empty before that.
     """
     for machine, answer in sorted(answers.items()):
         names = [name for name in memory if seats[name] == machine]
-        needed, available = sum(memory[name] for name in names), answer.available >> 10
+        needed, available = (
+            sum(memory[name] for name in names),
+            (answer.total if machine in booting else answer.available) >> 10,
+        )
         if needed > available:
             yield from (
                 Problem(

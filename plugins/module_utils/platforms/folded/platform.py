@@ -92,6 +92,10 @@ class Folded(ForgetfulPlatform, HasPower):
         return Machines(self._fold.state, self._own, self.progress)
 
     @cached_property
+    def _booting(self) -> set[str]:
+        return about_to_boot(self.neighbours, self._fold)
+
+    @cached_property
     def _written(self) -> Seats:
         rule = rule_of(self._fold)
         return Seats.read(self.state) or Seats(os.path.realpath(self._fold.state), rule)
@@ -156,13 +160,17 @@ class Folded(ForgetfulPlatform, HasPower):
         ]
         seats = {node.name: self._seats[node.name] for node in nodes}
         self._machines.ask(sorted(set(seats.values())), scripts.NEEDS)
-        booting = about_to_boot(self.neighbours, fold)
         for name, machine in seats.items():
-            exists = Ledger(self.state, name).exists()
-            problems += unfit(name, machine, fold.onto, self._machines, booting=machine in booting, exists=exists)
-        starting = [node for node in nodes if not self._runs_on(node.name, seats[node.name])]
-        memory = {node.name: t.cast(int, self.option(node, "memory")) for node in starting}
-        return [*problems, *crowded(memory, seats, self._machines.answers)]
+            # What the run is about to boot may be another system: it plans again, once that is there.
+            if machine not in self._booting:
+                exists = Ledger(self.state, name).exists()
+                problems += unfit(name, machine, fold.onto, self._machines, exists=exists)
+        memory = {
+            node.name: t.cast(int, self.option(node, "memory"))
+            for node in nodes
+            if seats[node.name] in self._booting or not self._runs_on(node.name, seats[node.name])
+        }
+        return [*problems, *crowded(memory, seats, self._machines.answers, self._booting)]
 
     def _runs_on(self, name: str, machine: str) -> bool:
         answer = self._machines.answers.get(machine)
@@ -170,7 +178,11 @@ class Folded(ForgetfulPlatform, HasPower):
 
     def check_volumes(self, nodes: t.Sequence[Node], volumes: t.Mapping[str, t.Collection[str]]) -> list[Problem]:
         return [
-            Problem(volumeless(node.role, volumes[node.role]), node=node.name)
+            Problem(
+                volumeless(node.role, volumes[node.role]),
+                node=node.name,
+                remedy="a deployment without 'fold' can have the role",
+            )
             for node in nodes
             if volumes.get(node.role)
         ]
@@ -209,6 +221,8 @@ class Folded(ForgetfulPlatform, HasPower):
             was, meant = told.options.get("machine") if told else None, self.option(node, "machine")
             if was not in (None, meant):
                 seen[node.name] = replace(seen[node.name], differs=(f"machine {was} → {meant}",))
+            elif meant in self._booting and seen[node.name].state == "running":
+                seen[node.name] = replace(seen[node.name], differs=(f"its machine {meant} is booted",))
         return seen
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
@@ -348,12 +362,19 @@ class Folded(ForgetfulPlatform, HasPower):
         data = json.dumps(encode(document)).encode()
         self._machines[machine].do("starting", scripts.START, *arguments, data=data)
 
-    def _end(self, name: str, how: str, machines: t.Iterable[str]) -> bool:
-        """Have no machine run the node; whether one had anything of it."""
+    def _end(self, name: str, how: str, machines: t.Collection[str]) -> bool:
+        """Have no machine run the node; whether one had anything of it.
+
+        :raises ComposeError: a machine does not answer.
+        """
+        for machine in machines:
+            if machine in self._machines.why:
+                raise ComposeError(f"its machine {machine!r} does not answer: {self._machines.why[machine]}")
         said = [self._machines[machine].do("stopping", scripts.STOP, name, how) for machine in sorted(machines)]
         return any(said)
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
+        self._machines.ask({machine for name in names for machine in self._where(name)})
         outcomes = per_node(
             sorted(names),
             lambda name: NodeResult(changed=self._end(name, "soft", self._where(name))),

@@ -98,6 +98,14 @@ class LocalPlatform(Platform, HasPower):
         records = [record for name in NodeState.names(self.state) for record in self.node_state(name).readable()]
         return {record.image.identity for record in records if record}
 
+    def require_root(self) -> None:
+        """:raises ComposeError: this is another user, who cannot run containers."""
+        if os.geteuid() != 0:
+            raise ComposeError(
+                f"platform {self.name!r} needs root: run 'sudo env \"PATH=$PATH\" ansible-playbook …' (with become, "
+                "where compose_host is another host), or use platform 'qemu'"
+            )
+
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
         problems = [
             Problem(f"has no address on {self.deployment.network}", key="address", node=node.name)

@@ -30,6 +30,9 @@ from ..local.processes import ProcessPlatform
 from ..problems import missing
 from .roots import Roots
 
+#: Whoever has booted has one; a chroot, or a container that only builds, may have none.
+MACHINE_ID = "/etc/machine-id"
+
 
 class Nspawn(ProcessPlatform, HasCable):
     """Containers on a bridge of their own, their root a volatile overlay over the image's squashfs."""
@@ -48,8 +51,11 @@ class Nspawn(ProcessPlatform, HasCable):
         self.roots = Roots(self.state, progress)
 
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
-        if os.geteuid() != 0:
-            raise ComposeError("platform 'nspawn' needs root: run the playbook with become, or use platform 'qemu'")
+        self.require_root()
+        if not _has_machine_id():
+            raise ComposeError(
+                f"{MACHINE_ID} is empty or missing, and systemd-nspawn needs it: run 'systemd-machine-id-setup' as root"
+            )
         problems = missing("systemd-nspawn", "ip", "nsenter", "nc", "mount", "umount", "unsquashfs")
         return problems + unusable(nodes, self.deployment.nodes) + super().check(nodes)
 
@@ -156,3 +162,12 @@ def _init(pid: int) -> int | None:
 def _escape(path: str) -> str:
     """A path in an option of systemd-nspawn whose parts are separated by colons."""
     return path.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _has_machine_id() -> bool:
+    """Whether the addresses of network interfaces can be made of it, as systemd-nspawn does."""
+    try:
+        with open(MACHINE_ID, encoding="ascii") as stream:
+            return len(stream.read().strip()) == 32
+    except OSError:
+        return False

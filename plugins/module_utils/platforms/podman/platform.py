@@ -17,7 +17,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ...describe.options import Option, words_of
-from ...errors import CommandError, ComposeError, InputError
+from ...errors import CommandError, InputError
 from ...images.handover import is_nxc
 from ...model.answer import answer, json_of
 from ...model.boot import Boot, Target
@@ -105,8 +105,7 @@ class Podman(LocalPlatform, HasCable):
     # -- before anything is touched ------------------------------------------------------------------------------
 
     def check(self, nodes: t.Sequence[Node]) -> list[Problem]:
-        if os.geteuid() != 0:
-            raise ComposeError("platform 'podman' needs root: run the playbook with become, or use platform 'qemu'")
+        self.require_root()
         need("podman")  # it is asked what runs
         problems = missing("ip", "nsenter", "nc")
         for node in nodes:
