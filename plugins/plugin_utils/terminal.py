@@ -96,7 +96,7 @@ class Bars(Screen):
         rows = sum(-(-width // max(columns, 1)) for width in self._drawn)
         back = f"\x1b[{rows}A\x1b[J" if rows else ""
         lines = [*above, *bars]
-        self._drawn = [len(_STYLE.sub("", bar)) for bar in bars]
+        self._drawn = [len(_STYLE.sub("", each)) for each in bars]
         if back or lines:
             # Whoever prints it ends the last line: where none is left, the cursor would be one line too low.
             self._write(back + "\n".join(lines) if lines else f"{back}\x1b[A")

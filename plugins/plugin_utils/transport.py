@@ -135,7 +135,11 @@ class Transport:
         """Where the module tells how it fares."""
         name = f"compose-progress-{uuid.uuid4().hex}"
         if self._near:
-            with TemporaryDirectory("progress") as directory:
+            try:
+                own = TemporaryDirectory("progress")
+            except OSError as error:
+                raise ComposeError(f"no temporary directory can be made: {error}") from None
+            with own as directory:
                 yield os.path.join(directory, name)
         else:
             yield os.path.join(_PROGRESS, name)

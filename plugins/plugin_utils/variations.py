@@ -46,7 +46,7 @@ class Variations:
 
         :raises ComposeError: a file means none.
         """
-        found = {name: self.read(name, {}) for name in names}
+        found = {name: self.read(name, {}) for name in dict.fromkeys(names)}
         under = [each.fold.onto for each in found.values() if each.fold]
         found = {**{name: self.read(name, {}) for name in under}, **found}
         return [Source(self.files[name], each.composition, each.state) for name, each in found.items()]

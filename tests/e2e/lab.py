@@ -174,20 +174,14 @@ class Lab:
         :param alone: its children live on, as they would on another host.
         """
         process = self.start(playbook, *args)
-        assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if says in line:
-                break
-        else:
-            raise AssertionError(f"never said {says!r}:\n{''.join(seen)}")
+        until(process, says)
         for pid in [process.pid, *([] if alone else descendants(process.pid))]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         process.wait()
+        assert process.stdout is not None
         process.stdout.close()
 
     def ssh(self, node: str, command: str) -> subprocess.CompletedProcess[str]:
@@ -240,6 +234,17 @@ class Lab:
     def read_release(self) -> dict[str, t.Any]:
         """The record of the current release."""
         return t.cast("dict[str, t.Any]", json.loads((self.state / f"releases/{self.release()}.json").read_text()))
+
+
+def until(process: subprocess.Popen[str], says: str) -> str:
+    """Wait until a run says ``says``; all that it has said up to then."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if says in line:
+            return "".join(seen)
+    raise AssertionError(f"never said {says!r}:\n{''.join(seen)}")
 
 
 def wait_for_port(port: int) -> None:

@@ -70,6 +70,7 @@ def test_an_older_revision_is_one_variable(lab: Lab, revisions: list[str]) -> No
     assert lab.ssh("database", "grep -c '# second' /etc/redis/redis.conf").stdout.strip() == "0"
 
 
+@pytest.mark.usefixtures("revisions")
 def test_a_revision_that_does_not_exist_is_refused(lab: Lab) -> None:
     run = lab.play("plan", "-e", "compose_revision=no-such-thing", expect=2)
     assert run.said("compose_revision") and run.said("no-such-thing")

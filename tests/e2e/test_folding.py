@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import time
 import typing as t
+from pathlib import Path
 
 import pytest
 import yaml
-from lab import NEW, Lab, Run, changed
+from lab import NEW, PATIENCE, Lab, Run, changed
 from schemas import check_state
 
 from ansible_collections.immutable.compose.plugins.module_utils.builders.debian.lock import KERNEL_SUPPORT
@@ -35,6 +38,18 @@ SCRIPT
   '';
 }
 """
+#: What an experiment measures: nodes that reach each other.
+MEASURE = """
+for machine in machines:
+    machine.succeed("timeout 10 bash -c 'exec 3<>/dev/tcp/db2/22; head -c 4 <&3 | grep -q SSH-'")
+record("nodes", len(machines))
+"""
+EXPERIMENT = {
+    "deployment": "site",
+    "script": "measure.py",
+    "changes": {"roles": {"web": "$clients"}},
+    "sweep": {"clients": [1, 3]},
+}
 BROKEN = """units."broken.service".text = ''
       [Service]
       Type=oneshot
@@ -89,6 +104,13 @@ class Folded(Lab):
     def deploy(self, *args: str, expect: int = 0) -> Run:
         return self.play("deploy", "--limit", "deployment_site", *args, expect=expect)
 
+    def end_machine2(self) -> None:
+        self.cluster.ssh("machine2", "systemctl poweroff")
+        end = time.monotonic() + PATIENCE
+        while self.cluster.boots()["machine2"]:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+
     def places(self) -> dict[str, str]:
         """Node → the machine whose systemd runs it, asked of the machines."""
         found = {}
@@ -128,6 +150,15 @@ def test_nothing_is_folded_onto_what_is_not_there(site: Folded) -> None:
     assert run.said("deploy 'cluster' first, or both at once")
     assert site.cluster.nodes() == site.nodes() == []
     assert not site.state.exists()
+
+
+def test_roles_with_data_are_refused(site: Folded) -> None:
+    volume = 'roles.db.volumes.data = { mount = "/srv"; size = 64; };'
+    site.edit("roles.db.files", f"{volume}\n  roles.db.files")
+    run = site.play("plan", expect=2)
+    assert run.said("role 'db' has data volumes (data), which folded nodes lack: their machines forget everything")
+    assert run.said("a deployment without 'fold' can have the role")
+    site.edit(f"{volume}\n  ", "")
 
 
 def test_the_plan_of_both_shows_both(site: Folded) -> None:
@@ -231,6 +262,53 @@ def test_machines_are_replaced_and_their_nodes_start_again(site: Folded) -> None
     assert site.play("deploy").changed == 0
 
 
+def test_machines_that_go_back_have_their_nodes_again(site: Folded) -> None:
+    images, places = site.cluster.images(), site.places()
+    site.cluster.edit("    packages = [", f"    {BROKEN}\n    packages = [")
+    run = site.play("deploy", expect=2)
+    assert run.said("broken.service")
+    assert site.cluster.images() == images and site.places() == places
+    assert {name for name, counts in run.recap.items() if counts["failed"]} == set(images)
+    site.cluster.edit(f"    {BROKEN}\n", "")
+    assert site.play("deploy").changed == 0
+
+
+def test_a_machine_that_has_ended_and_booted_gets_its_nodes_again(site: Folded) -> None:
+    boots, machines = site.boots(), site.cluster.boots()
+    site.end_machine2()
+    # Nothing is lost: its nodes have ended with it.
+    site.play("deploy", "--limit", "deployment_cluster")
+    assert changed(machines, site.cluster.boots()) == {"machine2"}
+    assert {name for name, boot in site.boots().items() if not boot} == {"db2", "web2"}
+    assert site.play("verify", expect=2).recap["db2"]["failed"] == 1
+    site.deploy()
+    assert changed(boots, site.boots()) == {"db2", "web2"}
+
+
+def test_a_machine_that_is_healed_loses_its_nodes_until_the_next_deploy(site: Folded) -> None:
+    boots, machines = site.boots(), site.cluster.boots()
+    site.cluster.ssh("machine1", "systemd-run --unit=ill.service false")
+    run = site.play("deploy", expect=2)
+    assert run.said("cluster: verify: booting again")
+    assert {name for name, counts in run.recap.items() if counts["failed"]} == {"db1", "web1"}
+    site.play("deploy")
+    assert changed(machines, site.cluster.boots()) == {"machine1"}
+    assert changed(boots, site.boots()) == {"db1", "web1"}
+
+
+def test_a_machine_may_go_and_come_under_nodes(site: Folded) -> None:
+    site.cluster.write(roles={"machine": 1}, nodes={"machine1": MACHINES["machine1"]})
+    site.play("deploy")
+    assert site.cluster.nodes() == ["machine1"] and site.places() == dict.fromkeys(NODES, "machine1")
+    site.cluster.write(roles={"machine": 2}, nodes=MACHINES)
+    site.write(fold={"onto": "cluster", "by": "rack"})
+    site.play("deploy")
+    assert sorted(site.places().values()) == ["machine1", "machine1", "machine2", "machine2"]
+    site.write(fold={"onto": "cluster"})
+    site.play("deploy")
+    assert site.places() == {"db1": "machine1", "db2": "machine2", "web1": "machine1", "web2": "machine2"}
+
+
 def test_a_node_goes_where_the_file_says(site: Folded) -> None:
     boots = site.boots()
     site.write(nodes={"web1": {"options": {"machine": "machine2"}}})
@@ -241,6 +319,33 @@ def test_a_node_goes_where_the_file_says(site: Folded) -> None:
     # Without a word, it stays there.
     site.write(nodes={})
     assert site.deploy().changed == 0
+
+
+def test_an_experiment_has_other_counts_of_nodes(site: Folded) -> None:
+    (site.directory / "measure.py").write_text(MEASURE)
+    (site.directory / "try.experiment.yml").write_text(yaml.safe_dump(EXPERIMENT))
+    machines = site.cluster.boots()
+    site.play("experiment", "-e", "experiment_file=try.experiment.yml")
+    results = site.directory / "results/try"
+    measured = [("1", "nodes", "3.0"), ("3", "nodes", "5.0")]
+    assert rows(results) == measured
+    assert sorted(site.places()) == ["db1", "db2", "web1", "web2", "web3"]
+    # The same again, from the copies: those of the machines are among them.
+    inventory, site.inventory = site.inventory, results / "replay/inventory"
+    try:
+        site.play(results / "replay.yml")
+    finally:
+        site.inventory = inventory
+    assert rows(results / "replay/results") == measured
+    assert site.cluster.boots() == machines
+    site.deploy()
+    assert set(site.places()) == set(NODES)
+
+
+def rows(results: Path) -> list[tuple[str, ...]]:
+    """What an experiment has measured."""
+    with open(results / "results.csv", newline="", encoding="utf-8") as stream:
+        return sorted((row["clients"], row["name"], row["value"]) for row in csv.DictReader(stream))
 
 
 def test_new_nodes_are_placed_by_what_machines_are_told_apart_by(site: Folded) -> None:
@@ -263,6 +368,18 @@ def test_nodes_are_packed(site: Folded) -> None:
     assert site.cluster.ssh("machine2", LEFT).stdout == ""
 
 
+def test_what_a_machine_lacks_is_refused(site: Folded) -> None:
+    boots = site.boots()
+    nc = site.cluster.ssh("machine2", "readlink -f /usr/bin/nc").stdout.strip()
+    site.cluster.ssh("machine2", f"mv {nc} /run/nc")
+    site.write(fold={"onto": "cluster"})
+    run = site.deploy(expect=2)
+    assert run.said("its machine 'machine2' lacks 'nc' (Debian package 'netcat-openbsd')")
+    site.cluster.ssh("machine2", f"mv /run/nc {nc}")
+    assert site.boots() == boots
+    site.write(fold={"onto": "cluster", "by": "rack", "place": "pack"})
+
+
 def test_more_nodes_than_there_is_room_for_are_refused(site: Folded) -> None:
     boots = site.boots()
     site.write(platform={"name": "nspawn", "memory": 10_000_000}, roles={"db": 2, "web": 3})
@@ -277,6 +394,11 @@ def test_destroy_leaves_nothing(site: Folded) -> None:
     for machine in ("machine1", "machine2"):
         assert site.cluster.ssh(machine, LEFT).stdout == ""
     assert site.nodes() == [] and not (site.cluster.state / "guests").exists()
+    site.write(fold={"onto": "cluster"})
     site.deploy()
-    run = site.play("destroy")
-    assert run.returncode == 0 and site.cluster.nodes() == []
+    site.end_machine2()
+    run = site.play("destroy", expect=2)
+    assert {name for name, counts in run.recap.items() if counts["failed"]} == {"db2", "web2"}
+    assert run.said("its machine 'machine2' does not answer") and site.cluster.nodes() == []
+    site.play("destroy")
+    assert site.nodes() == []

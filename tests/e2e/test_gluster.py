@@ -7,7 +7,7 @@ import re
 
 import pytest
 from example import Example
-from lab import NEW, PATIENCE, changed
+from lab import NEW, PATIENCE, changed, until
 
 pytestmark = pytest.mark.story
 
@@ -38,22 +38,15 @@ def test_new_images_one_by_one_keep_who_servers_are_and_what_they_have(site: Exa
     )
     site.edit("set --\n", f"# {NEW}\nset --\n", "gluster-volume")
     deploy = site.start("deploy")
-    assert deploy.stdout is not None
-    said = []
-    for line in deploy.stdout:
-        said.append(line)
-        if "waiting for 1 of 1 nodes: server1" in line:
-            break
-    else:
-        raise AssertionError("".join(said))
+    said = until(deploy, "waiting for 1 of 1 nodes: server1")
     site.ssh("client1", "systemctl stop writer")
     # As long as server1 lacks something, it is the only one that went down.
     assert "gluster-healed.service" in site.ssh("server1", "systemctl list-jobs").stdout
     assert re.search("entries: [1-9]", site.ssh("server2", "gluster volume heal gv0 info").stdout)
     assert changed(boots, site.boots()) == {"server1"}
     site.ssh("server2", "gluster volume set gv0 cluster.self-heal-daemon on")
-    said.append(deploy.communicate(timeout=PATIENCE)[0])
-    assert deploy.returncode == 0, "".join(said)
+    said += deploy.communicate(timeout=PATIENCE)[0]
+    assert deploy.returncode == 0, said
     assert changed(boots, site.boots()) == SERVERS
     assert uuids(site) == before
     assert site.ssh("client2", "cat /data/kept").stdout == "kept\n"

@@ -14,7 +14,7 @@ from ..model.deployment import Node
 from ..nodes.endpoint import Endpoint
 from ..platforms.base import Platform
 from ..platforms.hands import Ability, HasCable, HasKeyboard, HasPower
-from .keeper import Keeper
+from .keeper import Keeper, put_back
 
 
 class Hands:
@@ -51,6 +51,10 @@ class Hands:
     def is_on(self, name: str) -> bool:
         """Whether the node's machine runs."""
         return self._power(name).is_on(self._node(name))
+
+    def is_known_off(self, name: str) -> bool:
+        """Whether the platform can tell that the node's machine does not run."""
+        return isinstance(self._platform, HasPower) and not self._platform.is_on(self._node(name))
 
     def turn_on(self, name: str) -> None:
         """Boot the node's machine, plugged in, unless it runs."""
@@ -148,12 +152,3 @@ class Hands:
 
     def _node(self, name: str) -> Node:
         return self._platform.deployment.node(name)
-
-
-def put_back(platform: Platform, name: str) -> None:
-    """Switch a node on if it is off, and plug it in if it is not. :raises ComposeError: that does not work."""
-    node = platform.deployment.node(name)
-    if isinstance(platform, HasPower) and not platform.is_on(node):
-        platform.turn_on(node)
-    elif isinstance(platform, HasCable):
-        platform.plug(node, plugged=True)

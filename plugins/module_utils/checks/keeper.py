@@ -20,6 +20,8 @@ from ..errors import ComposeError
 from ..lock import deployment_lock
 from ..model import codec
 from ..model.deployment import Deployment
+from ..platforms.base import Platform
+from ..platforms.hands import HasCable, HasPower
 from ..progress import Progress
 from . import launch
 
@@ -87,10 +89,18 @@ def _killed_after(process: subprocess.Popen[str], seconds: float) -> t.Iterator[
         late.cancel()
 
 
+def put_back(platform: Platform, name: str) -> None:
+    """Switch a node on if it is off, and plug it in if it is not. :raises ComposeError: that does not work."""
+    node = platform.deployment.node(name)
+    if isinstance(platform, HasPower) and not platform.is_on(node):
+        platform.turn_on(node)
+    elif isinstance(platform, HasCable):
+        platform.plug(node, plugged=True)
+
+
 def main() -> None:
     """Read what is told on standard input, to its end."""
     from ..platforms.registry import PLATFORMS
-    from .hands import put_back
 
     lines = iter(sys.stdin.readline, "")
     deployment = codec.decode(Deployment, json.loads(next(lines)), "deployment")

@@ -207,6 +207,15 @@ class Machine(Units):
         """All that is kept of the console."""
         return self._console.everything()
 
+    def let_go(self) -> None:
+        """End the command that runs on a machine that has gone off by itself: it has no answer any more.
+
+        Its end of the connection cannot say so, and the kernel takes a quarter of an hour to find out.
+        """
+        waits = self.doing and self._opened and self._opened == self._connection.opened
+        if waits and not self._off and not self._boots and self._hands.is_known_off(self.name):
+            self._connection.close()
+
     # -- helpers -------------------------------------------------------------------------------------------------
 
     def _ready(self, timeout: float | None = None) -> None:

@@ -34,6 +34,8 @@ from .wire import ASKED, MACHINE, Call, Fault, Script, Wire
 
 #: Seconds after the deadline until a script that does not even ask for the time is ended.
 PATIENCE = 5.0
+#: Seconds after which it is looked again whether machines run on which the script waits for something.
+LOOK = 10.0
 #: Seconds for the script's process to say which line it is at, and to end after its last word.
 ANSWER = 1.0
 
@@ -142,7 +144,7 @@ class _Run:
             self._wire.send(vars(Script(self._text, nodes, left, self._deadline.seconds, dict(values), results)))
         threading.Thread(target=self._listen, daemon=True).start()
         with self._progress.waiting(lambda: f"test script: {self._doing()}"):
-            on_time = self._over.wait(left + PATIENCE)
+            on_time = self._ends(left + PATIENCE)
         why = "" if on_time else self._deadline.over().message
         if not why and not any(check.name == SCRIPT for check in self._checks):
             why = f"its process ended before the script did ({self._ending()})"
@@ -151,6 +153,17 @@ class _Run:
             message = f"line {details.line}: {details.source}\n{why}" if details.line is not None else why
             self._checks.append(Check(SCRIPT, False, None, message, time.monotonic() - start, details))
         return list(self._checks)
+
+    def _ends(self, seconds: float) -> bool:
+        """Whether the script ends within that time; it does not wait for machines that are off."""
+        until = time.monotonic() + seconds
+        while not self._over.wait(max(0.0, min(LOOK, until - time.monotonic()))):
+            if time.monotonic() >= until:
+                return False
+            for machine in self._machines.values():
+                with suppress(ComposeError, OSError):
+                    machine.let_go()
+        return True
 
     def _left(self) -> float:
         try:

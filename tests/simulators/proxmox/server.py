@@ -22,6 +22,7 @@ from .calls import Call
 from .cluster import Cluster
 from .consoles import CLOSE, Stream, accepted
 from .errors import ApiError, permission_error
+from .parameters import decode_form, decode_json, vmids_of
 from .uploads import Body, UploadError, receive
 
 BASE = re.compile(r"/api2/+([a-z][a-z0-9]+)(/.*)?")
@@ -56,42 +57,6 @@ class Denied(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.message = status, message.strip()
-
-
-def decode_form(text: str) -> dict[str, t.Any]:
-    """Parameters of a form, with the daemon's ways: ``;`` separates, too; a second ``=`` ends the value."""
-    result: dict[str, t.Any] = {}
-    for pair in re.split("[&;]", text):
-        if not pair:
-            continue
-        words = pair.split("=")
-        key = unquote(words[0].replace("+", " "))
-        value = unquote(words[1].replace("+", " ")) if len(words) > 1 and words[1] else None
-        if value is not None and key in result and result[key] is not None:
-            old = result[key] if isinstance(result[key], list) else [result[key]]
-            result[key] = [*old, value]
-        else:
-            result[key] = value
-    return result
-
-
-def decode_json(text: str) -> dict[str, t.Any]:
-    """Parameters of a JSON object; numbers are text, as everywhere."""
-
-    def plain(value: t.Any) -> t.Any:
-        if isinstance(value, list):
-            return [plain(one) for one in value]
-        if value is None or isinstance(value, bool | dict):
-            return value
-        return str(value)
-
-    return {key: plain(value) for key, value in json.loads(text or "{}").items()}
-
-
-def vmids_of(path: str, parameters: t.Mapping[str, t.Any]) -> set[int]:
-    """The VMs that a call is about: in its path, and those that it makes or gives something to."""
-    found = [*re.findall(r"/qemu/(\d+)", path), *(parameters.get(key) for key in ("vmid", "newid", "target-vmid"))]
-    return {int(one) for one in found if isinstance(one, str) and one.isdigit()}
 
 
 def _unexpected(failure: Exception) -> ApiError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks.console import Console
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
@@ -38,7 +39,7 @@ def make(
         connection,
         Deadline(seconds),
         console=Console(console),
-        hands=t.cast(Hands, hands),
+        hands=hands or t.cast(Hands, SimpleNamespace(is_known_off=lambda _name: False)),
         boot_timeout=60,
         results=str(results),
         say=said.append,

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import typing as t
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.immutable.compose.plugins.module_utils.checks import script_process
 from ansible_collections.immutable.compose.plugins.module_utils.checks.deadline import Deadline
+from ansible_collections.immutable.compose.plugins.module_utils.checks.hands import Hands
 from ansible_collections.immutable.compose.plugins.module_utils.checks.machine import Machine
 from ansible_collections.immutable.compose.plugins.module_utils.checks.script_process import ScriptProcess
 from ansible_collections.immutable.compose.plugins.module_utils.model.report import Check
@@ -222,3 +224,21 @@ def other_run(text: str) -> subprocess.Popen[bytes]:
         f"with ScriptProcess(Progress()) as process:\n    process.run({text!r}, [], Deadline(60))\n"
     )
     return subprocess.Popen([sys.executable, "-c", code])
+
+
+class Off:
+    """In place of hands: a machine that has gone off, of which its connection knows nothing."""
+
+    def is_known_off(self, _name: str) -> bool:
+        return True
+
+
+def test_a_script_does_not_wait_for_a_machine_that_has_died(
+    kept: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script_process, "LOOK", 0.5)
+    machine = make(kept, tmp_path, [], hands=t.cast(Hands, Off()))
+    began = time.monotonic()
+    (check,) = run("machine.succeed('sleep 50')", machine)
+    assert "the SSH connection was lost" in check.message and check.message.startswith("line 1: ")
+    assert time.monotonic() - began < SOON

@@ -178,7 +178,11 @@ class Folded(ForgetfulPlatform, HasPower):
 
     def check_volumes(self, nodes: t.Sequence[Node], volumes: t.Mapping[str, t.Collection[str]]) -> list[Problem]:
         return [
-            Problem(volumeless(node.role, volumes[node.role]), node=node.name)
+            Problem(
+                volumeless(node.role, volumes[node.role]),
+                node=node.name,
+                remedy="a deployment without 'fold' can have the role",
+            )
             for node in nodes
             if volumes.get(node.role)
         ]
