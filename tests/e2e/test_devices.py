@@ -65,6 +65,7 @@ def test_another_list_is_another_boot_of_that_node_only(site: Tiny) -> None:
         (["/dev/../etc/passwd"], "/dev/../etc/passwd is not a device"),
         ([DISK], f"{DISK} would be used by several nodes at once: app1, app2"),
     ],
+    ids=["absent", "directory", "way out", "shared"],
 )
 def test_others_are_refused_before_anything_is_touched(site: Tiny, devices: t.Any, words: str) -> None:
     boots = {node: site.boot_of(node) for node in ("app1", "app2")}
