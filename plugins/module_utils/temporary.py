@@ -27,17 +27,19 @@ class TemporaryDirectory(tempfile.TemporaryDirectory[str]):
         sweep()
         while True:
             super().__init__(prefix=f"{_PREFIX}{what}-")
-            self._lock = _opened(self.name)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            if os.path.isdir(self.name):  # else somebody took it for left over, before it was locked
-                return
-            os.close(self._lock)
+            with suppress(FileNotFoundError):  # somebody took it for left over, before it was locked
+                self._lock: int | None = _opened(self.name)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if os.path.isdir(self.name):
+                    return
+                os.close(self._lock)
 
     def cleanup(self) -> None:
-        """Remove it."""
+        """Remove it; once more does nothing."""
         super().cleanup()
-        with suppress(OSError):
+        if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
 
 def sweep() -> None:

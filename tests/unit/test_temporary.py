@@ -33,7 +33,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_a_killed_process_has_left_goes_when_another_is_made(directory: Path) -> None:
     (directory / "immutable-compose.tar").write_text("somebody's")
     (directory / "compose-mine").mkdir()
-    environment = {**os.environ, "TMPDIR": str(directory)}
+    environment = {**os.environ, "TMPDIR": str(directory), "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", HELD], stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         held = Path(process.stdout.readline().strip())
@@ -46,3 +46,11 @@ def test_what_a_killed_process_has_left_goes_when_another_is_made(directory: Pat
     with TemporaryDirectory("test"):
         assert not held.exists()
     assert sorted(path.name for path in directory.iterdir()) == ["compose-mine", "immutable-compose.tar"]
+
+
+def test_removing_it_twice_closes_nothing_else(directory: Path) -> None:
+    mine = TemporaryDirectory("test")
+    mine.cleanup()
+    with open(directory / "another", "w", encoding="utf-8") as another:  # has the number of the lock
+        mine.cleanup()
+        another.write("still open")

@@ -174,7 +174,7 @@ def test_prune_drops_names_of_this_deployment_only(lab: Lab, engine: Engine) -> 
         {"Names": None},
     ]
     platform.prune({"kept"})
-    assert engine.did("rmi") == [["rmi", mine["old"]]]
+    assert engine.did("rmi") == [["rmi", "--ignore", mine["old"]]]
 
 
 def test_teardown_removes_what_lost_records_left(lab: Lab, engine: Engine) -> None:
@@ -185,7 +185,7 @@ def test_teardown_removes_what_lost_records_left(lab: Lab, engine: Engine) -> No
     assert engine.asked[-1] == ["remove"]
     assert engine.did("rm")[0][-1] == f"{platform.shared}-lost"
     assert engine.did("detach") == [["detach", "lost"]]
-    assert engine.did("rmi") == [["rmi", platform.reference(IDENTITY)]]
+    assert engine.did("rmi") == [["rmi", "--ignore", platform.reference(IDENTITY)]]
 
 
 def test_a_container_gets_its_seconds_to_stop(lab: Lab, engine: Engine) -> None:

@@ -165,7 +165,7 @@ class Podman(LocalPlatform, HasCable):
     def _drop_images(self, keep: set[str]) -> None:
         for reference in self._images():
             if reference not in keep:
-                self._podman("rmi", reference)
+                self._podman("rmi", "--ignore", reference)  # others remove names of the same image meanwhile
 
     def _images(self) -> list[str]:
         """References of the images of this deployment."""
