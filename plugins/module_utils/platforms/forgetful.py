@@ -134,7 +134,8 @@ class ForgetfulPlatform(Platform):
             identity=identity,
             document=current.document_digest if knows and current else None,
             verified=verified.image.identity if verified else None,
-            leftovers=under_way
+            leftovers=seen.leftovers
+            or under_way
             or (verified is not None and verified != current and verified.image.identity == identity),
         )
 

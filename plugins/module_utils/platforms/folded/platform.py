@@ -107,12 +107,15 @@ class Folded(ForgetfulPlatform, HasPower):
         for node in self.deployment.nodes:
             machine, memory = self._asked(node, "machine"), self._asked(node, "memory")
             seats[node.name] = Seat(t.cast(str, machine or ""), t.cast(int, memory))
-        kept = written.nodes if written.rule == rule_of(self._fold) else {}
+        kept = {} if self._is_ruled_anew() else written.nodes
         room: dict[str, int] = {}
         if self._fold.place == "pack" and any(not seat.machine and name not in kept for name, seat in seats.items()):
             self._machines.ask(self._fold.machines)
             room = {name: int(each.total * _SHARE) >> 10 for name, each in self._machines.answers.items()}
         return seated(seats, self._fold, room, kept)
+
+    def _is_ruled_anew(self) -> bool:
+        return self._written.rule != rule_of(self._fold)
 
     def _asked(self, node: Node, option: str) -> t.Any:
         return node.options.get(option, self.options[option].default)
@@ -207,7 +210,8 @@ class Folded(ForgetfulPlatform, HasPower):
         for name, machines in where.items():
             on = [machine for machine in sorted(machines) if self._runs_on(name, machine)]
             if on:
-                seen[name] = Seen("running", self._machines.answers[on[0]].nodes[name], leftovers=len(on) > 1)
+                left = len(on) > 1 or self._is_ruled_anew()
+                seen[name] = Seen("running", self._machines.answers[on[0]].nodes[name], leftovers=left)
             elif Ledger(self.state, name).exists() and any(machine in self._machines.why for machine in machines):
                 seen[name] = Seen("silent")
         for machine, why in sorted(self._machines.why.items()):
@@ -224,6 +228,11 @@ class Folded(ForgetfulPlatform, HasPower):
             elif meant in self._booting and seen[node.name].state == "running":
                 seen[node.name] = replace(seen[node.name], differs=(f"its machine {meant} is booted",))
         return seen
+
+    def commit(self, nodes: t.Sequence[Node], release: int) -> None:
+        super().commit(nodes, release)
+        if self._is_ruled_anew():  # and nobody had to go anywhere
+            self._keep(self._written.nodes)
 
     def lost(self, nodes: t.Sequence[Node]) -> dict[str, Lost]:
         if time.monotonic() - self._looked < LOOK:
