@@ -65,24 +65,6 @@ let
     '';
   };
 
-  # A node is up once this has ended, and then the next one may go down.
-  waits = name: daemon: {
-    units."ceph-${name}.service".text = ''
-      [Unit]
-      Description=Wait for node/${name}
-      After=ceph-${daemon}.service
-
-      [Service]
-      Type=oneshot
-      RemainAfterExit=yes
-      ExecStart=/usr/local/lib/ceph-node/${name}
-      TimeoutStartSec=infinity
-
-      [Install]
-      WantedBy=multi-user.target
-    '';
-  };
-
   owned = mount: size: { inherit mount size; user = "ceph"; group = "ceph"; };
 in
 {
@@ -91,7 +73,6 @@ in
     (daemon "mon" "hostname")
     (daemon "mgr" "hostname")
     (daemon "mds" "hostname")
-    (waits "quorum" "mon")
     {
       description = "Knows the cluster, and the names of files: monitor, manager, metadata server";
       volumes.mon = owned "/var/lib/ceph/mon" 1024;
@@ -102,7 +83,6 @@ in
   roles.osd = helpers.merge [
     base
     (daemon "osd" "cat /var/lib/ceph/osd/id")
-    (waits "clean" "osd")
     {
       description = "Has data";
       volumes.osd = owned "/var/lib/ceph/osd" 2048;

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from example import Example
-from lab import NEW, PATIENCE, changed, until
+from lab import NEW, changed
 
 pytestmark = pytest.mark.story
 
@@ -30,20 +30,7 @@ def test_new_images_of_the_osds_one_by_one_keep_who_they_are_and_what_they_have(
     boots, before = site.boots(), uuids(site, *OSDS)
     assert site.ssh("client1", "echo kept >/data/kept; sync /data/kept").returncode == 0
     site.edit("umask 077", f"umask 077 # {NEW}", "node/osd")
-    put = "while sleep 0.2; do date | rados --pool data put $(date +%N) -; done"
-    site.ssh("mon2", f"ceph osd set norecover; systemd-run --unit=writer sh -c '{put}'")
-    deploy = site.start("deploy")
-    said = until(deploy, "nodes: osd1 (")
-    site.ssh("mon2", "systemctl stop writer")
-    # The manager, which was on mon1, has to be told first. As long as osd1 lacks something, no other OSD goes down.
-    degraded = "timeout 120 sh -c 'until ceph pg stat | grep degraded; do sleep 1; done'"
-    assert site.ssh("mon2", degraded).returncode == 0
-    assert "ceph-clean.service" in site.ssh("osd1", "systemctl list-jobs").stdout
-    now = site.boots()
-    assert now["osd1"] != boots["osd1"] and now["osd2"] == boots["osd2"]
-    site.ssh("mon2", "ceph osd unset norecover")
-    said += deploy.communicate(timeout=2 * PATIENCE)[0]
-    assert deploy.returncode == 0, said
+    site.play("deploy")
     assert changed(boots, site.boots()) >= OSDS
     assert uuids(site, *OSDS) == before
     assert site.ssh("client1", "cat /data/kept").stdout == "kept\n"
