@@ -336,7 +336,7 @@ class Folded(ForgetfulPlatform, HasPower):
                 self._bring(target.image, seats[name])
             self._end(name, "soft", {seats[name], *self._where(name)})
             if self._told(name) - {seats[name]}:
-                self._forget_place(name)
+                self._forget_places([name])
             self._start(name, seats[name], target.image.identity, target.document)
             return NodeResult(changed=True, message=f"boots {target.image.identity} on {seats[name]}")
 
@@ -354,10 +354,11 @@ class Folded(ForgetfulPlatform, HasPower):
 
         self._machines.each("network", connect, [name for name in addresses if name in self._machines.answers])
 
-    def _forget_place(self, name: str) -> None:
+    def _forget_places(self, names: t.Iterable[str]) -> None:
         """Bridges and tunnels look for a node where it has sent something last, for minutes."""
+        addresses = [self._mac(name) for name in names]
         for machine in set(self._written.nodes.values()) & set(self._machines.answers):
-            self._machines[machine].do("networking", scripts.FORGET, self._mac(name))
+            self._machines[machine].do("networking", scripts.FORGET, *addresses)
 
     def _id(self, name: str) -> uuid.UUID:
         return uuid.uuid5(uuid.NAMESPACE_URL, f"{self._own}/{name}")
@@ -383,7 +384,8 @@ class Folded(ForgetfulPlatform, HasPower):
         return any(said)
 
     def release(self, names: t.Sequence[str], *, data: bool, tell: Tell) -> dict[str, NodeResult]:
-        self._machines.ask({machine for name in names for machine in self._where(name)})
+        used = set(self._written.nodes.values()) & set(self._machines.addresses)
+        self._machines.ask(used.union(*map(self._where, names)))
         outcomes = per_node(
             sorted(names),
             lambda name: NodeResult(changed=self._end(name, "soft", self._where(name))),
@@ -393,6 +395,8 @@ class Folded(ForgetfulPlatform, HasPower):
         gone = {name for name, outcome in outcomes.items() if outcome.ok}
         left = {name: machine for name, machine in self._written.nodes.items() if name not in gone}
         if left != self._written.nodes:
+            if left:  # which may soon hear of nodes with these names in other places
+                self._forget_places(gone)
             self._keep(left)
         return outcomes
 

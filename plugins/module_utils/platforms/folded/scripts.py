@@ -120,11 +120,13 @@ done
 """
 )
 
-#: Where a network device is, is learned anew. Argument: its address.
+#: Where network devices are, is learned anew. Arguments: their addresses.
 FORGET = (
     _BEGIN
     + f"""
-for table in master self; do bridge -n "$name" fdb delete "$1" dev {TUNNEL} $table 2>/dev/null; done
+for address; do
+    for table in master self; do bridge -n "$name" fdb delete "$address" dev {TUNNEL} $table 2>/dev/null; done
+done
 exit 0
 """
 )
